@@ -1,0 +1,1 @@
+"""The ccxt-compatible client classes: not part of this release yet; the room is reserved."""

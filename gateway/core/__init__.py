@@ -1,0 +1,1 @@
+"""Keys, topics, the hub and watches: pure or synchronous. Knows no socket and no exchange."""

@@ -1,0 +1,64 @@
+"""Names: what a stream is a stream of, and the table of channels.
+
+Holds plain values only. Must not know who subscribes, where updates come from, or how they are encoded.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+
+class Delivery(IntEnum):
+    """What happens to a channel's updates when a reader is slow (design: flow 3)."""
+
+    STATE = 0  # keep the newest, announce the gap once
+    APPEND = 1  # skip and announce; resendable while in the ring
+    CRITICAL = 2  # never dropped; above the hard mark the socket is closed with 4008
+
+
+class Key(NamedTuple):
+    """One upstream watch: everything that makes two subscriptions need different data.
+
+    `exchange` is the configured name (`sim`, `binance`), `symbol` ccxt's unified symbol, `variant` the timeframe of
+    bars (`1m`), the depth of a book (`20`), else empty.
+    """
+
+    exchange: str
+    channel: str
+    symbol: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        tail = f":{self.variant}" if self.variant else ""
+        return f"{self.exchange}:{self.channel}:{self.symbol}{tail}"
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """A row of the channel table of the protocol reference (section 2)."""
+
+    name: str  # as clients spell it: "quotes"
+    type: str  # the `type` of its messages: "quote"
+    delivery: Delivery
+    private: bool = False
+
+
+CHANNELS: Final[dict[str, Channel]] = {
+    row.name: row
+    for row in (
+        Channel("quotes", "quote", Delivery.STATE),
+        Channel("trades", "trade", Delivery.APPEND),
+        Channel("bars", "bar", Delivery.STATE),
+        Channel("book", "book", Delivery.STATE),
+    )
+}
+
+# Conflation intervals a `throttle_ms` is rounded down to; each tier of a topic is a sequence of its own.
+TIERS_MS: Final[tuple[int, ...]] = (0, 50, 100, 250, 500, 1000, 3000, 5000)
+
+
+def tier_of(throttle_ms: int) -> int:
+    """The largest tier that is not above `throttle_ms` (protocol section 2)."""
+    return max(tier for tier in TIERS_MS if tier <= throttle_ms)

@@ -1,0 +1,1 @@
+"""Sockets: accept, handshake, a connection's life, HTTP. The only room that awaits a socket."""

@@ -1,0 +1,1 @@
+"""Outsiders that speak the wire: the simulated exchange, load clients and reports."""

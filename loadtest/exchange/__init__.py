@@ -1,0 +1,1 @@
+"""A simulated Binance-spot-compatible exchange, run as a process of its own."""
