@@ -1,0 +1,79 @@
+"""Every limit on what a peer can make the process hold or do, with its unit last and its reason beside it.
+
+Holds numbers and the relations between them. Must not know who enforces one. Published to clients in `connected`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Defaults suit one process on a small machine; `[limits]` of the configuration overrides each."""
+
+    # Connections
+    connections_max: int = 20_000  # descriptors and about 10 KiB each
+    connections_per_ip_max: int = 20_000  # one desk often sits behind one address; lower it on a public port
+    http_head_bytes_max: int = 16_384  # a browser with cookies stays far below
+    http_body_bytes_max: int = 1_048_576  # the largest REST body there is a use for
+    handshake_timeout_s: float = 5.0  # a slow-loris head is cut here
+    close_timeout_s: float = 5.0  # how long a peer may take to echo a CLOSE
+    heartbeat_s: float = 30.0  # server pings after this much idle time
+    silence_s: float = 90.0  # and gives the peer up (4408) after this much silence
+    drain_ms: int = 10_000  # on shutdown: from `server_shutdown` to the last close
+
+    # Messages
+    message_bytes_max: int = 65_536  # the largest request is a subscribe with every symbol of a page
+    read_buffer_bytes: int = 2_048  # per connection, idle; most requests fit
+    requests_per_s: float = 100.0  # per connection, token bucket
+    requests_burst: int = 400  # a client that subscribes one symbol a message at start
+    request_ids_bytes_max: int = 128  # `id` is echoed, so it is bounded
+
+    # Subscriptions
+    subscriptions_per_connection_max: int = 2_000  # streams, not messages
+    symbols_per_request_max: int = 500
+    streams_max: int = 100_000  # over all connections
+    book_depth_max: int = 1_000  # what exchanges publish at most
+    batch_items_max: int = 1_000  # updates in one batch frame
+
+    # Slow readers: bytes waiting for one socket, beyond the kernel's buffer
+    send_buffer_bytes: int = 131_072  # SO_SNDBUF: small, so that a slow reader is noticed
+    queue_state_bytes: int = 65_536  # state streams conflate above this
+    queue_append_bytes: int = 262_144  # append streams skip and announce above this
+    queue_bytes_max: int = 1_048_576  # nothing grows above this: close 4008
+
+    # Rings
+    ring_depth_updates: int = 1_024  # per stream, for resume and resend
+    ring_bytes_max: int = 1_048_576  # per stream, whichever comes first
+    resend_updates_max: int = 1_024  # in one request
+    linger_s: float = 5.0  # a key without subscribers keeps its watch and rings this long
+
+    # Compression
+    gzip_bytes_min: int = 1_024  # below, compression gains nothing
+    deflate_bytes_min: int = 1_024
+
+    # Fan-out
+    flush_max_us: int = 8_000  # frames gather at most this long under load; 0 when idle
+    slice_sends: int = 256  # sends before the loop gets a turn: 1 to 1.5 ms, so replies never wait for a whole burst
+
+    def __post_init__(self) -> None:
+        relations = {
+            "queue_state_bytes <= queue_append_bytes": self.queue_state_bytes <= self.queue_append_bytes,
+            "queue_append_bytes <= queue_bytes_max": self.queue_append_bytes <= self.queue_bytes_max,
+            "heartbeat_s < silence_s": self.heartbeat_s < self.silence_s,
+            "connections_per_ip_max <= connections_max": self.connections_per_ip_max <= self.connections_max,
+            "resend_updates_max <= ring_depth_updates": self.resend_updates_max <= self.ring_depth_updates,
+            "2048 <= read_buffer_bytes": self.read_buffer_bytes >= 2_048,
+            "125 <= message_bytes_max": self.message_bytes_max >= 125,
+            "1 <= slice_sends": self.slice_sends >= 1,
+        }
+        for relation, holds in relations.items():
+            if not holds:
+                raise ValueError(f"limits: needs {relation}")
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 0:
+                raise ValueError(f"limits: {name} is negative")
+
+    def published(self) -> dict[str, int | float]:
+        """What `connected` tells clients: every limit by name."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
