@@ -1,9 +1,20 @@
 """Offer one update to many sockets and write each touched socket once (design: flow 1 and flow 3)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from _speedups.frame import Form, Update
+from _speedups.frame import Form, Template, Update
+
+class Writer(Protocol):
+    """The part of an asyncio transport that an outbox uses."""
+
+    def write(self, data: bytes) -> None: ...
+
+class Owner(Protocol):
+    """Whoever owns the socket."""
+
+    def on_overflow(self) -> None:
+        """Called once from the loop: more than `queue_bytes_max` of replies or critical data would wait. Close it."""
 
 class Fanout:
     """Owns the dirty streams and dirty outboxes of one event loop, and the flush that writes them."""
@@ -20,51 +31,98 @@ class Fanout:
         queue_bytes_max: int = 1048576,
     ) -> None: ...
     def flush_now(self) -> None:
-        """Write everything that is due, without slices (tests, shutdown)."""
+        """Distribute and write everything that is due in one piece (tests, shutdown)."""
+
     def counters(self) -> dict[str, int]:
-        """updates, frames, bytes, sends, partial_sends, send_errors, conflated, skipped, gaps, overflows, ..."""
-    def latency_ns(self) -> list[tuple[int, int]]:
-        """(upper bound in ns, count) of t_in to handed-to-kernel, cumulative buckets excluded."""
+        """Counts since the start, by name."""
+
+    def latency_buckets(self) -> list[tuple[int, int]]:
+        """(upper bound in ns, count) of t_in to handed-to-kernel; only buckets that have a count."""
 
 class Outbox:
     """What waits for one socket. Replies leave before data; nothing here ever waits."""
 
-    tag: Any  # the connection; the fan-out never looks inside
+    owner: Owner
     queued_bytes: int
     sent_bytes: int
-    sent_frames: int
+    sent_messages: int
     blocked: bool
+    finished: bool
 
-    def __init__(
-        self,
-        fanout: Fanout,
-        fd: int,
-        write: Callable[[bytes], Any],
-        on_overflow: Callable[["Outbox"], Any],
-        tag: Any = None,
-    ) -> None:
-        """`fd` >= 0: plain TCP, written by send(2) from C, the remainder handed to `write`; -1: always by `write` (TLS).
+    def __init__(self, fanout: Fanout, fd: int, transport: Writer, owner: Owner) -> None:
+        """`fd` >= 0: plain TCP, written by send(2), the remainder handed to `transport.write`; -1: always `transport`.
 
-        `on_overflow(outbox)` is called (from the loop, once) when more than `queue_bytes_max` would wait.
+        The transport's write limits must be `high=0`, so that it calls `pause` as soon as it holds a byte back.
         """
+
     def reply(self, frame: bytes) -> None:
-        """Queue a finished frame ahead of all data; written at once when the socket takes it."""
+        """Send a finished frame ahead of all data: at once when the socket takes it. Ignored after `finish`."""
+
+    def finish(self, frame: bytes, *, drop: bool = False) -> None:
+        """Let `frame` (a CLOSE) be the last thing sent, behind what waits (or instead of it); leave every stream."""
+
     def pause(self) -> None:
-        """The transport buffers: send nothing until `resume`."""
-    def resume(self) -> None: ...
+        """The transport holds bytes back: send nothing until `resume`."""
+
+    def resume(self) -> None:
+        """The transport is empty again: send what waits, then announce and catch up what was skipped."""
+
     def discard(self) -> None:
-        """The socket is gone: drop what waits, leave every stream. Must be called before the descriptor is closed."""
+        """The socket is gone: drop what waits, leave every stream. Call before the descriptor can be reused."""
+
+    def streams(self) -> list[Stream]: ...
 
 class Subscription:
     """One outbox on one stream in one form."""
 
     outbox: Outbox
-    stream: "Stream"
-    sequence: int  # the last number offered or announced to this subscriber
+    stream: Stream
+    form: Form
+    sequence: int
+    lagging: bool
 
 class Stream:
-    """One sequence: (topic, tier, batch) with its epoch, ring and subscribers."""
+    """One sequence with its epoch, ring and subscribers, grouped by form."""
 
+    topic: Any
     epoch: str
     sequence: int
     subscribers: int
+
+    def __init__(
+        self,
+        fanout: Fanout,
+        topic: Any,
+        epoch: str,
+        *,
+        delivery: int,
+        deltas: bool = False,
+        snapshot: Callable[[], tuple[bytes, int | None, int] | None] | None = None,
+        ring_depth_updates: int = 1024,
+        ring_bytes_max: int = 1048576,
+    ) -> None:
+        """`delivery` is a `Delivery`; `deltas`: an update means nothing without its predecessor (a book).
+
+        `snapshot()` gives the state as of the newest number: (data, t_ex, t_in), or None when there is none.
+        """
+
+    def publish(self, data: bytes, t_ex: int | None, t_in: int, snapshot: bool = False) -> int:
+        """Number `data`, keep it in the ring, and have it sent at the next flush. Returns its sequence."""
+
+    def attach(
+        self, outbox: Outbox, form: Form, *, epoch: str | None = None, sequence: int = 0, snapshot: bool = True
+    ) -> tuple[bool | None, int]:
+        """Subscribe. With `epoch` and `sequence` (a position to resume from): replays, or announces the gap.
+
+        Returns (recovered, replayed): (None, 0) without a position. Raises ValueError if already attached.
+        """
+
+    def detach(self, outbox: Outbox) -> bool: ...
+    def resend(self, outbox: Outbox, first: int, last: int) -> int:
+        """Send what the ring still has of first..last again; returns how many."""
+
+    def reset(self, epoch: str, reason: str) -> None:
+        """Continuity is lost: announce it, forget the ring, start again at 0 in `epoch`."""
+
+    def ring(self, after: int) -> list[Update] | None:
+        """Updates after a number, or None when some are no longer there."""
