@@ -1,0 +1,99 @@
+# Each target works as the first command after a clone: it makes .venv, installs what it needs at the pinned
+# versions, compiles the extensions in place, and then does its job. Stamp files keep a second run from repeating work.
+#
+#   make demo     a simulated exchange and the gateway on this machine, with what to try   (ARGS="--port 9000 ...")
+#   make test     the test suite                                                           (ARGS="-k book")
+#   make lint     ruff, mypy, cython-lint
+#   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C")
+#   make load     locust against a gateway that is already running                         (ARGS="--host ws://...")
+#   make setup    only the environment and the extensions
+#   make pins     resolve the constraints files anew
+#   make clean    remove what was built; `rm -rf .venv` removes the environment too
+#
+# PYTHON=python3.12 chooses the interpreter; CONSTRAINTS=constraints-ccxt-latest.txt the other set of pins.
+
+SHELL := /bin/sh
+PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done),python3)
+CC ?= cc
+CONSTRAINTS ?= constraints.txt
+JOBS ?= 2
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
+PINNED := $(CONSTRAINTS) pyproject.toml
+COMPILED := setup.py $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.h)
+
+.PHONY: setup demo test lint bench load pins clean
+.DELETE_ON_ERROR:
+
+setup: build/.compiled
+
+demo: setup
+	$(BIN)/tickwire demo $(ARGS)
+
+test: setup $(VENV)/.with-test
+	$(BIN)/python -m pytest -n 2 --dist loadfile --benchmark-disable $(ARGS)
+
+lint: setup $(VENV)/.with-test $(VENV)/.with-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint --max-line-length=120 _speedups
+
+bench: setup $(VENV)/.with-test $(VENV)/.with-load
+	$(BIN)/python -m loadtest.bench $(ARGS)
+
+load: setup $(VENV)/.with-load
+	$(BIN)/locust --locustfile loadtest/locustfile.py --headless --users 100 --spawn-rate 50 --run-time 20s $(ARGS)
+
+# The environment: made once, checked before anything is downloaded so that the message is the first line seen.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "tickwire needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+			"Install one, or name it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' has no venv module: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The build requirements go in first, so that the project itself builds against the pinned picows and Cython.
+$(VENV)/.installed: $(VENV)/.made $(PINNED)
+	@command -v $(CC) >/dev/null || { \
+		echo "No C compiler ('$(CC)'): on Debian and Ubuntu, apt-get install gcc; or name one: make CC=clang ..." >&2; exit 1; }
+	@$(BIN)/python -c 'import pathlib, sys, sysconfig; \
+		sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || { \
+		echo "Python.h is missing: on Debian and Ubuntu, apt-get install python3-dev" >&2; exit 1; }
+	$(PIP) setuptools cython picows aiofastnet
+	CC="$(CC)" TICKWIRE_REQUIRE_SPEEDUPS=1 $(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.with-%: $(VENV)/.installed
+	$(PIP) $$($(BIN)/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"])')
+	@touch $@
+
+build/.compiled: $(VENV)/.installed $(COMPILED)
+	CC="$(CC)" TICKWIRE_REQUIRE_SPEEDUPS=1 $(BIN)/python setup.py --quiet build_ext --inplace --parallel $(JOBS)
+	@mkdir -p build && touch $@
+
+# Resolves pyproject.toml anew for both pairs (docs/dependencies.md), each in a throw-away environment.
+pins: build/pins/constraints.txt build/pins/constraints-ccxt-latest.txt
+	cp $^ .
+build/pins/constraints.txt: PAIR := ccxt==4.5.64 uvloop==0.23.0
+build/pins/constraints-ccxt-latest.txt: PAIR := ccxt uvloop==0.22.1
+build/pins/%.txt: $(VENV)/.made pyproject.toml
+	$(PYTHON) -m venv --clear build/pins/venv
+	build/pins/venv/bin/pip --disable-pip-version-check install --quiet --no-compile $(PAIR) \
+		$$($(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+		print(*p["build-system"]["requires"], *p["project"]["dependencies"], \
+		*sum(p["project"]["optional-dependencies"].values(), []))')
+	{ echo "# $(PAIR), and every other package at one version (docs/dependencies.md). Made by make pins."; \
+		build/pins/venv/bin/pip freeze --all | grep -v '^pip==' | sort -f; } > $@
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	rm -f _speedups/*.so _speedups/*.c
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
