@@ -6,14 +6,13 @@ JSON libraries, or anything else of ours.
 
 import os
 from importlib.util import find_spec
-from typing import Final
-
-MODULES: Final = ("bars", "book", "fanout", "frame", "sequence")
+from pathlib import Path
 
 
 def missing() -> list[str]:
     """The compiled modules that are not there: none after `make setup`, all where nothing could be compiled."""
-    return [name for name in MODULES if find_spec(f"{__name__}.{name}") is None]
+    declared = sorted(stub.stem for stub in Path(__file__).parent.glob("*.pyi"))
+    return [name for name in declared if find_spec(f"{__name__}.{name}") is None]
 
 
 if os.environ.get("TICKWIRE_REQUIRE_SPEEDUPS") == "1" and missing():

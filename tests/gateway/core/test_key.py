@@ -1,0 +1,54 @@
+"""Keys, channels and tiers: the names everything else is filed under."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.key import CHANNELS, TIERS_MS, Delivery, Key, tier_of
+
+
+def test_key_reads_as_exchange_channel_symbol() -> None:
+    assert str(Key("sim", "quotes", "BTC/USDT")) == "sim:quotes:BTC/USDT"
+    assert str(Key("sim", "bars", "BTC/USDT", "1m")) == "sim:bars:BTC/USDT:1m"
+
+
+def test_keys_differ_by_every_part() -> None:
+    keys = {
+        Key("sim", "book", "BTC/USDT", "10"),
+        Key("sim", "book", "BTC/USDT", "20"),
+        Key("sim", "book", "ETH/USDT", "10"),
+        Key("sim", "bars", "BTC/USDT", "10"),
+        Key("kraken", "book", "BTC/USDT", "10"),
+    }
+    assert len(keys) == 5
+
+
+def test_channel_table_is_filed_by_name() -> None:
+    assert all(name == row.name for name, row in CHANNELS.items())
+    assert {name: row.type for name, row in CHANNELS.items()} == {
+        "quotes": "quote",
+        "trades": "trade",
+        "bars": "bar",
+        "book": "book",
+    }
+
+
+def test_only_trades_are_append() -> None:
+    assert [name for name, row in CHANNELS.items() if row.delivery is Delivery.APPEND] == ["trades"]
+
+
+@pytest.mark.parametrize(
+    ("throttle_ms", "tier"), [(0, 0), (49, 0), (50, 50), (999, 500), (4_000, 3_000), (90_000, 5_000)]
+)
+def test_throttle_is_rounded_down_to_a_tier(throttle_ms: int, tier: int) -> None:
+    assert tier_of(throttle_ms) == tier
+
+
+@given(st.integers(min_value=0, max_value=1_000_000))
+def test_tier_is_the_largest_that_is_not_above(throttle_ms: int) -> None:
+    tier = tier_of(throttle_ms)
+    assert tier in TIERS_MS
+    assert tier <= throttle_ms
+    assert not [other for other in TIERS_MS if tier < other <= throttle_ms]
