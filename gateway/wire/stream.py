@@ -1,0 +1,261 @@
+"""The stream dialect as a pure codec (protocol section 2): bytes in, requests out; values in, bytes out.
+
+Holds the grammar of requests and the shape of every reply. Must not know a socket, the hub, a clock or a source:
+numbered updates and gaps are framed by `forms.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+import orjson
+
+from gateway.errors import TickwireError
+from gateway.limits import Limits
+
+RequestId: TypeAlias = str | int
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # fits the compiled core's 64-bit sequences
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]  # no exchange has a longer symbol
+Timeframe = Annotated[str, msgspec.Meta(min_length=2, max_length=8)]
+
+DEFAULT_DEPTH: Final = 20
+DEFAULT_TIMEFRAME: Final = "1m"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a client stopped reading a stream."""
+
+    epoch: Name
+    sequence: Natural
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
+    """Unknown fields are ignored, so that a newer client can talk to an older server."""
+
+    id: RequestId | None = None
+
+
+class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True):
+    channel: Name
+    symbols: Annotated[list[Name], msgspec.Meta(min_length=1)]
+    throttle_ms: Natural = 0
+    snapshot: bool = True
+    depth: Annotated[int, msgspec.Meta(ge=1, le=2**31)] = DEFAULT_DEPTH
+    timeframe: Timeframe = DEFAULT_TIMEFRAME
+    batch: bool = False
+    encoding: Literal["json", "msgpack"] = "json"
+    compression: Literal["none", "gzip"] = "none"
+    resume: dict[Name, Position] = {}
+
+
+class Unsubscribe(_Request, tag="unsubscribe", frozen=True, kw_only=True):
+    """Without `symbols` the whole channel; without `timeframe` every timeframe of a symbol's bars."""
+
+    channel: Name
+    symbols: Annotated[list[Name], msgspec.Meta(min_length=1)] | None = None
+    timeframe: Timeframe | None = None
+
+
+class Resend(_Request, tag="resend", frozen=True, kw_only=True, rename={"from_": "from"}):
+    channel: Name
+    symbol: Name
+    from_: Natural
+    to: Natural
+    timeframe: Timeframe | None = None
+
+
+class Ack(_Request, tag="ack", frozen=True, kw_only=True):
+    channel: Name
+    account_id: RequestId
+    sequence: Natural
+
+
+class Command(_Request, tag="command", frozen=True, kw_only=True):
+    payload: dict[str, Any]
+
+
+class Auth(_Request, tag="auth", frozen=True, kw_only=True):
+    token: str
+
+
+class Ping(_Request, tag="ping", frozen=True, kw_only=True):
+    pass
+
+
+class List(_Request, tag="list", frozen=True, kw_only=True):
+    pass
+
+
+Request: TypeAlias = Subscribe | Unsubscribe | Resend | Ack | Command | Auth | Ping | List
+ACTIONS: Final = ("subscribe", "unsubscribe", "resend", "ack", "command", "auth", "ping", "list")
+
+_requests: Final = msgspec.json.Decoder(Request)
+_anything: Final = msgspec.json.Decoder()
+# What msgspec raises for bytes that are no JSON; ValidationError (wrong types) is one of MsgspecError.
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+class RequestError(TickwireError):
+    """A request that is refused, with the `id` the reply must echo when it could be read."""
+
+    def __init__(self, code: str, message: str, request_id: RequestId | None, details: dict[str, Any] | None) -> None:
+        super().__init__(code, message, details=details)
+        self.id = request_id
+
+
+def parse(raw: str | bytes, limits: Limits) -> Request:
+    """One request, or RequestError. Anything the peer can send ends in one of the two."""
+    try:
+        request: Request = _requests.decode(raw)
+    except _UNREADABLE as error:
+        raise _explain(raw, error, limits) from None
+    refusal = _oversize(request, limits)
+    if refusal is not None:
+        echoed = request.id if _echoable(request.id, limits) else None
+        raise RequestError("validation_error", refusal, echoed, None)
+    return request
+
+
+def read_id(raw: str | bytes, limits: Limits) -> RequestId | None:
+    """The `id` of a request that will not be looked at further (rate limited), when it has one."""
+    try:
+        message = _anything.decode(raw)
+    except _UNREADABLE:
+        return None
+    return _id_of(message, limits)
+
+
+def _explain(raw: str | bytes, error: Exception, limits: Limits) -> RequestError:
+    """Say what is wrong with a message the strict decoder refused."""
+    try:
+        message = _anything.decode(raw)
+    except _UNREADABLE:
+        return RequestError("validation_error", "the message is not JSON", None, None)
+    if not isinstance(message, dict):
+        return RequestError("validation_error", "a request is a JSON object with an `action`", None, None)
+    request_id = _id_of(message, limits)
+    action = message.get("action")
+    if isinstance(action, str) and action not in ACTIONS:
+        details = {"action": action[:64], "actions": list(ACTIONS)}
+        return RequestError("unsupported_action", "no such action", request_id, details)
+    return RequestError("validation_error", str(error), request_id, None)
+
+
+def _id_of(message: Any, limits: Limits) -> RequestId | None:
+    candidate = message.get("id") if isinstance(message, dict) else None
+    if isinstance(candidate, bool) or not isinstance(candidate, str | int) or not _echoable(candidate, limits):
+        return None
+    return candidate
+
+
+def _echoable(request_id: RequestId | None, limits: Limits) -> bool:
+    if isinstance(request_id, str):
+        return len(request_id.encode()) <= limits.request_ids_bytes_max
+    return request_id is None or -(2**63) <= request_id < 2**63
+
+
+def _oversize(request: Request, limits: Limits) -> str | None:
+    """The configured bound a well-formed request breaks, as a sentence."""
+    if not _echoable(request.id, limits):
+        return f"`id` is longer than {limits.request_ids_bytes_max} bytes"
+    match request:
+        case Subscribe() | Unsubscribe() if len(request.symbols or ()) > limits.symbols_per_request_max:
+            return f"more than {limits.symbols_per_request_max} symbols in one request"
+        case Subscribe() if request.depth > limits.book_depth_max:
+            return f"`depth` is above {limits.book_depth_max}"
+        case Resend() if request.to < request.from_:
+            return "`to` is before `from`"
+        case Resend() if request.to - request.from_ >= limits.resend_updates_max:
+            return f"more than {limits.resend_updates_max} updates in one resend"
+    return None
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """One entry of `streams` in a `subscribed` reply: where the client starts reading."""
+
+    epoch: str
+    sequence: int
+    recovered: bool | None  # null when the client did not ask to resume
+    replayed: int
+
+
+class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One stream of a `subscriptions` reply, with the options it was subscribed with."""
+
+    subscription_id: str
+    channel: str
+    symbol: str
+    exchange: str
+    throttle_ms: int
+    batch: bool
+    encoding: str
+    compression: str
+    epoch: str
+    sequence: int
+    timeframe: str | None = None
+    depth: int | None = None
+
+
+def _reply(kind: str, request_id: RequestId | None, fields: Mapping[str, Any]) -> bytes:
+    head: dict[str, Any] = {"type": kind}
+    if request_id is not None:
+        head["id"] = request_id
+    return orjson.dumps(head | dict(fields), default=msgspec.to_builtins)
+
+
+def connected(connection_id: str, limits: Limits) -> bytes:
+    fields = {"connection_id": connection_id, "heartbeat_s": limits.heartbeat_s, "limits": limits.published()}
+    return _reply("connected", None, fields)
+
+
+def subscribed(
+    request: Subscribe,
+    subscription_id: str,
+    throttle_ms: int,
+    streams: Mapping[str, StreamState],
+    errors: Mapping[str, str],
+) -> bytes:
+    """The one ack of a subscribe. `streams` and `errors` are keyed by the client's spelling of the symbols."""
+    data = {
+        "subscription_id": subscription_id,
+        "symbols": list(streams),
+        "throttle_ms": throttle_ms,
+        "streams": streams,
+        "errors": errors,
+    }
+    return _reply("subscribed", request.id, {"channel": request.channel, "data": data})
+
+
+def unsubscribed(request: Unsubscribe, symbols: Sequence[str], errors: Mapping[str, str]) -> bytes:
+    data = {"symbols": symbols, "errors": errors}
+    return _reply("unsubscribed", request.id, {"channel": request.channel, "data": data})
+
+
+def resent(request: Resend, epoch: str, count: int) -> bytes:
+    """The reply to a resend, sent ahead of the `count` updates it announces."""
+    data = {"symbol": request.symbol, "epoch": epoch, "from": request.from_, "to": request.to, "resent": count}
+    return _reply("resent", request.id, {"channel": request.channel, "data": data})
+
+
+def subscriptions(request: List, listed: Sequence[Listed]) -> bytes:
+    return _reply("subscriptions", request.id, {"data": {"subscriptions": listed}})
+
+
+def pong(request: Ping) -> bytes:
+    return _reply("pong", request.id, {})
+
+
+def error(failure: TickwireError, echoed: RequestId | None, request_id: str) -> bytes:
+    """`echoed` is the client's own id; `request_id` names the request in our logs."""
+    fields: dict[str, Any] = {"code": failure.code, "message": failure.message, "request_id": request_id}
+    if failure.details is not None:
+        fields["details"] = failure.details
+    if failure.retry_after_ms is not None:
+        fields["retry_after_ms"] = failure.retry_after_ms
+    return _reply("error", echoed, fields)
+
+
+def server_shutdown(deadline_ms: int, reconnect_after_ms: int) -> bytes:
+    return _reply("server_shutdown", None, {"deadline_ms": deadline_ms, "reconnect_after_ms": reconnect_after_ms})
