@@ -1,14 +1,46 @@
-"""A server frame of RFC 6455 section 5.2: header and payload in one bytes object, built once and shared.
+"""Finished server frames (RFC 6455 section 5.2) and the forms one update is sent in.
 
-Must not know who receives it, nor what the payload says.
+Holds bytes and how they are joined. Must not know who receives a frame, nor what `data` says.
 """
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport int64_t, uint8_t
+from libc.stdio cimport snprintf
 from libc.string cimport memcpy
-from libc.stdint cimport uint8_t
+
+cdef extern from "time.h" nogil:
+    ctypedef long time_t
+    cdef struct tm:
+        int tm_sec
+        int tm_min
+        int tm_hour
+        int tm_mday
+        int tm_mon
+        int tm_year
+    tm* gmtime_r(const time_t*, tm*)
+
+OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+
+cdef enum Slot:
+    SLOT_KIND
+    SLOT_EPOCH
+    SLOT_SEQUENCE
+    SLOT_TIMESTAMP
+    SLOT_T_EX
+    SLOT_T_IN
+    SLOT_T_OUT
+    SLOT_DATA
+    SLOT_END
+
+KIND, EPOCH, SEQUENCE, TIMESTAMP = SLOT_KIND, SLOT_EPOCH, SLOT_SEQUENCE, SLOT_TIMESTAMP
+T_EX, T_IN, T_OUT, DATA = SLOT_T_EX, SLOT_T_IN, SLOT_T_OUT, SLOT_DATA
+
+cdef Py_ssize_t NUMBER_BYTES_MAX = 32  # any slot but EPOCH and DATA, as text
 
 
 cpdef bytes encode(int opcode, bytes payload, bint rsv1=False):
-    cdef Py_ssize_t size = len(payload)
+    """A finished, unmasked frame with FIN set: the header's length field is the shortest that fits."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
     cdef Py_ssize_t head = 2 if size < 126 else (4 if size < 65536 else 10)
     cdef bytes out = PyBytes_FromStringAndSize(NULL, head + size)
     cdef uint8_t* p = <uint8_t*> PyBytes_AS_STRING(out)
@@ -26,3 +58,120 @@ cpdef bytes encode(int opcode, bytes payload, bint rsv1=False):
             p[2 + shift] = <uint8_t> (size >> (56 - 8 * shift))
     memcpy(p + head, PyBytes_AS_STRING(payload), size)
     return out
+
+
+def close_frame(int code, str reason=""):
+    """A CLOSE frame (RFC 6455 section 5.5.1); code 0 gives an empty one.
+
+    A control frame's payload is at most 125 bytes, so the reason is cut at 123, never inside a character.
+    """
+    if code == 0:
+        return encode(OP_CLOSE, b"")
+    cdef bytes text = reason.encode()[:123].decode("utf-8", "ignore").encode()
+    return encode(OP_CLOSE, code.to_bytes(2, "big") + text)
+
+
+cdef class Update:
+    def __init__(self, int64_t sequence, bytes data not None, t_ex, int64_t t_in, int64_t t_out, bint snapshot):
+        self.sequence = sequence
+        self.data = data
+        self.exchange_ms = -1 if t_ex is None else t_ex
+        self.t_in = t_in
+        self.t_out = t_out
+        self.snapshot = snapshot
+
+    @property
+    def t_ex(self):
+        """Exchange time in ms, or None."""
+        return None if self.exchange_ms < 0 else self.exchange_ms
+
+
+cdef int write_timestamp(char* out, int64_t ms) noexcept:
+    cdef time_t seconds = ms // 1000
+    cdef tm t
+    gmtime_r(&seconds, &t)
+    return snprintf(out, NUMBER_BYTES_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.tm_year + 1900, t.tm_mon + 1,
+                    t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, <int> (ms % 1000))
+
+
+cdef int write_slot(char* out, int slot, Update update) noexcept:
+    """The text of every slot that is bounded; returns its length."""
+    if slot == SLOT_KIND:
+        memcpy(out, b"snapshot" if update.snapshot else b"update", 8 if update.snapshot else 6)
+        return 8 if update.snapshot else 6
+    if slot == SLOT_TIMESTAMP:
+        return write_timestamp(out, update.exchange_ms if update.exchange_ms >= 0 else update.t_in // 1000000)
+    if slot == SLOT_T_EX and update.exchange_ms < 0:
+        memcpy(out, b"null", 4)
+        return 4
+    cdef int64_t value = update.sequence
+    if slot == SLOT_T_EX:
+        value = update.exchange_ms
+    elif slot == SLOT_T_IN:
+        value = update.t_in
+    elif slot == SLOT_T_OUT:
+        value = update.t_out
+    return snprintf(out, NUMBER_BYTES_MAX, "%lld", <long long> value)
+
+
+cdef class Template:
+    def __init__(self, parts):
+        literals, slots = [], []
+        literal = b""
+        for part in parts:
+            if isinstance(part, int):
+                if not 0 <= part < SLOT_END:
+                    raise ValueError(f"no such slot: {part}")
+                literals.append(literal)
+                slots.append(part)
+                literal = b""
+            else:
+                literal += part
+        literals.append(literal)
+        slots.append(-1)
+        self.parts = tuple(literals)
+        self.slots = slots
+
+    cpdef bytes render(self, Update update, str epoch):
+        cdef Py_ssize_t epoch_size, room = 0, i
+        cdef const char* epoch_text = PyUnicode_AsUTF8AndSize(epoch, &epoch_size)
+        cdef Py_ssize_t data_size = PyBytes_GET_SIZE(update.data)
+        cdef int slot
+        cdef bytes literal
+        for i in range(len(self.slots)):
+            slot = self.slots[i]
+            room += PyBytes_GET_SIZE(<bytes> self.parts[i]) + NUMBER_BYTES_MAX
+            if slot == SLOT_DATA:
+                room += data_size
+            elif slot == SLOT_EPOCH:
+                room += epoch_size
+        cdef bytearray buffer = bytearray(room)
+        cdef char* start = buffer
+        cdef char* out = start
+        for i in range(len(self.slots)):
+            literal = <bytes> self.parts[i]
+            memcpy(out, PyBytes_AS_STRING(literal), PyBytes_GET_SIZE(literal))
+            out += PyBytes_GET_SIZE(literal)
+            slot = self.slots[i]
+            if slot < 0:
+                break
+            if slot == SLOT_DATA:
+                memcpy(out, PyBytes_AS_STRING(update.data), data_size)
+                out += data_size
+            elif slot == SLOT_EPOCH:
+                memcpy(out, epoch_text, epoch_size)
+                out += epoch_size
+            else:
+                out += write_slot(out, slot, update)
+        return PyBytes_FromStringAndSize(start, out - start)
+
+
+cdef class Form:
+    cpdef Template template(self, object topic):
+        raise NotImplementedError  # a codec says what its messages look like
+
+    cpdef bytes gap(self, object topic, str epoch, int64_t first, int64_t last, str reason, str new_epoch):
+        raise NotImplementedError  # likewise
+
+    cpdef bytes finish(self, bytes payload):
+        return encode(0x1, payload)
