@@ -1,0 +1,51 @@
+"""Trades become bars of one interval, and a bar becomes JSON bytes."""
+
+from typing import final
+
+@final
+class Bar:
+    """One bar as it stood; never changes."""
+
+    @property
+    def timestamp(self) -> int:
+        """The bar's start, ms since the epoch."""
+    @property
+    def open(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def close(self) -> float: ...
+    @property
+    def volume(self) -> float: ...
+    @property
+    def vwap(self) -> float:
+        """Volume-weighted mean price."""
+    @property
+    def closed(self) -> bool: ...
+    def repeat(self, timestamp: int) -> Bar:
+        """What exchanges' klines show for an interval without trades after this bar: its close, volume 0."""
+    def data(self, symbol: str, exchange: str, timeframe: str) -> bytes:
+        """{"symbol","exchange","timeframe","open","high","low","close","volume","vwap","timestamp","closed"}."""
+
+@final
+class BarBuilder:
+    """The bars of one market and one interval; none is invented for an interval without trades."""
+
+    def __init__(self, interval_ms: int) -> None: ...
+    @property
+    def interval_ms(self) -> int: ...
+    @property
+    def late(self) -> int:
+        """Trades that came after their bar was closed: counted, otherwise ignored."""
+    @property
+    def current(self) -> Bar | None:
+        """The bar that trades still change."""
+    def trade(self, price: float, size: float, ts_ms: int) -> list[Bar]:
+        """Take one trade in; returns the bar it closed, if any.
+
+        A price or size that is not positive and finite, or a time out of range, is a ValueError and changes nothing.
+        """
+    def roll(self, now_ms: int) -> list[Bar]:
+        """Close the current bar when its interval has passed by `now_ms`; returns it."""

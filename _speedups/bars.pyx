@@ -1,0 +1,191 @@
+"""Trades become bars of one interval, and a bar becomes JSON bytes.
+
+A bar spans [start, start + interval) of the trades' own time; starts are multiples of the interval since the epoch.
+
+- A bar is closed by the first trade of a later interval or by `roll`, never reopened. A trade for a closed bar comes
+  late: it is counted in `late` and changes nothing.
+- Within a bar trades count in the order they are given (the exchange's order), whatever their milliseconds say.
+- No bar is invented for an interval without trades. Exchanges' klines have one there (Binance: previous close, volume
+  0): `Bar.repeat(timestamp)` makes it for who compares.
+- Volume and vwap are compensated sums, rounded to the 15 digits a double carries for sure: a volume of decimals comes
+  out as their decimal sum.
+
+Must not know what time it is (`roll` is told), where trades come from, or who receives a bar.
+"""
+from libc.float cimport DBL_MAX
+from libc.math cimport fabs
+
+cimport cython
+
+from _speedups.text cimport Writer, tidy
+
+cdef enum:
+    DAY_MS = 86400000
+
+cdef long long TIMESTAMP_MAX_MS = 253402300799999  # the end of year 9999, the last that ISO 8601 writes with 4 digits
+
+
+cdef inline void add(Sum* sum_, double value) noexcept nogil:
+    """Neumaier's: what a rounding loses is kept beside the total."""
+    cdef double total = sum_.total + value
+    if fabs(sum_.total) >= fabs(value):
+        sum_.lost += (sum_.total - total) + value
+    else:
+        sum_.lost += (value - total) + sum_.total
+    sum_.total = total
+
+
+cdef inline void put_padded(char* out, long long value, int width) noexcept nogil:
+    cdef int index
+    for index in range(width):
+        out[width - 1 - index] = <char> (c"0" + value % 10)
+        value //= 10
+
+
+cdef int put_iso(Writer out, long long timestamp_ms) except -1:
+    """Quoted, UTC, with milliseconds; the calendar arithmetic is Howard Hinnant's civil_from_days."""
+    cdef long long ms = timestamp_ms % DAY_MS
+    cdef long long days = timestamp_ms // DAY_MS + 719468  # since 0000-03-01
+    cdef long long era = days // 146097
+    cdef long long day_of_era = days % 146097
+    cdef long long year = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+    cdef long long day = day_of_era - (365 * year + year // 4 - year // 100)
+    cdef long long month = (5 * day + 2) // 153  # from March
+    cdef char* text
+    out.raw(b'"0000-00-00T00:00:00.000Z"', 26)
+    text = out.at + out.size - 26
+    put_padded(text + 1, year + 400 * era + (month >= 10), 4)
+    put_padded(text + 6, month + 3 if month < 10 else month - 9, 2)
+    put_padded(text + 9, day - (153 * month + 2) // 5 + 1, 2)
+    put_padded(text + 12, ms // 3600000, 2)
+    put_padded(text + 15, ms // 60000 % 60, 2)
+    put_padded(text + 18, ms // 1000 % 60, 2)
+    put_padded(text + 21, ms % 1000, 3)
+    return 0
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Bar:
+    """One bar as it stood; never changes."""
+
+    def __init__(self):
+        raise TypeError("bars come from BarBuilder")
+
+    def repeat(self, long long timestamp):
+        """The bar that exchanges' klines show for an interval without trades after this one."""
+        cdef Bar bar = Bar.__new__(Bar)
+        check_timestamp(timestamp)
+        bar.timestamp = timestamp
+        bar.open = bar.high = bar.low = bar.close = bar.vwap = self.close
+        bar.volume = 0
+        bar.closed = True
+        return bar
+
+    def data(self, str symbol not None, str exchange not None, str timeframe not None):
+        """The bar's JSON object."""
+        cdef Writer out = Writer()
+        out.reserve(384)
+        out.raw(b'{"symbol":', 10)
+        out.string(symbol)
+        out.raw(b',"exchange":', 12)
+        out.string(exchange)
+        out.raw(b',"timeframe":', 13)
+        out.string(timeframe)
+        out.raw(b',"open":', 8)
+        out.number(self.open)
+        out.raw(b',"high":', 8)
+        out.number(self.high)
+        out.raw(b',"low":', 7)
+        out.number(self.low)
+        out.raw(b',"close":', 9)
+        out.number(self.close)
+        out.raw(b',"volume":', 10)
+        out.number(self.volume)
+        out.raw(b',"vwap":', 8)
+        out.number(self.vwap)
+        out.raw(b',"timestamp":', 13)
+        put_iso(out, self.timestamp)
+        if self.closed:
+            out.raw(b',"closed":true}', 15)
+        else:
+            out.raw(b',"closed":false}', 16)
+        return out.finish()
+
+
+cdef inline int check_timestamp(long long timestamp_ms) except -1:
+    if not 0 <= timestamp_ms <= TIMESTAMP_MAX_MS:
+        raise ValueError(f"{timestamp_ms} is not a time in milliseconds since the epoch")
+    return 0
+
+
+@cython.final
+cdef class BarBuilder:
+    """The bars of one market and one interval."""
+
+    def __cinit__(self, long long interval_ms):
+        if not 1 <= interval_ms <= TIMESTAMP_MAX_MS:
+            raise ValueError(f"interval_ms must be at least 1, not {interval_ms}")
+        self.interval_ms = interval_ms
+
+    def trade(self, double price, double size, long long ts_ms):
+        """Take one trade in; returns the bar it closed, if any, in a list.
+
+        A price or size that is not positive and finite, or a time out of range, is a ValueError and changes nothing.
+        """
+        cdef list closed = []
+        cdef long long start
+        if not 0 < price <= DBL_MAX:
+            raise ValueError(f"price {price!r} is not positive and finite")
+        if not 0 < size <= DBL_MAX or not price * size <= DBL_MAX:
+            raise ValueError(f"size {size!r} is not positive and finite")
+        check_timestamp(ts_ms)
+        start = ts_ms - ts_ms % self.interval_ms
+        if start < (self.start if self.started else self.floor):
+            self.late += 1
+            return closed
+        if self.started and start > self.start:
+            closed.append(self.end())
+        if not self.started:
+            self.started = True
+            self.start = start
+            self.open = self.high = self.low = price
+            self.volume = [0, 0]
+            self.notional = [0, 0]
+        self.high = max(self.high, price)
+        self.low = min(self.low, price)
+        self.close = price
+        add(&self.volume, size)
+        add(&self.notional, price * size)
+        return closed
+
+    def roll(self, long long now_ms):
+        """Close the current bar when its interval has passed; returns it in a list."""
+        if self.started and now_ms >= self.start + self.interval_ms:
+            return [self.end()]
+        return []
+
+    @property
+    def current(self):
+        """The bar that trades still change, or None."""
+        return self.bar(False) if self.started else None
+
+    cdef Bar end(self):
+        cdef Bar bar = self.bar(True)
+        self.started = False
+        self.floor = self.start + self.interval_ms
+        return bar
+
+    cdef Bar bar(self, bint closed):
+        cdef Bar bar = Bar.__new__(Bar)
+        cdef double volume = self.volume.total + self.volume.lost
+        cdef double vwap = (self.notional.total + self.notional.lost) / volume
+        bar.timestamp = self.start
+        bar.open = self.open
+        bar.high = self.high
+        bar.low = self.low
+        bar.close = self.close
+        bar.volume = tidy(volume)
+        bar.vwap = min(max(tidy(vwap), self.low), self.high)  # a mean, whatever rounding did
+        bar.closed = closed
+        return bar

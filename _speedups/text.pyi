@@ -1,0 +1,4 @@
+"""Numbers as the wire says them."""
+
+def number(value: float) -> str:
+    """The shortest decimal that reads back as `value`: no exponent, no ".0". ValueError for NaN and infinities."""
