@@ -1,0 +1,124 @@
+"""Log lines: their shape on and off a terminal, and that no secret is ever in one."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from gateway.log import configure, mask, mask_text
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _undo() -> Iterator[None]:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_off_a_terminal_a_line_is_one_json_object() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    structlog.get_logger("gateway.app").info("listening", port=8765)
+    (line,) = lines(stream)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "listening", "port": 8765, "level": "info", "logger": "gateway.app"}
+
+
+def test_on_a_terminal_a_line_is_for_people() -> None:
+    stream = Terminal()
+    configure(stream=stream)
+    structlog.get_logger("gateway.app").warning("exchange is silent", exchange="sim")
+    assert "exchange is silent" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
+
+
+def test_the_layout_can_be_forced() -> None:
+    stream = Terminal()
+    configure(layout="json", stream=stream)
+    structlog.get_logger("x").info("listening")
+    assert lines(stream)[0]["event"] == "listening"
+
+
+def test_below_the_level_nothing_is_written() -> None:
+    stream = io.StringIO()
+    configure(level="warning", stream=stream)
+    structlog.get_logger("x").info("quiet")
+    logging.getLogger("library").info("quiet")
+    assert stream.getvalue() == ""
+
+
+def test_libraries_log_in_the_same_shape() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    logging.getLogger("library").warning("lost %s", "it", extra={"host": "h"})
+    (line,) = lines(stream)
+    assert (line["event"], line["logger"], line["host"]) == ("lost it", "library", "h")
+
+
+def test_a_line_a_connection_is_too_much() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    logging.getLogger("picows.server").info("new connection")
+    assert stream.getvalue() == ""
+
+
+def test_secrets_are_masked_in_fields_messages_and_tracebacks() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    log = structlog.get_logger("x")
+    log.info("dial wss://h/ws?token=hunter2", apiKey="hunter2", headers={"Authorization": "Bearer hunter2"})
+    logging.getLogger("library").warning("signature=%s", "hunter2")
+    try:
+        raise ValueError("api_secret: hunter2")
+    except ValueError:
+        log.exception("failed")
+    assert "hunter2" not in stream.getvalue()
+    assert len(lines(stream)) == 3
+    assert "ValueError" in lines(stream)[2]["exception"]
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("GET /ws?token=abc&symbol=X", "GET /ws?token=***&symbol=X"),
+        ('{"apiKey": "abc", "symbol": "X"}', '{"apiKey": "***", "symbol": "X"}'),
+        ("{'secret': 'abc'}", "{'secret': '***'}"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("tokens=3", "tokens=3"),
+        ("subprotocol bearer.eyJhbGciOi", "subprotocol bearer.***"),
+        ("X-MBX-APIKEY: abc", "X-MBX-APIKEY: ***"),
+        ("postgresql://user:abc@host/db", "postgresql://user:***@host/db"),
+        ("?timestamp=1&signature=abc", "?timestamp=1&signature=***"),
+        ("BTC/USDT at 10:30 is quiet", "BTC/USDT at 10:30 is quiet"),
+    ],
+)
+def test_text_is_masked(text: str, masked: str) -> None:
+    assert mask_text(text) == masked
+
+
+def test_values_are_masked_by_name_at_any_depth() -> None:
+    assert mask({"a": [{"password": "x", "user": "u"}], "n": 1, "token": None}) == {
+        "a": [{"password": "***", "user": "u"}],
+        "n": 1,
+        "token": None,
+    }
