@@ -88,6 +88,7 @@ cdef class Stream:
         int delivery
         bint deltas                     # an update means nothing without its predecessor
         object snapshot                 # () -> (data, t_ex, t_in) | None
+        object on_idle                  # () -> None, or None: the last subscriber has gone
         str reason                      # of the last reset
         list groups
         list window                     # numbered, not yet distributed

@@ -98,12 +98,13 @@ class Stream:
         delivery: int,
         deltas: bool = False,
         snapshot: Callable[[], tuple[bytes, int | None, int] | None] | None = None,
+        on_idle: Callable[[], None] | None = None,
         ring_depth_updates: int = 1024,
         ring_bytes_max: int = 1048576,
     ) -> None:
         """`delivery` is a `Delivery`; `deltas`: an update means nothing without its predecessor (a book).
 
-        `snapshot()` gives the state as of the newest number: (data, t_ex, t_in), or None when there is none.
+        `on_idle()` is called when the last subscriber has gone. `snapshot()` gives the state as of the newest number: (data, t_ex, t_in), or None when there is none.
         """
 
     def publish(self, data: bytes, t_ex: int | None, t_in: int, snapshot: bool = False) -> int:

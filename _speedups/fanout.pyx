@@ -215,13 +215,16 @@ cdef class Outbox:
         if last is not subscription:
             members[subscription.index] = last
             last.index = subscription.index
-        if not members:
-            subscription.group.stream.groups.remove(subscription.group)
         self.subscriptions.remove(subscription)
         if subscription.lagging:
             subscription.lagging = False
             if self.lagging is not None:
                 self.lagging.remove(subscription)
+        cdef Stream stream = subscription.group.stream
+        if not members:
+            stream.groups.remove(subscription.group)
+            if not stream.groups and stream.on_idle is not None:
+                stream.on_idle()
         return 0
 
     cdef int push(self, Chunk chunk) except -1:
@@ -368,7 +371,7 @@ cdef class Outbox:
 
 cdef class Stream:
     def __init__(self, Fanout fanout not None, topic, str epoch not None, *, int delivery, bint deltas=False,
-                 snapshot=None, Py_ssize_t ring_depth_updates=1024, Py_ssize_t ring_bytes_max=1048576):
+                 snapshot=None, on_idle=None, Py_ssize_t ring_depth_updates=1024, Py_ssize_t ring_bytes_max=1048576):
         self.fanout = fanout
         self.topic = topic
         self.epoch = epoch
@@ -376,6 +379,7 @@ cdef class Stream:
         self.delivery = delivery
         self.deltas = deltas
         self.snapshot = snapshot
+        self.on_idle = on_idle
         self.reason = "resync"
         self.groups = []
         self.window = []

@@ -1,0 +1,183 @@
+"""Who listens to what: topics, their lanes, and the one watch of each key.
+
+Holds the only map from keys to subscribers. Synchronous; never looks inside `data`, never touches a socket, and knows
+sources only by the three calls of `Watcher`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from _speedups.book import Book, Changes
+from _speedups.fanout import Fanout, Outbox
+from _speedups.frame import Form
+from gateway.core.key import Key
+from gateway.core.tiers import Item, Metronome
+from gateway.core.topic import BATCH_TIER_MS, Lane, StreamId, Topic
+from gateway.errors import TickwireError
+from gateway.limits import Limits
+
+
+class Watcher(Protocol):
+    """What the hub needs of a source: start and stop the one watch of a key."""
+
+    def acquire(self, key: Key) -> None: ...
+    def release(self, key: Key) -> None: ...
+
+
+class Clock(Protocol):
+    """The part of an event loop that the hub uses."""
+
+    def time(self) -> float: ...
+    def call_at(self, when: float, callback: Callable[[], None]) -> object: ...
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer: ...
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Subscribed(NamedTuple):
+    """Where a subscriber stands: the stream's position, the tier used, and how a resume went (None: not asked)."""
+
+    epoch: str
+    sequence: int
+    tier_ms: int
+    recovered: bool | None
+    replayed: int
+
+
+class Hub:
+    """A connection that goes needs no call here: discarding its outbox leaves every stream."""
+
+    def __init__(self, fanout: Fanout, clock: Clock, limits: Limits, sources: Mapping[str, Watcher]) -> None:
+        self._fanout = fanout
+        self._clock = clock
+        self._limits = limits
+        self._sources = sources
+        self._metronome = Metronome(clock.call_at)
+        self._topics: dict[Key, Topic] = {}
+        self._lingering: dict[StreamId, Timer] = {}
+        self.late = 0  # updates for a key nobody watches any more
+
+    # --- from sources -------------------------------------------------------------------------------------------
+
+    def publish(self, key: Key, data: bytes, *, t_ex: int | None, t_in: int, final: bool = False) -> None:
+        """One update; `data` is a finished JSON object, `t_ex` ms, `t_in` ns. A `final` one is never conflated away."""
+        topic = self._topics.get(key)
+        if topic is None:
+            self.late += 1
+            return
+        topic.publish(Item(data, t_ex, t_in, final), self._clock.time())
+
+    def publish_book(self, key: Key, changes: Changes, book: Book, *, t_ex: int | None, t_in: int) -> None:
+        """A book has changed: `book` is its state now, `changes` what was touched since the last call."""
+        topic = self._topics.get(key)
+        if topic is None:
+            self.late += 1
+            return
+        topic.book = book
+        topic.publish(Item(changes, t_ex, t_in), self._clock.time())
+
+    def lost(self, key: Key, reason: str) -> None:
+        """Continuity of a key is gone: announce it now, serve nothing old, start a new epoch."""
+        topic = self._topics.get(key)
+        if topic is not None:
+            topic.lost(reason, self._clock.time())
+
+    # --- from sessions ------------------------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        outbox: Outbox,
+        key: Key,
+        *,
+        form: Form,
+        tier_ms: int = 0,
+        batch: bool = False,
+        resume: tuple[str, int] | None = None,
+        snapshot: bool = True,
+    ) -> Subscribed:
+        """Attach an outbox; replay, gap and snapshot are queued as data, so an ack sent as a reply goes first.
+
+        Raises TickwireError too_many_subscriptions, and ValueError when it is attached already.
+        """
+        lane = self._lane(stream_id(key, tier_ms, batch=batch))
+        epoch, sequence = resume or (None, 0)
+        try:
+            recovered, replayed = lane.stream.attach(outbox, form, epoch=epoch, sequence=sequence, snapshot=snapshot)
+        except ValueError:
+            if lane.stream.subscribers == 0 and lane.id not in self._lingering:
+                self._on_idle(lane)  # made for nobody
+            raise
+        timer = self._lingering.pop(lane.id, None)
+        if timer is not None:
+            timer.cancel()
+        return Subscribed(lane.stream.epoch, lane.stream.sequence, lane.id.tier_ms, recovered, replayed)
+
+    def unsubscribe(self, outbox: Outbox, key: Key, *, tier_ms: int = 0, batch: bool = False) -> bool:
+        """Whether it was subscribed."""
+        lane = self._find(stream_id(key, tier_ms, batch=batch))
+        return lane is not None and lane.stream.detach(outbox)
+
+    def resend(self, outbox: Outbox, key: Key, first: int, last: int, *, tier_ms: int = 0, batch: bool = False) -> int:
+        """Send numbers that the ring still holds again; returns how many."""
+        lane = self._find(stream_id(key, tier_ms, batch=batch))
+        return 0 if lane is None else lane.stream.resend(outbox, first, last)
+
+    def position(self, key: Key, *, tier_ms: int = 0, batch: bool = False) -> tuple[str, int] | None:
+        """(epoch, sequence) of a stream, if it exists."""
+        lane = self._find(stream_id(key, tier_ms, batch=batch))
+        return None if lane is None else (lane.stream.epoch, lane.stream.sequence)
+
+    # --- for operators ------------------------------------------------------------------------------------------
+
+    def subscribers(self) -> dict[StreamId, int]:
+        """How many subscribers each stream has, also those that linger with none."""
+        return {lane.id: lane.stream.subscribers for topic in self._topics.values() for lane in topic.lanes.values()}
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _find(self, wanted: StreamId) -> Lane | None:
+        topic = self._topics.get(wanted.key)
+        return None if topic is None else topic.lanes.get((wanted.tier_ms, wanted.batch))
+
+    def _lane(self, wanted: StreamId) -> Lane:
+        """The lane, made when missing; the first lane of a key starts its watch."""
+        lane = self._find(wanted)
+        if lane is not None:
+            return lane
+        topic = self._topics.get(wanted.key)
+        if topic is None:
+            if len(self._topics) >= self._limits.streams_max:
+                raise TickwireError("too_many_subscriptions", "the server watches as many streams as it may")
+            topic = self._topics[wanted.key] = Topic(wanted.key)
+            self._sources[wanted.key.exchange].acquire(wanted.key)
+        lane = Lane(
+            topic,
+            wanted,
+            fanout=self._fanout,
+            metronome=self._metronome,
+            limits=self._limits,
+            on_idle=self._on_idle,
+        )
+        topic.lanes[wanted.tier_ms, wanted.batch] = lane
+        return lane
+
+    def _on_idle(self, lane: Lane) -> None:
+        """The last subscriber has gone; keep the lane for a while, for who comes back."""
+        self._lingering[lane.id] = self._clock.call_later(self._limits.linger_s, lambda: self._drop(lane))
+
+    def _drop(self, lane: Lane) -> None:
+        del self._lingering[lane.id]
+        assert lane.stream.subscribers == 0, "a subscriber cancels the linger timer"
+        del lane.topic.lanes[lane.id.tier_ms, lane.id.batch]
+        if not lane.topic.lanes:
+            del self._topics[lane.topic.key]
+            self._sources[lane.topic.key.exchange].release(lane.topic.key)
+
+
+def stream_id(key: Key, tier_ms: int, *, batch: bool) -> StreamId:
+    """The stream that serves these options: a batch gathers for at least the shortest interval."""
+    return StreamId(key, max(tier_ms, BATCH_TIER_MS) if batch else tier_ms, batch)

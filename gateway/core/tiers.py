@@ -1,0 +1,107 @@
+"""Conflation: what waits between two ticks of a throttled lane, and the metronome that says when a tick is due.
+
+Holds accumulators and time arithmetic; the time is passed in. Must not know sockets, subscribers or JSON's insides.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from _speedups.book import Book, Changes
+
+GRID_S = 0.005  # due times are rounded up to this, so that lanes that tick together leave in one write a socket
+
+
+class Item(NamedTuple):
+    """One update on its way to a stream: `data` is finished JSON, or the changes of a book."""
+
+    data: bytes | Changes
+    t_ex: int | None  # ms
+    t_in: int  # ns
+    final: bool = False  # must not be replaced by a later one: a closed bar
+
+
+class Pending(Protocol):
+    """What gathers in an interval."""
+
+    def put(self, item: Item) -> None: ...
+    def drain(self) -> list[Item]: ...
+    def __len__(self) -> int: ...
+
+
+class Newest:
+    """State channels: the newest item, and every final one before it."""
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+
+    def put(self, item: Item) -> None:
+        if self._items and not self._items[-1].final:
+            self._items[-1] = item
+        else:
+            self._items.append(item)
+
+    def drain(self) -> list[Item]:
+        items, self._items = self._items, []
+        return items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Every(Newest):
+    """Append channels: all items, in order."""
+
+    def put(self, item: Item) -> None:
+        self._items.append(item)
+
+
+class Levels(Newest):
+    """Books: the touched levels, each with its newest size."""
+
+    def put(self, item: Item) -> None:
+        if self._items:
+            touched = self._items[0].data
+            assert isinstance(touched, Changes)
+            assert isinstance(item.data, Changes)
+            touched.merge(item.data)  # a lane that shares the object has sent it already, or merges the same
+            self._items[0] = Item(touched, item.t_ex, item.t_in)
+        else:
+            self._items.append(item)
+
+
+def encode_levels(changes: Changes, book: Book, symbol: str, exchange: str, prev_sequence: int) -> bytes:
+    """The data of a book update: right for any state between the last update and now."""
+    return changes.data(symbol, exchange, prev_sequence, book.checksum())
+
+
+class Metronome:
+    """Calls lanes when they are due, with one timer for all of them."""
+
+    def __init__(self, call_at: Callable[[float, Callable[[], None]], object]) -> None:
+        self._call_at = call_at
+        self._due: dict[int, list[Callable[[float], None]]] = {}
+        self._order: list[int] = []
+
+    def at(self, due_s: float, tick: Callable[[float], None]) -> None:
+        """Call `tick(now)` at `due_s` or up to one grid step later."""
+        step = -int(-due_s // GRID_S)
+        if step in self._due:
+            self._due[step].append(tick)
+            return
+        self._due[step] = [tick]
+        heapq.heappush(self._order, step)
+        if self._order[0] == step:
+            self._call_at(step * GRID_S, self._fire)
+
+    def _fire(self) -> None:
+        """One timer fires for one step; a timer that an earlier step overtook finds nothing left to do."""
+        if not self._order:
+            return
+        step = heapq.heappop(self._order)
+        for tick in self._due.pop(step):
+            tick(step * GRID_S)
+        if self._order:
+            self._call_at(self._order[0] * GRID_S, self._fire)
