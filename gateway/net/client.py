@@ -1,0 +1,214 @@
+"""A client of the stream dialect for one symbol of one channel: connects, subscribes, reconnects and resumes.
+
+Holds what the command line needs to watch a gateway. Must not know how anything is shown, nor the hub or a source:
+it speaks the wire like any other client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import orjson
+from picows import WSError, WSFrame, WSHandshakeError, WSInvalidURL, WSListener, WSMsgType, WSTransport, ws_connect
+
+STREAM_PATH: Final = "/v1/stream"
+WAITING_MESSAGES_MAX: Final = 1_000  # then reading stops, and the gateway treats us as the slow reader we are
+RETRY_BASE_S: Final = 0.25
+RETRY_MAX_S: Final = 15.0
+IDLE_PING_S: Final = 30.0
+
+# Closes after which coming back as we are would be refused again (protocol section 7).
+FINAL_CLOSES: Final = {
+    1002: "it found our frames wrong",
+    1003: "it does not take what we sent",
+    1007: "it could not read what we sent",
+    1008: "credentials are missing or wrong",
+    1009: "what we sent was too large",
+    4401: "the credentials have expired",
+    4403: "this account is not ours to watch",
+    4013: "it has reached its limit of connections",
+}
+
+
+class ClientError(Exception):
+    """The gateway cannot be watched, and trying again would not help; the message says what would."""
+
+
+class Message(NamedTuple):
+    """One message as it came, and read."""
+
+    raw: bytes
+    body: dict[str, Any]
+
+
+class Lost(NamedTuple):
+    """The connection is gone; the next attempt is `retry_s` away."""
+
+    reason: str
+    retry_s: float
+
+
+class _Feed(WSListener):
+    """One connection: frames joined into messages, which wait here until they are taken."""
+
+    def __init__(self) -> None:
+        self.close_code = 1006
+        self.close_reason = ""
+        self._transport: WSTransport | None = None
+        self._parts: list[bytes] = []
+        self._messages: deque[bytes] = deque()
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.CLOSE:
+            payload = frame.get_payload_as_bytes()
+            self.close_code = int.from_bytes(payload[:2], "big") if payload else 1005
+            self.close_reason = payload[2:].decode(errors="replace")
+            transport.send(WSMsgType.CLOSE, payload[:2])
+            transport.disconnect()
+        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            self._parts.append(frame.get_payload_as_bytes())
+            if frame.fin:
+                self._messages.append(b"".join(self._parts))
+                self._parts.clear()
+                self._changed.set()
+                if len(self._messages) == WAITING_MESSAGES_MAX:
+                    transport.underlying_transport.pause_reading()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._closed = True
+        self._changed.set()
+
+    def send(self, body: dict[str, Any]) -> None:
+        """Queue one request; nothing happens when the connection is gone, which `take` will say."""
+        if self._transport is not None and not self._closed:
+            self._transport.send(WSMsgType.TEXT, orjson.dumps(body))
+
+    def close(self) -> None:
+        """Leave without waiting for the peer."""
+        if self._transport is not None and not self._closed:
+            self._transport.send_close()
+            self._transport.disconnect()
+
+    async def take(self) -> bytes | None:
+        """The next message; None when the connection is closed and nothing is left."""
+        while not self._messages:
+            if self._closed:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        if len(self._messages) == WAITING_MESSAGES_MAX and self._transport is not None and not self._closed:
+            self._transport.underlying_transport.resume_reading()
+        return self._messages.popleft()
+
+
+class StreamClient:
+    """Watches one stream of a gateway for as long as it is iterated, across disconnects.
+
+    `jitter` gives a random number between its two arguments; tests replace it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        channel: str,
+        symbol: str,
+        options: dict[str, Any] | None = None,
+        *,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"ws", "wss"} or not parts.hostname:
+            raise ClientError(f"'{url}' is not a WebSocket address: write ws://HOST:PORT")
+        self.url = url if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}{STREAM_PATH}"
+        self._request = {"action": "subscribe", "channel": channel, "symbols": [symbol], **(options or {})}
+        self._symbol = symbol
+        self._position: dict[str, Any] | None = None
+        self._come_back_s = 0.0  # what a gateway that shuts down asked for
+        self._jitter = jitter
+
+    async def events(self) -> AsyncIterator[Message | Lost]:
+        """Every message from the gateway, and a `Lost` for each disconnect. Raises ClientError when it is hopeless."""
+        attempts = 0
+        was_connected = False
+        while True:
+            try:
+                feed = await self._connect()
+            except ClientError as error:
+                if not was_connected:
+                    raise
+                reason = str(error)
+            else:
+                was_connected = True
+                try:
+                    feed.send(self._subscribe())
+                    while (raw := await feed.take()) is not None:
+                        attempts = 0
+                        body = orjson.loads(raw)
+                        self._remember(body)
+                        yield Message(raw, body)
+                finally:
+                    feed.close()
+                reason = self._reason(feed)
+            attempts += 1
+            ceiling_s = min(RETRY_MAX_S, RETRY_BASE_S * 2**attempts)
+            retry_s = self._come_back_s + self._jitter(0.0, ceiling_s)
+            self._come_back_s = 0.0
+            yield Lost(reason, retry_s)
+            await asyncio.sleep(retry_s)
+
+    async def _connect(self) -> _Feed:
+        try:
+            _, feed = await ws_connect(_Feed, self.url, enable_auto_ping=True, auto_ping_idle_timeout=IDLE_PING_S)
+        except WSInvalidURL as error:
+            raise ClientError(f"'{self.url}' is not a WebSocket address: {error}") from None
+        except WSHandshakeError as error:
+            status = error.response.status if error.response is not None else None
+            said = f"answered {status.value} {status.phrase}" if status is not None else "does not speak WebSocket"
+            raise ClientError(f"{self.url} {said}; is it a tickwire gateway?") from None
+        except ConnectionRefusedError:
+            raise ClientError(
+                f"nothing listens at {self.url}; start `tickwire serve` or `tickwire demo`, or name another with --url"
+            ) from None
+        except socket.gaierror:
+            raise ClientError(f"there is no host '{urlsplit(self.url).hostname}', or no network to find it") from None
+        except (OSError, TimeoutError, WSError) as error:
+            raise ClientError(f"{self.url} cannot be reached: {error or type(error).__name__}") from None
+        assert isinstance(feed, _Feed)
+        return feed
+
+    def _subscribe(self) -> dict[str, Any]:
+        if self._position is None:
+            return self._request
+        return {**self._request, "resume": {self._symbol: self._position}}
+
+    def _remember(self, body: dict[str, Any]) -> None:
+        """Note how far the stream has been read: numbers a gap announced are lost, and not asked for again."""
+        kind = body.get("type")
+        if kind == "subscribed":
+            stream = body.get("data", {}).get("streams", {}).get(self._symbol)
+            if stream and not stream.get("recovered"):
+                self._position = {"epoch": stream["epoch"], "sequence": stream["sequence"]}
+        elif kind == "gap":
+            self._position = {"epoch": body["epoch"], "sequence": body["to"]}
+        elif kind == "server_shutdown":
+            self._come_back_s = body.get("reconnect_after_ms", 0) / 1000
+        elif "sequence" in body:
+            self._position = {"epoch": body["epoch"], "sequence": body["sequence"]}
+
+    @staticmethod
+    def _reason(feed: _Feed) -> str:
+        if feed.close_code in FINAL_CLOSES:
+            raise ClientError(f"the gateway closed with {feed.close_code}: {FINAL_CLOSES[feed.close_code]}")
+        tail = f" ({feed.close_reason})" if feed.close_reason else ""
+        return "the connection broke" if feed.close_code == 1006 else f"closed with {feed.close_code}{tail}"
