@@ -27,6 +27,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     read_buffer_bytes: int = 2_048  # per connection, idle; most requests fit
     requests_per_s: float = 100.0  # per connection, token bucket
     requests_burst: int = 400  # a client that subscribes one symbol a message at start
+    requests_waiting_bytes_max: int = 262_144  # behind a subscribe that waits for its exchange's markets
     request_ids_bytes_max: int = 128  # `id` is echoed, so it is bounded
 
     # Subscriptions

@@ -192,8 +192,6 @@ class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
     batch: bool
     encoding: str
     compression: str
-    epoch: str
-    sequence: int
     timeframe: str | None = None
     depth: int | None = None
 
@@ -233,9 +231,9 @@ def unsubscribed(request: Unsubscribe, symbols: Sequence[str], errors: Mapping[s
     return _reply("unsubscribed", request.id, {"channel": request.channel, "data": data})
 
 
-def resent(request: Resend, epoch: str, count: int) -> bytes:
+def resent(request: Resend, count: int) -> bytes:
     """The reply to a resend, sent ahead of the `count` updates it announces."""
-    data = {"symbol": request.symbol, "epoch": epoch, "from": request.from_, "to": request.to, "resent": count}
+    data = {"symbol": request.symbol, "from": request.from_, "to": request.to, "resent": count}
     return _reply("resent", request.id, {"channel": request.channel, "data": data})
 
 

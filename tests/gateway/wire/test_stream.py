@@ -243,13 +243,13 @@ def test_unsubscribed_resent_and_list_replies() -> None:
         "data": {"symbols": ["A"], "errors": {"B": "unknown_symbol"}},
     }
     resend = stream.Resend(id=2, channel="trades", symbol="A", from_=3, to=9)
-    assert json.loads(stream.resent(resend, "k3f9", 5)) == {
+    assert json.loads(stream.resent(resend, 5)) == {
         "type": "resent",
         "id": 2,
         "channel": "trades",
-        "data": {"symbol": "A", "epoch": "k3f9", "from": 3, "to": 9, "resent": 5},
+        "data": {"symbol": "A", "from": 3, "to": 9, "resent": 5},
     }
-    listed = stream.Listed("s1", "bars", "x:A", "x", 0, False, "json", "none", "k3f9", 4, timeframe="1m")
+    listed = stream.Listed("s1", "bars", "x:A", "x", 0, False, "json", "none", timeframe="1m")
     assert json.loads(stream.subscriptions(stream.List(id=3), [listed])) == {
         "type": "subscriptions",
         "id": 3,
@@ -264,8 +264,6 @@ def test_unsubscribed_resent_and_list_replies() -> None:
                     "batch": False,
                     "encoding": "json",
                     "compression": "none",
-                    "epoch": "k3f9",
-                    "sequence": 4,
                     "timeframe": "1m",
                 }
             ]

@@ -1,0 +1,114 @@
+"""The HTTP resources: health, metrics, and what the streams are and how they do (protocol section 6).
+
+Holds routes and how errors look over HTTP. Must not know sockets nor sessions: numbers come from `Stats`.
+No page loads anything from another host, so there is no interactive documentation, only `/openapi.json`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from litestar import Litestar, MediaType, Request, Response, get
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from gateway.core.key import CHANNELS, TIERS_MS
+from gateway.errors import TickwireError
+from gateway.limits import Limits
+from gateway.stats import Stats, StatsCollector
+
+log = structlog.get_logger(__name__)
+
+# HTTP's own refusals, in words of the catalogue; the status stays as HTTP has it.
+CODE_OF_STATUS: Final[dict[int, str]] = {
+    401: "not_authenticated",
+    403: "permission_denied",
+    404: "unsupported_action",
+    405: "unsupported_action",
+    429: "rate_limited",
+}
+
+
+def build(stats: Stats, readiness: Callable[[], dict[str, bool]], limits: Limits, version: str) -> Litestar:
+    """The ASGI application. `readiness` names what must be true before traffic should come."""
+    registry = CollectorRegistry()
+    registry.register(StatsCollector(stats))
+
+    @get("/healthz", sync_to_thread=False)
+    def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @get("/readyz", sync_to_thread=False)
+    def readyz() -> Response[dict[str, Any]]:
+        """It listens, and an exchange can be served."""
+        checks = readiness()
+        ready = all(checks.values())
+        return Response({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
+
+    @get("/metrics", media_type=MediaType.TEXT, sync_to_thread=False)
+    def metrics() -> Response[bytes]:
+        """Prometheus text format."""
+        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    @get("/api/ws/channels", sync_to_thread=False)
+    def channels() -> dict[str, Any]:
+        """What can be subscribed to, and the throttle tiers there are."""
+        rows = [
+            {"name": row.name, "type": row.type, "delivery": row.delivery.name.lower(), "private": row.private}
+            for row in CHANNELS.values()
+        ]
+        return {"channels": rows, "throttle_tiers_ms": list(TIERS_MS)}
+
+    @get("/api/ws/status", sync_to_thread=False)
+    def status() -> dict[str, Any]:
+        """Connections, subscriptions, watches, rates, latency and drops."""
+        return stats.status(time.monotonic(), time.time_ns())
+
+    return Litestar(
+        [healthz, readyz, metrics, channels, status],
+        exception_handlers={TickwireError: _known, HTTPException: _http, Exception: _crashed},
+        openapi_config=OpenAPIConfig(
+            "Tickwire", version, path="/openapi.json", render_plugins=[JsonRenderPlugin(path="/")]
+        ),
+        request_max_body_size=limits.http_body_bytes_max,
+        logging_config=None,
+    )
+
+
+def _render(error: TickwireError, status: int) -> Response[dict[str, Any]]:
+    body: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": uuid4().hex}
+    if error.details is not None:
+        body["details"] = error.details
+    headers = {}
+    if error.retry_after_ms is not None:
+        body["retry_after_ms"] = error.retry_after_ms
+        headers["retry-after"] = str(-(-error.retry_after_ms // 1000))
+    return Response(body, status_code=status, media_type=MediaType.JSON, headers=headers)
+
+
+def _known(_request: Request[Any, Any, Any], error: TickwireError) -> Response[dict[str, Any]]:
+    return _render(error, error.status)
+
+
+def _http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+    status = error.status_code
+    code = CODE_OF_STATUS.get(status, "validation_error" if status < 500 else "internal_error")
+    # Litestar answers 400 to what does not fit the declared types; the catalogue says 422.
+    if status == 400:
+        status = 422
+    response = _render(TickwireError(code, error.detail), status)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _crashed(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    response = _render(TickwireError("internal_error", "the server failed on this request"), 500)
+    log.error("request failed", path=request.url.path, request_id=response.content["request_id"], exc_info=error)
+    return response

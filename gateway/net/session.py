@@ -1,0 +1,238 @@
+"""A stream session: one connection of the native dialect, from `connected` to its close (protocol section 2).
+
+Holds the order of a connection's requests, its request rate, and who answers each action. Must not know frames,
+how updates are numbered, or an exchange: those are the connection's, the hub's and the sources'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.core.key import CHANNELS, Key
+from gateway.errors import TickwireError
+from gateway.limits import Limits
+from gateway.net.bucket import TokenBucket
+from gateway.net.subscriptions import Spelling, Subscriptions, variant_of
+from gateway.wire import stream
+
+if TYPE_CHECKING:
+    from gateway.core.hub import Hub
+    from gateway.net.connection import Connection
+    from gateway.sources.base import Source
+    from gateway.stats import Tally
+    from gateway.wire.forms import Forms
+
+log = structlog.get_logger(__name__)
+
+CLOSE_RATE_LIMITED = 4029
+CLOSE_GOING_AWAY = 1001
+RETRY_AFTER_S_MAX = 3600.0  # what we say when the configured rate is zero
+
+
+class StreamService:
+    """What the stream sessions of one process share."""
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        sources: Mapping[str, Source],
+        default_exchange: str | None,
+        forms: Forms,
+        limits: Limits,
+        tally: Tally,
+    ) -> None:
+        self.hub = hub
+        self.sources = sources
+        self.spelling = Spelling(sources, default_exchange)
+        self.forms = forms
+        self.limits = limits
+        self.tally = tally
+        self.sessions: set[Session] = set()
+
+    def session(self) -> Session:
+        """A handler for one new connection."""
+        return Session(self)
+
+    def connections(self) -> int:
+        return len(self.sessions)
+
+    def subscriptions(self) -> int:
+        """Streams over all connections."""
+        return sum(session.subscriptions for session in self.sessions)
+
+    def announce_shutdown(self, reconnect_after_ms: int) -> None:
+        """Tell every client how long it has, and when to come back."""
+        message = stream.server_shutdown(self.limits.drain_ms, reconnect_after_ms)
+        for session in self.sessions:
+            session.send(message)
+
+    async def resolve(self, channel: str, spelling: str, variant: str) -> Key:
+        """The key a client means, checked by its source."""
+        exchange, symbol = self.spelling.read(spelling)
+        source = self.sources.get(exchange)
+        if source is None:
+            raise TickwireError("unknown_symbol", "no exchange is the default: write exchange:symbol")
+        return await source.resolve(channel, symbol, variant)
+
+
+class Session:
+    """One connection. Requests are answered in the order they came; nothing here waits for the socket."""
+
+    def __init__(self, service: StreamService) -> None:
+        self._service = service
+        now_s = time.monotonic()
+        limits = service.limits
+        self._requests = TokenBucket(limits.requests_per_s, limits.requests_burst, now_s)
+        self._refusals = TokenBucket(limits.requests_per_s, limits.requests_burst, now_s)
+        self._received = 0
+        self._waiting: deque[tuple[str | bytes, str]] = deque()  # raw, so that what waits is bounded by its bytes
+        self._waiting_bytes = 0
+        self._worker: asyncio.Task[None] | None = None  # only while a request waits for an exchange
+
+    @property
+    def subscriptions(self) -> int:
+        return len(self._streams)
+
+    def on_open(self, conn: Connection) -> None:
+        service = self._service
+        self._conn = conn
+        self._streams = Subscriptions(service.hub, service.forms, service.limits, service.spelling, conn.outbox)
+        service.sessions.add(self)
+        self.send(stream.connected(conn.id, service.limits))
+
+    def on_closed(self, _conn: Connection) -> None:
+        self._service.sessions.discard(self)  # the streams know: their outbox is discarded
+        self._waiting.clear()
+        if self._worker is not None:
+            self._worker.cancel()
+
+    def on_message(self, _conn: Connection, data: str | bytes) -> None:
+        self._received += 1
+        self._service.tally.requests += 1
+        request_id = f"{self._conn.id}-{self._received}"
+        now_s = time.monotonic()
+        wait_s = self._requests.take(now_s)
+        if wait_s or self._waiting_bytes + len(data) > self._service.limits.requests_waiting_bytes_max:
+            self._refuse(data, request_id, wait_s or 1.0, now_s)
+        elif self._worker is not None:
+            self._waiting.append((data, request_id))
+            self._waiting_bytes += len(data)
+        else:
+            subscribe = self._begin(data, request_id)
+            if subscribe is not None:
+                self._worker = asyncio.get_running_loop().create_task(self._work(subscribe, request_id))
+
+    def send(self, message: bytes) -> None:
+        """One reply; replies leave ahead of market data."""
+        self._conn.send(message.decode())
+
+    def close(self, code: int, reason: str) -> None:
+        self._conn.close(code, reason)
+
+    def _refuse(self, data: str | bytes, request_id: str, wait_s: float, now_s: float) -> None:
+        """Too many requests: say when to try again; who does not listen to that is closed."""
+        if self._refusals.take(now_s):
+            self._conn.close(CLOSE_RATE_LIMITED, "rate limited")
+            return
+        limits = self._service.limits
+        error = TickwireError(
+            "rate_limited",
+            "too many requests on this connection",
+            details={"requests_per_s": limits.requests_per_s, "requests_burst": limits.requests_burst},
+            retry_after_ms=max(1, int(min(wait_s, RETRY_AFTER_S_MAX) * 1000)),
+        )
+        self._fail(error, stream.read_id(data, limits), request_id)
+
+    def _fail(self, error: TickwireError, echoed: stream.RequestId | None, request_id: str) -> None:
+        self._service.tally.errors[error.code] += 1
+        self.send(stream.error(error, echoed, request_id))
+
+    async def _work(self, request: stream.Subscribe | None, request_id: str) -> None:
+        """Finish what waits for an exchange, then what came meanwhile, in order."""
+        while request is not None:
+            await self._subscribe(request, request_id)
+            request = None
+            while request is None and self._waiting:
+                data, request_id = self._waiting.popleft()
+                self._waiting_bytes -= len(data)
+                request = self._begin(data, request_id)
+        self._worker = None
+
+    def _begin(self, data: str | bytes, request_id: str) -> stream.Subscribe | None:
+        """Answer a request, or return the one that has to wait for an exchange first."""
+        try:
+            request = stream.parse(data, self._service.limits)
+        except stream.RequestError as error:
+            self._fail(error, error.id, request_id)
+            return None
+        if isinstance(request, stream.Subscribe):
+            return request
+        try:
+            self.send(self._answer(request))
+        except TickwireError as error:
+            self._fail(error, request.id, request_id)
+        except Exception:
+            self._crashed(request, request_id)
+        return None
+
+    def _answer(self, request: stream.Request) -> bytes:
+        match request:
+            case stream.Ping():
+                return stream.pong(request)
+            case stream.List():
+                return stream.subscriptions(request, self._streams.listed())
+            case stream.Unsubscribe():
+                _known(request.channel)
+                return self._streams.unsubscribe(request)
+            case stream.Resend():
+                _known(request.channel)
+                return self._streams.resend(request)
+            case stream.Command():
+                raise TickwireError(
+                    "not_authenticated", "orders need an authenticated connection, which this release does not have"
+                )
+            case _:
+                raise TickwireError(
+                    "unsupported_action",
+                    "this release has public market data only: nothing to authenticate for, nothing to acknowledge",
+                )
+
+    async def _subscribe(self, request: stream.Subscribe, request_id: str) -> None:
+        try:
+            _known(request.channel)
+            keys, errors = await self._resolve(request)
+            if not self._conn.outbox.finished:  # it may have closed meanwhile
+                self.send(self._streams.subscribe(request, keys, errors, deflate=self._conn.deflate))
+        except TickwireError as error:
+            self._fail(error, request.id, request_id)
+        except Exception:
+            self._crashed(request, request_id)
+
+    async def _resolve(self, request: stream.Subscribe) -> tuple[dict[str, Key], dict[str, str]]:
+        keys: dict[str, Key] = {}
+        errors: dict[str, str] = {}
+        variant = variant_of(request)
+        for spelling in dict.fromkeys(request.symbols):
+            try:
+                keys[spelling] = await self._service.resolve(request.channel, spelling, variant)
+            except TickwireError as error:
+                errors[spelling] = error.code
+                self._service.tally.errors[error.code] += 1
+        return keys, errors
+
+    def _crashed(self, request: stream.Request, request_id: str) -> None:
+        """A bug of ours costs one request, not the connection."""
+        log.exception("request failed", request_id=request_id, action=type(request).__name__)
+        self._fail(TickwireError("internal_error", "the server failed on this request"), request.id, request_id)
+
+
+def _known(channel: str) -> None:
+    if channel not in CHANNELS:
+        raise TickwireError("unsupported_channel", "no such channel", details={"channels": list(CHANNELS)})

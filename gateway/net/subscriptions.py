@@ -1,0 +1,191 @@
+"""What one connection of the stream dialect is subscribed to, and how its requests change that.
+
+Holds the table of streams by what identifies them for a client, and the limits on it. Synchronous; must not know
+sockets, the order of requests, or how a source checks a symbol: keys come in resolved.
+
+A client has one stream per channel, exchange and symbol (and timeframe, for bars: their data says which it is).
+Subscribing to a stream again with other options replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.core.key import Key, tier_of
+from gateway.errors import TickwireError
+from gateway.limits import Limits
+from gateway.wire import stream
+
+if TYPE_CHECKING:
+    from _speedups.fanout import Outbox
+    from gateway.core.hub import Hub, Subscribed
+    from gateway.wire.forms import Forms
+
+
+class Name(NamedTuple):
+    """What a client's spelling of a symbol means."""
+
+    exchange: str
+    symbol: str
+
+
+class Slot(NamedTuple):
+    """What makes two streams of one connection different; the name is as the source gave it."""
+
+    channel: str
+    name: Name
+    timeframe: str  # empty but for bars
+
+
+class Active(NamedTuple):
+    """One stream of the connection and the options it was subscribed with."""
+
+    subscription_id: str
+    spelling: str
+    asked: Name  # what the spelling says; a source may have given the symbol its usual name
+    key: Key
+    request: stream.Subscribe
+    at: Subscribed
+
+
+class Spelling:
+    """Reads `exchange:symbol`. Symbols may hold ':' themselves (`BTC/USDT:USDT`), so only a known name is a prefix."""
+
+    def __init__(self, exchanges: Mapping[str, object], default: str | None) -> None:
+        self._exchanges = exchanges
+        self._default = default
+
+    def read(self, spelling: str) -> Name:
+        prefix, colon, symbol = spelling.partition(":")
+        if colon and symbol and prefix in self._exchanges:
+            return Name(prefix, symbol)
+        return Name(self._default or "", spelling)
+
+
+def variant_of(request: stream.Subscribe) -> str:
+    """The variant of the key a subscribe asks for."""
+    return {"bars": request.timeframe, "book": str(request.depth)}.get(request.channel, "")
+
+
+def slot_of(key: Key) -> Slot:
+    return Slot(key.channel, Name(key.exchange, key.symbol), key.variant if key.channel == "bars" else "")
+
+
+class Subscriptions:
+    """The streams of one connection."""
+
+    def __init__(self, hub: Hub, forms: Forms, limits: Limits, spelling: Spelling, outbox: Outbox) -> None:
+        self._hub = hub
+        self._forms = forms
+        self._limits = limits
+        self._spelling = spelling
+        self._outbox = outbox
+        self._active: dict[Slot, Active] = {}
+        self._requests = 0
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def subscribe(
+        self, request: stream.Subscribe, keys: Mapping[str, Key], errors: dict[str, str], *, deflate: bool
+    ) -> bytes:
+        """The ack: replays, gaps and snapshots leave behind it. `keys` and `errors` are by the client's spelling."""
+        self._requests += 1
+        subscription_id = f"s{self._requests}"
+        joined: dict[Slot, Active] = {}
+        states: dict[str, stream.StreamState] = {}
+        tier_ms = tier_of(request.throttle_ms)
+        for spelling, key in keys.items():
+            slot = slot_of(key)
+            if slot not in joined:  # else the client spelled one stream in two ways
+                try:
+                    at = self._join(slot, spelling, key, request, deflate=deflate)
+                except TickwireError as error:
+                    errors[spelling] = error.code
+                    continue
+                asked = self._spelling.read(spelling)
+                joined[slot] = self._active[slot] = Active(subscription_id, spelling, asked, key, request, at)
+            at = joined[slot].at
+            tier_ms = at.tier_ms
+            states[spelling] = stream.StreamState(at.epoch, at.sequence, at.recovered, at.replayed)
+        return stream.subscribed(request, subscription_id, tier_ms, states, errors)
+
+    def _join(self, slot: Slot, spelling: str, key: Key, request: stream.Subscribe, *, deflate: bool) -> Subscribed:
+        previous = self._active.pop(slot, None)
+        if previous is not None:
+            self._leave(previous)
+        elif len(self._active) >= self._limits.subscriptions_per_connection_max:
+            raise TickwireError("too_many_subscriptions", "this connection has as many streams as it may have")
+        position = request.resume.get(spelling)
+        return self._hub.subscribe(
+            self._outbox,
+            key,
+            form=self._forms.of(request.encoding, request.compression, deflate=deflate),
+            tier_ms=tier_of(request.throttle_ms),
+            batch=request.batch,
+            resume=None if position is None else (position.epoch, position.sequence),
+            snapshot=request.snapshot,
+        )
+
+    def _leave(self, active: Active) -> None:
+        self._hub.unsubscribe(self._outbox, active.key, tier_ms=active.at.tier_ms, batch=active.request.batch)
+
+    def unsubscribe(self, request: stream.Unsubscribe) -> bytes:
+        """The reply; a symbol that is not subscribed is named in its errors."""
+        asked = None if request.symbols is None else {each: self._spelling.read(each) for each in request.symbols}
+        left: dict[Name, str] = {}  # as the client and as the source says it
+        for slot in self._find(request.channel, None if asked is None else set(asked.values()), request.timeframe):
+            active = self._active.pop(slot)
+            self._leave(active)
+            left[slot.name] = left[active.asked] = active.spelling
+        if asked is None:
+            return stream.unsubscribed(request, list(dict.fromkeys(left.values())), {})
+        errors = {each: "unknown_symbol" for each, name in asked.items() if name not in left}
+        return stream.unsubscribed(request, [each for each in asked if each not in errors], errors)
+
+    def resend(self, request: stream.Resend) -> bytes:
+        """The reply; the updates it announces are queued behind it."""
+        found = self._find(request.channel, {self._spelling.read(request.symbol)}, request.timeframe)
+        if not found:
+            raise TickwireError("validation_error", "this connection is not subscribed to that stream")
+        if len(found) > 1:
+            timeframes = {"timeframes": [slot.timeframe for slot in found]}
+            raise TickwireError("validation_error", "say which `timeframe` to resend", details=timeframes)
+        active = self._active[found[0]]
+        count = self._hub.resend(
+            self._outbox,
+            active.key,
+            request.from_,
+            request.to,
+            tier_ms=active.at.tier_ms,
+            batch=active.request.batch,
+        )
+        return stream.resent(request, count)
+
+    def listed(self) -> list[stream.Listed]:
+        """Every stream, in the order of subscription."""
+        return [
+            stream.Listed(
+                subscription_id=active.subscription_id,
+                channel=active.key.channel,
+                symbol=active.spelling,
+                exchange=active.key.exchange,
+                throttle_ms=active.at.tier_ms,
+                batch=active.request.batch,
+                encoding=active.request.encoding,
+                compression=active.request.compression,
+                timeframe=active.key.variant if active.key.channel == "bars" else None,
+                depth=int(active.key.variant) if active.key.channel == "book" else None,
+            )
+            for active in self._active.values()
+        ]
+
+    def _find(self, channel: str, names: set[Name] | None, timeframe: str | None) -> list[Slot]:
+        return [
+            slot
+            for slot, active in self._active.items()
+            if slot.channel == channel
+            and (names is None or slot.name in names or active.asked in names)
+            and (timeframe is None or slot.timeframe in {timeframe, ""})
+        ]

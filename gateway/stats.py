@@ -1,0 +1,191 @@
+"""What the process counted, and what follows from it: rates, percentiles, the status document and the metrics.
+
+Holds numbers and arithmetic; deliveries are counted by the compiled core, and only read here when somebody asks.
+Must not know HTTP, sockets, or how a count came about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from gateway.sources.base import Source
+
+QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99_9": 0.999}
+RATE_WINDOW_S: Final = 5.0  # long enough to be steady, short enough to follow a burst
+
+# Counters of the fan-out that say why a reader did not get an update.
+DROPS: Final = {"conflated": "conflated", "skipped": "slow_consumer", "send_errors": "send_error"}
+
+
+class Sample(NamedTuple):
+    at_s: float
+    messages: int
+    bytes: int
+
+
+class Rates:
+    """Messages and bytes per second over the last samples; somebody takes one about every second."""
+
+    def __init__(self) -> None:
+        self._samples: deque[Sample] = deque()
+
+    def sample(self, sample: Sample) -> None:
+        self._samples.append(sample)
+        while len(self._samples) > 2 and self._samples[1].at_s <= sample.at_s - RATE_WINDOW_S:
+            self._samples.popleft()
+
+    def per_second(self) -> tuple[float, float]:
+        """(messages, bytes)"""
+        if len(self._samples) < 2:
+            return 0.0, 0.0
+        first, last = self._samples[0], self._samples[-1]
+        seconds = last.at_s - first.at_s
+        return (last.messages - first.messages) / seconds, (last.bytes - first.bytes) / seconds
+
+
+def quantiles(buckets: Sequence[tuple[int, int]]) -> dict[str, int | None]:
+    """The upper bound of the bucket each quantile falls in; null without any measurement."""
+    total = sum(count for _, count in buckets)
+    found: dict[str, int | None] = dict.fromkeys(QUANTILES)
+    for name, quantile in QUANTILES.items():
+        seen = 0
+        for bound, count in buckets:
+            seen += count
+            if seen >= quantile * total:
+                found[name] = bound
+                break
+    return found
+
+
+class Fanned(Protocol):
+    """What is read of the fan-out."""
+
+    def counters(self) -> dict[str, int]: ...
+    def latency_buckets(self) -> list[tuple[int, int]]: ...
+
+
+class Connected(Protocol):
+    """What is read of the sessions."""
+
+    def connections(self) -> int: ...
+    def subscriptions(self) -> int: ...
+
+
+class Tally:
+    """What sessions count themselves: requests are far rarer than deliveries."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors: Counter[str] = Counter()  # by code
+
+
+class Stats:
+    """The one place that is asked how the process is doing."""
+
+    def __init__(
+        self, fanned: Fanned, connected: Connected, sources: Mapping[str, Source], tally: Tally, started_s: float
+    ) -> None:
+        self.rates = Rates()
+        self._fanned = fanned
+        self._connected = connected
+        self._sources = sources
+        self._tally = tally
+        self._started_s = started_s
+
+    def sample(self, now_s: float) -> None:
+        counters = self._fanned.counters()
+        self.rates.sample(Sample(now_s, counters["messages"], counters["bytes"]))
+
+    def status(self, now_s: float, now_ns: int) -> dict[str, Any]:
+        """The status document."""
+        counters = self._fanned.counters()
+        messages_per_s, bytes_per_s = self.rates.per_second()
+        buckets = self._fanned.latency_buckets()
+        return {
+            "uptime_s": round(now_s - self._started_s, 3),
+            "connections": self._connected.connections(),
+            "subscriptions": self._connected.subscriptions(),
+            "watches": list(self._watches(now_ns)),
+            "messages_per_s": round(messages_per_s, 1),
+            "bytes_per_s": round(bytes_per_s, 1),
+            "latency_ns": {"count": sum(count for _, count in buckets), **quantiles(buckets)},
+            "drops": {reason: counters[name] for name, reason in DROPS.items()},
+            "gaps_announced": counters["gaps"],
+            "closed_for_slowness": counters["overflows"],
+            "requests": self._tally.requests,
+            "errors": dict(self._tally.errors),
+            "counters": counters,
+        }
+
+    def _watches(self, now_ns: int) -> Iterator[dict[str, Any]]:
+        for source in self._sources.values():
+            for watch in source.status():
+                updated = watch.last_update_ns
+                yield {
+                    "exchange": watch.key.exchange,
+                    "channel": watch.key.channel,
+                    "symbol": watch.key.symbol,
+                    "variant": watch.key.variant,
+                    "state": watch.state,
+                    "state_age_s": _age_s(watch.since_ns, now_ns),
+                    "update_age_s": _age_s(updated, now_ns) if updated else None,
+                    "updates": watch.updates,
+                    "errors": watch.errors,
+                    "restarts": watch.restarts,
+                }
+
+    def metrics(self) -> Iterator[Metric]:
+        """The same numbers for Prometheus."""
+        counters = self._fanned.counters()
+        for name, count in counters.items():
+            yield CounterMetricFamily(f"tickwire_{name}", f"Fan-out: {name.replace('_', ' ')}", value=count)
+        yield CounterMetricFamily("tickwire_requests", "Requests of stream clients", value=self._tally.requests)
+        errors = CounterMetricFamily("tickwire_errors", "Errors told to clients", labels=["code"])
+        for code, count in self._tally.errors.items():
+            errors.add_metric([code], count)
+        yield errors
+        yield GaugeMetricFamily("tickwire_connections", "Open sockets", value=self._connected.connections())
+        yield GaugeMetricFamily("tickwire_subscriptions", "Streams of all", value=self._connected.subscriptions())
+        yield self._watch_metric()
+        yield _latency_metric(self._fanned.latency_buckets())
+
+    def _watch_metric(self) -> Metric:
+        family = GaugeMetricFamily("tickwire_watches", "Upstream watches", labels=["exchange", "state"])
+        states = Counter((source.name, watch.state) for source in self._sources.values() for watch in source.status())
+        for (exchange, state), count in states.items():
+            family.add_metric([exchange, state], count)
+        return family
+
+
+class StatsCollector(Collector):
+    """Registered once; asks for the numbers at each scrape."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterable[Metric]:
+        return self._stats.metrics()
+
+
+def _age_s(since_ns: int, now_ns: int) -> float:
+    return round((now_ns - since_ns) / 1e9, 3)
+
+
+def _latency_metric(buckets: Sequence[tuple[int, int]]) -> Metric:
+    """Cumulative, by powers of two from 1 us, so that every scrape has the same buckets."""
+    family = HistogramMetricFamily("tickwire_latency_seconds", "From reading an update to handing it to the kernel")
+    bounds_ns = [2**exponent * 1_000 for exponent in range(24)]
+    total = sum(count for _, count in buckets)
+    cumulative = [
+        (str(bound / 1e9), float(sum(count for upper, count in buckets if upper <= bound))) for bound in bounds_ns
+    ]
+    # The upper bound of a bucket stands for what is in it: the fan-out counts, it does not add up.
+    seconds = sum(bound * count for bound, count in buckets) / 1e9
+    family.add_metric([], [*cumulative, ("+Inf", float(total))], sum_value=seconds)
+    return family

@@ -1,0 +1,187 @@
+"""What stands in for an exchange and a socket, so that sessions can be tested with the real hub and fan-out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from _speedups.fanout import Fanout, Outbox
+from _speedups.frame import OP_TEXT, encode
+from gateway.core.hub import Hub
+from gateway.core.key import Key
+from gateway.errors import TickwireError
+from gateway.limits import Limits
+from gateway.net import deflate
+from gateway.net.session import Session, StreamService
+from gateway.sources.base import Sink, WatchStatus
+from gateway.stats import Tally
+from gateway.wire.forms import Forms
+
+
+class FakeSource:
+    """A source in memory: the symbols it knows, and what is published by hand. `gate` holds `resolve` up."""
+
+    def __init__(self, name: str, symbols: set[str], sink: Sink | None = None) -> None:
+        self.name = name
+        self.symbols = symbols
+        self.sink = sink
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.watched: dict[Key, int] = {}
+        self.state = "live"
+        self.started = self.closed = False
+
+    async def start(self) -> None:
+        self.started = True
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
+        await self.gate.wait()
+        if symbol == "CRASH":
+            raise RuntimeError("a bug in a source")
+        if symbol not in self.symbols:
+            raise TickwireError("unknown_symbol", f"{self.name} has no {symbol}")
+        return Key(self.name, channel, symbol.upper(), variant)
+
+    def acquire(self, key: Key) -> None:
+        assert key not in self.watched, "one watch a key"
+        self.watched[key] = time.time_ns()
+
+    def release(self, key: Key) -> None:
+        del self.watched[key]
+
+    def status(self) -> list[WatchStatus]:
+        return [
+            WatchStatus(key=key, state=self.state, since_ns=since, last_update_ns=None, updates=0, errors=0, restarts=0)
+            for key, since in self.watched.items()
+        ]
+
+    def publish(self, channel: str, symbol: str, variant: str = "", **fields: Any) -> None:
+        """One update of a watched key, in the bytes a real source would make."""
+        assert self.sink is not None
+        data = {"symbol": symbol, "exchange": self.name, **fields}
+        key = Key(self.name, channel, symbol, variant)
+        self.sink.publish(key, json.dumps(data).encode(), t_ex=None, t_in=time.time_ns())
+
+
+def frames_of(wire: bytes) -> list[tuple[int, bool, bytes]]:
+    """(opcode, rsv1, payload) of each finished server frame."""
+    frames, at = [], 0
+    while at < len(wire):
+        size, start = wire[at + 1], at + 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size, start = int.from_bytes(wire[start : start + width], "big"), start + width
+        frames.append((wire[at] & 0x0F, bool(wire[at] & 0x40), wire[start : start + size]))
+        at = start + size
+    assert at == len(wire)
+    return frames
+
+
+class FakeSocket:
+    """The transport of an outbox: keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+
+class FakeConnection:
+    """A connection without a network: its outbox is real."""
+
+    def __init__(self, fanout: Fanout, *, deflated: bool = False) -> None:
+        self.id = "c1"
+        self.deflate = deflated
+        self.socket = FakeSocket()
+        self.outbox = Outbox(fanout, -1, self.socket, self)
+        self.closed: tuple[int, str] | None = None
+        self._fanout = fanout
+
+    def on_overflow(self) -> None:
+        self.close(4008)
+
+    def send(self, payload: str | bytes) -> None:
+        assert isinstance(payload, str), "replies are text"
+        self.outbox.reply(encode(OP_TEXT, payload.encode()))
+
+    def close(self, code: int, reason: str = "") -> None:
+        self.closed = (code, reason)
+        self.outbox.finish(b"")
+
+    def take_frames(self) -> list[tuple[int, bool, bytes]]:
+        """What was sent since the last call, with all that is due."""
+        self._fanout.flush_now()
+        wire = bytes(self.socket.written)
+        self.socket.written.clear()
+        return frames_of(wire)
+
+    def take(self) -> list[dict[str, Any]]:
+        """The same as messages; only for text frames that are not compressed."""
+        return [json.loads(payload) for _, _, payload in self.take_frames()]
+
+
+class Rig:
+    """The real hub, fan-out and stream service over two fake exchanges; `sim` is the default one."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self.limits = limits or Limits()
+        self.fanout = Fanout(loop.call_soon, loop.call_later)
+        self.sources = {
+            "sim": FakeSource("sim", {"BTC/USDT", "ETH/USDT", "BTC/USDT:USDT", "btc/usdt", "CRASH"}),
+            "kraken": FakeSource("kraken", {"ETH/USD"}),
+        }
+        self.hub = Hub(self.fanout, loop, self.limits, self.sources)
+        for source in self.sources.values():
+            source.sink = self.hub
+        self.tally = Tally()
+        self.service = StreamService(
+            hub=self.hub,
+            sources=self.sources,
+            default_exchange="sim",
+            forms=Forms(self.limits, deflate.compress),
+            limits=self.limits,
+            tally=self.tally,
+        )
+
+    @property
+    def sim(self) -> FakeSource:
+        return self.sources["sim"]
+
+    def connect(self, *, deflated: bool = False) -> Client:
+        return Client(self, deflated=deflated)
+
+
+class Client:
+    """One session and its connection."""
+
+    def __init__(self, rig: Rig, *, deflated: bool) -> None:
+        self.conn = FakeConnection(rig.fanout, deflated=deflated)
+        self.session: Session = rig.service.session()
+        self.session.on_open(self.conn)  # type: ignore[arg-type]  # a stand-in with the parts a session uses
+
+    def say(self, **message: Any) -> None:
+        self.session.on_message(self.conn, json.dumps(message))  # type: ignore[arg-type]  # as above
+
+    async def ask(self, **message: Any) -> dict[str, Any]:
+        """Send a request and return the first message after it."""
+        self.conn.take_frames()
+        self.say(**message)
+        await self.settle()
+        return self.conn.take()[0]
+
+    async def settle(self) -> None:
+        """Let the session finish what it can finish."""
+        worker = self.session._worker
+        if worker is not None:
+            await asyncio.wait({worker}, timeout=1)
+
+    def leave(self) -> None:
+        self.conn.outbox.discard()
+        self.session.on_closed(self.conn)  # type: ignore[arg-type]  # as above
