@@ -18,7 +18,8 @@ class Bar:
     @property
     def close(self) -> float: ...
     @property
-    def volume(self) -> float: ...
+    def volume(self) -> float:
+        """Rounded to 15 digits: sizes that are decimals give their decimal sum."""
     @property
     def vwap(self) -> float:
         """Volume-weighted mean price."""
@@ -31,7 +32,12 @@ class Bar:
 
 @final
 class BarBuilder:
-    """The bars of one market and one interval; none is invented for an interval without trades."""
+    """The bars of one market and one interval.
+
+    A bar spans [start, start + interval) of the trades' own time and is closed by the first trade of a later interval
+    or by `roll`, for good. Within it trades count in the order given, whatever their milliseconds say. No bar is
+    invented for an interval without trades; `Bar.repeat` makes the one that exchanges show there.
+    """
 
     def __init__(self, interval_ms: int) -> None: ...
     @property
@@ -45,7 +51,7 @@ class BarBuilder:
     def trade(self, price: float, size: float, ts_ms: int) -> list[Bar]:
         """Take one trade in; returns the bar it closed, if any.
 
-        A price or size that is not positive and finite, or a time out of range, is a ValueError and changes nothing.
+        A price or size that is not in (0, 1e100], or a time that is out of range, is a ValueError and changes nothing.
         """
     def roll(self, now_ms: int) -> list[Bar]:
         """Close the current bar when its interval has passed by `now_ms`; returns it."""

@@ -12,7 +12,6 @@ A bar spans [start, start + interval) of the trades' own time; starts are multip
 
 Must not know what time it is (`roll` is told), where trades come from, or who receives a bar.
 """
-from libc.float cimport DBL_MAX
 from libc.math cimport fabs
 
 cimport cython
@@ -23,6 +22,8 @@ cdef enum:
     DAY_MS = 86400000
 
 cdef long long TIMESTAMP_MAX_MS = 253402300799999  # the end of year 9999, the last that ISO 8601 writes with 4 digits
+
+cdef double AMOUNT_MAX = 1e100  # no market comes near, and no sum of products of two overflows
 
 
 cdef inline void add(Sum* sum_, double value) noexcept nogil:
@@ -131,14 +132,12 @@ cdef class BarBuilder:
     def trade(self, double price, double size, long long ts_ms):
         """Take one trade in; returns the bar it closed, if any, in a list.
 
-        A price or size that is not positive and finite, or a time out of range, is a ValueError and changes nothing.
+        A price or size that is not in (0, 1e100], or a time that is out of range, is a ValueError and changes nothing.
         """
         cdef list closed = []
         cdef long long start
-        if not 0 < price <= DBL_MAX:
-            raise ValueError(f"price {price!r} is not positive and finite")
-        if not 0 < size <= DBL_MAX or not price * size <= DBL_MAX:
-            raise ValueError(f"size {size!r} is not positive and finite")
+        if not (0 < price <= AMOUNT_MAX and 0 < size <= AMOUNT_MAX):
+            raise ValueError(f"price {price!r} and size {size!r} must be above 0 and at most {AMOUNT_MAX:g}")
         check_timestamp(ts_ms)
         start = ts_ms - ts_ms % self.interval_ms
         if start < (self.start if self.started else self.floor):

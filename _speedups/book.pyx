@@ -13,6 +13,7 @@ from binascii import crc32
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.float cimport DBL_MAX
+from libc.math cimport INFINITY
 from libc.string cimport memcmp, memcpy
 
 cimport cython
@@ -97,7 +98,7 @@ cdef Refusal read(Levels* out, PyObject* source, Py_ssize_t depth, double sign, 
     cdef Py_ssize_t total = PySequence_Fast_GET_SIZE(source)
     cdef PyObject** items = PySequence_Fast_ITEMS(source)
     cdef PyObject* level
-    cdef double price = 0, size = 0, last = -DBL_MAX
+    cdef double price = 0, size = 0, last = -INFINITY
     reserve(out, min(depth, total))
     out.size = 0
     for index in range(total):
@@ -231,7 +232,7 @@ cdef object refused(str side, object levels, Py_ssize_t index, Refusal why):
         SIZE: "has a size that is negative or not finite",
         ORDER: "is not in order, best first and each price once",
     }[why]
-    return ValueError(f"{side}[{index}]: {levels[index]!r} {reason}")
+    return ValueError(f"{side}[{index}]: {levels[index]!r:.100} {reason}")
 
 
 @cython.final

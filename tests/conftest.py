@@ -6,6 +6,7 @@ Holds fixtures without any knowledge of a room; a room's own fixtures live in a 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -24,8 +25,8 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(scope="session")
 def recorded_data() -> Path:
-    """The folder of recorded exchange messages, `../shared/data` beside the checkout."""
-    folder = ROOT.parent / "shared" / "data"
+    """The folder of recorded exchange messages: TICKWIRE_RECORDED_DATA, or `../shared/data` beside the checkout."""
+    folder = Path(os.environ.get("TICKWIRE_RECORDED_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"no recorded messages: {folder} is not there")
     return folder
