@@ -1,0 +1,362 @@
+/* A swarm of WebSocket subscribers in one process and one epoll loop; `loadtest/swarm.py` compiles and starts it.
+
+   Speaks the stream dialect of the wire and nothing else; must not know how the server works. Every numbered frame is
+   checked against the last one of its (channel, symbol): a missing number is either inside an announced gap or counted
+   as unannounced. Latency is taken from `t_in` and from `t_out` (ns since the epoch) when the frame is read.
+
+     _swarm -p PORT [-u PATH] [-n CONNS] [-m MESSAGE]... [-M MODULUS] [-w WARMUP_S] [-d SECONDS] [-C IN_FLIGHT]
+            [-P SERVER_PID] [-S STALLED] [-A AUDIT_S] [-i PING_EVERY_MS]
+
+   One %d in MESSAGE is the connection's index (modulo MODULUS when given). The first STALLED connections have a small
+   receive window and stop reading once up; with AUDIT_S they read again after the measurement, so that what they
+   missed can be held against what was announced. With PING_EVERY_MS every connection sends ping requests whose id is
+   the sending time. Prints a line of JSON when the last connection is up and one
+   with the figures at the end. Assumes one subscription a (channel, symbol) and connection. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "_swarm_measure.h"
+
+enum { CONNECTING, SHAKING, UP, DEAD };
+enum { READ_BYTES = 262144, HEAD_BYTES_MAX = 16384, MESSAGES_MAX = 64, STALLED_WINDOW_BYTES = 4096 };
+
+typedef struct { uint64_t id, epoch; int64_t sequence; } Stream; /* id 0: a free slot */
+typedef struct {
+  int fd, state, index, rest, rest_room, slots, used;
+  uint8_t *rest_bytes; /* the beginning of a frame whose end has not arrived */
+  Stream *streams;     /* open addressing, `slots` a power of two */
+  uint64_t dialled_ns, frames, next_ping_ns;
+} Connection;
+typedef struct { const char *at; int len; } Text;
+
+static struct {
+  const char *path, *messages[MESSAGES_MAX];
+  int port, connections, message_count, modulus, in_flight_max, stalled, ping_ms;
+  double seconds, warmup_s, audit_s;
+  pid_t server;
+} opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1};
+
+static struct { uint64_t frames, bytes, control, other, closed, failed, announced, unannounced, repeated, gaps, epochs; } count;
+static Histogram from_in, from_out, handshake, reply;
+static int poller, in_flight, up, measuring;
+static uint8_t *scratch;
+
+/* A client's frame, masked with zeros (a valid mask). The kernel takes it whole: requests are small and rare. */
+static void send_frame(Connection *c, int opcode, const char *payload, int len) {
+  uint8_t frame[8300];
+  int n = 0;
+  frame[n++] = (uint8_t)(0x80 | opcode);
+  if (len < 126) frame[n++] = (uint8_t)(0x80 | len);
+  else { frame[n++] = 0x80 | 126; frame[n++] = (uint8_t)(len >> 8); frame[n++] = (uint8_t)len; }
+  memset(frame + n, 0, 4);
+  n += 4;
+  memcpy(frame + n, payload, (size_t)len);
+  if (send(c->fd, frame, (size_t)(n + len), MSG_NOSIGNAL) != n + len) perror("send");
+}
+
+/* The value of `"name":` at or after *from; advances *from past it, since fields come in the protocol's order. */
+static Text field(const char **from, const char *end, const char *name, int name_len) {
+  const char *at = memmem(*from, (size_t)(end - *from), name, (size_t)name_len);
+  if (!at) return (Text){NULL, 0};
+  at += name_len;
+  const char *stop = at;
+  if (at < end && *at == '"') for (stop = ++at; stop < end && *stop != '"'; stop++) {}
+  else for (; stop < end && *stop != ',' && *stop != '}'; stop++) {}
+  *from = stop;
+  return (Text){at, (int)(stop - at)};
+}
+#define FIELD(from, end, name) field(from, end, "\"" name "\":", sizeof name + 2)
+
+static uint64_t hash(uint64_t h, Text t) {
+  for (int i = 0; i < t.len; i++) h = (h ^ (uint8_t)t.at[i]) * 1099511628211ull;
+  return h;
+}
+static int64_t number(Text t) {
+  int64_t v = 0;
+  for (int i = 0; i < t.len && t.at[i] >= '0' && t.at[i] <= '9'; i++) v = v * 10 + (t.at[i] - '0');
+  return v;
+}
+static Stream *stream_of(Connection *c, uint64_t id) {
+  if (c->used * 2 >= c->slots) {
+    int room = c->slots ? c->slots * 2 : 2;
+    Stream *grown = calloc((size_t)room, sizeof *grown);
+    for (int i = 0; i < c->slots; i++) {
+      if (!c->streams[i].id) continue;
+      int j = (int)(c->streams[i].id & (uint64_t)(room - 1));
+      while (grown[j].id) j = (j + 1) & (room - 1);
+      grown[j] = c->streams[i];
+    }
+    free(c->streams);
+    c->streams = grown;
+    c->slots = room;
+  }
+  int i = (int)(id & (uint64_t)(c->slots - 1));
+  while (c->streams[i].id && c->streams[i].id != id) i = (i + 1) & (c->slots - 1);
+  if (!c->streams[i].id) { c->streams[i] = (Stream){id, 0, -1}; c->used++; }
+  return &c->streams[i];
+}
+
+static void on_gap(Connection *c, const char *p, const char *end) {
+  Text channel = FIELD(&p, end, "channel"), symbol = FIELD(&p, end, "symbol"), epoch = FIELD(&p, end, "epoch");
+  int64_t from = number(FIELD(&p, end, "from")), to = number(FIELD(&p, end, "to"));
+  Stream *s = stream_of(c, hash(hash(14695981039346656037ull, channel), symbol) | 1);
+  uint64_t e = hash(14695981039346656037ull, epoch);
+  count.gaps++;
+  if (s->sequence < 0 || s->epoch != e || to < from) return; /* nothing of this epoch was seen yet */
+  if (from > s->sequence + 1) count.unannounced += (uint64_t)(from - s->sequence - 1);
+  if (to > s->sequence) { count.announced += (uint64_t)(to - (from > s->sequence ? from - 1 : s->sequence)); s->sequence = to; }
+}
+static void on_update(Connection *c, const char *p, const char *end) {
+  uint64_t len = (uint64_t)(end - p);
+  Text channel = FIELD(&p, end, "channel"), kind = FIELD(&p, end, "kind"), epoch = FIELD(&p, end, "epoch");
+  int64_t sequence = number(FIELD(&p, end, "sequence"));
+  Text t_in = FIELD(&p, end, "t_in"), t_out = FIELD(&p, end, "t_out"), symbol = FIELD(&p, end, "symbol");
+  Stream *s = stream_of(c, hash(hash(14695981039346656037ull, channel), symbol) | 1);
+  uint64_t e = hash(14695981039346656037ull, epoch);
+  int snapshot = kind.len == 8;
+  if (s->sequence >= 0 && s->epoch != e) count.epochs++;
+  else if (s->sequence >= 0 && sequence > s->sequence + 1) count.unannounced += (uint64_t)(sequence - s->sequence - 1);
+  else if (sequence <= s->sequence && !snapshot) count.repeated++;
+  s->epoch = e;
+  s->sequence = sequence;
+  if (!measuring || snapshot) return; /* a snapshot carries the stamps of an old update */
+  int64_t now = (int64_t)now_ns(CLOCK_REALTIME);
+  record(&from_in, (double)(now - number(t_in)) / 1e3);
+  record(&from_out, (double)(now - number(t_out)) / 1e3);
+  count.frames++;
+  count.bytes += len;
+  c->frames++;
+}
+static void on_frame(Connection *c, int opcode, const uint8_t *payload, uint64_t len) {
+  const char *p = (const char *)payload, *end = p + len;
+  if (opcode == 8) { count.closed++; return; }
+  if (opcode == 9) { send_frame(c, 10, p, len > 125 ? 125 : (int)len); count.control++; return; }
+  if (opcode == 10) { count.control++; return; }
+  if (len > 12 && !memcmp(p, "{\"type\":\"gap\"", 13)) { on_gap(c, p, end); return; }
+  if (len > 13 && !memcmp(p, "{\"type\":\"pong\"", 14)) {
+    uint64_t sent = (uint64_t)number(FIELD(&p, end, "id"));
+    if (measuring && sent) record(&reply, (double)(now_ns(CLOCK_MONOTONIC) - sent) / 1e3);
+    return;
+  }
+  const char *q = p, *near = p + 64 < end ? p + 64 : end;
+  if (FIELD(&q, near, "kind").at) on_update(c, p, end);
+  else count.other++;
+}
+
+static void kill_connection(Connection *c) {
+  if (c->state == CONNECTING || c->state == SHAKING) { in_flight--; count.failed++; }
+  else if (c->state == UP) { count.closed++; up--; }
+  c->state = DEAD;
+  close(c->fd); /* leaves the epoll set by itself */
+}
+/* Splits `len` bytes at `p` into frames; returns how many bytes of an unfinished frame are left at the end. */
+static int split(Connection *c, const uint8_t *p, int len) {
+  while (len >= 2) {
+    uint64_t size = p[1] & 127;
+    int head = 2;
+    if (size == 126) {
+      if (len < 4) break;
+      size = (uint64_t)p[2] << 8 | p[3];
+      head = 4;
+    } else if (size == 127) {
+      if (len < 10) break;
+      size = 0;
+      for (int i = 0; i < 8; i++) size = size << 8 | p[2 + i];
+      head = 10;
+    }
+    if (size + (uint64_t)head > (uint64_t)len) break;
+    on_frame(c, p[0] & 15, p + head, size);
+    p += head + (int)size;
+    len -= head + (int)size;
+  }
+  return len;
+}
+static void keep_rest(Connection *c, const uint8_t *from, int len) {
+  if (len > c->rest_room) c->rest_bytes = realloc(c->rest_bytes, (size_t)(c->rest_room = len));
+  if (len) memcpy(c->rest_bytes, from, (size_t)len);
+  c->rest = len;
+}
+static int index_of(const Connection *c) { return opt.modulus ? c->index % opt.modulus : c->index; }
+
+/* Checks the answer to the handshake; returns the length of its head, 0 when it is unfinished, -1 when refused. */
+static int shake(Connection *c, const uint8_t *bytes, int len) {
+  static const char accept_line[] = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+  const uint8_t *end = memmem(bytes, (size_t)len, "\r\n\r\n", 4);
+  if (!end) return len > HEAD_BYTES_MAX ? -1 : 0;
+  int head = (int)(end - bytes) + 4;
+  if (!memmem(bytes, (size_t)head, " 101 ", 5) || !strcasestr((const char *)bytes, accept_line)) {
+    if (count.failed < 3) fprintf(stderr, "handshake refused: %.*s\n", head > 300 ? 300 : head, (const char *)bytes);
+    return -1;
+  }
+  c->state = UP;
+  in_flight--;
+  up++;
+  record(&handshake, (double)(now_ns(CLOCK_MONOTONIC) - c->dialled_ns) / 1e3);
+  for (int m = 0; m < opt.message_count; m++) {
+    char text[8192];
+    send_frame(c, 1, text, snprintf(text, sizeof text, opt.messages[m], index_of(c)));
+  }
+  if (c->index < opt.stalled) epoll_ctl(poller, EPOLL_CTL_DEL, c->fd, NULL);
+  return head;
+}
+static void on_readable(Connection *c) {
+  if (c->rest) memcpy(scratch, c->rest_bytes, (size_t)c->rest);
+  ssize_t got = recv(c->fd, scratch + c->rest, READ_BYTES - 1, 0);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got <= 0) { kill_connection(c); return; }
+  int len = c->rest + (int)got, head = 0;
+  scratch[len] = 0;
+  if (c->state == SHAKING) {
+    head = shake(c, scratch, len);
+    if (head < 0) { kill_connection(c); return; }
+    if (!head) { keep_rest(c, scratch, len); return; }
+  }
+  int rest = split(c, scratch + head, len - head);
+  if (rest > READ_BYTES) { fprintf(stderr, "a frame above %d bytes\n", READ_BYTES); kill_connection(c); return; }
+  keep_rest(c, scratch + len - rest, rest);
+}
+static void on_connected(Connection *c) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  if (error) { kill_connection(c); return; }
+  char path[2048], request[4096];
+  snprintf(path, sizeof path, opt.path, index_of(c));
+  int n = snprintf(request, sizeof request,
+                   "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", path, opt.port);
+  if (send(c->fd, request, (size_t)n, MSG_NOSIGNAL) != n) { kill_connection(c); return; }
+  c->state = SHAKING;
+  struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
+  epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &ev);
+}
+static void dial(Connection *c) {
+  int one = 1, window = STALLED_WINDOW_BYTES;
+  c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  c->state = CONNECTING;
+  c->dialled_ns = now_ns(CLOCK_MONOTONIC);
+  in_flight++;
+  if (c->fd < 0) { perror("socket"); in_flight--; count.failed++; c->state = DEAD; return; }
+  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (c->index < opt.stalled) setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
+  /* one source address has some 28,000 ports: take the next one every 20,000 connections */
+  struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001u + (uint32_t)c->index / 20000)};
+  struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  if (bind(c->fd, (struct sockaddr *)&here, sizeof here)) perror("bind");
+  struct epoll_event ev = {.events = EPOLLOUT, .data.ptr = c};
+  epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &ev);
+  if (connect(c->fd, (struct sockaddr *)&there, sizeof there) && errno != EINPROGRESS) kill_connection(c);
+}
+static void ping_when_due(Connection *all, uint64_t now) {
+  for (int i = 0; i < opt.connections; i++) {
+    Connection *c = &all[i];
+    if (c->state != UP || now < c->next_ping_ns) continue;
+    /* the first pings are spread over one interval */
+    uint64_t every = (uint64_t)opt.ping_ms * 1000000ull;
+    c->next_ping_ns = c->next_ping_ns ? now + every : now + every * (uint64_t)(i + 1) / (uint64_t)opt.connections;
+    char text[64];
+    send_frame(c, 1, text, snprintf(text, sizeof text, "{\"action\":\"ping\",\"id\":%llu}", (unsigned long long)now_ns(CLOCK_MONOTONIC)));
+  }
+}
+static void poll_once(int wait_ms) {
+  struct epoll_event events[1024];
+  int n = epoll_wait(poller, events, 1024, wait_ms);
+  for (int i = 0; i < n; i++) {
+    Connection *c = events[i].data.ptr;
+    if (c->state == CONNECTING) on_connected(c);
+    else if (c->state != DEAD) on_readable(c);
+  }
+}
+static void run_until(Connection *all, uint64_t end_ns) {
+  for (uint64_t now; (now = now_ns(CLOCK_MONOTONIC)) < end_ns;) {
+    if (opt.ping_ms) ping_when_due(all, now);
+    uint64_t left_ms = (end_ns - now) / 1000000 + 1;
+    poll_once(opt.ping_ms ? 1 : left_ms > 20 ? 20 : (int)left_ms);
+  }
+}
+static void arguments(int argc, char **argv) {
+  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:w:d:C:P:S:A:i:")) != -1;) switch (o) {
+    case 'p': opt.port = atoi(optarg); break;
+    case 'u': opt.path = optarg; break;
+    case 'n': opt.connections = atoi(optarg); break;
+    case 'm': if (opt.message_count < MESSAGES_MAX) opt.messages[opt.message_count++] = optarg; break;
+    case 'M': opt.modulus = atoi(optarg); break;
+    case 'w': opt.warmup_s = atof(optarg); break;
+    case 'd': opt.seconds = atof(optarg); break;
+    case 'C': opt.in_flight_max = atoi(optarg); break;
+    case 'P': opt.server = atoi(optarg); break;
+    case 'S': opt.stalled = atoi(optarg); break;
+    case 'A': opt.audit_s = atof(optarg); break;
+    case 'i': opt.ping_ms = atoi(optarg); break;
+    default: exit(2);
+  }
+}
+int main(int argc, char **argv) {
+  arguments(argc, argv);
+  struct rlimit files;
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  scratch = malloc(2 * READ_BYTES);
+  poller = epoll_create1(0);
+  Connection *all = calloc((size_t)opt.connections, sizeof *all);
+
+  uint64_t start = now_ns(CLOCK_MONOTONIC);
+  for (int next = 0; next < opt.connections || in_flight;) {
+    for (; next < opt.connections && in_flight < opt.in_flight_max; next++) { all[next].index = next; dial(&all[next]); }
+    if (now_ns(CLOCK_MONOTONIC) - start > 120000000000ull) { fprintf(stderr, "connecting took over 120 s: %d up\n", up); return 1; }
+    poll_once(1);
+  }
+  double connect_s = (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9;
+  printf("{\"up\":%d}\n", up);
+  fflush(stdout);
+  run_until(all, now_ns(CLOCK_MONOTONIC) + (uint64_t)(opt.warmup_s * 1e9));
+
+  double server_s = server_cpu_s(opt.server), client_s = own_cpu_s();
+  uint64_t began = now_ns(CLOCK_MONOTONIC);
+  measuring = 1;
+  run_until(all, began + (uint64_t)(opt.seconds * 1e9));
+  measuring = 0;
+  double seconds = (double)(now_ns(CLOCK_MONOTONIC) - began) / 1e9;
+  server_s = server_cpu_s(opt.server) - server_s;
+  client_s = own_cpu_s() - client_s;
+  long rss_kB = server_rss_kB(opt.server);
+
+  if (opt.audit_s > 0) {
+    for (int i = 0; i < opt.stalled; i++) {
+      struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &all[i]};
+      if (all[i].state == UP) epoll_ctl(poller, EPOLL_CTL_ADD, all[i].fd, &ev);
+    }
+    run_until(all, now_ns(CLOCK_MONOTONIC) + (uint64_t)(opt.audit_s * 1e9));
+  }
+  uint64_t least = ~0ull, most = 0, streams = 0;
+  for (int i = 0; i < opt.connections; i++) {
+    streams += (uint64_t)all[i].used;
+    if (i < opt.stalled || all[i].state != UP) continue;
+    if (all[i].frames < least) least = all[i].frames;
+    if (all[i].frames > most) most = all[i].frames;
+  }
+  printf("{\"conns\":%d,\"failed\":%lu,\"connect_s\":%.3f,\"handshake_p50_ms\":%.3f,\"handshake_p99_ms\":%.3f,\"alive\":%d,"
+         "\"streams\":%lu,\"msgs\":%lu,\"msg_s\":%.1f,\"bytes\":%lu,", opt.connections, count.failed, connect_s,
+         percentile_ms(&handshake, .5), percentile_ms(&handshake, .99), up, streams, count.frames, (double)count.frames / seconds, count.bytes);
+  printf("\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f,\"out_p50_ms\":%.3f,\"out_p99_ms\":%.3f,"
+         "\"reply_p50_ms\":%.3f,\"reply_p99_ms\":%.3f,\"replies\":%lu,", percentile_ms(&from_in, .5), percentile_ms(&from_in, .9),
+         percentile_ms(&from_in, .99), percentile_ms(&from_in, .999), from_in.max_us / 1e3, percentile_ms(&from_out, .5),
+         percentile_ms(&from_out, .99), percentile_ms(&reply, .5), percentile_ms(&reply, .99), reply.n);
+  printf("\"announced\":%lu,\"unannounced\":%lu,\"repeated\":%lu,\"gap_frames\":%lu,\"epochs\":%lu,\"closed\":%lu,\"other\":%lu,"
+         "\"min_per_conn\":%lu,\"max_per_conn\":%lu,", count.announced, count.unannounced, count.repeated, count.gaps, count.epochs,
+         count.closed, count.other, least == ~0ull ? 0 : least, most);
+  printf("\"client_cpu\":%.3f,\"server_cpu\":%.3f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n", client_s / seconds,
+         server_s / seconds, count.frames ? server_s * 1e6 / (double)count.frames : 0, rss_kB);
+  return 0;
+}

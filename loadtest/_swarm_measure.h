@@ -1,0 +1,67 @@
+/* What the swarm measures with: clocks, a histogram, and what the kernel says a process used.
+
+   Must not know what is measured. */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct { uint64_t bucket[4096], n; double max_us; } Histogram;
+
+static uint64_t now_ns(clockid_t clock) {
+  struct timespec t;
+  clock_gettime(clock, &t);
+  return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+/* 1 us buckets up to 64 us, then 32 a power of two: 3 % wide. */
+static void record(Histogram *h, double us) {
+  if (us < 0) us = 0;
+  if (us > h->max_us) h->max_us = us;
+  uint64_t v = (uint64_t)us;
+  int bucket = (int)v;
+  if (v >= 64) {
+    int power = 63 - __builtin_clzll(v);
+    bucket = 64 + (power - 6) * 32 + (int)((v >> (power - 5)) & 31);
+  }
+  h->bucket[bucket > 4095 ? 4095 : bucket]++;
+  h->n++;
+}
+static double percentile_ms(const Histogram *h, double p) {
+  uint64_t wanted = (uint64_t)((double)h->n * p), seen = 0;
+  for (int i = 0; i < 4096; i++) {
+    seen += h->bucket[i];
+    if (seen > wanted) return i < 64 ? i / 1e3 : (double)((32 + (uint64_t)((i - 64) % 32)) << ((i - 64) / 32 + 1)) / 1e3;
+  }
+  return -1;
+}
+
+/* The server's CPU time and resident memory, as the kernel counts them. */
+static double server_cpu_s(pid_t server) {
+  char name[64], line[1024];
+  unsigned long user = 0, system = 0;
+  snprintf(name, sizeof name, "/proc/%d/stat", (int)server);
+  FILE *f = server ? fopen(name, "r") : NULL;
+  if (!f) return 0;
+  char *tail = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
+  fclose(f);
+  if (tail) sscanf(tail + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+  return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+static long server_rss_kB(pid_t server) {
+  char name[64];
+  long total, resident = 0;
+  snprintf(name, sizeof name, "/proc/%d/statm", (int)server);
+  FILE *f = server ? fopen(name, "r") : NULL;
+  if (!f) return 0;
+  if (fscanf(f, "%ld %ld", &total, &resident) != 2) resident = 0;
+  fclose(f);
+  return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+static double own_cpu_s(void) {
+  struct rusage r;
+  getrusage(RUSAGE_SELF, &r);
+  return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+}

@@ -1,0 +1,165 @@
+"""The project's own compiled load client: builds `_swarm.c` at first use and runs it.
+
+Holds the compiling of C tools into a cache folder, the swarm's options and its result. Must not know the server's
+insides: the swarm speaks the stream dialect of the wire. Plain C, so that thousands of sockets and a million frames a
+second fit one core, and so that nothing of the server's own code can hide a mistake from it.
+
+`python -m loadtest.swarm --port 8765 --conns 1000 --symbols BTC/USDT --seconds 5` prints its figures as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("_swarm.c")
+HEADER = Path(__file__).with_name("_swarm_measure.h")
+CONNECT_TIMEOUT_S = 120  # the swarm gives up by itself after this long
+
+
+class ToolError(Exception):
+    """A load tool could not be built or did not finish; the message says which and why."""
+
+
+def cache_folder() -> Path:
+    """Where compiled tools and raw results are kept: beside other caches of the user, never in the source tree."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "tickwire" / "bench"
+
+
+def compiled(source: Path, *flags: str, depends: tuple[Path, ...] = ()) -> Path:
+    """The program of a C source, compiled once for each content of the source, what it includes, and the flags."""
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    if compiler is None:
+        raise ToolError(f"no C compiler found to build {source.name}: install gcc, or name one in CC")
+    content = b"".join(path.read_bytes() for path in (source, *depends))
+    digest = hashlib.sha256(content + repr((compiler, flags)).encode()).hexdigest()[:16]
+    program = cache_folder() / f"{source.stem}-{digest}"
+    if program.exists():
+        return program
+    program.parent.mkdir(parents=True, exist_ok=True)
+    fresh = program.with_suffix(f".{os.getpid()}")
+    done = subprocess.run(  # noqa: S603 - a compiler found on PATH, on a source we name
+        [compiler, "-O2", "-o", str(fresh), str(source), *flags], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ToolError(f"{compiler} could not build {source}:\n{done.stderr.strip()}")
+    fresh.replace(program)
+    return program
+
+
+@dataclass(frozen=True)
+class Swarm:
+    """What one run of the swarm does; the defaults are those of `_swarm.c`."""
+
+    port: int
+    conns: int
+    messages: tuple[str, ...]
+    path: str = "/v1/stream"
+    warmup_s: float = 1.0
+    seconds: float = 5.0
+    index_modulus: int = 0  # a %d in a message is the connection's index, modulo this when it is not 0
+    in_flight: int = 64
+    server_pid: int = 0
+    stalled: int = 0
+    audit_s: float = 0.0  # stalled readers read again for this long after the measurement
+    ping_every_ms: int = 0
+    prefix: tuple[str, ...] = field(default=())  # words before the command: taskset, chrt
+
+    def command(self) -> list[str]:
+        """The command line, building the program if need be."""
+        words = [*self.prefix, str(compiled(SOURCE, depends=(HEADER,))), "-p", str(self.port), "-u", self.path]
+        words += ["-n", str(self.conns), "-w", str(self.warmup_s), "-d", str(self.seconds), "-C", str(self.in_flight)]
+        words += ["-P", str(self.server_pid), "-S", str(self.stalled), "-A", str(self.audit_s)]
+        words += ["-M", str(self.index_modulus), "-i", str(self.ping_every_ms)]
+        for message in self.messages:
+            words += ["-m", message]
+        return words
+
+    def run(self) -> dict[str, float]:
+        """Run to the end and return what was measured (the keys are those `_swarm.c` prints)."""
+        raise_open_files()
+        limit_s = CONNECT_TIMEOUT_S + self.warmup_s + self.seconds + self.audit_s + 10
+        return last_json_line(self.command(), timeout_s=limit_s)
+
+    @contextlib.contextmanager
+    def in_background(self) -> Iterator[None]:
+        """The swarm reads while the block runs, which begins when every connection is up."""
+        raise_open_files()
+        running = subprocess.Popen(self.command(), stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own tool
+        assert running.stdout is not None
+        try:
+            if not running.stdout.readline():
+                raise ToolError(f"the swarm ended with {running.wait()} before its connections were up")
+            yield
+        finally:
+            running.kill()
+            running.wait()
+            running.stdout.close()
+
+
+def last_json_line(command: list[str], *, timeout_s: float) -> dict[str, float]:
+    """Run a load client and parse the last line of JSON it prints."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own tools
+            command, capture_output=True, text=True, check=False, timeout=timeout_s
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"{Path(command[0]).name} did not finish in {timeout_s:.0f} s") from error
+    if done.returncode or not done.stdout.strip():
+        raise ToolError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
+
+
+def raise_open_files() -> int:
+    """Lift the soft limit of open files to the hard one (children inherit it); returns what it is now."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def subscribe(symbols: list[str], channel: str = "quotes") -> str:
+    """A subscribe request of the stream dialect; symbols may hold one %d, the connection's index."""
+    return json.dumps({"action": "subscribe", "id": "1", "channel": channel, "symbols": symbols})
+
+
+def main() -> None:
+    """The command line of the module."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.swarm", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--conns", type=int, default=1000)
+    parser.add_argument("--symbols", nargs="+", default=["BTC/USDT"])
+    parser.add_argument("--channel", default="quotes")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--warmup", type=float, default=1.0)
+    parser.add_argument("--stalled", type=int, default=0, help="the first N connections stop reading once up")
+    parser.add_argument("--audit", type=float, default=0.0, help="seconds in which stalled readers read again")
+    asked = parser.parse_args()
+    swarm = Swarm(
+        port=asked.port,
+        conns=asked.conns,
+        messages=(subscribe(asked.symbols, asked.channel),),
+        seconds=asked.seconds,
+        warmup_s=asked.warmup,
+        stalled=asked.stalled,
+        audit_s=asked.audit,
+    )
+    try:
+        print(json.dumps(swarm.run()))  # noqa: T201 - a command's output
+    except ToolError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The compiled client against a server that says exactly what the test wants: what it counts, and what it calls a loss."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from loadtest import swarm
+from loadtest.swarm import Swarm, ToolError, compiled, subscribe
+
+Script = Callable[[ServerConnection], Awaitable[None]]
+SHORT = Swarm(port=0, conns=1, messages=(subscribe(["BTC/USDT"]),), warmup_s=0.0, seconds=0.3)
+
+
+def update(sequence: int, *, symbol: str = "BTC/USDT", epoch: str = "e1", kind: str = "update") -> str:
+    now_ns = time.time_ns()
+    return json.dumps(
+        {
+            **{"type": "quote", "channel": "quotes", "kind": kind, "epoch": epoch, "sequence": sequence},
+            **{"timestamp": "2026-02-07T14:30:00.123Z", "t_ex": None, "t_in": now_ns - 5_000_000, "t_out": now_ns},
+            "data": {"symbol": symbol, "exchange": "x", "bid": 1},
+        },
+        separators=(",", ":"),
+    )
+
+
+def gap(first: int, last: int, *, epoch: str = "e1") -> str:
+    said = {"type": "gap", "channel": "quotes", "symbol": "BTC/USDT", "epoch": epoch, "from": first, "to": last}
+    return json.dumps({**said, "reason": "slow_consumer"}, separators=(",", ":"))
+
+
+def says(frames: Iterable[str]) -> Script:
+    """Answers the subscribe request with an ack and these frames."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.recv()
+        acked = {"streams": {"BTC/USDT": {"epoch": "e1", "sequence": 99}}}
+        await connection.send(json.dumps({"type": "subscribed", "data": acked}, separators=(",", ":")))
+        for frame in frames:
+            await connection.send(frame)
+        await connection.wait_closed()
+
+    return script
+
+
+@asynccontextmanager
+async def serving(script: Script) -> AsyncIterator[int]:
+    async with serve(script, "127.0.0.1", 0, compression=None) as server:
+        yield next(iter(server.sockets)).getsockname()[1]
+
+
+async def seen(script: Script, asked: Swarm = SHORT) -> dict[str, float]:
+    async with serving(script) as port:
+        return await asyncio.to_thread(replace(asked, port=port).run)
+
+
+async def test_contiguous_numbers_are_no_loss() -> None:
+    figures = await seen(says(update(n) for n in range(5, 25)))
+    assert (figures["msgs"], figures["unannounced"], figures["repeated"], figures["streams"]) == (20, 0, 0, 1)
+    assert figures["alive"] == figures["conns"] == 1
+    assert figures["min_per_conn"] == figures["max_per_conn"] == 20
+
+
+async def test_latency_is_taken_from_both_stamps() -> None:
+    figures = await seen(says(update(n) for n in range(10)))
+    assert figures["p50_ms"] == pytest.approx(figures["out_p50_ms"] + 5, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("frames", "announced", "unannounced", "repeated"),
+    [
+        ([update(1), update(4)], 0, 2, 0),
+        ([update(1), gap(2, 3), update(4)], 2, 0, 0),
+        ([update(1), gap(3, 3), update(4)], 1, 1, 0),
+        ([update(1), gap(2, 2), update(4)], 1, 1, 0),
+        ([update(1), update(1), update(2)], 0, 0, 1),
+        ([update(2), update(1)], 0, 0, 1),
+        ([update(2), update(2, kind="snapshot"), update(3)], 0, 0, 0),
+        ([update(7), update(1, epoch="e2"), update(2, epoch="e2")], 0, 0, 0),
+        ([gap(1, 4), update(5), update(6)], 0, 0, 0),  # what was lost before we listened is not ours
+    ],
+)
+async def test_every_missing_number_is_announced_or_counted(
+    frames: list[str], announced: int, unannounced: int, repeated: int
+) -> None:
+    figures = await seen(says(frames))
+    assert (figures["announced"], figures["unannounced"], figures["repeated"]) == (announced, unannounced, repeated)
+
+
+async def test_a_new_epoch_is_counted() -> None:
+    assert (await seen(says([update(7), update(1, epoch="e2")])))["epochs"] == 1
+
+
+async def test_streams_of_one_connection_are_checked_apart() -> None:
+    symbols = [f"S{n}/USDT" for n in range(40)]
+    figures = await seen(says(update(n, symbol=symbol) for n in range(3) for symbol in symbols))
+    assert (figures["streams"], figures["msgs"], figures["unannounced"], figures["repeated"]) == (40, 120, 0, 0)
+
+
+async def test_a_snapshot_is_no_update() -> None:
+    assert (await seen(says([update(1, kind="snapshot"), update(2)])))["msgs"] == 1
+
+
+async def test_a_stalled_reader_reads_again_and_is_held_to_account() -> None:
+    frames = [update(n) for n in range(2000)]
+    del frames[1500:1600]
+    asked = replace(SHORT, conns=2, stalled=1, audit_s=0.5)
+    figures = await seen(says(frames), asked)
+    assert figures["unannounced"] == 2 * 100
+    assert figures["max_per_conn"] == 1900  # only those who read are counted here
+
+
+async def test_replies_are_timed() -> None:
+    async def answer(connection: ServerConnection) -> None:
+        async for request in connection:
+            asked = json.loads(request)
+            assert asked["action"] == "ping"
+            await connection.send(json.dumps({"type": "pong", "id": asked["id"]}, separators=(",", ":")))
+
+    figures = await seen(answer, replace(SHORT, conns=2, messages=(), ping_every_ms=20))
+    assert figures["replies"] >= 10
+    assert 0 < figures["reply_p50_ms"] <= figures["reply_p99_ms"] < 1000
+
+
+async def test_the_index_is_spread_over_a_modulus() -> None:
+    asked: list[str] = []
+
+    async def listen(connection: ServerConnection) -> None:
+        asked.append(json.loads(await connection.recv())["symbols"][0])
+        await connection.wait_closed()
+
+    await seen(listen, replace(SHORT, conns=5, messages=(subscribe(["S%d"]),), index_modulus=2))
+    assert sorted(asked) == ["S0", "S0", "S0", "S1", "S1"]
+
+
+async def test_a_refused_handshake_is_counted() -> None:
+    async with serve(says([]), "127.0.0.1", 0, process_request=lambda c, _r: c.respond(503, "no")) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        figures = await asyncio.to_thread(replace(SHORT, port=port).run)
+    assert (figures["failed"], figures["alive"]) == (1, 0)
+
+
+async def test_in_background_begins_when_all_are_up() -> None:
+    open_now: set[ServerConnection] = set()
+    gone = asyncio.Event()
+
+    async def hold(connection: ServerConnection) -> None:
+        open_now.add(connection)
+        await connection.wait_closed()
+        open_now.discard(connection)
+        if not open_now:
+            gone.set()
+
+    async with serving(hold) as port:
+        crowd = replace(SHORT, port=port, conns=7, seconds=60.0).in_background()
+        await asyncio.to_thread(crowd.__enter__)
+        try:
+            assert len(open_now) == 7
+        finally:
+            await asyncio.to_thread(crowd.__exit__, None, None, None)
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+def test_a_program_is_compiled_once_for_each_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = tmp_path / "tool.c"
+    source.write_text("int main(void) { return 0; }\n")
+    first = compiled(source)
+    made_ns = first.stat().st_mtime_ns
+    assert compiled(source) == first
+    assert first.stat().st_mtime_ns == made_ns
+    source.write_text("int main(void) { return 1; }\n")
+    assert compiled(source) != first
+
+
+def test_what_cannot_be_built_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = tmp_path / "tool.c"
+    source.write_text("int main(void) { return nothing; }\n")
+    with pytest.raises(ToolError, match=r"tool\.c"):
+        compiled(source)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolError, match="no C compiler"):
+        compiled(source)
+
+
+def test_a_client_that_fails_is_said() -> None:
+    with pytest.raises(ToolError, match="ended with 3: oops"):
+        swarm.last_json_line(["/bin/sh", "-c", "echo oops >&2; exit 3"], timeout_s=5)
+    with pytest.raises(ToolError, match="did not finish"):
+        swarm.last_json_line(["/bin/sh", "-c", "exec sleep 60"], timeout_s=0.1)
