@@ -1,0 +1,128 @@
+"""The admin endpoint: what is going on, and commands to the feed. Not a part of Binance.
+
+    GET  /admin/status   connections, streams (subscribers, cumulative subscribes, messages), counters, feed, faults
+    GET  /admin/wait     answers when the feed has nothing more to come; ?timeout_s= (default 60), then 408
+    POST /admin/start    begin a waiting replay
+    POST /admin/step     {"count": N}: play the next N recorded messages in one write
+    POST /admin/burst    {"stream": "btcusdt@trade", "count": N}: make N messages of a stream in one write
+    POST /admin/trade    {"symbol": "BTCUSDT", "side": "BUY", "size": "0.5"}: execute a market order
+    POST /admin/faults   see `faults`
+
+Commands that make no sense to the feed answer 409 with `{"error": ...}`, malformed ones 400.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import orjson
+from aiohttp import web
+
+from loadtest.exchange.faults import FaultError, Faults
+from loadtest.exchange.feed import Feed, FeedError
+from loadtest.exchange.rest import JSON_TYPE
+from loadtest.exchange.streams import Streams
+
+Command = dict[str, object]
+COUNT_MAX = 100_000
+
+
+class AdminError(Exception):
+    """A malformed command."""
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(value), content_type=JSON_TYPE)
+
+
+def _count(command: Command) -> int:
+    count = command.get("count", 1)
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= COUNT_MAX:
+        raise AdminError(f"count must be a whole number from 1 to {COUNT_MAX}")
+    return count
+
+
+def _text(command: Command, name: str) -> str:
+    value = command.get(name)
+    if not isinstance(value, str):
+        raise AdminError(f"{name} must be a text")
+    return value
+
+
+class Admin:
+    def __init__(self, streams: Streams, feed: Feed, faults: Faults) -> None:
+        self._streams = streams
+        self._feed = feed
+        self._faults = faults
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/admin/status", self._status),
+            web.get("/admin/wait", self._wait),
+            web.post("/admin/start", self._command(self._start)),
+            web.post("/admin/step", self._command(self._step)),
+            web.post("/admin/burst", self._command(self._burst)),
+            web.post("/admin/trade", self._command(self._trade)),
+            web.post("/admin/faults", self._command(self._fault)),
+        ]
+
+    async def _status(self, _: web.Request) -> web.Response:
+        streams = self._streams.status()
+        return _json(
+            {
+                "connections": len(self._streams.connections),
+                "subscriptions": sum(stream["subscribers"] for stream in streams.values()),
+                "streams": streams,
+                "counters": self._streams.counters,
+                "feed": self._feed.status(),
+                "faults": self._faults.status(),
+            }
+        )
+
+    async def _wait(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(float(request.query.get("timeout_s", "60"))):
+                await self._feed.finished()
+        except TimeoutError:
+            return _json({"error": "still running"}, 408)
+        except FeedError as error:
+            return _json({"error": str(error)}, 409)
+        return _json(self._feed.status())
+
+    @staticmethod
+    def _command(act: Callable[[Command], object]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                command = orjson.loads(await request.read() or b"{}")
+                if not isinstance(command, dict):
+                    raise AdminError("expected a JSON object")
+                return _json(act(command))
+            except FeedError as error:
+                return _json({"error": str(error)}, 409)
+            except (orjson.JSONDecodeError, AdminError, FaultError) as error:
+                return _json({"error": str(error)}, 400)
+
+        return handle
+
+    def _start(self, _: Command) -> object:
+        self._feed.start()
+        return self._feed.status()
+
+    def _step(self, command: Command) -> object:
+        return {"played": self._feed.step(_count(command))}
+
+    def _burst(self, command: Command) -> object:
+        count = _count(command)
+        self._feed.burst(_text(command, "stream"), count)
+        return {"count": count}
+
+    def _trade(self, command: Command) -> object:
+        side = _text(command, "side")
+        if side not in ("BUY", "SELL"):
+            raise AdminError("side must be BUY or SELL")
+        try:
+            return {"trades": self._feed.trade(_text(command, "symbol"), _text(command, "size"), buy=side == "BUY")}
+        except ValueError as error:
+            raise AdminError(f"size: {error}") from None
+
+    def _fault(self, command: Command) -> object:
+        return {"touched": self._faults.apply(command)}

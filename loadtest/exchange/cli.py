@@ -1,0 +1,57 @@
+"""The command line of the simulated exchange: `python -m loadtest.exchange`."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import uvloop
+
+from loadtest.exchange.feed import Feed
+from loadtest.exchange.server import ExchangeServer
+from loadtest.exchange.streams import Streams
+from loadtest.exchange.synthetic import SyntheticFeed
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="exchange", description="A simulated Binance-spot-compatible exchange.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0, the default, takes any free one")
+    feed = parser.add_mutually_exclusive_group()
+    feed.add_argument("--synthetic", action="store_true", help="a seeded market (the default)")
+    parser.add_argument("--symbols", type=int, default=10, metavar="N", help="synthetic: how many markets")
+    parser.add_argument("--rate", type=float, default=20.0, metavar="R", help="synthetic: arrivals a second a market")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="synthetic: the same seed, the same market")
+    return parser.parse_args(argv)
+
+
+def _feed_maker(arguments: argparse.Namespace) -> Callable[[Streams], Feed]:
+    return lambda streams: SyntheticFeed(streams, arguments.symbols, arguments.rate, arguments.seed)
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with ExchangeServer(_feed_maker(arguments), arguments.host, arguments.port) as server:
+        sys.stdout.write(f"exchange listening on {server.base_url}\n")
+        sys.stdout.flush()
+        failure = asyncio.ensure_future(server.failed())
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((failure, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if failure.done():
+            failure.result()
+        failure.cancel()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _arguments(argv)
+    try:
+        uvloop.run(_serve(arguments))
+    except OSError as error:
+        sys.stderr.write(f"exchange: cannot listen on {arguments.host}:{arguments.port}: {error.strerror}\n")
+        return 1
+    return 0

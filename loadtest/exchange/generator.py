@@ -1,0 +1,140 @@
+"""A seeded market: orders arrive at random, rest, are cancelled, or trade against the book.
+
+Deterministic: the same seed and the same steps make the same book and the same trades. No clock, no streams.
+"""
+
+import random
+
+from loadtest.exchange.bars import Trade
+from loadtest.exchange.book import Side
+from loadtest.exchange.decimals import ONE
+from loadtest.exchange.market import Market, Spec
+
+LEVELS_AT_OPEN = 200
+LEVELS_MIN = 50
+LEVELS_MAX = 1_000
+ORDER_VALUE = 400
+TRADE_SHARE = 0.15
+CANCEL_SHARE = 0.40
+IMPROVE_SHARE = 0.30
+# Mean distance of an order from the best price is 1 / this, in ticks.
+DISTANCE_RATE = 0.12
+LEAN_MAX = 0.15
+
+# Base asset, opening price, price decimals, size decimals: the familiar names first.
+_KNOWN = (
+    ("BTC", 60_000, 2, 5),
+    ("ETH", 3_000, 2, 4),
+    ("BNB", 550, 2, 3),
+    ("SOL", 150, 2, 3),
+    ("XRP", 0.6, 4, 0),
+    ("ADA", 0.45, 4, 1),
+    ("DOGE", 0.12, 5, 0),
+    ("AVAX", 27, 2, 2),
+    ("LINK", 13, 2, 2),
+    ("LTC", 70, 2, 3),
+)
+
+
+def _spec(base: str, price_decimals: int, size_decimals: int) -> Spec:
+    return Spec(base, "USDT", ONE // 10**price_decimals, ONE // 10**size_decimals)
+
+
+def listing(count: int, seed: int) -> list[tuple[Spec, int]]:
+    """The first `count` markets and their opening prices in ticks: known names, then generated ones."""
+    markets = []
+    for base, price, price_decimals, size_decimals in _KNOWN[:count]:
+        spec = _spec(base, price_decimals, size_decimals)
+        markets.append((spec, round(price * ONE) // spec.tick))
+    rng = random.Random(f"listing {seed}")  # noqa: S311 - a reproducible market, no secret
+    for number in range(len(_KNOWN) + 1, count + 1):
+        markets.append((_spec(f"SIM{number:04d}", 2, 3), rng.randrange(500, 50_000)))
+    return markets
+
+
+class Generator:
+    """Random arrivals in one market."""
+
+    def __init__(self, market: Market, opening_ticks: int, seed: int) -> None:
+        self._market = market
+        self._tick = market.spec.tick
+        self._step = market.spec.step
+        self._rng = random.Random(f"{market.spec.symbol} {seed}")  # noqa: S311 - a reproducible market, no secret
+        self._lean = 0.0
+        self._last_trade_id = 0
+        mid = opening_ticks * self._tick
+        self._mean_lots = max(1.0, ORDER_VALUE * ONE / mid * ONE / self._step)
+        bids, asks = [], []
+        for distance in range(1, LEVELS_AT_OPEN + 1):
+            if mid > distance * self._tick:
+                bids.append((mid - distance * self._tick, self._size()))
+            asks.append((mid + distance * self._tick, self._size()))
+        market.load_book(LEVELS_AT_OPEN * 2, bids, asks)
+
+    def wait_s(self, rate: float) -> float:
+        """How long until the next arrival at `rate` arrivals a second."""
+        return self._rng.expovariate(rate)
+
+    def arrive(self, now_ms: int) -> list[Trade]:
+        """One order arrives or goes; returns the trades it made."""
+        rng = self._rng
+        self._lean = min(LEAN_MAX, max(-LEAN_MAX, self._lean + rng.gauss(0.0, 0.02)))
+        kind = rng.random()
+        if kind < TRADE_SHARE:
+            return self.take(self._size(), now_ms, buy=rng.random() < 0.5 + self._lean)
+        bid = rng.random() < 0.5 + self._lean / 2
+        side = self._market.book.bids if bid else self._market.book.asks
+        if len(side) > LEVELS_MAX:
+            self._set(side.price_at(len(side) - 1), 0, bid=bid)
+        elif kind < TRADE_SHARE + CANCEL_SHARE and len(side) > LEVELS_MIN:
+            self._cancel(side, bid=bid)
+        else:
+            self._add(side, bid=bid)
+        return []
+
+    def take(self, size: int, now_ms: int, *, buy: bool) -> list[Trade]:
+        """A market order of `size`; what the book cannot fill is dropped. One level always stays."""
+        book = self._market.book
+        side = book.asks if buy else book.bids
+        trades: list[Trade] = []
+        while size and len(side) > 1:
+            price = side.price_at(0)
+            filled = min(size, side.sizes[price])
+            self._last_trade_id += 1
+            trades.append(Trade(self._last_trade_id, price, filled, now_ms, not buy))
+            self._set(price, side.sizes[price] - filled, bid=not buy)
+            size -= filled
+        return trades
+
+    def touch(self) -> None:
+        """Change the size at the best bid: the smallest event that every book stream shows."""
+        bids = self._market.book.bids
+        price = bids.price_at(0)
+        self._set(price, bids.sizes[price] + self._step, bid=True)
+
+    def _size(self) -> int:
+        return (1 + int(self._rng.expovariate(1 / self._mean_lots))) * self._step
+
+    def _set(self, price: int, size: int, *, bid: bool) -> None:
+        if bid:
+            self._market.set_bid(price, size)
+        else:
+            self._market.set_ask(price, size)
+
+    def _add(self, side: Side, *, bid: bool) -> None:
+        best = self._market.book.best()
+        assert best is not None
+        outward = -self._tick if bid else self._tick
+        spread_ticks = (best.ask - best.bid) // self._tick
+        if spread_ticks > 1 and self._rng.random() < IMPROVE_SHARE:
+            price = side.price_at(0) - outward * self._rng.randrange(1, spread_ticks)
+        else:
+            price = side.price_at(0) + outward * int(self._rng.expovariate(DISTANCE_RATE))
+        price = max(price, self._tick)
+        self._set(price, side.sizes.get(price, 0) + self._size(), bid=bid)
+
+    def _cancel(self, side: Side, *, bid: bool) -> None:
+        price = side.price_at(min(int(self._rng.expovariate(DISTANCE_RATE)), len(side) - 1))
+        lots = side.sizes[price] // self._step
+        left = self._rng.randrange(lots) if self._rng.random() < 0.5 else 0
+        self._set(price, left * self._step, bid=bid)

@@ -1,0 +1,80 @@
+"""The exchange as one server: joins a feed, the REST and WebSocket sides and the admin endpoint on one port."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from types import TracebackType
+
+from aiohttp import web
+
+from loadtest.exchange.admin import Admin
+from loadtest.exchange.faults import Faults
+from loadtest.exchange.feed import Feed
+from loadtest.exchange.params import BinanceError
+from loadtest.exchange.rest import JSON_TYPE, Rest
+from loadtest.exchange.sockets import Sockets
+from loadtest.exchange.streams import Streams
+
+SHUTDOWN_S = 2.0
+
+
+async def _not_found(_: web.Request) -> web.Response:
+    error = BinanceError(-1000, "No such path on this exchange.", status=404)
+    return web.Response(status=error.status, body=error.body(), content_type=JSON_TYPE)
+
+
+class ExchangeServer:
+    """Runs inside the current loop; `async with`, or `start` and `close`.
+
+    `make_feed` gets the streams it is to publish to. Port 0 takes any free one.
+    """
+
+    def __init__(self, make_feed: Callable[[Streams], Feed], host: str = "127.0.0.1", port: int = 0) -> None:
+        self.streams = Streams()
+        self.feed = make_feed(self.streams)
+        self._host = host
+        self._sockets = Sockets(self.streams)
+        self.faults = Faults(self.streams, self._sockets)
+        app = web.Application(middlewares=[self.faults.middleware])
+        app.add_routes(Rest(self.feed).routes())
+        app.add_routes(self._sockets.routes())
+        app.add_routes(Admin(self.streams, self.feed, self.faults).routes())
+        app.router.add_route("*", "/{path:.*}", _not_found)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.port = port
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{self._host}:{self.port}"
+
+    async def start(self) -> None:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        self._tasks = [asyncio.create_task(self.feed.run()), asyncio.create_task(self._sockets.keep_alive())]
+
+    async def failed(self) -> None:
+        """Wait until a part of the server fails, and raise what it raised; a feed may end, the server goes on."""
+        await asyncio.gather(*self._tasks)
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks = []
+        await self._sockets.disconnect(list(self.streams.connections.values()))
+        await self._runner.cleanup()
+
+    async def __aenter__(self) -> "ExchangeServer":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
