@@ -1,20 +1,10 @@
 """Offer one update to many sockets and write each touched socket once (design: flow 1 and flow 3)."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from _speedups.frame import Form, Template, Update
-
-class Writer(Protocol):
-    """The part of an asyncio transport that an outbox uses."""
-
-    def write(self, data: bytes) -> None: ...
-
-class Owner(Protocol):
-    """Whoever owns the socket."""
-
-    def on_overflow(self) -> None:
-        """Called once from the loop: more than `queue_bytes_max` of replies or critical data would wait. Close it."""
+from _speedups.frame import Form, Update
+from _speedups.outbox import Outbox
 
 class Fanout:
     """Owns the dirty streams and dirty outboxes of one event loop, and the flush that writes them."""
@@ -38,48 +28,6 @@ class Fanout:
 
     def latency_buckets(self) -> list[tuple[int, int]]:
         """(upper bound in ns, count) of t_in to handed-to-kernel; only buckets that have a count."""
-
-class Outbox:
-    """What waits for one socket. Replies leave before data; nothing here ever waits."""
-
-    owner: Owner
-    queued_bytes: int
-    sent_bytes: int
-    sent_messages: int
-    blocked: bool
-    finished: bool
-
-    def __init__(self, fanout: Fanout, fd: int, transport: Writer, owner: Owner) -> None:
-        """`fd` >= 0: plain TCP, written by send(2), the remainder handed to `transport.write`; -1: always `transport`.
-
-        The transport's write limits must be `high=0`, so that it calls `pause` as soon as it holds a byte back.
-        """
-
-    def reply(self, frame: bytes) -> None:
-        """Send a finished frame ahead of all data: at once when the socket takes it. Ignored after `finish`."""
-
-    def finish(self, frame: bytes, *, drop: bool = False) -> None:
-        """Let `frame` (a CLOSE) be the last thing sent, behind what waits (or instead of it); leave every stream."""
-
-    def pause(self) -> None:
-        """The transport holds bytes back: send nothing until `resume`."""
-
-    def resume(self) -> None:
-        """The transport is empty again: send what waits, then announce and catch up what was skipped."""
-
-    def discard(self) -> None:
-        """The socket is gone: drop what waits, leave every stream. Call before the descriptor can be reused."""
-
-    def streams(self) -> list[Stream]: ...
-
-class Subscription:
-    """One outbox on one stream in one form."""
-
-    outbox: Outbox
-    stream: Stream
-    form: Form
-    sequence: int
-    lagging: bool
 
 class Stream:
     """One sequence with its epoch, ring and subscribers, grouped by form."""

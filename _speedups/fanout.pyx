@@ -1,87 +1,17 @@
-"""Offer one update to many sockets, then write each touched socket once (design: flows 1 and 3).
+"""Offer one update to many sockets, then have each touched socket written once (design: flows 1 and 3).
 
 Publishing only appends. A flush first distributes: the updates that gathered in a stream's window become one chunk per
 form, shared by all its subscribers. Then it sweeps: each touched outbox is written once, in slices, so that a reply
 never waits behind a whole burst. Must not know what a message says, nor await anything: the loop calls in.
 """
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, EINTR, errno
+from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memset
 
-from _speedups.frame cimport Form, Template, Update
+from _speedups.frame cimport Form, Update
+from _speedups.outbox cimport (
+    CLOCK_MONOTONIC, CLOCK_REALTIME, STATE, Chunk, Members, Outbox, Subscription, Sweeper, clock_ns,
+)
 from _speedups.sequence cimport Ring
-
-cdef extern from "<time.h>" nogil:
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-    int clock_gettime(int, timespec*)
-    int CLOCK_REALTIME
-    int CLOCK_MONOTONIC
-
-cdef extern from "<sys/uio.h>" nogil:
-    struct iovec:
-        void* iov_base
-        size_t iov_len
-
-cdef extern from "<sys/socket.h>" nogil:
-    struct msghdr:
-        iovec* msg_iov
-        size_t msg_iovlen
-    ssize_t c_send "send"(int, const void*, size_t, int)
-    ssize_t sendmsg(int, const msghdr*, int)
-    int MSG_NOSIGNAL
-    int MSG_DONTWAIT
-
-cdef enum:
-    IOV = 64                    # pieces a system call; more loop
-    BATCH_BYTES = 262144        # bytes a system call aims at: what the transport may have to hold back
-
-cdef enum:
-    STATE = 0
-    APPEND = 1
-    CRITICAL = 2
-
-
-cdef inline int64_t clock_ns(int which) noexcept nogil:
-    cdef timespec t
-    clock_gettime(which, &t)
-    return <int64_t> t.tv_sec * 1000000000 + t.tv_nsec
-
-
-def raise_later(error):
-    """In a callback of its own, an exception reaches the loop's exception handler and nothing else."""
-    raise error
-
-
-cdef class Histogram:
-    def __cinit__(self):
-        memset(self.counts, 0, sizeof(self.counts))
-
-    cdef void record(self, int64_t value, int64_t times) noexcept nogil:
-        cdef int exponent = 0
-        cdef uint64_t v = <uint64_t> value if value > 0 else 0
-        while v >= 32:
-            v >>= 1
-            exponent += 1
-        # v < 16 only where exponent is 0; above, its low four bits are the step within the power of two
-        cdef int at = <int> v if exponent == 0 else (exponent + 1) * 16 + <int> (v - 16)
-        self.counts[at if at < BUCKETS else BUCKETS - 1] += times
-
-    def buckets(self):
-        """(upper bound, count) of each bucket that has a count, in order."""
-        cdef int i
-        found = []
-        for i in range(BUCKETS):
-            if self.counts[i]:
-                bound = i if i < 32 else ((i % 16) + 17 << (i // 16 - 1)) - 1
-                found.append((bound, self.counts[i]))
-        return found
-
-
-cdef class Chunk:
-    pass
 
 
 cdef class Group:
@@ -89,13 +19,13 @@ cdef class Group:
         cdef Chunk chunk = Chunk.__new__(Chunk)
         cdef Update first = <Update> updates[0], last = <Update> updates[len(updates) - 1], update
         if len(updates) == 1:
-            chunk.wire = self.form.finish(self.template.render(first, self.stream.epoch))
+            chunk.wire = self.frames.finish(self.template.render(first, self.owner.epoch))
         else:
             frames = []
             for update in updates:
-                frames.append(self.form.finish(self.template.render(update, self.stream.epoch)))
+                frames.append(self.frames.finish(self.template.render(update, self.owner.epoch)))
             chunk.wire = b"".join(frames)
-        chunk.group = self
+        chunk.members = self
         chunk.first = first.sequence
         chunk.last = last.sequence
         chunk.t_in = 0
@@ -108,8 +38,8 @@ cdef class Group:
         try:
             chunk = self.chunk(updates)
         except Exception as error:
-            self.stream.fanout.report(error)
-            chunk = self.announce(self.stream.epoch, first.sequence, last.sequence, "resync", None)
+            self.owner.fanout.report(error)
+            chunk = self.announce(self.owner.epoch, first.sequence, last.sequence, "resync", None)
             chunk.first = first.sequence
             chunk.last = last.sequence
         chunk.t_in = first.t_in
@@ -117,15 +47,15 @@ cdef class Group:
 
     cdef Chunk announce(self, str epoch, int64_t first, int64_t last, str reason, str new_epoch):
         cdef Chunk chunk = Chunk.__new__(Chunk)
-        chunk.wire = self.form.finish(self.form.gap(self.stream.topic, epoch, first, last, reason, new_epoch))
-        chunk.group = self
+        chunk.wire = self.frames.finish(self.frames.gap(self.owner.topic, epoch, first, last, reason, new_epoch))
+        chunk.members = self
         chunk.first = chunk.last = chunk.t_in = 0
-        self.stream.fanout.gaps += 1
+        self.owner.fanout.gaps += 1
         return chunk
 
     cdef Chunk state_chunk(self):
         """The whole state as of the newest number, or None; made once for all who need it at that number."""
-        cdef Stream stream = self.stream
+        cdef Stream stream = self.owner
         cdef Update newest
         if self.state is not None and self.state.last == stream.updates.sequence:
             return self.state
@@ -138,234 +68,15 @@ cdef class Group:
         self.state = self.chunk([newest])
         return self.state
 
+    cdef int catch_up(self, Subscription subscription) except -1:
+        self.owner.distribute()  # while it still lags, so that it gets nothing twice
+        subscription.lagging = False
+        return self.owner.bring_to_now(subscription, "slow_consumer")
 
-cdef class Subscription:
-    @property
-    def stream(self):
-        return self.group.stream
-
-    @property
-    def form(self):
-        return self.group.form
-
-
-cdef class Outbox:
-    def __init__(self, Fanout fanout not None, int fd, transport, owner):
-        self.fanout = fanout
-        self.fd = fd
-        self.transport = transport
-        self.owner = owner
-        self.subscriptions = []
-
-    def streams(self):
-        return [(<Subscription> each).group.stream for each in self.subscriptions]
-
-    def reply(self, bytes frame not None):
-        if self.finished or self.dead:
-            return
-        self.fanout.replies += 1
-        if not self.blocked and self.replies is None:
-            self.send([frame])  # whole chunks wait, or none: a frame fits before them
-            return
-        if self.queued_bytes and self.queued_bytes + len(frame) > self.fanout.queue_bytes_max:
-            self.overflow()
-            return
-        if self.replies is None:
-            self.replies = []
-        self.replies.append(frame)
-        self.queued_bytes += len(frame)
-
-    def finish(self, bytes frame not None, *, bint drop=False):
-        if self.finished or self.dead:
-            return
-        self.finished = True
-        for subscription in list(self.subscriptions):
-            self.forget(subscription)
-        self.lagging = None
-        if drop:
-            self.head = self.rest = self.replies = None
-            self.queued_bytes = 0
-        self.last_frame = frame
-        self.queued_bytes += len(frame)
-        if not self.blocked:
-            self.write()
-
-    def pause(self):
-        self.blocked = True
-
-    def resume(self):
-        self.blocked = False
-        if not self.dead:
-            self.write()
-
-    def discard(self):
-        if self.dead:
-            return
-        self.dead = True
-        for subscription in list(self.subscriptions):
-            self.forget(subscription)
-        self.head = self.rest = self.replies = self.lagging = self.last_frame = None
-        self.queued_bytes = 0
-        self.transport = self.owner = None
-
-    cdef int forget(self, Subscription subscription) except -1:
-        """Undo the mirror entries of one subscription; the last of the group takes its place."""
-        cdef list members = subscription.group.subscriptions
-        cdef Subscription last = <Subscription> members.pop()
-        if last is not subscription:
-            members[subscription.index] = last
-            last.index = subscription.index
-        self.subscriptions.remove(subscription)
-        if subscription.lagging:
-            subscription.lagging = False
-            if self.lagging is not None:
-                self.lagging.remove(subscription)
-        cdef Stream stream = subscription.group.stream
-        if not members:
-            stream.groups.remove(subscription.group)
-            if not stream.groups and stream.on_idle is not None:
-                stream.on_idle()
-        return 0
-
-    cdef int push(self, Chunk chunk) except -1:
-        self.queued_bytes += PyBytes_GET_SIZE(chunk.wire)
-        if self.head is None:
-            self.head = chunk
-        elif self.rest is None:
-            self.rest = [chunk]
-        else:
-            self.rest.append(chunk)
-        if not self.dirty and not self.blocked:
-            self.fanout.touch(self)
-        return 0
-
-    cdef int offer(self, Subscription subscription, Chunk chunk) except -1:
-        """Queue a chunk, or skip it when this reader is too slow for its class."""
-        cdef Fanout fanout = self.fanout
-        cdef Stream stream = subscription.group.stream
-        cdef int64_t skipped = chunk.last - chunk.first + 1
-        if not subscription.lagging:
-            if (self.queued_bytes == 0 or self.queued_bytes + PyBytes_GET_SIZE(chunk.wire)
-                    <= fanout.queue_limit(stream.delivery, self.blocked)):
-                subscription.sequence = chunk.last
-                return self.push(chunk)
-            if stream.delivery == CRITICAL:
-                return self.overflow()
-            subscription.lagging = True
-            if self.lagging is None:
-                self.lagging = []
-            self.lagging.append(subscription)
-        if stream.delivery == STATE:
-            fanout.conflated += skipped
-        else:
-            fanout.skipped += skipped
-        return 0
-
-    cdef int overflow(self) except -1:
-        if not self.overflowed:
-            self.overflowed = True
-            self.fanout.overflows += 1
-            self.fanout.call_soon(self.owner.on_overflow)
-        return 0
-
-    cdef int write(self) except -1:
-        """Send all that waits, then catch up who lagged; stops as soon as the socket takes no more."""
-        cdef list frames
-        self.dirty = False
-        while not self.blocked and not self.dead:
-            frames = self.take()
-            if frames:
-                self.send(frames)
-            elif self.lagging:
-                subscription = <Subscription> self.lagging.pop(0)
-                subscription.group.stream.catch_up(subscription)
-            else:
-                break
-        return 0
-
-    cdef list take(self):
-        """The next frames for one system call, replies first; they no longer count as queued."""
-        cdef list frames = []
-        cdef Py_ssize_t size = 0, taken = 0
-        cdef Chunk chunk
-        cdef int64_t now
-        if self.replies is not None:
-            while taken < len(self.replies) and taken < IOV and size < BATCH_BYTES:
-                frames.append(self.replies[taken])
-                size += PyBytes_GET_SIZE(<bytes> self.replies[taken])
-                taken += 1
-            if taken == len(self.replies):
-                self.replies = None
-            else:
-                del self.replies[:taken]
-        elif self.head is not None:
-            now = clock_ns(CLOCK_REALTIME)
-            chunk = self.head
-            while True:
-                frames.append(chunk.wire)
-                size += PyBytes_GET_SIZE(chunk.wire)
-                if chunk.first:
-                    self.sent_messages += chunk.last - chunk.first + 1
-                    self.fanout.messages += chunk.last - chunk.first + 1
-                    if chunk.t_in:
-                        self.fanout.latency.record(now - chunk.t_in, chunk.last - chunk.first + 1)
-                if self.rest is None or taken == len(self.rest) or taken == IOV - 1 or size >= BATCH_BYTES:
-                    break
-                chunk = <Chunk> self.rest[taken]
-                taken += 1
-            if self.rest is None or taken == len(self.rest):
-                self.head = self.rest = None
-            else:
-                self.head = <Chunk> self.rest[taken]
-                del self.rest[:taken + 1]
-        elif self.last_frame is not None:
-            frames.append(self.last_frame)
-            size = PyBytes_GET_SIZE(self.last_frame)
-            self.last_frame = None
-        self.queued_bytes -= size
-        return frames
-
-    cdef int send(self, list frames) except -1:
-        """Hand frames to the kernel; what it does not take goes to the transport, which then calls `pause`."""
-        cdef iovec pieces[IOV]
-        cdef msghdr message
-        cdef Py_ssize_t i, count = len(frames), size = 0
-        cdef ssize_t sent = 0
-        cdef bytes frame
-        for i in range(count):
-            frame = <bytes> frames[i]
-            pieces[i].iov_base = <void*> PyBytes_AS_STRING(frame)
-            pieces[i].iov_len = PyBytes_GET_SIZE(frame)
-            size += PyBytes_GET_SIZE(frame)
-        self.sent_bytes += size
-        self.fanout.bytes += size
-        if self.fd < 0:
-            self.hand_over(frames, 0)
-            return 0
-        self.fanout.sends += 1
-        if count == 1:
-            sent = c_send(self.fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-        else:
-            memset(&message, 0, sizeof(message))
-            message.msg_iov = pieces
-            message.msg_iovlen = count
-            sent = sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
-        if sent == size:
-            return 0
-        if sent < 0:
-            if errno != EAGAIN and errno != EINTR:
-                # The peer is gone. The transport learns it by reading and reports it; nothing can be sent any more.
-                self.fanout.send_errors += 1
-                self.blocked = True
-                return 0
-            sent = 0
-        self.fanout.partial_sends += 1
-        self.hand_over(frames, sent)
-        return 0
-
-    cdef int hand_over(self, list frames, Py_ssize_t sent) except -1:
-        whole = <bytes> frames[0] if len(frames) == 1 else b"".join(frames)
-        self.transport.write(whole[sent:] if sent else whole)
+    cdef int emptied(self) except -1:
+        self.owner.groups.remove(self)
+        if not self.owner.groups and self.owner.on_idle is not None:
+            self.owner.on_idle()
         return 0
 
 
@@ -431,11 +142,12 @@ cdef class Stream:
     cdef Group group_of(self, Form form):
         cdef Group group
         for group in self.groups:
-            if group.form is form:
+            if group.frames is form:
                 return group
         group = Group.__new__(Group)
-        group.stream = self
-        group.form = form
+        group.stream = group.owner = self
+        group.form = group.frames = form
+        group.delivery = self.delivery
         group.template = form.template(self.topic)
         group.subscriptions = []
         self.groups.append(group)
@@ -444,44 +156,41 @@ cdef class Stream:
     def attach(self, Outbox outbox not None, Form form not None, *, str epoch=None, int64_t sequence=0,
                bint snapshot=True):
         cdef Subscription subscription
+        cdef Group group
         for subscription in outbox.subscriptions:
-            if subscription.group.stream is self:
+            if subscription.members.stream is self:
                 raise ValueError("already subscribed")
         if outbox.dead or outbox.finished:
             raise ValueError("the outbox takes nothing more")
         self.distribute()  # what is numbered already is not for a newcomer
         subscription = Subscription.__new__(Subscription)
         subscription.outbox = outbox
-        subscription.group = self.group_of(form)
+        group = self.group_of(form)
+        subscription.members = group
         subscription.epoch = self.epoch
         subscription.sequence = self.updates.sequence
-        subscription.index = len(subscription.group.subscriptions)
-        subscription.group.subscriptions.append(subscription)
+        subscription.index = len(group.subscriptions)
+        group.subscriptions.append(subscription)
         outbox.subscriptions.append(subscription)
         if epoch is None:
             if snapshot:
-                chunk = subscription.group.state_chunk()
+                chunk = group.state_chunk()
                 if chunk is not None:
                     outbox.push(chunk)
             return None, 0
         missed = self.updates.after(sequence) if epoch == self.epoch else None
         if missed is not None:
             if missed:
-                outbox.push(subscription.group.chunk(missed))
+                outbox.push(group.chunk(missed))
             return True, len(missed)
         subscription.sequence = sequence
         subscription.epoch = epoch
         self.bring_to_now(subscription, "resync")
         return False, 0
 
-    cdef int catch_up(self, Subscription subscription) except -1:
-        self.distribute()  # while it still lags, so that it gets nothing twice
-        subscription.lagging = False
-        return self.bring_to_now(subscription, "slow_consumer")
-
     cdef int bring_to_now(self, Subscription subscription, str reason) except -1:
         """Announce what lies between a subscriber's position and the newest number, and send the newest state."""
-        cdef Group group = subscription.group
+        cdef Group group = <Group> subscription.members
         cdef Outbox outbox = subscription.outbox
         cdef int64_t now = self.updates.sequence, announced = now
         cdef Chunk state = None
@@ -511,7 +220,7 @@ cdef class Stream:
         cdef Subscription subscription
         cdef Chunk chunk
         for subscription in outbox.subscriptions:
-            if subscription.group.stream is self:
+            if subscription.members.stream is self:
                 break
         else:
             return False
@@ -520,17 +229,17 @@ cdef class Stream:
         outbox.head = outbox.rest = None
         for chunk in waiting:
             outbox.queued_bytes -= PyBytes_GET_SIZE(chunk.wire)
-            if chunk.group is not subscription.group:
+            if chunk.members is not subscription.members:
                 outbox.push(chunk)
         return True
 
     def resend(self, Outbox outbox not None, int64_t first, int64_t last):
         cdef Subscription subscription
         for subscription in outbox.subscriptions:
-            if subscription.group.stream is self:
+            if subscription.members.stream is self:
                 found = self.updates.between(first, last)
                 if found:
-                    outbox.push(subscription.group.chunk(found))
+                    outbox.push((<Group> subscription.members).chunk(found))
                 return len(found)
         return 0
 
@@ -553,32 +262,17 @@ cdef class Stream:
                     subscription.sequence = 0
 
 
-cdef class Fanout:
+cdef class Fanout(Sweeper):
     def __init__(self, call_soon, call_later, *, int64_t flush_max_us=8000, Py_ssize_t slice_sends=256,
                  Py_ssize_t queue_state_bytes=65536, Py_ssize_t queue_append_bytes=262144,
                  Py_ssize_t queue_bytes_max=1048576):
-        self.call_soon = call_soon
+        super().__init__(call_soon, slice_sends=slice_sends, queue_state_bytes=queue_state_bytes,
+                         queue_append_bytes=queue_append_bytes, queue_bytes_max=queue_bytes_max)
         self.call_later = call_later
         self.flush_callback = self._flush
         self.sweep_callback = self._sweep
         self.flush_max_ns = flush_max_us * 1000
-        self.slice_sends = slice_sends
-        self.queue_state_bytes = queue_state_bytes
-        self.queue_append_bytes = queue_append_bytes
-        self.queue_bytes_max = queue_bytes_max
         self.dirty_streams = []
-        self.dirty_outboxes = []
-        self.latency = Histogram()
-
-    cdef Py_ssize_t queue_limit(self, int delivery, bint blocked) noexcept:
-        if not blocked or delivery == CRITICAL:
-            return self.queue_bytes_max
-        return self.queue_state_bytes if delivery == STATE else self.queue_append_bytes
-
-    cdef int touch(self, Outbox outbox) except -1:
-        outbox.dirty = True
-        self.dirty_outboxes.append(outbox)
-        return self.schedule()
 
     cdef int schedule(self) except -1:
         cdef int64_t wait
@@ -607,26 +301,10 @@ cdef class Fanout:
             stream.distribute()
         self._sweep()
 
-    cdef int report(self, error) except -1:
-        """Let the loop log an error without stopping what serves everybody else."""
-        self.call_soon(raise_later, error)
-        return 0
-
     def _sweep(self):
-        cdef Py_ssize_t upto = min(self.swept + self.slice_sends, len(self.dirty_outboxes))
-        cdef Outbox outbox
-        while self.swept < upto:
-            outbox = <Outbox> self.dirty_outboxes[self.swept]
-            self.swept += 1
-            try:
-                outbox.write()
-            except Exception as error:  # one broken transport must not stop the others
-                self.report(error)
-        if self.swept < len(self.dirty_outboxes):
+        if not self.sweep(self.slice_sends):
             self.call_soon(self.sweep_callback)  # the loop reads requests between two slices
             return
-        self.dirty_outboxes = []
-        self.swept = 0
         self.sweeping = False
         self.saturated = len(self.dirty_streams) > 0
         if self.dirty_streams:
@@ -637,10 +315,7 @@ cdef class Fanout:
         for stream in self.dirty_streams:
             stream.distribute()
         self.dirty_streams = []
-        for outbox in self.dirty_outboxes[self.swept:]:
-            (<Outbox> outbox).write()
-        self.dirty_outboxes = []
-        self.swept = 0
+        self.sweep(len(self.dirty_outboxes))
 
     def latency_buckets(self):
         return self.latency.buckets()

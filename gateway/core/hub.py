@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from _speedups.book import Book, Changes
-from _speedups.fanout import Fanout, Outbox
+from _speedups.fanout import Fanout
+from _speedups.outbox import Outbox
 from _speedups.frame import Form
 from gateway.core.key import Key
 from gateway.core.tiers import Item, Metronome

@@ -1,0 +1,35 @@
+"""A histogram of plain C counters: 16 buckets a power of two.
+
+Must not know what is measured; percentiles are the reader's work.
+"""
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
+
+
+cdef class Histogram:
+    def __cinit__(self):
+        memset(self.counts, 0, sizeof(self.counts))
+
+    cdef void record(self, int64_t value, int64_t times) noexcept nogil:
+        cdef int exponent = 0
+        cdef uint64_t v = <uint64_t> value if value > 0 else 0
+        while v >= 32:
+            v >>= 1
+            exponent += 1
+        # v < 16 only where exponent is 0; above, its low four bits are the step within the power of two
+        cdef int at = <int> v if exponent == 0 else (exponent + 1) * 16 + <int> (v - 16)
+        self.counts[at if at < BUCKETS else BUCKETS - 1] += times
+
+    def add(self, int64_t value, int64_t times=1):
+        """Count a value; one below 0 counts as 0, one beyond the last bucket in the last."""
+        self.record(value, times)
+
+    def buckets(self):
+        """(upper bound, count) of each bucket that has a count, in order."""
+        cdef int i
+        found = []
+        for i in range(BUCKETS):
+            if self.counts[i]:
+                bound = i if i < 32 else ((i % 16) + 17 << (i // 16 - 1)) - 1
+                found.append((bound, self.counts[i]))
+        return found

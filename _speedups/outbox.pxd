@@ -1,0 +1,105 @@
+"""What waits for each socket. A comment a field; the invariants are in the design."""
+from libc.stdint cimport int64_t, uint64_t
+
+from _speedups.histogram cimport Histogram
+
+cdef enum:
+    STATE = 0
+    APPEND = 1
+    CRITICAL = 2
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int, timespec*)
+    int CLOCK_REALTIME
+    int CLOCK_MONOTONIC
+
+
+cdef inline int64_t clock_ns(int which) noexcept nogil:
+    cdef timespec t
+    clock_gettime(which, &t)
+    return <int64_t> t.tv_sec * 1000000000 + t.tv_nsec
+
+
+cdef class Chunk:
+    """Finished bytes for one group of subscribers: one frame, or the frames of a window joined."""
+    cdef:
+        bytes wire
+        Members members                 # whose subscribers it was made for
+        int64_t first, last             # numbers inside; first 0: announces something, carries no number
+        int64_t t_in                    # when its oldest update was read, ns since the epoch
+
+
+cdef class Members:
+    """Those who get the same chunks; a stream's group is one."""
+    cdef:
+        readonly object stream
+        readonly object form
+        int delivery
+        list subscriptions              # order is arbitrary; each knows its index
+
+    cdef int catch_up(self, Subscription subscription) except -1
+    cdef int emptied(self) except -1
+
+
+cdef class Subscription:
+    cdef:
+        readonly Outbox outbox
+        Members members
+        str epoch                       # of `sequence`
+        readonly int64_t sequence       # the last number queued for, or announced to, this subscriber
+        Py_ssize_t index                # in members.subscriptions
+        readonly bint lagging           # skips until its socket has caught up
+
+
+cdef class Sweeper:
+    """The dirty outboxes of one loop, the limits of their queues, and what is counted."""
+    cdef:
+        object call_soon
+        Py_ssize_t slice_sends
+        Py_ssize_t queue_state_bytes, queue_append_bytes, queue_bytes_max
+        list dirty_outboxes             # written from `swept` on, in order
+        Py_ssize_t swept
+        readonly Histogram latency
+        uint64_t updates, sends, messages, bytes, replies
+        uint64_t partial_sends, send_errors
+        uint64_t conflated, skipped, gaps, overflows, flushes
+
+    cdef Py_ssize_t queue_limit(self, int delivery, bint blocked) noexcept
+    cdef int schedule(self) except -1
+    cdef int touch(self, Outbox outbox) except -1
+    cdef bint sweep(self, Py_ssize_t sends_max) except -1
+    cdef int report(self, error) except -1
+
+
+cdef class Outbox:
+    cdef:
+        Sweeper sweeper
+        int fd                          # -1: only the transport may write
+        object transport
+        readonly object owner
+        Chunk head                      # the oldest chunk that waits
+        list rest                       # the others, or None
+        list replies                    # frames that leave before any chunk, or None
+        bytes last_frame                # CLOSE: leaves behind all else
+        list subscriptions
+        list lagging                    # subscriptions to catch up once nothing waits, or None
+        readonly Py_ssize_t queued_bytes    # == sum of what waits
+        readonly int64_t sent_bytes
+        readonly int64_t sent_messages
+        readonly bint blocked           # the transport holds bytes back
+        readonly bint finished          # nothing more is taken
+        bint dirty                      # in sweeper.dirty_outboxes
+        bint overflowed
+        bint dead
+
+    cdef int push(self, Chunk chunk) except -1
+    cdef int offer(self, Subscription subscription, Chunk chunk) except -1
+    cdef int write(self) except -1
+    cdef list take(self)
+    cdef int send(self, list frames) except -1
+    cdef int hand_over(self, list frames, Py_ssize_t sent) except -1
+    cdef int overflow(self) except -1
+    cdef int forget(self, Subscription subscription) except -1
