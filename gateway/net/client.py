@@ -10,7 +10,7 @@ import asyncio
 import random
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -137,7 +137,7 @@ class StreamClient:
         self._come_back_s = 0.0  # what a gateway that shuts down asked for
         self._jitter = jitter
 
-    async def events(self) -> AsyncIterator[Message | Lost]:
+    async def events(self) -> AsyncGenerator[Message | Lost, None]:
         """Every message from the gateway, and a `Lost` for each disconnect. Raises ClientError when it is hopeless."""
         attempts = 0
         was_connected = False

@@ -1,0 +1,95 @@
+"""`tickwire serve` and `tickwire check`: find the configuration, run the gateway, and say what is wrong with either.
+
+Holds what an operator sees before the log starts and after it ends. Must not know how the gateway is put together.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+import _speedups
+from gateway import log
+from gateway.commands.failure import CommandError
+from gateway.config import Config, load
+from gateway.errors import TickwireError
+
+DEFAULT_FILE: Final = Path("tickwire.toml")
+EXAMPLE: Final = '[exchanges.binance]\nclass = "binance"\n'
+
+
+def serve(*, config: Path | None = None) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    Parameters
+    ----------
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one. TICKWIRE_SERVER__PORT=9000 in
+        the environment overrides `port` of `[server]`, and so on.
+    """
+    settings = find(config)
+    log.configure(settings.log.level, settings.log.format)
+    start(settings)
+
+
+def check(*, config: Path | None = None) -> None:
+    """Read the configuration as `serve` would, and explain every mistake with its line.
+
+    Parameters
+    ----------
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+    settings = find(config)
+    print(f"The configuration is right: listen on {settings.server.host}:{settings.server.port}")
+    for name, exchange in settings.exchanges.items():
+        is_default = " (default)" if name == settings.default_exchange else ""
+        print(f"  {name}{is_default}: {exchange.klass}{', sandbox' if exchange.sandbox else ''}")
+
+
+def find(file: Path | None) -> Config:
+    """The configuration that a command was asked to use; it names at least one exchange."""
+    if file is None and DEFAULT_FILE.exists():
+        file = DEFAULT_FILE
+    settings = load(file, os.environ)
+    if not settings.exchanges:
+        where = file or f"{DEFAULT_FILE} (which is not there; --config names another)"
+        raise CommandError(f"no exchange is configured; write into {where}:\n\n{EXAMPLE}")
+    return settings
+
+
+def start(settings: Config, ready: Callable[[int], None] | None = None) -> None:
+    """Serve until told to stop; `ready` hears the port once it is open. Failures become a CommandError."""
+    if missing := _speedups.missing():
+        raise CommandError(
+            f"compiled modules are missing: {', '.join(missing)}; run `make setup`, or install gcc and tickwire again"
+        )
+    from gateway import app  # noqa: PLC0415  # it needs the compiled modules, and loads every exchange's class
+
+    try:
+        uvloop.run(app.run(settings, ready=ready))
+    except TickwireError as error:
+        raise CommandError(error.message) from error
+    except OSError as error:
+        if advice := _advice(error, settings):
+            raise CommandError(advice) from error
+        raise
+
+
+def _advice(error: OSError, settings: Config) -> str | None:
+    """What to do about a socket that does not open; nothing for errors that have another cause."""
+    host, port = settings.server.host, settings.server.port
+    if isinstance(error, socket.gaierror):
+        return f"there is no host '{host}' on this machine: set `host` of [server] to one of its addresses"
+    return {
+        errno.EADDRINUSE: f"port {port} on {host} is taken: stop what uses it, or set another `port` in [server]",
+        errno.EADDRNOTAVAIL: f"{host} is no address of this machine: set `host` of [server] to one of its addresses",
+        errno.EACCES: f"port {port} needs rights this user does not have: set `port` of [server] to 1024 or more",
+        errno.EMFILE: "too many open files: raise the limit with `ulimit -n`",
+    }.get(error.errno or 0)
