@@ -1,0 +1,181 @@
+"""Configuration: what a file and the environment may say, and how each mistake is explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Config, ConfigError, key_lines, load
+
+GOOD = """
+default_exchange = "kraken"
+
+[server]
+host = "0.0.0.0"
+port = 9000
+
+[exchanges.kraken]
+class = "kraken"
+
+[exchanges.testnet]
+class = "binance"
+sandbox = true
+[exchanges.testnet.options]
+apiKey = "hunter2"
+options = { defaultType = "spot" }
+
+[limits]
+linger_s = 1.5
+
+[log]
+level = "debug"
+"""
+
+
+def read(folder: Path, text: str, environ: dict[str, str] | None = None) -> Config:
+    file = folder / "tickwire.toml"
+    file.write_text(text)
+    return load(file, environ or {})
+
+
+def problems(folder: Path, text: str, environ: dict[str, str] | None = None) -> list[str]:
+    """Each problem, with the folder cut off."""
+    with pytest.raises(ConfigError) as caught:
+        read(folder, text, environ)
+    return [str(problem).replace(f"{folder}/", "") for problem in caught.value.problems]
+
+
+def test_nothing_said_is_the_defaults() -> None:
+    config = load(None, {})
+    assert config == Config()
+    assert (config.server.host, config.server.port) == ("127.0.0.1", 8765)
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    config = read(tmp_path, GOOD)
+    assert (config.server.host, config.server.port, config.default_exchange) == ("0.0.0.0", 9000, "kraken")
+    assert config.exchanges["testnet"].klass == "binance"
+    assert config.exchanges["testnet"].sandbox
+    assert config.exchanges["testnet"].options["options"] == {"defaultType": "spot"}
+    assert config.limits.linger_s == 1.5
+    assert config.log.level == "debug"
+
+
+def test_the_only_exchange_is_the_default_one(tmp_path: Path) -> None:
+    assert read(tmp_path, '[exchanges.sim]\nclass = "binance"').default_exchange == "sim"
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    environ = {
+        "TICKWIRE_SERVER__PORT": "9001",
+        "TICKWIRE_LIMITS__LINGER_S": "0.25",
+        "TICKWIRE_EXCHANGES__TESTNET__SANDBOX": "false",
+        "TICKWIRE_EXCHANGES__TESTNET__OPTIONS": '{"verbose": true}',
+        "TICKWIRE_EXCHANGES__SIM__CLASS": "binance",
+        "TICKWIRE_DEFAULT_EXCHANGE": "sim",
+        "TICKWIRE_REQUIRE_SPEEDUPS": "1",
+        "PATH": "x",
+    }
+    config = read(tmp_path, GOOD, environ)
+    assert (config.server.port, config.limits.linger_s, config.default_exchange) == (9001, 0.25, "sim")
+    assert not config.exchanges["testnet"].sandbox
+    assert config.exchanges["testnet"].options == {"verbose": True}
+    assert set(config.exchanges) == {"kraken", "testnet", "sim"}
+
+
+def test_the_environment_alone_is_enough() -> None:
+    assert load(None, {"TICKWIRE_EXCHANGES__KRAKEN__CLASS": "kraken"}).default_exchange == "kraken"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[server]\nprot = 1", "tickwire.toml:2: server.prot: unknown; did you mean `port`?"),
+        ("[serve]\nport = 1", "tickwire.toml:1: serve: unknown; did you mean `server`?"),
+        ("zzz = 1", "tickwire.toml:1: zzz: unknown; there is server, default_exchange, exchanges, limits, log"),
+        (
+            "\n[server]\nport = 70000",
+            "tickwire.toml:3: server.port: expected `int` <= 65535; the default is 8765",
+        ),
+        ('[server]\nport = "http"', "tickwire.toml:2: server.port: expected `int`, got `str`; the default is 8765"),
+        ("server = 5", "tickwire.toml:1: server: expected `object`, got `int`"),
+        ('[log]\nlevel = "loud"', "tickwire.toml:2: log.level: invalid enum value 'loud'; the default is 'info'"),
+        ("[exchanges.sim]\nsandbox = true", "tickwire.toml:1: exchanges.sim: `class` is missing: it has no default"),
+        ("[limits]\nheartbeat_s = 1000", "tickwire.toml:1: limits: needs heartbeat_s < silence_s"),
+        (
+            'default_exchange = "krakn"\n[exchanges.kraken]\nclass = "kraken"',
+            "tickwire.toml:1: default_exchange: no exchange `krakn` is configured: unknown; did you mean `kraken`?",
+        ),
+        (
+            'default_exchange = "sim"',
+            "tickwire.toml:1: default_exchange: no exchange is configured: add a table [exchanges.sim]",
+        ),
+    ],
+)
+def test_a_mistake_is_explained_where_it_stands(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems(tmp_path, text) == [problem]
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    text = '[server]\nprot = 1\nhots = "x"\nport = -1\n[log]\nformat = "xml"\n[exchanges.a]\nklass = "b"\nclass = "b"'
+    assert {tuple(line.split(": ")[:2]) for line in problems(tmp_path, text)} == {
+        ("tickwire.toml:2", "server.prot"),
+        ("tickwire.toml:3", "server.hots"),
+        ("tickwire.toml:4", "server.port"),
+        ("tickwire.toml:6", "log.format"),
+        ("tickwire.toml:8", "exchanges.a.klass"),
+    }
+
+
+def test_what_is_not_toml_says_the_line(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, "[server]\nhost = localhost\n")
+    assert problem.startswith("tickwire.toml:2: not TOML: ")
+    (problem,) = problems(tmp_path, '[server]\nhost = """x')
+    assert problem.startswith("tickwire.toml:2: not TOML: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("TICKWIRE_SERVER__PORT", "x", "server.port: expected `int`, got `str`; the default is 8765"),
+        ("TICKWIRE_SERVER__PROT", "1", "server.prot: unknown; did you mean `port`?"),
+        ("TICKWIRE_SERVR__PORT", "1", "servr.port: unknown; did you mean `server`?"),
+        ("TICKWIRE_DEFAULT_EXCHANGE__X", "1", "default_exchange.x: default_exchange is a single value, not a table"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(
+    tmp_path: Path, variable: str, value: str, problem: str
+) -> None:
+    assert f"environment variable {variable}: {problem}" in problems(tmp_path, GOOD, {variable: value})
+
+
+def test_broken_json_in_the_environment_is_said(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, GOOD, {"TICKWIRE_EXCHANGES__KRAKEN__OPTIONS": '{"a": }'})
+    assert "looks like JSON but is not" in problem
+
+
+def test_no_message_repeats_a_secret(tmp_path: Path) -> None:
+    text = '[exchanges.a]\nclass = "kraken"\noptions = "hunter2"\n[exchanges.b]\nclass = "kraken"\npassword = "hunter2"'
+    found = problems(tmp_path, text, {"TICKWIRE_EXCHANGES__C__OPTIONS": '{"secret": hunter2}'})
+    assert len(found) >= 1
+    assert "hunter2" not in "\n".join(found)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file; name another with --config"):
+        load(tmp_path / "nope.toml", {})
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path, {})
+
+
+def test_key_lines_finds_tables_quoted_and_dotted_keys() -> None:
+    text = '# no = 1\n[a."b.c"]\nx.y = 1\n"z z" = 2\n[[list]]\nk = """\nnot = 1\n"""\n'
+    lines = key_lines(text)
+    assert lines["a", "b.c"] == 2
+    assert lines["a", "b.c", "x", "y"] == 3
+    assert lines["a", "b.c", "z z"] == 4
+    assert lines["list", "k"] == 6
