@@ -5,10 +5,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import uvloop
 
 from loadtest.exchange.feed import Feed
+from loadtest.exchange.recording import RecordingError, load
+from loadtest.exchange.replay import ReplayFeed, StartOn
 from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.streams import Streams
 from loadtest.exchange.synthetic import SyntheticFeed
@@ -20,13 +23,36 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes any free one")
     feed = parser.add_mutually_exclusive_group()
     feed.add_argument("--synthetic", action="store_true", help="a seeded market (the default)")
+    feed.add_argument("--replay", nargs="+", type=Path, metavar="FILE", help="recorded Binance spot messages")
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="1|10|max", help="replay: pace (default 1)")
+    parser.add_argument(
+        "--start-on",
+        type=StartOn,
+        choices=list(StartOn),
+        default=StartOn.SUBSCRIBE,
+        help="replay: begin now, at the first subscription (default), or at POST /admin/start",
+    )
+    parser.add_argument("--loop", action="store_true", help="replay: begin anew at the end, cutting connections")
     parser.add_argument("--symbols", type=int, default=10, metavar="N", help="synthetic: how many markets")
     parser.add_argument("--rate", type=float, default=20.0, metavar="R", help="synthetic: arrivals a second a market")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="synthetic: the same seed, the same market")
     return parser.parse_args(argv)
 
 
+def _speed(text: str) -> float | None:
+    """None for max."""
+    if text == "max":
+        return None
+    speed = float(text)
+    if not speed > 0:
+        raise ValueError(text)
+    return speed
+
+
 def _feed_maker(arguments: argparse.Namespace) -> Callable[[Streams], Feed]:
+    if arguments.replay:
+        recording = load(arguments.replay)
+        return lambda streams: ReplayFeed(streams, recording, arguments.speed, arguments.start_on, again=arguments.loop)
     return lambda streams: SyntheticFeed(streams, arguments.symbols, arguments.rate, arguments.seed)
 
 
@@ -51,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         uvloop.run(_serve(arguments))
+    except RecordingError as error:
+        sys.stderr.write(f"exchange: {error}\n")
+        return 1
     except OSError as error:
         sys.stderr.write(f"exchange: cannot listen on {arguments.host}:{arguments.port}: {error.strerror}\n")
         return 1

@@ -78,6 +78,7 @@ class Market:
             self.book.asks.set(price, size)
             self.slow_changes.asks[price] = size
         self.book.update_id = last_id
+        self.fast_changes.skip(last_id)
 
     def add_trade(self, trade: Trade) -> AggTrade | None:
         """Take a trade in; returns the aggregate it ended, if it does not belong to it."""

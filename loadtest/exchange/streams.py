@@ -8,6 +8,7 @@ write. The faults that concern sending (silence, delay, skipping, holding) act h
 import asyncio
 import struct
 from collections import Counter, deque
+from collections.abc import Callable
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 # A reader this far behind is cut off, as an exchange does.
@@ -168,8 +169,8 @@ class Streams:
         self.topics: dict[str, Topic] = {}
         self.connections: dict[int, Connection] = {}
         self.counters: Counter[str] = Counter()
-        # Set by the first subscription: a replay may wait for it.
-        self.subscribed = asyncio.Event()
+        # Called at every subscription: a replay may wait for the first one.
+        self.on_subscribe: Callable[[], None] | None = None
 
     def topic(self, name: str) -> Topic:
         topic = self.topics.get(name)
@@ -194,7 +195,8 @@ class Streams:
         topic.subscribe_count += 1
         topic.connections[connection.number] = connection
         connection.topics[name] = topic
-        self.subscribed.set()
+        if self.on_subscribe is not None:
+            self.on_subscribe()
 
     def unsubscribe(self, connection: Connection, name: str) -> None:
         topic = connection.topics.pop(name, None)
