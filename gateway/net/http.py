@@ -71,8 +71,15 @@ def build(stats: Stats, readiness: Callable[[], dict[str, bool]], limits: Limits
         """Connections, subscriptions, watches, rates, latency and drops."""
         return stats.status(time.monotonic(), time.time_ns())
 
+    @get("/v1/stream", include_in_schema=False, sync_to_thread=False)
+    def stream() -> Response[dict[str, Any]]:
+        """Here is a WebSocket, and nothing else."""
+        response = _render(TickwireError("unsupported_action", "this is a WebSocket: upgrade the connection"), 426)
+        response.headers.update({"upgrade": "websocket", "sec-websocket-version": "13"})
+        return response
+
     return Litestar(
-        [healthz, readyz, metrics, channels, status],
+        [healthz, readyz, metrics, channels, status, stream],
         exception_handlers={TickwireError: _known, HTTPException: _http, Exception: _crashed},
         openapi_config=OpenAPIConfig(
             "Tickwire", version, path="/openapi.json", render_plugins=[JsonRenderPlugin(path="/")]

@@ -55,6 +55,7 @@ class StreamService:
         self.limits = limits
         self.tally = tally
         self.sessions: set[Session] = set()
+        self._emptied = asyncio.Event()
 
     def session(self) -> Session:
         """A handler for one new connection."""
@@ -72,6 +73,22 @@ class StreamService:
         message = stream.server_shutdown(self.limits.drain_ms, reconnect_after_ms)
         for session in self.sessions:
             session.send(message)
+
+    async def emptied_within(self, timeout_s: float) -> bool:
+        """Wait until the last session has ended; False when that takes too long."""
+        if self.sessions:
+            self._emptied.clear()
+            try:
+                await asyncio.wait_for(self._emptied.wait(), max(0.0, timeout_s))
+            except TimeoutError:
+                return False
+        return True
+
+    def forget(self, session: Session) -> None:
+        """Its connection is gone."""
+        self.sessions.discard(session)
+        if not self.sessions:
+            self._emptied.set()
 
     async def resolve(self, channel: str, spelling: str, variant: str) -> Key:
         """The key a client means, checked by its source."""
@@ -108,7 +125,7 @@ class Session:
         self.send(stream.connected(conn.id, service.limits))
 
     def on_closed(self, _conn: Connection) -> None:
-        self._service.sessions.discard(self)  # the streams know: their outbox is discarded
+        self._service.forget(self)  # the streams know: their outbox is discarded
         self._waiting.clear()
         if self._worker is not None:
             self._worker.cancel()
@@ -159,7 +176,7 @@ class Session:
         while request is not None:
             await self._subscribe(request, request_id)
             request = None
-            while request is None and self._waiting:
+            while request is None and self._waiting and self._conn.is_open:
                 data, request_id = self._waiting.popleft()
                 self._waiting_bytes -= len(data)
                 request = self._begin(data, request_id)
@@ -208,7 +225,7 @@ class Session:
         try:
             _known(request.channel)
             keys, errors = await self._resolve(request)
-            if not self._conn.outbox.finished:  # it may have closed meanwhile
+            if self._conn.is_open:  # it may have closed meanwhile
                 self.send(self._streams.subscribe(request, keys, errors, deflate=self._conn.deflate))
         except TickwireError as error:
             self._fail(error, request.id, request_id)

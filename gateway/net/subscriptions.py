@@ -18,7 +18,7 @@ from gateway.limits import Limits
 from gateway.wire import stream
 
 if TYPE_CHECKING:
-    from _speedups.fanout import Outbox
+    from _speedups.outbox import Outbox
     from gateway.core.hub import Hub, Subscribed
     from gateway.wire.forms import Forms
 

@@ -7,8 +7,9 @@ import json
 import time
 from typing import Any
 
-from _speedups.fanout import Fanout, Outbox
+from _speedups.fanout import Fanout
 from _speedups.frame import OP_TEXT, encode
+from _speedups.outbox import Outbox
 from gateway.core.hub import Hub
 from gateway.core.key import Key
 from gateway.errors import TickwireError
@@ -102,6 +103,10 @@ class FakeConnection:
         self.outbox = Outbox(fanout, -1, self.socket, self)
         self.closed: tuple[int, str] | None = None
         self._fanout = fanout
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed is None
 
     def on_overflow(self) -> None:
         self.close(4008)

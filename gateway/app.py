@@ -1,0 +1,212 @@
+"""The composition root: makes the parts of a gateway, joins them, and ends them in order.
+
+Holds who is given what, and the shutdown. Must not hold behaviour of its own: every decision about data, requests or
+exchanges is somewhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import signal
+import time
+from collections.abc import Callable
+
+import structlog
+
+from _speedups.fanout import Fanout
+from gateway import __version__
+from gateway.config import Config
+from gateway.core.hub import Hub
+from gateway.net import http
+from gateway.net.connection import Handler
+from gateway.net.deflate import compress
+from gateway.net.head import Head, Refusal
+from gateway.net.listener import Listener
+from gateway.net.session import CLOSE_GOING_AWAY, StreamService
+from gateway.sources.base import Sink, Source
+from gateway.sources.config import ExchangeConfig
+from gateway.stats import Stats, Tally
+from gateway.wire.forms import Forms
+
+log = structlog.get_logger(__name__)
+
+STREAM_PATH = "/v1/stream"
+SAMPLE_S = 1.0  # how often rates are measured
+RECONNECT_AFTER_MS = 250  # a client that comes back at once finds this process still listed, or none yet
+CLOSE_SPACING_S = 0.001  # between two closes of a shutdown: reconnects arrive as a stream, not as a wave
+SOURCE_CLOSE_S = 5.0  # an exchange that does not answer its close is left
+
+MakeSource = Callable[[str, ExchangeConfig, Sink], Source]
+
+
+def ccxt_source(name: str, config: ExchangeConfig, sink: Sink) -> Source:
+    """The source of a configured exchange. Imported when one is made: ccxt takes a second to load."""
+    from gateway.sources import build  # noqa: PLC0415
+
+    return build(name, config, sink)
+
+
+class App:
+    """One gateway in this process."""
+
+    def __init__(self, config: Config, *, make_source: MakeSource = ccxt_source) -> None:
+        """Needs a running loop. Raises TickwireError for an exchange that cannot be made."""
+        loop = asyncio.get_running_loop()
+        limits = config.limits
+        self.config = config
+        self.fanout = Fanout(
+            loop.call_soon,
+            loop.call_later,
+            flush_max_us=limits.flush_max_us,
+            slice_sends=limits.slice_sends,
+            queue_state_bytes=limits.queue_state_bytes,
+            queue_append_bytes=limits.queue_append_bytes,
+            queue_bytes_max=limits.queue_bytes_max,
+        )
+        self.sources: dict[str, Source] = {}
+        self.hub = Hub(self.fanout, loop, limits, self.sources)
+        for name, exchange in config.exchanges.items():
+            self.sources[name] = make_source(name, exchange, self.hub)
+        tally = Tally()
+        self.streams = StreamService(
+            hub=self.hub,
+            sources=self.sources,
+            default_exchange=config.default_exchange,
+            forms=Forms(limits, compress),
+            limits=limits,
+            tally=tally,
+        )
+        self.stats = Stats(self.fanout, self.streams, self.sources, tally, time.monotonic())
+        self.listener = Listener(
+            self._route, http.build(self.stats, self._readiness, limits, __version__), limits, self.fanout
+        )
+        self._started: dict[str, bool] = {}  # sources whose start has ended, and whether it went well
+        self._starting: list[asyncio.Task[None]] = []
+        self._listening = False
+        self._sampler: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """The open port; the configured one may be 0."""
+        return self.listener.port
+
+    async def start(self) -> None:
+        """Listen, and start the sources behind that. Raises OSError when the port cannot be opened."""
+        server = self.config.server
+        await self.listener.start(server.host, server.port)
+        self._listening = True
+        self._starting = [asyncio.create_task(self._start(source)) for source in self.sources.values()]
+        self._sample()
+        if not is_loopback(server.host):
+            log.warning("anyone who reaches this port reads everything: there is no authentication", host=server.host)
+        log.info("listening", host=server.host, port=self.port, exchanges=list(self.sources))
+
+    async def drain(self) -> None:
+        """Say goodbye to every client, and be done within `drain_ms`."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self.config.limits.drain_ms / 1000
+        self._listening = False
+        self.listener.close_accepting()
+        self.streams.announce_shutdown(RECONNECT_AFTER_MS)
+        grace_s = min(RECONNECT_AFTER_MS, self.config.limits.drain_ms / 4) / 1000
+        if await self.streams.emptied_within(grace_s):
+            return
+        sessions = list(self.streams.sessions)
+        span_s = min(len(sessions) * CLOSE_SPACING_S, (deadline_s - loop.time()) * 0.8)
+        begun_s = loop.time()
+        for number, session in enumerate(sessions):
+            wait_s = begun_s + span_s * number / len(sessions) - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            session.close(CLOSE_GOING_AWAY, "shutting down")
+        if not await self.streams.emptied_within(deadline_s - loop.time()):
+            log.warning("clients did not answer the close in time", connections=len(self.streams.sessions))
+
+    async def close(self) -> None:
+        """End at once whatever is still there."""
+        self._listening = False
+        if self._sampler is not None:
+            self._sampler.cancel()
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        self.listener.close()
+        await asyncio.gather(*(self._end(source) for source in self.sources.values()))
+
+    def _route(self, head: Head) -> Handler | Refusal:
+        if head.path == STREAM_PATH:
+            return self.streams.session()
+        if head.path == "/ws" or head.path.startswith("/ws/"):
+            return Refusal(404, "unsupported_action", f"not in this release; market data is at {STREAM_PATH}")
+        return Refusal(404, "unsupported_action", f"no such path; market data is at {STREAM_PATH}")
+
+    def _readiness(self) -> dict[str, bool]:
+        """One exchange that works is enough: the others are reported, not a reason to take this process out."""
+        able = any(self._able(source) for source in self.sources.values())
+        return {"listening": self._listening, "sources": able}
+
+    def _able(self, source: Source) -> bool:
+        states = {watch.state for watch in source.status()}
+        return "live" in states or (self._started.get(source.name, False) and states != {"backoff"})
+
+    async def _start(self, source: Source) -> None:
+        try:
+            await source.start()
+        except Exception as error:  # it is asked again at the first subscribe, so the others go on
+            self._started[source.name] = False
+            log.warning("exchange does not start", exchange=source.name, error=str(error) or type(error).__name__)
+        else:
+            self._started[source.name] = True
+
+    async def _end(self, source: Source) -> None:
+        try:
+            await asyncio.wait_for(source.close(), SOURCE_CLOSE_S)
+        except Exception as error:  # the process ends anyway, and the other sources are to be closed too
+            log.warning("exchange does not close", exchange=source.name, error=str(error) or type(error).__name__)
+
+    def _sample(self) -> None:
+        self.stats.sample(time.monotonic())
+        self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host name or address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+
+    `ready` is told the port once it is open.
+    """
+    app = App(config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        await app.start()
+        if ready is not None:
+            ready(app.port)
+        # What is there now lives as long as the process: no collection needs to look at it again.
+        gc.collect()
+        gc.freeze()
+        await stop.wait()
+        log.info("shutting down", connections=len(app.streams.sessions))
+        await app.drain()
+    finally:
+        await app.close()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

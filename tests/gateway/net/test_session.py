@@ -1,0 +1,291 @@
+"""A stream session over the real hub and fan-out, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from typing import Any
+
+import msgspec
+import pytest
+
+from _speedups.frame import OP_BINARY
+from gateway.limits import Limits
+from gateway.net.session import CLOSE_RATE_LIMITED
+from tests.gateway.net.fakes import Client, Rig
+
+
+async def joined(rig: Rig, channel: str = "quotes", *symbols: str, **options: Any) -> Client:
+    """A client with its `connected` and `subscribed` read."""
+    client = rig.connect()
+    ack = await client.ask(action="subscribe", channel=channel, symbols=list(symbols or ("BTC/USDT",)), **options)
+    assert ack["type"] == "subscribed"
+    assert ack["data"]["errors"] == {}
+    return client
+
+
+async def test_the_first_message_says_the_limits() -> None:
+    rig = Rig()
+    (message,) = rig.connect().conn.take()
+    assert (message["type"], message["connection_id"], message["heartbeat_s"]) == ("connected", "c1", 30)
+    assert message["limits"]["symbols_per_request_max"] == 500
+
+
+async def test_subscribe_acks_snapshots_and_updates_in_this_order() -> None:
+    rig = Rig()
+    await joined(rig)
+    rig.sim.publish("quotes", "BTC/USDT", bid=1)
+    client = rig.connect()
+    client.conn.take()
+    client.say(action="subscribe", id="7", channel="quotes", symbols=["BTC/USDT", "XXX", "kraken:ETH/USD"])
+    await client.settle()
+    rig.sim.publish("quotes", "BTC/USDT", bid=2)
+    ack, snapshot, update = client.conn.take()
+    at = ack["data"]["streams"]["BTC/USDT"]
+    assert (ack["type"], ack["id"], ack["data"]["symbols"]) == ("subscribed", "7", ["BTC/USDT", "kraken:ETH/USD"])
+    assert ack["data"]["errors"] == {"XXX": "unknown_symbol"}
+    assert (at["sequence"], at["recovered"], at["replayed"]) == (1, None, 0)
+    assert (snapshot["kind"], snapshot["sequence"], snapshot["data"]["bid"]) == ("snapshot", 1, 1)
+    assert (update["kind"], update["sequence"], update["data"]["bid"]) == ("update", 2, 2)
+    assert at["epoch"] == snapshot["epoch"] == update["epoch"]
+
+
+async def test_without_snapshot_only_updates_come() -> None:
+    rig = Rig()
+    await joined(rig)
+    rig.sim.publish("quotes", "BTC/USDT", bid=1)
+    client = await joined(rig, snapshot=False)
+    assert client.conn.take() == []
+
+
+async def test_symbols_with_a_colon_and_a_prefix() -> None:
+    rig = Rig()
+    client = await joined(rig, "trades", "BTC/USDT:USDT", "kraken:ETH/USD")
+    assert {(key.exchange, key.symbol) for key in rig.sim.watched} == {("sim", "BTC/USDT:USDT")}
+    assert [key.symbol for key in rig.sources["kraken"].watched] == ["ETH/USD"]
+    listed = (await client.ask(action="list", id=1))["data"]["subscriptions"]
+    assert [(each["symbol"], each["exchange"]) for each in listed] == [
+        ("BTC/USDT:USDT", "sim"),
+        ("kraken:ETH/USD", "kraken"),
+    ]
+
+
+async def test_requests_keep_their_order_while_an_exchange_is_slow() -> None:
+    rig = Rig()
+    client = rig.connect()
+    client.conn.take()
+    rig.sim.gate.clear()
+    client.say(action="subscribe", id=1, channel="quotes", symbols=["BTC/USDT"])
+    client.say(action="unsubscribe", id=2, channel="quotes", symbols=["BTC/USDT"])
+    client.say(action="ping", id=3)
+    client.say(action="subscribe", id=4, channel="trades", symbols=["BTC/USDT"])
+    client.say(action="nonsense", id=5)
+    client.say(action="list", id=6)
+    assert client.conn.take() == []
+    rig.sim.gate.set()
+    await client.settle()
+    replies = client.conn.take()
+    assert [reply["id"] for reply in replies] == [1, 2, 3, 4, 5, 6]
+    assert replies[1]["data"]["symbols"] == ["BTC/USDT"]
+    assert [each["channel"] for each in replies[5]["data"]["subscriptions"]] == ["trades"]
+    assert client.session._worker is None, "no task stays behind"
+
+
+async def test_a_client_that_leaves_while_an_exchange_is_slow_subscribes_to_nothing() -> None:
+    rig = Rig()
+    client = rig.connect()
+    rig.sim.gate.clear()
+    client.say(action="subscribe", channel="quotes", symbols=["BTC/USDT"])
+    client.say(action="ping")
+    worker = client.session._worker
+    assert worker is not None
+    client.leave()
+    rig.sim.gate.set()
+    await asyncio.wait({worker})
+    assert worker.cancelled()
+    assert rig.sim.watched == {}
+    assert rig.service.connections() == 0
+
+
+async def test_a_client_closed_while_an_exchange_is_slow_subscribes_to_nothing() -> None:
+    rig = Rig()
+    client = rig.connect()
+    rig.sim.gate.clear()
+    client.say(action="subscribe", channel="quotes", symbols=["BTC/USDT"])
+    client.say(action="subscribe", channel="trades", symbols=["BTC/USDT"])
+    client.session.close(1001, "shutting down")
+    rig.sim.gate.set()
+    await client.settle()
+    assert rig.sim.watched == {}
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ({"action": "jump"}, "unsupported_action"),
+        ({"action": "subscribe"}, "validation_error"),
+        ({"action": "subscribe", "channel": "orders", "symbols": ["BTC/USDT"]}, "unsupported_channel"),
+        ({"action": "unsubscribe", "channel": "candles"}, "unsupported_channel"),
+        ({"action": "resend", "channel": "trades", "symbol": "BTC/USDT", "from": 1, "to": 2}, "validation_error"),
+        ({"action": "resend", "channel": "x", "symbol": "BTC/USDT", "from": 1, "to": 2}, "unsupported_channel"),
+        ({"action": "auth", "token": "secret"}, "unsupported_action"),
+        ({"action": "ack", "channel": "orders", "account_id": 1, "sequence": 88}, "unsupported_action"),
+        ({"action": "command", "payload": {}}, "not_authenticated"),
+        ({"action": "subscribe", "channel": "quotes", "symbols": ["CRASH"]}, "internal_error"),
+    ],
+)
+async def test_a_refusal_has_a_code_and_the_id_and_the_connection_lives(message: dict[str, Any], code: str) -> None:
+    rig = Rig()
+    client = rig.connect()
+    reply = await client.ask(id="7", **message)
+    assert (reply["type"], reply["id"], reply["code"], reply["request_id"]) == ("error", "7", code, "c1-1")
+    assert "secret" not in json.dumps(reply)
+    assert rig.tally.errors == {code: 1}
+    assert await client.ask(action="ping", id=8) == {"type": "pong", "id": 8}
+    assert client.conn.closed is None
+
+
+async def test_bytes_that_are_no_json_are_answered() -> None:
+    rig = Rig()
+    client = rig.connect()
+    client.conn.take()
+    client.session.on_message(client.conn, b"\xff\x00")  # type: ignore[arg-type]  # a stand-in
+    (reply,) = client.conn.take()
+    assert (reply["type"], reply["code"]) == ("error", "validation_error")
+
+
+async def test_resume_within_the_ring_replays_what_was_missed() -> None:
+    rig = Rig()
+    first = await joined(rig)
+    for bid in range(1, 6):
+        rig.sim.publish("quotes", "BTC/USDT", bid=bid)
+    epoch = first.conn.take()[0]["epoch"]
+    client = rig.connect()
+    client.conn.take()
+    resume = {"BTC/USDT": {"epoch": epoch, "sequence": 2}}
+    client.say(action="subscribe", channel="quotes", symbols=["BTC/USDT"], resume=resume)
+    await client.settle()
+    ack, *updates = client.conn.take()
+    assert ack["data"]["streams"]["BTC/USDT"] == {"epoch": epoch, "sequence": 5, "recovered": True, "replayed": 3}
+    assert [update["sequence"] for update in updates] == [3, 4, 5]
+
+
+async def test_resume_from_an_unknown_epoch_announces_the_gap_and_sends_a_snapshot() -> None:
+    rig = Rig()
+    await joined(rig)
+    rig.sim.publish("quotes", "BTC/USDT", bid=1)
+    client = rig.connect()
+    client.conn.take()
+    resume = {"BTC/USDT": {"epoch": "elsewhere", "sequence": 2}}
+    client.say(action="subscribe", channel="quotes", symbols=["BTC/USDT"], resume=resume)
+    await client.settle()
+    ack, gap, snapshot = client.conn.take()
+    assert ack["data"]["streams"]["BTC/USDT"]["recovered"] is False
+    assert (gap["type"], gap["epoch"], gap["reason"]) == ("gap", "elsewhere", "resync")
+    assert (snapshot["kind"], snapshot["epoch"]) == ("snapshot", ack["data"]["streams"]["BTC/USDT"]["epoch"])
+
+
+async def test_resend_sends_again_what_the_ring_has() -> None:
+    rig = Rig()
+    client = await joined(rig, "trades")
+    for price in range(1, 6):
+        rig.sim.publish("trades", "BTC/USDT", price=price)
+    first = client.conn.take()
+    client.say(action="resend", id=9, channel="trades", symbol="BTC/USDT", **{"from": 2, "to": 4})
+    reply, *again = client.conn.take()
+    assert (reply["type"], reply["id"], reply["data"]["resent"]) == ("resent", 9, 3)
+    assert again == first[1:4]
+
+
+async def test_an_upstream_loss_is_announced_and_starts_a_new_epoch() -> None:
+    rig = Rig()
+    client = await joined(rig)
+    rig.sim.publish("quotes", "BTC/USDT", bid=1)
+    (key,) = rig.sim.watched
+    rig.hub.lost(key, "upstream")
+    rig.sim.publish("quotes", "BTC/USDT", bid=2)
+    before, gap, after = client.conn.take()
+    assert (gap["type"], gap["symbol"], gap["reason"]) == ("gap", "BTC/USDT", "upstream")
+    assert before["epoch"] == gap["epoch"] != after["epoch"]
+    assert (after["kind"], after["sequence"]) == ("snapshot", 1)
+
+
+async def test_options_choose_the_form() -> None:
+    rig = Rig(Limits(gzip_bytes_min=10, deflate_bytes_min=10))
+    packed = await joined(rig, encoding="msgpack")
+    zipped = await joined(rig, compression="gzip")
+    deflated = rig.connect(deflated=True)
+    await deflated.ask(action="subscribe", channel="quotes", symbols=["BTC/USDT"])
+    rig.sim.publish("quotes", "BTC/USDT", bid=1)
+    ((packed_opcode, _, packed_body),) = packed.conn.take_frames()
+    ((zipped_opcode, _, zipped_body),) = zipped.conn.take_frames()
+    ((_, rsv1, deflated_body),) = deflated.conn.take_frames()
+    assert packed_opcode == zipped_opcode == OP_BINARY
+    assert rsv1
+    whole = msgspec.msgpack.decode(packed_body)
+    assert whole == json.loads(gzip.decompress(zipped_body))
+    assert whole == json.loads(zlib.decompressobj(-15).decompress(deflated_body + b"\x00\x00\xff\xff"))
+    assert whole["data"]["bid"] == 1
+
+
+async def test_unsubscribed_means_silent() -> None:
+    rig = Rig()
+    client = await joined(rig)
+    assert (await client.ask(action="unsubscribe", channel="quotes"))["data"]["symbols"] == ["BTC/USDT"]
+    rig.sim.publish("quotes", "BTC/USDT", bid=1)
+    assert client.conn.take() == []
+    assert rig.service.subscriptions() == 0
+
+
+async def test_too_many_requests_are_refused_and_then_closed() -> None:
+    rig = Rig(Limits(requests_per_s=0.001, requests_burst=3))
+    client = rig.connect()
+    client.conn.take()
+    for number in range(6):
+        client.say(action="ping", id=number)
+    replies = client.conn.take()
+    assert [reply["type"] for reply in replies] == ["pong"] * 3 + ["error"] * 3
+    assert [reply["id"] for reply in replies] == list(range(6))
+    assert {reply["code"] for reply in replies[3:]} == {"rate_limited"}
+    assert all(reply["retry_after_ms"] > 0 for reply in replies[3:])
+    assert client.conn.closed is None
+    client.say(action="ping", id=6)
+    assert client.conn.closed == (CLOSE_RATE_LIMITED, "rate limited")
+
+
+async def test_what_waits_behind_a_slow_exchange_is_bounded() -> None:
+    rig = Rig(Limits(requests_waiting_bytes_max=100))
+    client = rig.connect()
+    client.conn.take()
+    rig.sim.gate.clear()
+    client.say(action="subscribe", id=0, channel="quotes", symbols=["BTC/USDT"])
+    for number in range(1, 9):
+        client.say(action="ping", id=number)
+    refused = client.conn.take()
+    assert [(reply["id"], reply["code"]) for reply in refused] == [(each, "rate_limited") for each in range(4, 9)]
+    rig.sim.gate.set()
+    await client.settle()
+    assert [reply["id"] for reply in client.conn.take()] == [0, 1, 2, 3]
+
+
+async def test_shutdown_is_told_to_every_session() -> None:
+    rig = Rig(Limits(drain_ms=1234))
+    clients = [await joined(rig), await joined(rig)]
+    rig.service.announce_shutdown(250)
+    for client in clients:
+        assert client.conn.take() == [{"type": "server_shutdown", "deadline_ms": 1234, "reconnect_after_ms": 250}]
+
+
+async def test_waiting_for_the_last_session_to_end() -> None:
+    rig = Rig()
+    assert await rig.service.emptied_within(0)
+    clients = [rig.connect(), rig.connect()]
+    assert not await rig.service.emptied_within(0)
+    waiting = asyncio.create_task(rig.service.emptied_within(5))
+    clients[0].leave()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    clients[1].leave()
+    assert await waiting
