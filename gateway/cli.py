@@ -33,7 +33,7 @@ app.command(
 def main() -> None:
     """The entry point of `tickwire`: 0 done, 1 cannot be done, 130 interrupted."""
     try:
-        app()
+        app(sys.argv[1:])
     except (CommandError, ConfigError) as error:
         print(f"tickwire: {error}", file=sys.stderr)
         sys.exit(1)

@@ -52,10 +52,10 @@ class ExchangeProcess:
 
     def wait_ready(self) -> str:
         """Its address, once it listens."""
-        self._ready.wait(START_S_MAX)
+        has_spoken = self._ready.wait(START_S_MAX)
         if self._url is None:
-            code = self._process.poll()
-            how = f"ended with exit code {code}" if code is not None else f"is not ready after {START_S_MAX:.0f} s"
+            # Its output has ended, so it is about to; or it says nothing at all.
+            how = f"ended with exit code {self._process.wait(STOP_S_MAX)}" if has_spoken else "does not get ready"
             self.stop()
             raise CommandError(f"the simulated exchange {how}; the lines above say why")
         return self._url

@@ -70,7 +70,7 @@ def start(settings: Config, ready: Callable[[int], None] | None = None) -> None:
         raise CommandError(
             f"compiled modules are missing: {', '.join(missing)}; run `make setup`, or install gcc and tickwire again"
         )
-    from gateway import app  # noqa: PLC0415  # it needs the compiled modules, and loads every exchange's class
+    from gateway import app  # noqa: PLC0415  # it needs the compiled modules
 
     try:
         uvloop.run(app.run(settings, ready=ready))

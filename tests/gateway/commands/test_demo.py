@@ -1,0 +1,97 @@
+"""`tickwire demo`: the exchange and the gateway joined, and what a person is told to try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.commands import demo as module
+from gateway.commands.demo import demo, settings, what_to_try
+from gateway.commands.failure import CommandError
+from gateway.config import Config
+
+
+class Exchange:
+    """Stands for the child process, and notes what happened to it."""
+
+    def __init__(self) -> None:
+        self.arguments: list[str] = []
+        self.stopped = False
+
+    def __call__(self, arguments: list[str]) -> Exchange:
+        self.arguments = arguments
+        return self
+
+    def wait_ready(self) -> str:
+        return "http://127.0.0.1:9"
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@pytest.fixture
+def exchange(monkeypatch: pytest.MonkeyPatch) -> Exchange:
+    child = Exchange()
+    monkeypatch.setattr(module, "ExchangeProcess", child)
+    monkeypatch.setattr(module.log, "configure", lambda _level: None)
+    return child
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """The configurations that were served; each is told that port 10 is open."""
+    configs: list[Config] = []
+
+    def start(config: Config, ready: Callable[[int], None]) -> None:
+        configs.append(config)
+        ready(10)
+
+    monkeypatch.setattr(module, "start", start)
+    return configs
+
+
+def test_the_simulated_exchange_is_the_default_one() -> None:
+    config = settings(7, "http://127.0.0.1:9")
+    assert (config.server.port, config.default_exchange, list(config.exchanges)) == (7, "sim", ["sim"])
+    assert config.exchanges["sim"].klass == "binance"
+    assert "http://127.0.0.1:9" in str(config.exchanges["sim"].options)
+
+
+def test_a_made_up_market_unless_a_recording_is_named(
+    exchange: Exchange, served: list[Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo(port=7, symbols=3, rate=5.0, seed=2)
+    assert exchange.arguments == ["--port", "0", "--synthetic", "--symbols", "3", "--rate", "5.0", "--seed", "2"]
+    assert exchange.stopped
+    assert served == [settings(7, "http://127.0.0.1:9")]
+    assert "watch BTC/USDT quotes --url ws://127.0.0.1:10" in capsys.readouterr().out
+
+    recording = tmp_path / "a.gz"
+    recording.touch()
+    demo(replay=(recording, recording), exchange_port=5, speed="max")
+    assert exchange.arguments == ["--port", "5", "--replay", str(recording), str(recording), "--speed", "max"]
+
+
+def test_the_exchange_ends_when_the_gateway_cannot_start(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_config: Config, _ready: Callable[[int], None]) -> None:
+        raise CommandError("port 8765 is taken")
+
+    monkeypatch.setattr(module, "start", start)
+    with pytest.raises(CommandError, match="taken"):
+        demo()
+    assert exchange.stopped
+
+
+def test_what_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="exclude each other"):
+        demo(replay=(tmp_path,), synthetic=True)
+    with pytest.raises(CommandError, match=r"no such recording: .*nope\.gz"):
+        demo(replay=(tmp_path / "nope.gz",))
+
+
+def test_what_to_try_names_the_ports() -> None:
+    text = what_to_try(10, "http://127.0.0.1:9")
+    assert text.count("127.0.0.1:10") >= 7
+    assert "`sim`, on http://127.0.0.1:9" in text

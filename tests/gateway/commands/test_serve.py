@@ -1,0 +1,107 @@
+"""`tickwire serve` and `tickwire check`: which configuration they take, and what they say when it cannot be served."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import _speedups
+from gateway import app
+from gateway.commands.failure import CommandError
+from gateway.commands.serve import check, find, serve, start
+from gateway.config import Config, ConfigError, ServerConfig
+from gateway.errors import TickwireError
+
+FILE = '[exchanges.sim]\nclass = "binance"\n[exchanges.paper]\nclass = "kraken"\nsandbox = true\n'
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TICKWIRE_") and "__" in name]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def fail_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
+    """Make the gateway end with an error."""
+
+    def arrange(error: Exception) -> None:
+        async def run(_config: Config, *, ready: Callable[[int], None] | None = None) -> None:
+            raise error
+
+        monkeypatch.setattr(app, "run", run)
+
+    return arrange
+
+
+def test_the_file_of_this_folder_is_found() -> None:
+    Path("tickwire.toml").write_text(FILE)
+    assert set(find(None).exchanges) == {"sim", "paper"}
+
+
+def test_a_named_file_is_taken_and_must_exist() -> None:
+    Path("other.toml").write_text(FILE)
+    assert set(find(Path("other.toml")).exchanges) == {"sim", "paper"}
+    with pytest.raises(ConfigError, match="no such file"):
+        find(Path("third.toml"))
+
+
+def test_no_exchange_is_said_with_what_to_write() -> None:
+    with pytest.raises(CommandError, match=r"tickwire\.toml \(which is not there.*\n\n\[exchanges\.binance\]"):
+        find(None)
+    Path("tickwire.toml").write_text("")
+    with pytest.raises(CommandError, match=r"write into tickwire\.toml:"):
+        serve()
+
+
+def test_check_says_what_would_be_served(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tickwire.toml").write_text(f'default_exchange = "sim"\n{FILE}[server]\nport = 9\n')
+    check()
+    assert capsys.readouterr().out.splitlines() == [
+        "The configuration is right: listen on 127.0.0.1:9",
+        "  sim (default): binance",
+        "  paper: kraken, sandbox",
+    ]
+
+
+def test_check_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tickwire.toml").write_text(f'{FILE}[exchanges.paper.options]\napiKey = "hunter2"\n')
+    check()
+    assert "hunter2" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(errno.EADDRINUSE, "in use"), "port 8765 on 127.0.0.1 is taken"),
+        (OSError(errno.EADDRNOTAVAIL, "x"), "127.0.0.1 is no address of this machine"),
+        (PermissionError(errno.EACCES, "x"), "port 8765 needs rights"),
+        (OSError(errno.EMFILE, "x"), "ulimit -n"),
+        (socket.gaierror(socket.EAI_NONAME, "x"), "no host '127.0.0.1'"),
+        (TickwireError("validation_error", "no exchange class `binanse`"), "no exchange class `binanse`"),
+    ],
+)
+def test_a_failure_to_serve_is_told_with_what_helps(
+    fail_with: Callable[[Exception], None], error: Exception, advice: str
+) -> None:
+    fail_with(error)
+    with pytest.raises(CommandError, match=advice):
+        start(Config())
+
+
+def test_an_error_nobody_foresaw_keeps_its_traceback(fail_with: Callable[[Exception], None]) -> None:
+    fail_with(OSError(errno.EIO, "disk"))
+    with pytest.raises(OSError, match="disk"):
+        start(Config(server=ServerConfig(port=1)))
+
+
+def test_missing_compiled_modules_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_speedups, "missing", lambda: ["book", "frame"])
+    with pytest.raises(CommandError, match=r"missing: book, frame; run `make setup`"):
+        start(Config())

@@ -1,0 +1,147 @@
+"""The command line as a person meets it: help, exit codes, one sentence on a failure, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway import __version__
+from gateway.cli import app, main
+
+SIM = '[server]\nport = {port}\n[exchanges.sim]\nclass = "{klass}"\n'
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TICKWIRE_") and "__" in name]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+def tickwire(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the entry point in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["tickwire", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def in_a_process(*arguments: str) -> subprocess.Popen[str]:
+    """Run it as a person would; what commands set up (logs, signals) stays out of the tests."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_help_lists_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tickwire(monkeypatch, "--help") == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("check", "demo", "exchange", "serve", "watch"))
+
+
+@pytest.mark.parametrize("command", ["check", "demo", "serve", "watch"])
+def test_each_command_has_help(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tickwire(monkeypatch, command, "--help") == 0
+    assert f"tickwire {command}" in capsys.readouterr().out
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tickwire(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_a_failure_is_one_sentence_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tickwire(monkeypatch, "check", "--config", "nope.toml") == 1
+    assert capsys.readouterr().err == "tickwire: nope.toml: there is no such file; name another with --config\n"
+
+
+def test_a_wrong_option_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tickwire(monkeypatch, "watch", "BTC/USDT", "qoutes") != 0
+    assert "quotes" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_no_failure_to_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(app), "__call__", interrupted)
+    assert tickwire(monkeypatch, "serve") == 130
+
+
+def test_every_mistake_of_a_configuration_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("tickwire.toml").write_text("[server]\nprot = 1\nport = -1\n")
+    assert tickwire(monkeypatch, "check") == 1
+    err = capsys.readouterr().err
+    assert "tickwire.toml:2: server.prot" in err
+    assert "tickwire.toml:3: server.port" in err
+
+
+def test_a_taken_port_is_told_without_a_traceback(taken_port: int) -> None:
+    Path("tickwire.toml").write_text(SIM.format(port=taken_port, klass="binance"))
+    with in_a_process("serve") as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"tickwire: port {taken_port} on 127.0.0.1 is taken" in err
+    assert "Traceback" not in err
+
+
+def test_an_unknown_exchange_is_told_without_a_traceback() -> None:
+    Path("tickwire.toml").write_text(SIM.format(port=0, klass="binanse"))
+    with in_a_process("serve") as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "binanse" in err
+    assert "binance" in err, "the message offers what was meant"
+    assert "Traceback" not in err
+
+
+def test_a_demo_serves_until_it_is_interrupted() -> None:
+    with in_a_process("demo", "--port", "0", "--symbols", "2") as process:
+        assert process.stdout is not None
+        address = ""
+        for line in process.stdout:
+            if line.startswith("The gateway listens on "):
+                address = line.removeprefix("The gateway listens on ").split(";")[0]
+            if "Ctrl-C stops both" in line:
+                break
+        assert address
+        with urllib.request.urlopen(f"http://{address}/healthz", timeout=10) as response:
+            assert response.status == 200
+        with in_a_process("watch", "BTC/USDT", "--url", f"ws://{address}", "--count", "2") as watching:
+            out, err = watching.communicate(timeout=60)
+        assert (watching.returncode, err) == (0, "")
+        assert len(out.splitlines()) == 2
+        with in_a_process("watch", "FOO/BAR", "--url", f"ws://{address}") as watching:
+            _, err = watching.communicate(timeout=60)
+        assert watching.returncode == 1
+        assert err.startswith("tickwire: FOO/BAR: no such symbol")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode in {0, 130}
+    assert "Traceback" not in err
