@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from _speedups.frame cimport Form, Update
 from _speedups.outbox cimport (
-    CLOCK_MONOTONIC, CLOCK_REALTIME, STATE, Chunk, Members, Outbox, Subscription, Sweeper, clock_ns,
+    CLOCK_MONOTONIC, CLOCK_REALTIME, STATE, Chunk, Outbox, Subscription, Sweeper, clock_ns,
 )
 from _speedups.sequence cimport Ring
 

@@ -27,9 +27,11 @@ cdef class Histogram:
     def buckets(self):
         """(upper bound, count) of each bucket that has a count, in order."""
         cdef int i
+        cdef object step, exponent  # Python integers: the last bounds do not fit 64 bits
         found = []
         for i in range(BUCKETS):
             if self.counts[i]:
-                bound = i if i < 32 else ((i % 16) + 17 << (i // 16 - 1)) - 1
+                step, exponent = i % 16, i // 16 - 1
+                bound = i if i < 32 else ((17 + step) << exponent) - 1
                 found.append((bound, self.counts[i]))
         return found

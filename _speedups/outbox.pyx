@@ -115,7 +115,7 @@ cdef class Outbox:
         return [(<Subscription> each).members.stream for each in self.subscriptions]
 
     def reply(self, bytes frame not None):
-        if self.finished or self.dead:
+        if self.finished or self.dead or self.overflowed:
             return
         self.sweeper.replies += 1
         if not self.blocked and self.replies is None:
@@ -179,6 +179,8 @@ cdef class Outbox:
         return 0
 
     cdef int push(self, Chunk chunk) except -1:
+        if self.overflowed:
+            return 0  # it is being closed: after a hole nothing may follow
         self.queued_bytes += PyBytes_GET_SIZE(chunk.wire)
         if self.head is None:
             self.head = chunk

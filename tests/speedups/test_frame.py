@@ -1,0 +1,114 @@
+"""Frames, updates, templates: bytes equal to what RFC 6455 and plain Python say."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from _speedups.frame import (
+    DATA,
+    EPOCH,
+    KIND,
+    OP_BINARY,
+    OP_TEXT,
+    SEQUENCE,
+    T_EX,
+    T_IN,
+    T_OUT,
+    TIMESTAMP,
+    Form,
+    Template,
+    Update,
+    close_frame,
+    encode,
+)
+
+
+def model_encode(opcode: int, payload: bytes, *, rsv1: bool) -> bytes:
+    """RFC 6455 section 5.2, word by word."""
+    first = 0x80 | (0x40 if rsv1 else 0) | opcode
+    if len(payload) < 126:
+        return bytes([first, len(payload)]) + payload
+    if len(payload) < 65536:
+        return bytes([first, 126]) + len(payload).to_bytes(2, "big") + payload
+    return bytes([first, 127]) + len(payload).to_bytes(8, "big") + payload
+
+
+@given(
+    st.sampled_from([OP_TEXT, OP_BINARY]),
+    st.sampled_from([0, 1, 125, 126, 127, 65535, 65536, 70000]) | st.integers(0, 300),
+    st.booleans(),
+)
+def test_a_frame_has_the_shortest_length_field(opcode: int, size: int, rsv1: bool) -> None:
+    payload = b"x" * size
+    assert encode(opcode, payload, rsv1) == model_encode(opcode, payload, rsv1=rsv1)
+
+
+@given(st.text(max_size=200))
+def test_a_close_reason_is_cut_at_123_bytes_inside_no_character(reason: str) -> None:
+    frame = close_frame(1001, reason)
+    assert frame[:1] == b"\x88"
+    assert frame[1] == len(frame) - 2 <= 125
+    assert frame[2:4] == (1001).to_bytes(2, "big")
+    assert reason.startswith(frame[4:].decode())
+    if len(reason.encode()) <= 123:
+        assert frame[4:].decode() == reason
+
+
+def test_close_code_0_is_an_empty_close() -> None:
+    assert close_frame(0) == b"\x88\x00"
+
+
+PARTS = [b'{"k":"', KIND, b'","e":"', EPOCH, b'","s":', SEQUENCE, b',"at":"', TIMESTAMP, b'","x":', T_EX]
+PARTS += [b',"i":', T_IN, b',"o":', T_OUT, b',"d":', DATA, b"}"]
+
+
+@given(
+    sequence=st.integers(0, 2**62),
+    t_ex=st.none() | st.integers(0, 4102444800000),
+    t_in=st.integers(0, 4102444800000000000),
+    snapshot=st.booleans(),
+    data=st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5),
+    epoch=st.text("abcdef0123456789", min_size=1, max_size=40),
+)
+def test_a_template_renders_every_slot(
+    sequence: int, t_ex: int | None, t_in: int, snapshot: bool, data: object, epoch: str
+) -> None:
+    update = Update(sequence, json.dumps(data).encode(), t_ex, t_in, t_in + 5, snapshot)
+    at = datetime.fromtimestamp((t_ex if t_ex is not None else t_in // 1_000_000) // 1000, UTC)
+    ms = (t_ex if t_ex is not None else t_in // 1_000_000) % 1000
+    assert json.loads(Template(PARTS).render(update, epoch)) == {
+        "k": "snapshot" if snapshot else "update",
+        "e": epoch,
+        "s": sequence,
+        "at": f"{at:%Y-%m-%dT%H:%M:%S}.{ms:03d}Z",
+        "x": t_ex,
+        "i": t_in,
+        "o": t_in + 5,
+        "d": data,
+    }
+
+
+def test_a_template_refuses_an_unknown_slot() -> None:
+    with pytest.raises(ValueError, match="no such slot: 99"):
+        Template([b"{", 99])
+
+
+def test_a_template_without_slots_is_its_text() -> None:
+    assert Template([b"a", b"b"]).render(Update(1, b"", None, 0, 0, False), "e") == b"ab"
+
+
+def test_an_update_needs_bytes() -> None:
+    with pytest.raises(TypeError):
+        Update(1, None, None, 0, 0, False)  # type: ignore[arg-type]  # the point of the test
+
+
+def test_the_plain_form_is_a_text_frame_and_leaves_the_rest_to_a_codec() -> None:
+    form = Form()
+    assert form.finish(b"{}") == encode(OP_TEXT, b"{}")
+    with pytest.raises(NotImplementedError):
+        form.template(None)
+    with pytest.raises(NotImplementedError):
+        form.gap(None, "e", 1, 2, "slow_consumer", None)
