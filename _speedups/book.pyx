@@ -98,6 +98,7 @@ cdef Refusal read(Levels* out, PyObject* source, Py_ssize_t depth, double sign, 
     cdef Py_ssize_t total = PySequence_Fast_GET_SIZE(source)
     cdef PyObject** items = PySequence_Fast_ITEMS(source)
     cdef PyObject* level
+    cdef Py_ssize_t index
     cdef double price = 0, size = 0, last = -INFINITY
     reserve(out, min(depth, total))
     out.size = 0
