@@ -1,6 +1,6 @@
 """Trades become bars of one interval, and a bar becomes JSON bytes."""
 
-from typing import final
+from typing import Self, final
 
 @final
 class Bar:
@@ -39,7 +39,7 @@ class BarBuilder:
     invented for an interval without trades; `Bar.repeat` makes the one that exchanges show there.
     """
 
-    def __init__(self, interval_ms: int) -> None: ...
+    def __new__(cls, interval_ms: int) -> Self: ...
     @property
     def interval_ms(self) -> int: ...
     @property

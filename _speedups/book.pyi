@@ -1,7 +1,7 @@
 """An order book's price levels: what changed, its checksum, and both as JSON bytes."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Self, final
 
 @final
 class Changes:
@@ -24,9 +24,10 @@ class Changes:
 class Book:
     """The best `depth` levels of each side."""
 
-    depth: int
-
-    def __init__(self, depth: int) -> None: ...
+    def __new__(cls, depth: int) -> Self: ...
+    @property
+    def depth(self) -> int:
+        """Levels kept on a side."""
     def replace(self, bids: Sequence[Sequence[float]], asks: Sequence[Sequence[float]]) -> None:
         """The whole state is now this: lists or tuples [price, size, ..], best first, each price once.
 

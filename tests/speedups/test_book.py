@@ -23,18 +23,23 @@ Level = list[float]
 Side = dict[float, float]
 
 
-def reference_checksum(bids: Sequence[Sequence[float]], asks: Sequence[Sequence[float]]) -> int:
+def reference_checksum(bids: Sequence[Sequence[str]], asks: Sequence[Sequence[str]]) -> int:
     """What a client computes after each update to know that its book is the server's.
 
-    Both sides best first. Take the 10 best asks from low to high, then the 10 best bids from high to low. Of each level
-    take the price's text and then the size's text, as they stand in the JSON; remove the point, then leading zeros.
-    Join everything without separators; CRC-32 (as in zlib, gzip, PNG) of these ASCII bytes, as an unsigned number.
+    Levels are [price, size], best first, as text: exactly the characters that stand in the JSON, as
+    `json.loads(data, parse_float=str, parse_int=str)` gives them. Take the 10 best asks from low to high, then the 10
+    best bids from high to low; of each the price and then the size; remove the point, then leading zeros. Join all of
+    it without separators. The checksum is the CRC-32 (of zlib, gzip, PNG) of these ASCII bytes, unsigned.
     """
     text = ""
-    for level in [*asks[:10], *bids[:10]]:
-        for value in level:
-            text += number(value).replace(".", "").lstrip("0")
+    for price, size in [*asks[:10], *bids[:10]]:
+        text += price.replace(".", "").lstrip("0")
+        text += size.replace(".", "").lstrip("0")
     return zlib.crc32(text.encode("ascii"))
+
+
+def texts(levels: list[Level]) -> list[list[str]]:
+    return [[number(value) for value in level] for level in levels]
 
 
 def listed(side: Side, *, reverse: bool) -> list[Level]:
@@ -105,7 +110,7 @@ def test_book_is_the_model(depth: int, steps: list[tuple[tuple[list[Level], list
         model.replace(bids, asks)
         data = parsed(book.snapshot("BTC/USDT", "sim"))
         assert [data["bids"], data["asks"]] == model.levels()
-        assert data["checksum"] == book.checksum() == reference_checksum(*model.levels())
+        assert data["checksum"] == book.checksum() == reference_checksum(*map(texts, model.levels()))
         assert book.sizes() == (len(model.sides[0]), len(model.sides[1]))
         best = all(model.sides) and (*model.levels()[0][0], *model.levels()[1][0])
         assert book.best() == (best or None)
@@ -151,6 +156,8 @@ def test_wire_text() -> None:
     assert book.snapshot("BTC/USDT", "sim") == (
         b'{"symbol":"BTC/USDT","exchange":"sim",%s,"checksum":%d}' % (sides, crc)
     )
+    as_text = json.loads(book.snapshot("BTC/USDT", "sim"), parse_float=str, parse_int=str)
+    assert reference_checksum(as_text["bids"], as_text["asks"]) == crc
     changes = book.take_changes()
     assert changes is not None
     assert changes.data("BTC/USDT", "sim", 41, 4294967295) == (
@@ -308,7 +315,7 @@ def test_recorded_book_is_the_recorded_best_bid_and_ask(recorded_data: Path) -> 
                 update = parsed(changes.data("BTC/USDT", "sim", 0, book.checksum()))
                 client = [applied(client[0], update["bids"]), applied(client[1], update["asks"])]
                 levels = listed(client[0], reverse=True), listed(client[1], reverse=False)
-                assert update["checksum"] == reference_checksum(*levels)
+                assert update["checksum"] == reference_checksum(*map(texts, levels))
                 assert (len(levels[0]), len(levels[1])) == book.sizes() == (depth, depth)
     shared = quotes.keys() & bests.keys()
     assert len(shared) == 1072
