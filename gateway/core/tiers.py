@@ -6,6 +6,7 @@ Holds accumulators and time arithmetic; the time is passed in. Must not know soc
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -87,7 +88,7 @@ class Metronome:
 
     def at(self, due_s: float, tick: Callable[[float], None]) -> None:
         """Call `tick(now)` at `due_s` or up to one grid step later."""
-        step = -int(-due_s // GRID_S)
+        step = math.ceil(due_s / GRID_S - 1e-6)  # a time on the grid stays there, whatever floats make of it
         if step in self._due:
             self._due[step].append(tick)
             return

@@ -1,0 +1,209 @@
+"""One watch a key, lanes that linger, positions that resume: the hub against a recording source."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from gateway.core.hub import stream_id
+from gateway.core.key import Key
+from gateway.errors import TickwireError
+from gateway.limits import Limits
+from tests.gateway.core.hub_parts import KEY, TRADES, Desk
+from tests.speedups.fanout_parts import Peer
+
+
+def test_a_thousand_subscribers_of_all_tiers_are_one_watch() -> None:
+    desk = Desk()
+    for number in range(1000):
+        desk.hub.subscribe(desk.peer().outbox, KEY, form=desk.form, tier_ms=(0, 50, 100)[number % 3])
+    assert desk.source.keys == [KEY]
+    assert desk.hub.subscribers() == {
+        stream_id(KEY, 0, batch=False): 334,
+        stream_id(KEY, 50, batch=False): 333,
+        stream_id(KEY, 100, batch=False): 333,
+    }
+
+
+def test_the_watch_ends_after_the_linger_time_and_not_before() -> None:
+    desk = Desk()
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+    peer.outbox.discard()
+    desk.clock.advance(4.9)
+    assert desk.source.keys == [KEY]
+    desk.clock.advance(0.2)
+    assert desk.source.keys == []
+    assert desk.hub.subscribers() == {}
+
+
+def test_who_comes_back_within_the_linger_time_resumes_without_a_new_watch() -> None:
+    desk = Desk()
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, TRADES, form=desk.form)
+    desk.publish(1, TRADES)
+    epoch = desk.read(peer)[0]["e"]
+    peer.outbox.discard()
+    desk.publish(2, TRADES)
+    desk.clock.advance(3)
+    again = desk.peer()
+    subscribed = desk.hub.subscribe(again.outbox, TRADES, form=desk.form, resume=(epoch, 1))
+    assert (subscribed.recovered, subscribed.replayed, subscribed.sequence) == (True, 1, 2)
+    desk.clock.advance(10)
+    assert desk.source.log == [("acquire", TRADES)]
+    assert [message["d"] for message in desk.read(again)] == [2]
+
+
+def test_after_the_linger_time_an_old_position_is_unknown() -> None:
+    desk = Desk()
+    peer = desk.peer()
+    epoch = desk.hub.subscribe(peer.outbox, TRADES, form=desk.form).epoch
+    peer.outbox.discard()
+    desk.clock.advance(6)
+    again = desk.peer()
+    assert desk.hub.subscribe(again.outbox, TRADES, form=desk.form, resume=(epoch, 0)).recovered is False
+    [gap] = desk.read(again)
+    assert (gap["e"], gap["gap"], gap["why"]) == (epoch, [1, 1], "resync")
+
+
+def test_a_newcomer_gets_the_state_unless_it_says_no() -> None:
+    desk = Desk()
+    first, second, third = desk.peer(), desk.peer(), desk.peer()
+    desk.hub.subscribe(first.outbox, KEY, form=desk.form)
+    desk.publish(1)
+    desk.hub.subscribe(second.outbox, KEY, form=desk.form)
+    desk.hub.subscribe(third.outbox, KEY, form=desk.form, snapshot=False)
+    assert [(message["k"], message["s"], message["d"]) for message in desk.read(second)] == [("snapshot", 1, 1)]
+    assert desk.read(third) == []
+
+
+def test_a_second_subscription_of_the_same_stream_is_refused() -> None:
+    desk = Desk()
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+    with pytest.raises(ValueError, match="already"):
+        desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+
+
+def test_a_socket_that_is_closing_leaves_no_watch_behind() -> None:
+    desk = Desk()
+    peer = desk.peer()
+    peer.outbox.finish(b"")
+    with pytest.raises(ValueError, match="nothing more"):
+        desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+    desk.clock.advance(6)
+    assert desk.source.keys == []
+
+
+def test_more_keys_than_the_limit_are_refused_with_a_code() -> None:
+    desk = Desk(Limits(streams_max=1))
+    desk.hub.subscribe(desk.peer().outbox, KEY, form=desk.form)
+    with pytest.raises(TickwireError) as refused:
+        desk.hub.subscribe(desk.peer().outbox, TRADES, form=desk.form)
+    assert refused.value.code == "too_many_subscriptions"
+    assert desk.source.keys == [KEY]
+
+
+def test_updates_for_a_key_nobody_watches_are_counted() -> None:
+    desk = Desk()
+    desk.publish(1)
+    desk.hub.lost(KEY, "upstream")
+    assert desk.hub.late == 1
+
+
+def test_resend_gives_what_the_ring_holds_and_only_to_a_subscriber() -> None:
+    desk = Desk(Limits(ring_depth_updates=3, resend_updates_max=3))
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, TRADES, form=desk.form)
+    for value in range(1, 6):
+        desk.publish(value, TRADES)
+    desk.read(peer)
+    assert desk.hub.resend(peer.outbox, TRADES, 1, 4) == 2
+    assert [message["s"] for message in desk.read(peer)] == [3, 4]
+    assert desk.hub.resend(desk.peer().outbox, TRADES, 1, 4) == 0
+    assert desk.hub.resend(peer.outbox, KEY, 1, 4) == 0
+
+
+def test_positions_are_known_for_streams_that_exist() -> None:
+    desk = Desk()
+    subscribed = desk.hub.subscribe(desk.peer().outbox, KEY, form=desk.form)
+    assert desk.hub.position(KEY) == (subscribed.epoch, 0)
+    assert desk.hub.position(KEY, tier_ms=50) is None
+    assert desk.hub.position(TRADES) is None
+
+
+def test_unsubscribe_says_whether_there_was_anything() -> None:
+    desk = Desk()
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, KEY, form=desk.form, tier_ms=100)
+    assert desk.hub.unsubscribe(peer.outbox, KEY) is False
+    assert desk.hub.unsubscribe(peer.outbox, KEY, tier_ms=100) is True
+    assert desk.hub.unsubscribe(peer.outbox, KEY, tier_ms=100) is False
+
+
+KEYS = [KEY, TRADES, Key("sim", "quotes", "ETH/USDT")]
+
+
+class HubMachine(RuleBasedStateMachine):
+    """Any mix of joining, leaving and waiting: watches == keys with subscribers, or left less than linger_s ago."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk()
+        self.wanted: dict[tuple[int, Key, int, bool], Peer] = {}
+        self.peers = [self.desk.peer() for _ in range(4)]
+        self.left_at: dict[Key, float] = {}
+
+    @rule(peer=st.integers(0, 3), key=st.sampled_from(KEYS), tier=st.sampled_from([0, 50, 1000]), batch=st.booleans())
+    def subscribe(self, peer: int, key: Key, tier: int, batch: bool) -> None:
+        place = (peer, key, stream_id(key, tier, batch=batch).tier_ms, batch)
+        if place in self.wanted:
+            return
+        self.desk.hub.subscribe(self.peers[peer].outbox, key, form=self.desk.form, tier_ms=tier, batch=batch)
+        self.wanted[place] = self.peers[peer]
+
+    def note_left(self) -> None:
+        for key in KEYS:
+            if any(place[1] == key for place in self.wanted):
+                self.left_at.pop(key, None)
+            elif key in self.desk.source.keys:
+                self.left_at.setdefault(key, self.desk.clock.now)
+
+    @rule(peer=st.integers(0, 3), key=st.sampled_from(KEYS), tier=st.sampled_from([0, 50, 1000]), batch=st.booleans())
+    def unsubscribe(self, peer: int, key: Key, tier: int, batch: bool) -> None:
+        place = (peer, key, stream_id(key, tier, batch=batch).tier_ms, batch)
+        was = self.wanted.pop(place, None) is not None
+        assert self.desk.hub.unsubscribe(self.peers[peer].outbox, key, tier_ms=tier, batch=batch) is was
+        self.note_left()
+
+    @rule(peer=st.integers(0, 3))
+    def reconnect(self, peer: int) -> None:
+        self.peers[peer].outbox.discard()
+        self.peers[peer] = self.desk.peer()
+        self.wanted = {place: owner for place, owner in self.wanted.items() if place[0] != peer}
+        self.note_left()
+
+    @rule(key=st.sampled_from(KEYS))
+    def publish(self, key: Key) -> None:
+        self.desk.publish(1, key)
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 6.0]))
+    def wait(self, seconds: float) -> None:
+        self.desk.clock.advance(seconds)
+        self.left_at = {key: at for key, at in self.left_at.items() if self.desk.clock.now - at < 5.0}
+
+    @invariant()
+    def watches_are_the_keys_somebody_wants_or_has_just_left(self) -> None:
+        wanted = {place[1] for place in self.wanted}
+        assert set(self.desk.source.keys) == wanted | set(self.left_at)
+        counts: dict[object, int] = {}
+        for _, key, tier, batch in self.wanted:
+            where = stream_id(key, tier, batch=batch)
+            counts[where] = counts.get(where, 0) + 1
+        assert {where: count for where, count in self.desk.hub.subscribers().items() if count} == counts
+
+
+TestHubMachine = HubMachine.TestCase
+TestHubMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,69 @@
+"""What gathers between ticks, and when ticks are due."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from _speedups.book import Book
+from gateway.core.tiers import GRID_S, Every, Item, Levels, Metronome, Newest, encode_levels
+from tests.gateway.core.hub_parts import HandClock
+
+
+@given(st.lists(st.booleans(), max_size=20))
+def test_newest_keeps_the_last_item_and_every_final_one(finals: list[bool]) -> None:
+    pending = Newest()
+    items = [Item(b"%d" % number, None, 0, final) for number, final in enumerate(finals)]
+    for item in items:
+        pending.put(item)
+    assert pending.drain() == [item for item in items if item.final or item is items[-1]]
+    assert pending.drain() == []
+
+
+@given(st.integers(0, 20))
+def test_every_keeps_all_in_order(count: int) -> None:
+    pending = Every()
+    items = [Item(b"%d" % number, None, 0) for number in range(count)]
+    for item in items:
+        pending.put(item)
+    assert len(pending) == count
+    assert pending.drain() == items
+
+
+def test_levels_merge_to_the_newest_size_of_each_touched_price() -> None:
+    book, pending = Book(5), Levels()
+    for size in (1.0, 2.0, 1.0):
+        book.replace([[100.0, size]], [[101.0, 1.0]])
+        changes = book.take_changes()
+        assert changes is not None
+        pending.put(Item(changes, None, int(size)))
+    [item] = pending.drain()
+    assert item.t_in == 1
+    data = encode_levels(item.data, book, "BTC/USDT", "sim", 4)  # type: ignore[arg-type]  # a book's items are changes
+    assert b'"bids":[[100,1]]' in data
+    assert b'"prev_sequence":4' in data
+
+
+@given(st.lists(st.floats(0, 3, allow_nan=False), max_size=30))
+def test_a_tick_comes_when_due_or_up_to_one_step_later_and_in_order(delays: list[float]) -> None:
+    clock, ticks = HandClock(), []
+    metronome = Metronome(clock.call_at)
+    for number, delay in enumerate(delays):
+        due = clock.now + delay
+        metronome.at(due, lambda now, number=number, due=due: ticks.append((now, number, due)))
+    clock.advance(4)
+    assert sorted(number for _, number, _ in ticks) == list(range(len(delays)))
+    assert [now for now, _, _ in ticks] == sorted(now for now, _, _ in ticks)
+    assert all(-1e-9 <= now - due <= GRID_S + 1e-9 for now, _, due in ticks)
+
+
+def test_a_tick_may_ask_for_the_next_one() -> None:
+    clock, ticks = HandClock(), list[float]()
+    metronome = Metronome(clock.call_at)
+
+    def tick(now: float) -> None:
+        ticks.append(round(now - 1000, 3))
+        if len(ticks) < 3:
+            metronome.at(now + 0.1, tick)
+
+    metronome.at(clock.now + 0.1, tick)
+    clock.advance(1)
+    assert ticks == [0.1, 0.2, 0.3]
