@@ -89,6 +89,13 @@ class Watch:
                 self.retry_ms = now_ms + self._pause()
         return action
 
+    def update(self, now_ms: float) -> None:
+        """`on(Event.UPDATE)`, short for the usual case."""
+        if self.state is State.LIVE and not (self.failures or self.silences):
+            self.last_ms = now_ms
+        else:
+            self.on(Event.UPDATE, now_ms)
+
     def tick(self, now_ms: float) -> Action:
         """Apply what time alone brings."""
         deadline = self.deadline_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from random import Random
 
 import pytest
@@ -104,7 +105,11 @@ def test_any_history(steps: list[tuple[Event | None, float]], seed: int) -> None
     for event, pause_ms in steps:
         now_ms += pause_ms
         was_live = machine.state is State.LIVE
+        twin = copy.deepcopy(machine)
         action = machine.tick(now_ms) if event is None else machine.on(event, now_ms)
+        if event is Event.UPDATE:
+            twin.update(now_ms)
+            assert (twin.state, twin.last_ms, twin.since_ms) == (machine.state, machine.last_ms, machine.since_ms)
         assert (Action.LOSE in action) == (was_live and machine.state is not State.LIVE)
         if Action.STOP in action:
             assert subscribed

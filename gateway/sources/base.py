@@ -1,0 +1,65 @@
+"""What the hub asks of a source, and what a source asks of the hub.
+
+Holds the two protocols. Must not know any exchange, nor how the hub fans out.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from _speedups.book import Book, Changes
+from gateway.core.key import Key
+
+# Why continuity was lost: the exchange or the way to it, or we threw a state away because it contradicted itself.
+Reason = Literal["upstream", "resync"]
+
+
+class Sink(Protocol):
+    """Where updates go. Synchronous: what is passed is encoded already and may be kept."""
+
+    def publish(self, key: Key, data: bytes, *, t_ex: int | None, t_in: int, final: bool = False) -> None:
+        """One update; `final`: it must not be replaced by a newer one (a closed bar)."""
+
+    def publish_book(self, key: Key, changes: Changes, book: Book, *, t_ex: int | None, t_in: int) -> None:
+        """A book's changes since the last call, and the book itself for snapshots."""
+
+    def lost(self, key: Key, reason: Reason) -> None:
+        """Updates may have been missed since the last one; the next is the start of a new epoch."""
+
+
+class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one key is doing."""
+
+    key: Key
+    state: str  # starting, live, stale, backoff
+    since_ns: int  # when that state began
+    last_update_ns: int | None
+    updates: int
+    errors: int
+    restarts: int
+
+
+class Source(Protocol):
+    """Where the updates of one configured exchange come from."""
+
+    name: str
+
+    async def start(self) -> None:
+        """May do nothing: what is needed is loaded when first asked for."""
+
+    async def close(self) -> None:
+        """Release everything; no update comes after it."""
+
+    async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
+        """The key a client means, or TickwireError: unknown_symbol, unsupported_channel, validation_error, .."""
+
+    def acquire(self, key: Key) -> None:
+        """Start the one watch of a key that `resolve` gave."""
+
+    def release(self, key: Key) -> None:
+        """Stop it."""
+
+    def status(self) -> list[WatchStatus]:
+        """One entry per acquired key."""

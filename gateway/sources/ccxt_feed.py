@@ -1,0 +1,137 @@
+"""A feed that is a ccxt.pro watch: one `watch_*` call to subscribe, and the tap from then on.
+
+Holds how each kind is watched and released. Must not know keys or encodings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, NamedTuple
+
+from ccxt.async_support.base.exchange import Exchange
+
+from gateway.core.watch import State
+from gateway.sources.ccxt_tap import SUBSCRIBING, Tap
+from gateway.sources.feed import Feed, FeedId, FeedSettings
+from gateway.sources.quirks import BINANCE, PARAMS, book_limit
+from gateway.sources.unpack import UNPACK
+
+UNWATCH_TIMEOUT_S: Final = 5.0
+
+
+class Way(NamedTuple):
+    """How ccxt names one kind."""
+
+    watch: str
+    unwatch: str
+    cache: str  # the exchange's attribute that keeps what arrived, by symbol
+
+
+WAYS: Final[dict[str, Way]] = {
+    "trades": Way("watch_trades", "un_watch_trades", "trades"),
+    "book": Way("watch_order_book", "un_watch_order_book", "orderbooks"),
+    "ticker": Way("watch_ticker", "un_watch_ticker", "tickers"),
+    "bidask": Way("watch_bids_asks", "un_watch_bids_asks", "bidsasks"),
+    "ohlcv": Way("watch_ohlcv", "un_watch_ohlcv", "ohlcvs"),
+}
+
+
+class CcxtFeed(Feed):
+    """`depth`: how many levels of a book are asked for; changing it takes a new subscription."""
+
+    def __init__(self, identity: FeedId, settings: FeedSettings, exchange: Any) -> None:
+        super().__init__(identity, settings)
+        self.depth = 0
+        self._exchange = exchange
+        self._way = WAYS[identity.kind]
+        self._unpack = UNPACK[identity.kind]
+
+    def deepen(self, depth: int) -> bool:
+        """Serve books of this depth too; True: that takes a new subscription, which begins by itself."""
+        before, self.depth = self.depth, max(self.depth, depth)
+        klass = self.settings.klass
+        if before == 0 or book_limit(klass, before) == book_limit(klass, self.depth):
+            return False
+        self.fail(f"a depth of {depth} is asked for", "resync")
+        return True
+
+    async def subscribe(self) -> None:
+        """Its result is nothing new: the tap has delivered it when the call returns."""
+        SUBSCRIBING.set(self)
+        kind, symbol, timeframe = self.id
+        self._forget()
+        call = getattr(self._exchange, self._way.watch)
+        # Always fresh: some of ccxt's methods write into the dictionary they get.
+        params = dict(PARAMS.get((self.settings.klass, kind), {}))
+        if kind == "book":
+            await call(symbol, book_limit(self.settings.klass, self.depth), params)
+        elif kind == "ohlcv":
+            await call(symbol, timeframe, None, None, params)
+        elif kind == "trades":
+            await call(symbol, None, None, params)
+        else:
+            await call([symbol] if kind == "bidask" else symbol, params)
+        if self.watch.state is not State.LIVE:
+            raise LookupError("ccxt answered, but nothing this gateway understands")
+
+    async def unsubscribe(self) -> None:
+        for tap in self._exchange.taps():
+            if not tap.serves(self):
+                continue
+            others = tap.serves_others(self)
+            tap.leave(self)
+            if not others or self.watch.failures > 1:
+                # Alone, or asking again on the same connection did not help: begin with a new one.
+                self._exchange.drop(tap.client)
+            elif not tap.client.closed():
+                await self._unwatch(tap)
+        self._forget()
+
+    def resolved(self, result: Any, t_in: int) -> bool:
+        """The tap's call, inside ccxt's handling of the frame."""
+        payload = self._unpack(result, self.id.symbol)
+        if payload is None:
+            return False
+        self.deliver(payload, t_in)
+        return True
+
+    def rejected(self, error: BaseException) -> None:
+        """The tap's call: ccxt gave the subscription up. A checksum or sequence that did not fit is ours to repair."""
+        self.fail(error, "resync" if type(error).__name__ in ("ChecksumError", "InvalidNonce") else "upstream")
+
+    async def _unwatch(self, tap: Tap) -> None:
+        """Leave a connection that others use."""
+        kind, symbol, timeframe = self.id
+        arguments: list[Any] = [[symbol] if kind == "bidask" else symbol]
+        if kind == "ohlcv":
+            arguments.append(timeframe)
+        arguments.append(dict(PARAMS.get((self.settings.klass, kind), {})))
+        call = getattr(self._exchange, self._way.unwatch, None)
+        if kind == "bidask" and self.settings.klass in BINANCE:
+            # There is no un_watch_bids_asks, but the method beneath can.
+            arguments = ["unWatchBidsAsks", "bookTicker", [symbol], {}, True]
+            call = self._exchange.watch_multi_ticker_helper
+        elif call is None or not can_unwatch(self._exchange, kind):
+            call = None
+        try:
+            if call is not None:
+                await asyncio.wait_for(call(*arguments), UNWATCH_TIMEOUT_S)
+        except Exception as error:
+            self.log.warning("un-watching failed", error=f"{type(error).__name__}: {error}")
+        tap.forget_subscription(self)
+
+    def _forget(self) -> None:
+        """Let nothing old be taken for new."""
+        cache = getattr(self._exchange, self._way.cache, None)
+        if cache:
+            if self.id.kind == "ohlcv":
+                cache.get(self.id.symbol, {}).pop(self.id.timeframe, None)
+            else:
+                cache.pop(self.id.symbol, None)
+
+
+def can_unwatch(exchange: Any, kind: str) -> bool:
+    """Whether the class does it itself: `has` leaves some out."""
+    name = WAYS[kind].unwatch
+    own = getattr(type(exchange), name, None)
+    return own is not None and own is not getattr(Exchange, name, None)

@@ -1,0 +1,73 @@
+"""A feed that asks again and again, for what an exchange does not stream.
+
+Holds how each kind is fetched. ccxt's own throttler spaces the requests of all feeds of an exchange. Must not know keys
+or encodings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import time_ns
+from typing import Any, Final, NamedTuple
+
+from gateway.sources.feed import Feed, FeedId, FeedSettings
+from gateway.sources.quirks import FETCH_PARAMS
+from gateway.sources.unpack import UNPACK
+
+TRADES_MAX: Final = 500  # in one answer: ample between two polls, within what exchanges give
+
+
+class Fetch(NamedTuple):
+    """How ccxt names one kind."""
+
+    has: str
+    method: str
+
+
+FETCHES: Final[dict[str, Fetch]] = {
+    "trades": Fetch("fetchTrades", "fetch_trades"),
+    "book": Fetch("fetchOrderBook", "fetch_order_book"),
+    "ticker": Fetch("fetchTicker", "fetch_ticker"),
+    "ohlcv": Fetch("fetchOHLCV", "fetch_ohlcv"),
+}
+
+
+class PollFeed(Feed):
+    """An answer that is late is an update that is late; one that fails is a loss."""
+
+    polled = True
+
+    def __init__(self, identity: FeedId, settings: FeedSettings, exchange: Any, interval_ms: int) -> None:
+        super().__init__(identity, settings)
+        self._exchange = exchange
+        self._interval_s = interval_ms / 1000
+        self._unpack = UNPACK[identity.kind]
+
+    async def subscribe(self) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            result = await fetch(self._exchange, self.settings.klass, self.id)
+            payload = self._unpack(result, self.id.symbol)
+            if payload is None:
+                raise LookupError("ccxt answered, but nothing this gateway understands")
+            self.deliver(payload, time_ns())
+            due_s = max(due_s + self._interval_s, loop.time())
+            await asyncio.sleep(due_s - loop.time())
+
+    async def unsubscribe(self) -> None:
+        """Nothing is left upstream."""
+
+
+async def fetch(exchange: Any, klass: str, identity: FeedId) -> Any:
+    """One answer."""
+    kind, symbol, timeframe = identity
+    call = getattr(exchange, FETCHES[kind].method)
+    params = dict(FETCH_PARAMS.get((klass, kind), {}))
+    if kind == "trades":
+        return await call(symbol, None, TRADES_MAX, params)
+    if kind == "ohlcv":
+        return await call(symbol, timeframe, None, 2, params)
+    if kind == "book":
+        return await call(symbol, None, params)
+    return await call(symbol, params)

@@ -1,0 +1,209 @@
+"""The synchronous hook in ccxt's WebSocket clients: every result reaches its receiver, in the call that parsed it.
+
+ccxt's `Client.resolve` drops a result when nobody awaits, and a burst is parsed whole before any awaiting consumer
+runs. So one `watch_*` call subscribes, and from then on the tap takes each result as it is resolved. Which results
+belong to whom is learned from ccxt itself: the message hashes a `watch_*` call asks a future of are the ones it waits
+for. A standing future keeps those hashes known to ccxt, as an awaiting consumer would.
+
+Must not know channels, keys or encodings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from contextvars import ContextVar
+from time import time_ns
+from typing import Any, Protocol
+
+import structlog
+from ccxt.async_support.base.ws.future import Future
+from ccxt.base.errors import ExchangeError, NetworkError, RequestTimeout
+
+log = structlog.get_logger(__name__)
+
+
+class Receiver(Protocol):
+    """Who gets what one `watch_*` call is about."""
+
+    def resolved(self, result: Any, t_in: int) -> bool:
+        """A result, when its frame was read (ns); False: not ours (an authentication, another symbol)."""
+
+    def rejected(self, error: BaseException) -> None:
+        """The subscription ended."""
+
+
+# Set while a receiver's `watch_*` call runs; tasks that the call starts inherit it.
+SUBSCRIBING: ContextVar[Receiver | None] = ContextVar("SUBSCRIBING", default=None)
+
+
+class Tap:
+    """The hook in one client."""
+
+    def __init__(self, client: Any) -> None:
+        self.client: Any = client
+        self.seen_ns = time_ns()  # the last sign of life, of any kind
+        self._routes: dict[str, Receiver] = {}
+        self._asked: dict[str, Receiver] = {}  # by ccxt's subscribe hash, often the same as the message hash
+        self._standing = Future()
+        self._t_in = 0  # of the frame being handled; 0 outside of one
+        self._read_ns = 0  # when the oldest frame not handled yet was read; 0: none, or not known
+        self._buffer: Collection[Any] = ()
+        self._future, self._resolve, self._reject = client.future, client.resolve, client.reject
+        self._handle_message = client.handle_message
+        client.future, client.resolve, client.reject = self.future, self.resolve, self.reject
+        client.handle_message = self.handle_message
+
+    def connected(self) -> None:
+        """Have aiohttp say when it read bytes: ccxt gets a frame some turns of the loop later.
+
+        Without this hook of aiohttp's (it is not part of its interface) frames count as read when they are handled.
+        """
+        self.seen_ns = time_ns()
+        protocol: Any = getattr(getattr(self.client.connection, "_conn", None), "protocol", None)
+        buffer = self.client.buffer
+        if buffer is not None and getattr(protocol, "_data_received_cb", self) is None:
+            self._buffer = buffer
+            protocol._data_received_cb = self._read
+
+    def _read(self) -> None:
+        if not self._read_ns:
+            self._read_ns = time_ns()
+
+    def handle_message(self, message: Any) -> None:
+        """An exception here would end ccxt's receive loop without a word: it is an error of the connection instead."""
+        self._t_in = self.seen_ns = self._read_ns or time_ns()
+        try:
+            self._handle_message(message)
+        except Exception as error:
+            log.exception("message not understood", url=self.client.url)
+            self.client.on_error(NetworkError(f"{type(error).__name__}: {error}"))
+        finally:
+            self._t_in = 0
+            if not self._buffer:
+                self._read_ns = 0
+
+    def future(self, message_hash: str) -> Any:
+        """Learn the hashes of a subscribing `watch_*` call."""
+        receiver = SUBSCRIBING.get()
+        if receiver is not None:
+            self._routes[message_hash] = receiver
+        return self._future(message_hash)
+
+    def asked(self, subscribe_hashes: Iterable[str | None]) -> None:
+        """Learn what ccxt will remember as subscribed."""
+        receiver = SUBSCRIBING.get()
+        if receiver is not None:
+            self._asked.update((subscribe_hash, receiver) for subscribe_hash in subscribe_hashes if subscribe_hash)
+
+    def resolve(self, result: Any, message_hash: str) -> Any:
+        receiver = self._routes.get(message_hash)
+        if receiver is None or not receiver.resolved(result, self._t_in or time_ns()):
+            return self._resolve(result, message_hash)
+        waiting = self.client.futures.get(message_hash)
+        if waiting is not self._standing:
+            self._resolve(result, message_hash)
+            if message_hash in self._routes:  # the receiver may have left meanwhile
+                self.client.futures[message_hash] = self._standing
+        return result
+
+    def reject(self, error: Any, message_hash: str | None = None) -> Any:
+        receiver = None if message_hash is None else self._routes.get(message_hash)
+        if receiver is None or message_hash is None:
+            return self._reject(error, message_hash)
+        failure = error if isinstance(error, BaseException) else ExchangeError(str(error))
+        if self.client.futures.get(message_hash) is self._standing:
+            del self.client.futures[message_hash]
+        elif message_hash in self.client.futures:
+            self._reject(failure, message_hash)
+        receiver.rejected(failure)
+        return error
+
+    def serves(self, receiver: Receiver) -> bool:
+        return receiver in self._routes.values()
+
+    def serves_others(self, receiver: Receiver) -> bool:
+        return any(other is not receiver for other in self._routes.values())
+
+    def leave(self, receiver: Receiver) -> None:
+        """Forget a receiver."""
+        for message_hash in [message_hash for message_hash, other in self._routes.items() if other is receiver]:
+            del self._routes[message_hash]
+            self.client.futures.pop(message_hash, None)
+
+    def forget_subscription(self, receiver: Receiver) -> None:
+        """Have ccxt ask again next time."""
+        for subscribe_hash in [subscribe_hash for subscribe_hash, other in self._asked.items() if other is receiver]:
+            del self._asked[subscribe_hash]
+            self.client.subscriptions.pop(subscribe_hash, None)
+
+    async def check(self, now_ns: int, silence_ms: int) -> None:
+        """Ask an idle connection for a sign of life, give up one that has shown none for `silence_ms`."""
+        silent_ms = (now_ns - self.seen_ns) / 1e6
+        if self.client.closed() or silent_ms < silence_ms / 3:
+            return
+        if silent_ms >= silence_ms:
+            self.client.on_error(RequestTimeout(f"no sign of life for {silent_ms / 1000:.0f} s"))
+            return
+        try:
+            if self.client.ping:
+                await self.client.send(self.client.ping(self.client))
+            else:
+                await self.client.connection.ping()
+        except (TimeoutError, ConnectionError) as error:
+            self.client.on_error(NetworkError(str(error)))
+
+
+class TapMixin:
+    """Goes in front of any ccxt.pro class: each client it opens gets a tap."""
+
+    clients: dict[str, Any]
+    closing: set[asyncio.Task[None]]
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)  # type: ignore[call-arg]  # ccxt's class comes behind the mixin
+        self.closing = set()
+
+    def client(self, url: str) -> Any:
+        client: Any = super().client(url)  # type: ignore[misc]  # ccxt's class comes behind the mixin
+        if getattr(client, "tap", None) is None:
+            client.tap = Tap(client)
+        return client
+
+    def watch(self, url: str, message_hash: str, message: Any = None, subscribe_hash: Any = None, *rest: Any) -> Any:
+        self.client(url).tap.asked([subscribe_hash])
+        return super().watch(url, message_hash, message, subscribe_hash, *rest)  # type: ignore[misc]  # as above
+
+    def watch_multiple(
+        self, url: str, message_hashes: Any, message: Any = None, subscribe_hashes: Any = None, *rest: Any
+    ) -> Any:
+        self.client(url).tap.asked(subscribe_hashes or ())
+        return super().watch_multiple(url, message_hashes, message, subscribe_hashes, *rest)  # type: ignore[misc]
+
+    def on_connected(self, client: Any, message: Any = None) -> None:
+        super().on_connected(client, message)  # type: ignore[misc]  # as above
+        client.tap.connected()
+
+    def taps(self) -> list[Tap]:
+        return [client.tap for client in (self.clients or {}).values()]
+
+    def drop(self, client: Any) -> None:
+        """Close a client and let the next `watch_*` call dial anew, now: a silent peer may take long to say goodbye."""
+        if self.clients.get(client.url) is client:
+            del self.clients[client.url]
+        if client.error is None:
+            # Otherwise ccxt's `on_close` would remove whichever client has this URL by then.
+            client.error = NetworkError("closed by us")
+        task = asyncio.create_task(client.close())
+        self.closing.add(task)
+        task.add_done_callback(self.closing.discard)
+
+    async def close(self, *args: Any) -> None:
+        if self.closing:
+            await asyncio.wait(self.closing)
+        await super().close(*args)  # type: ignore[misc]  # as above
+
+
+def tapped(klass: type) -> type:
+    """A ccxt.pro class with taps."""
+    return type(klass.__name__, (TapMixin, klass), {})

@@ -1,0 +1,160 @@
+"""Quotes, trades, books and the exchange's own candles as finished JSON objects, handed to the sink.
+
+Each class is the consumer of one key: told what is new in its feeds, encoded before it returns. Must not know ccxt's
+classes, how a feed is read, or who receives an update.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from _speedups.book import Book
+from gateway.core.key import Key
+from gateway.sources.base import Reason, Sink
+from gateway.sources.unpack import Payload
+
+
+class Quotes:
+    """Best prices, last price and volume; `split`: bid and ask come from a feed of their own, the rest from the ticker.
+
+    What is not known, or no longer, is null.
+    """
+
+    def __init__(self, key: Key, sink: Sink, *, split: bool) -> None:
+        self.key = key
+        self._sink = sink
+        self._split = split
+        self._top: dict[str, Any] = {}
+        self._day: dict[str, Any] = {}
+
+    def update(self, kind: str, payload: Payload, t_in: int) -> None:
+        if kind == "bidask" or not self._split:
+            self._top = payload
+        if kind == "ticker":
+            self._day = payload
+        top, day = self._top, self._day
+        data = orjson.dumps(
+            {
+                "symbol": self.key.symbol,
+                "exchange": self.key.exchange,
+                "bid": top.get("bid"),
+                "ask": top.get("ask"),
+                "last": day.get("last"),
+                "bid_size": top.get("bidVolume"),
+                "ask_size": top.get("askVolume"),
+                "volume": day.get("baseVolume"),
+            }
+        )
+        self._sink.publish(self.key, data, t_ex=payload.get("timestamp"), t_in=t_in)
+
+    def lost(self, kind: str, reason: Reason) -> None:
+        if kind == "bidask" or not self._split:
+            self._top = {}
+        if kind == "ticker":
+            self._day = {}
+        self._sink.lost(self.key, reason)
+
+
+class Trades:
+    """Every trade, once, in the exchange's order."""
+
+    def __init__(self, key: Key, sink: Sink) -> None:
+        self.key = key
+        self._sink = sink
+
+    def update(self, _kind: str, payload: Payload, t_in: int) -> None:
+        for trade in payload:
+            t_ex = trade["timestamp"]
+            data = orjson.dumps(
+                {
+                    "symbol": self.key.symbol,
+                    "exchange": self.key.exchange,
+                    "price": trade["price"],
+                    "size": trade["amount"],
+                    "side": trade["side"],
+                    "timestamp": trade["datetime"],
+                    "trade_id": trade["id"],
+                }
+            )
+            self._sink.publish(self.key, data, t_ex=t_ex, t_in=t_in)
+
+    def lost(self, _kind: str, reason: Reason) -> None:
+        self._sink.lost(self.key, reason)
+
+
+class BookLevels:
+    """The best `depth` levels of each side, as changes; the whole is the sink's to ask of the book."""
+
+    def __init__(self, key: Key, sink: Sink) -> None:
+        self.key = key
+        self.depth = int(key.variant)
+        self._sink = sink
+        self._book = Book(self.depth)
+
+    def update(self, _kind: str, payload: Payload, t_in: int) -> None:
+        self._book.replace(payload["bids"], payload["asks"])
+        changes = self._book.take_changes()
+        if changes is not None:
+            self._sink.publish_book(self.key, changes, self._book, t_ex=payload.get("timestamp"), t_in=t_in)
+
+    def lost(self, _kind: str, reason: Reason) -> None:
+        self._book = Book(self.depth)
+        self._sink.lost(self.key, reason)
+
+
+TIME: Final = 0  # of a ccxt candle [time, open, high, low, close, volume]
+
+
+class Candles:
+    """The exchange's candles: the newest as it grows, and once more as closed when the next one begins.
+
+    Candles carry no vwap. The history some exchanges send first is not news: only its newest candle is told.
+    """
+
+    def __init__(self, key: Key, sink: Sink) -> None:
+        self.key = key
+        self._sink = sink
+        self._newest: list[float] | None = None
+
+    def update(self, _kind: str, payload: Payload, t_in: int) -> None:
+        for candle in payload if self._newest is not None else payload[-1:]:
+            before = self._newest
+            if before is not None and candle[TIME] > before[TIME]:
+                self._publish(before, t_in, closed=True)
+            elif before is not None and candle[TIME] < before[TIME]:
+                continue
+            # A copy: ccxt changes the list it gave.
+            self._newest = list(candle)
+        if payload and self._newest is not None:
+            self._publish(self._newest, t_in, closed=False)
+
+    def lost(self, _kind: str, reason: Reason) -> None:
+        self._newest = None
+        self._sink.lost(self.key, reason)
+
+    def _publish(self, candle: list[float], t_in: int, *, closed: bool) -> None:
+        data = orjson.dumps(
+            {
+                "symbol": self.key.symbol,
+                "exchange": self.key.exchange,
+                "timeframe": self.key.variant,
+                "open": candle[1],
+                "high": candle[2],
+                "low": candle[3],
+                "close": candle[4],
+                "volume": candle[5],
+                "vwap": None,
+                "timestamp": iso(int(candle[TIME])),
+                "closed": closed,
+            }
+        )
+        self._sink.publish(self.key, data, t_ex=None, t_in=t_in, final=closed)
+
+
+def iso(timestamp_ms: int) -> str:
+    """UTC with milliseconds and Z."""
+    whole = datetime.fromtimestamp(timestamp_ms // 1000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"

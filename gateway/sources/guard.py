@@ -1,0 +1,91 @@
+"""Whether an order book may be served: crossed, going back, or contradicted by the trades that print.
+
+Pure: time (ms) is passed in. Must not know ccxt, keys or subscribers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final
+
+Side = Sequence[Sequence[float]]
+
+TRADES_MIN: Final = 3  # a single odd print (hidden liquidity, a block trade) is no proof against a book
+
+
+class Verdict(Enum):
+    SERVE = 0
+    HOLD = 1  # not now, perhaps after the next message
+    BROKEN = 2  # throw it away and subscribe again
+
+
+class BookGuard:
+    """The judge of one book during one subscription."""
+
+    def __init__(self, *, contradiction_ms: int, crossed_ms: int) -> None:
+        self._contradiction_ms = contradiction_ms
+        self._crossed_ms = crossed_ms
+        self._nonce: int | None = None
+        self._ts_ms: int | None = None  # the exchange's time of the state
+        self._best: tuple[float, float] | None = None
+        self._crossed_since_ms: float | None = None
+        # Trades since the book last moved, and trades in a row outside its best prices: (first at, how many)
+        self._since_still: tuple[float, int] | None = None
+        self._since_outside: tuple[float, int] | None = None
+        self.why = ""
+
+    def book(self, bids: Side, asks: Side, nonce: int | None, ts_ms: int | None, now_ms: float) -> Verdict:
+        """Judge a new state, best prices first, of the exchange's time `ts_ms`."""
+        if nonce is not None:
+            if self._nonce is not None and nonce < self._nonce:
+                return self._broken(f"nonce went back from {self._nonce} to {nonce}")
+            self._nonce = nonce
+        self._ts_ms = ts_ms
+        self._since_still = None
+        if not bids or not asks:
+            self._best = self._crossed_since_ms = None
+            return Verdict.SERVE
+        bid, ask = bids[0][0], asks[0][0]
+        if bid >= ask:
+            self._best = None
+            return self._crossed(bid, ask, now_ms)
+        self._crossed_since_ms = None
+        self._best = (bid, ask)
+        return self.check(now_ms)
+
+    def trade(self, price: float, ts_ms: int | None, now_ms: float) -> Verdict:
+        """Judge the book by a trade that printed."""
+        first_ms, count = self._since_still or (now_ms, 0)
+        self._since_still = (first_ms, count + 1)
+        if self._best is not None and self._comparable(ts_ms):
+            if self._best[0] <= price <= self._best[1]:
+                self._since_outside = None
+            else:
+                first_ms, count = self._since_outside or (now_ms, 0)
+                self._since_outside = (first_ms, count + 1)
+        return self.check(now_ms)
+
+    def check(self, now_ms: float) -> Verdict:
+        """Judge by what is known."""
+        if self._crossed_since_ms is not None and now_ms - self._crossed_since_ms > self._crossed_ms:
+            return self._broken("crossed")
+        for since, what in ((self._since_still, "stands still"), (self._since_outside, "is contradicted")):
+            if since is not None and since[1] >= TRADES_MIN and now_ms - since[0] > self._contradiction_ms:
+                return self._broken(f"{what} while {since[1]} trades printed")
+        return Verdict.SERVE if self._crossed_since_ms is None else Verdict.HOLD
+
+    def _comparable(self, ts_ms: int | None) -> bool:
+        """Two connections may be apart, a replay far more so: a price is held against a book of the same time only."""
+        return ts_ms is None or self._ts_ms is None or abs(ts_ms - self._ts_ms) <= self._contradiction_ms
+
+    def _crossed(self, bid: float, ask: float, now_ms: float) -> Verdict:
+        if self._crossed_since_ms is None:
+            self._crossed_since_ms = now_ms
+        if now_ms - self._crossed_since_ms >= self._crossed_ms:
+            return self._broken(f"crossed: bid {bid} reaches ask {ask}")
+        return Verdict.HOLD
+
+    def _broken(self, why: str) -> Verdict:
+        self.why = why
+        return Verdict.BROKEN
