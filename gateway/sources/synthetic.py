@@ -17,6 +17,7 @@ from gateway.errors import TickwireError
 from gateway.sources.base import Sink, WatchStatus
 
 KLASS: Final = "synthetic"
+TICK_MIN_S: Final = 0.001  # the loop's clock stands still for this long: an earlier alarm would only spin
 QUOTE: Final = '{"symbol":"%s","exchange":"%s","bid":%d.%02d,"ask":%d.%02d,"last":%d.%02d,"bid_size":%d.%04d,'
 SIZES: Final = '"ask_size":%d.%04d,"volume":%d.%03d}'
 
@@ -108,14 +109,16 @@ class SyntheticSource:
 
     def _tick(self) -> None:
         """Publish all that is due by now, late ones too: an overloaded server must show, not slow its market down."""
-        steps_per_s = self._options.rate * self._options.symbols
-        due = int((self._clock.time() - self._began) * steps_per_s)
-        for step in range(self._step, due + 1):
-            key = self._keys[step % self._options.symbols]
+        now = self._clock.time()
+        while self._due(self._step) <= now:
+            key = self._keys[self._step % self._options.symbols]
+            self._step += 1
             if key is not None:
                 self._publish(key)
-        self._step = due + 1
-        self._timer = self._clock.call_at(self._began + self._step / steps_per_s, self._tick)
+        self._timer = self._clock.call_at(max(self._due(self._step), now + TICK_MIN_S), self._tick)
+
+    def _due(self, step: int) -> float:
+        return self._began + step / (self._options.rate * self._options.symbols)
 
     def _publish(self, key: Key) -> None:
         now_ns = time.time_ns()
