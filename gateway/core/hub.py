@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 
 from _speedups.book import Book, Changes
 from _speedups.fanout import Fanout
-from _speedups.outbox import Outbox
 from _speedups.frame import Form
+from _speedups.outbox import Outbox
 from gateway.core.key import Key
 from gateway.core.tiers import Item, Metronome
 from gateway.core.topic import BATCH_TIER_MS, Lane, StreamId, Topic
