@@ -1,0 +1,25 @@
+"""Bytes of a client in, messages out: RFC 6455 as a server reads it."""
+
+TEXT: int
+BINARY: int
+CLOSE: int
+PING: int
+PONG: int
+COMPRESSED: int  # or'ed to TEXT or BINARY: the payload came with RSV1 set
+
+class Parser:
+    """One connection's read side, without a socket."""
+
+    done: bool
+    """A CLOSE or a violation was read: `feed` returns nothing any more."""
+
+    failure: tuple[int, str] | None
+    """(close code, reason) of the violation, once there was one."""
+
+    def __init__(self, message_bytes_max: int, deflate: bool = False) -> None: ...
+    def feed(self, data: bytes) -> list[tuple[int, str | bytes]]:
+        """What `data` completed, in order, as (kind, payload).
+
+        TEXT comes as str, checked; BINARY, PING and PONG as bytes; CLOSE as its payload (empty, or an allowed code
+        and a UTF-8 reason). TEXT | COMPRESSED and BINARY | COMPRESSED come as the bytes to inflate, text unchecked.
+        """
