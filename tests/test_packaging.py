@@ -1,0 +1,108 @@
+"""A source distribution and a wheel build from what is tracked, and run in an environment that has nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import _speedups
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.c", "tests", "docs")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def run(*command: str | Path, cwd: Path, **environ: str) -> str:
+    """Run a command to its end; what it printed. Fails with all of it when the command does."""
+    # Our own checkout must not be found by what runs elsewhere.
+    ours = {
+        name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("TICKWIRE_")
+    }
+    ended = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd, env={**ours, **environ}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with a source distribution and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("packaging")
+    # A copy, because setuptools remembers file lists between builds, and would pack what is long gone.
+    shutil.copytree(ROOT, folder / "source", ignore=NOT_SOURCE)
+    # The debug build takes half the time to compile; the flags in use are those `make setup` has compiled with.
+    switches = {"TICKWIRE_REQUIRE_SPEEDUPS": "1", "TICKWIRE_DEBUG_SPEEDUPS": "1"}
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, "source", cwd=folder, **switches)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def python(built: Path) -> Path:
+    """The interpreter of an environment with nothing but the wheel and what it asks for."""
+    venv.create(built / "venv", with_pip=False)
+    python = built / "venv" / "bin" / "python"
+    (wheel,) = built.glob("*.whl")
+    pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
+    run(*pip, "install", "--quiet", "--no-compile", "--constraint", ROOT / "constraints.txt", wheel, cwd=built)
+    return python
+
+
+def test_the_source_distribution_has_what_a_build_needs(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    sources = {
+        f"_speedups/{path.name}" for path in (ROOT / "_speedups").iterdir() if path.suffix in {".pyx", ".pxd", ".pyi"}
+    }
+    needed = {"setup.py", "pyproject.toml", "README.md", "LICENSE", "constraints.txt", "gateway/cli.py"}
+    assert (sources | needed) <= names
+    assert not [name for name in names if name.endswith((".so", ".pyc")) or name.startswith("tests/")]
+
+
+def test_the_wheel_has_what_runs(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    modules = {path.stem for path in (ROOT / "_speedups").glob("*.pyi")}
+    assert {name.split("/")[1].split(".")[0] for name in names if name.endswith(".so")} == modules
+    assert {f"_speedups/{module}.pyi" for module in modules} <= set(names)
+    assert {f"{room}/py.typed" for room in ("_speedups", "driver", "gateway", "oms")} <= set(names)
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gateway" / "web").rglob("*") if path.is_file()}
+    assert pages <= set(names)
+    assert not [name for name in names if name.startswith("tests/") or name.endswith((".pyx", ".c"))]
+
+
+def test_compiled_modules_are_there(python: Path, built: Path) -> None:
+    modules = sorted(path.stem for path in (ROOT / "_speedups").glob("*.pyi"))
+    code = f"import importlib; [importlib.import_module('_speedups.' + name) for name in {modules}]; import gateway.app"
+    run(python, "-c", code, cwd=built, TICKWIRE_REQUIRE_SPEEDUPS="1")
+
+
+def test_the_command_runs(python: Path, built: Path) -> None:
+    tickwire = python.parent / "tickwire"
+    assert "demo" in run(tickwire, "--help", cwd=built)
+    (built / "tickwire.toml").write_text('[exchanges.sim]\nclass = "binance"\n')
+    assert "The configuration is right" in run(tickwire, "check", cwd=built)
+    assert "--synthetic" in run(tickwire, "exchange", "--help", cwd=built)
+
+
+def test_a_missing_compiled_module_is_an_error_when_all_are_required(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "_speedups", tmp_path / "_speedups", ignore=shutil.ignore_patterns("frame.*.so"))
+    missing = run(sys.executable, "-c", "import _speedups; print(_speedups.missing())", cwd=tmp_path)
+    assert missing.strip() == "['frame']"
+    with pytest.raises(AssertionError, match=r"compiled modules are missing: frame; run `make setup`"):
+        run(sys.executable, "-c", "import _speedups", cwd=tmp_path, TICKWIRE_REQUIRE_SPEEDUPS="1")
+
+
+def test_here_nothing_is_missing() -> None:
+    assert _speedups.missing() == []
