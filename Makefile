@@ -41,7 +41,7 @@ lint: setup $(VENV)/.with-test $(VENV)/.with-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint --max-line-length=120 _speedups
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint --max-line-length=120 _speedups
 
 bench: setup $(VENV)/.with-test $(VENV)/.with-load
 	$(BIN)/python -m loadtest.bench $(ARGS)
