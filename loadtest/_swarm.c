@@ -77,6 +77,7 @@ static Text field(const char **from, const char *end, const char *name, int name
 }
 #define FIELD(from, end, name) field(from, end, "\"" name "\":", sizeof name + 2)
 
+static const uint64_t HASH_START = 14695981039346656037ull; /* FNV-1a */
 static uint64_t hash(uint64_t h, Text t) {
   for (int i = 0; i < t.len; i++) h = (h ^ (uint8_t)t.at[i]) * 1099511628211ull;
   return h;
@@ -109,20 +110,24 @@ static Stream *stream_of(Connection *c, uint64_t id) {
 static void on_gap(Connection *c, const char *p, const char *end) {
   Text channel = FIELD(&p, end, "channel"), symbol = FIELD(&p, end, "symbol"), epoch = FIELD(&p, end, "epoch");
   int64_t from = number(FIELD(&p, end, "from")), to = number(FIELD(&p, end, "to"));
-  Stream *s = stream_of(c, hash(hash(14695981039346656037ull, channel), symbol) | 1);
-  uint64_t e = hash(14695981039346656037ull, epoch);
+  Text new_epoch = FIELD(&p, end, "new_epoch");
+  Stream *s = stream_of(c, hash(hash(HASH_START, channel), symbol) | 1);
   count.gaps++;
-  if (s->sequence < 0 || s->epoch != e || to < from) return; /* nothing of this epoch was seen yet */
-  if (from > s->sequence + 1) count.unannounced += (uint64_t)(from - s->sequence - 1);
-  if (to > s->sequence) { count.announced += (uint64_t)(to - (from > s->sequence ? from - 1 : s->sequence)); s->sequence = to; }
+  if (s->sequence < 0 || s->epoch != hash(HASH_START, epoch)) return; /* nothing of this epoch was seen yet */
+  if (to >= from && from > s->sequence + 1) count.unannounced += (uint64_t)(from - s->sequence - 1);
+  if (to >= from && to > s->sequence) {
+    count.announced += (uint64_t)(to - (from > s->sequence ? from - 1 : s->sequence));
+    s->sequence = to;
+  }
+  if (new_epoch.at) *s = (Stream){s->id, hash(HASH_START, new_epoch), 0};
 }
 static void on_update(Connection *c, const char *p, const char *end) {
   uint64_t len = (uint64_t)(end - p);
   Text channel = FIELD(&p, end, "channel"), kind = FIELD(&p, end, "kind"), epoch = FIELD(&p, end, "epoch");
   int64_t sequence = number(FIELD(&p, end, "sequence"));
   Text t_in = FIELD(&p, end, "t_in"), t_out = FIELD(&p, end, "t_out"), symbol = FIELD(&p, end, "symbol");
-  Stream *s = stream_of(c, hash(hash(14695981039346656037ull, channel), symbol) | 1);
-  uint64_t e = hash(14695981039346656037ull, epoch);
+  Stream *s = stream_of(c, hash(hash(HASH_START, channel), symbol) | 1);
+  uint64_t e = hash(HASH_START, epoch);
   int snapshot = kind.len == 8;
   if (s->sequence >= 0 && s->epoch != e) count.epochs++;
   else if (s->sequence >= 0 && sequence > s->sequence + 1) count.unannounced += (uint64_t)(sequence - s->sequence - 1);
