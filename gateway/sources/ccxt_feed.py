@@ -80,7 +80,7 @@ class CcxtFeed(Feed):
                 continue
             others = tap.serves_others(self)
             tap.leave(self)
-            if not others or self.watch.failures > 1:
+            if not others or self.refusals > 1:
                 # Alone, or asking again on the same connection did not help: begin with a new one.
                 self._exchange.drop(tap.client)
             elif not tap.client.closed():

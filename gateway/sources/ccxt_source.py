@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import ccxt.pro
 import structlog
-from ccxt.base.errors import BaseError, NetworkError
+from ccxt.base.errors import BaseError, OperationFailed
 
 from gateway.core.key import CHANNELS, Key
 from gateway.core.watch import Policy, State
@@ -35,6 +35,7 @@ from gateway.sources.quirks import BEST_PRICE_STREAM
 log = structlog.get_logger(__name__)
 
 LIVENESS_PERIOD_S: Final = 2.0
+QUIET_START_MS: Final = 600_000  # a subscription that brings nothing for this long is made anew
 MARKETS_BACKOFF_MS: Final = (500, 30_000)  # first and longest pause after markets could not be loaded
 DEFAULT_VARIANT: Final = {"bars": "1m", "book": "10"}
 
@@ -219,7 +220,7 @@ class CcxtSource:
         settings = FeedSettings(
             exchange=self.name,
             klass=config.klass,
-            policy=Policy(silence_ms=self._silence_ms(identity, channel), start_ms=config.start_ms),
+            policy=self._policy(identity.kind, channel),
             rng=self._rng,
             book_contradiction_ms=config.book_contradiction_ms,
             book_crossed_ms=config.book_crossed_ms,
@@ -229,8 +230,14 @@ class CcxtSource:
             return CcxtFeed(identity, settings, self.exchange)
         return PollFeed(identity, settings, self.exchange, config.poll_interval_ms)
 
-    def _silence_ms(self, identity: FeedId, channel: str) -> int:
-        return self.config.stale_after("trades" if identity.kind == "trades" else channel)
+    def _policy(self, kind: str, channel: str) -> Policy:
+        """A book is sent whole at the start; of anything else a quiet market may have nothing to say for long.
+
+        That the connection lives, and that a refusal is heard, is checked apart.
+        """
+        silence_ms = self.config.stale_after("trades" if kind == "trades" else channel)
+        start_ms = self.config.book_start_ms if kind == "book" else QUIET_START_MS
+        return Policy(silence_ms=silence_ms, start_ms=start_ms)
 
     async def _watch_connections(self) -> None:
         while True:
@@ -296,7 +303,7 @@ class SharedMarkets:
         try:
             markets: Mapping[str, Any] = await self._exchange.load_markets()
         except BaseError as error:
-            code = "exchange_unavailable" if isinstance(error, NetworkError) else "exchange_error"
+            code = "exchange_unavailable" if isinstance(error, OperationFailed) else "exchange_error"
             self._error = self._failed(code, f"{self._name}: markets could not be loaded: {type(error).__name__}")
             log.warning("markets not loaded", exchange=self._name, error=f"{type(error).__name__}: {error}")
             raise self._error from error

@@ -43,6 +43,7 @@ class Tap:
     def __init__(self, client: Any) -> None:
         self.client: Any = client
         self.seen_ns = time_ns()  # the last sign of life, of any kind
+        self._asked_ns = 0  # when one was last asked for
         self._routes: dict[str, Receiver] = {}
         self._asked: dict[str, Receiver] = {}  # by ccxt's subscribe hash, often the same as the message hash
         self._standing = Future()
@@ -138,13 +139,18 @@ class Tap:
             self.client.subscriptions.pop(subscribe_hash, None)
 
     async def check(self, now_ns: int, silence_ms: int) -> None:
-        """Ask an idle connection for a sign of life, give up one that has shown none for `silence_ms`."""
+        """Ask a connection that is idle for a third of `silence_ms` for a sign of life; give it up after the rest.
+
+        Counted from the question: a loop that was busy must not take its own silence for the peer's.
+        """
         silent_ms = (now_ns - self.seen_ns) / 1e6
         if self.client.closed() or silent_ms < silence_ms / 3:
             return
-        if silent_ms >= silence_ms:
-            self.client.on_error(RequestTimeout(f"no sign of life for {silent_ms / 1000:.0f} s"))
+        if self._asked_ns > self.seen_ns:
+            if now_ns - self._asked_ns >= silence_ms * 1e6 * 2 / 3:
+                self.client.on_error(RequestTimeout(f"no sign of life for {silent_ms / 1000:.0f} s"))
             return
+        self._asked_ns = now_ns
         try:
             if self.client.ping:
                 await self.client.send(self.client.ping(self.client))
@@ -189,7 +195,8 @@ class TapMixin:
 
     def drop(self, client: Any) -> None:
         """Close a client and let the next `watch_*` call dial anew, now: a silent peer may take long to say goodbye."""
-        if self.clients.get(client.url) is client:
+        current = self.clients.get(client.url)
+        if current is not None and current is client:
             del self.clients[client.url]
         if client.error is None:
             # Otherwise ccxt's `on_close` would remove whichever client has this URL by then.

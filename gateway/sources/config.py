@@ -25,7 +25,7 @@ class ExchangeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     sandbox: bool = False  # ccxt's set_sandbox_mode
     poll_interval_ms: Annotated[int, msgspec.Meta(ge=50)] = 1_000  # where the exchange has nothing to watch
     stale_after_ms: dict[str, Milliseconds] = {}  # per channel, over STALE_AFTER_MS
-    start_ms: Milliseconds = 20_000  # a subscription that brings nothing for this long has failed (0: wait for ever)
+    book_start_ms: Milliseconds = 20_000  # a book that does not come by then has failed; other data may be quiet
     connection_silence_ms: Annotated[int, msgspec.Meta(ge=1_000)] = 25_000  # not even a pong: the connection is dead
     book_contradiction_ms: Annotated[int, msgspec.Meta(ge=1)] = 5_000  # trades may contradict a book this long
     book_crossed_ms: Milliseconds = 500  # a book may stay crossed this long; it is not served meanwhile

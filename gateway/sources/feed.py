@@ -66,6 +66,7 @@ class Feed(ABC):
         self.updates = 0
         self.errors = 0
         self.restarts = 0
+        self.refusals = 0  # errors in a row without an update between them
         self.last_ns: int | None = None
         self.last: Payload | None = None  # what a late consumer starts from
         self.settings = settings
@@ -168,6 +169,7 @@ class Feed(ABC):
         if self._stop.is_set() or self.watch.state is State.BACKOFF:
             return
         self.errors += 1
+        self.refusals += 1
         self._do(self.watch.on(Event.FAILED, _now_ms()), reason)
         retry_ms = round(self.watch.retry_ms - self.watch.since_ms)
         kind = type(error).__name__ if isinstance(error, BaseException) else "data"
@@ -179,6 +181,7 @@ class Feed(ABC):
             self.fail(self._guard.why, "resync")
 
     def _went_live(self, now_ms: float) -> None:
+        self.refusals = 0
         self._tape.restart()
         self._guard = self._new_guard()
         self.watch.on(Event.UPDATE, now_ms)

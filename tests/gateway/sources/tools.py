@@ -8,6 +8,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
+import aiohttp
+
 from _speedups.book import Book, Changes
 from gateway.core.key import Key
 from gateway.sources.base import Reason
@@ -77,7 +79,7 @@ class RecordingSink:
 async def until(condition: Callable[[], Any], timeout_s: float = 20) -> None:
     """Wait for something nobody announces, by giving the loop turns."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.005)
 
 
@@ -95,3 +97,34 @@ def source_on(server: ExchangeServer, sink: RecordingSink, **config: Any) -> Ccx
 def subscriptions(server: ExchangeServer) -> dict[str, int]:
     """Upstream subscribers by stream, as the exchange counts them."""
     return {name: len(topic.connections) for name, topic in server.streams.topics.items() if topic.connections}
+
+
+class Raw:
+    """What the exchange itself sends on one stream, heard by a plain WebSocket client beside ccxt."""
+
+    def __init__(self, server: ExchangeServer, stream: str) -> None:
+        self.stream = stream
+        self.messages: list[dict[str, Any]] = []
+        self._url = f"{server.base_url}/stream/ws/raw"
+        self._task: asyncio.Task[None] | None = None
+        self._subscribed = asyncio.Event()
+
+    async def __aenter__(self) -> Raw:
+        self._task = asyncio.create_task(self._listen())
+        await asyncio.wait_for(self._subscribed.wait(), 5)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _listen(self) -> None:
+        async with aiohttp.ClientSession() as session, session.ws_connect(self._url) as socket:
+            await socket.send_json({"method": "SUBSCRIBE", "params": [self.stream], "id": 1})
+            async for message in socket:
+                decoded = json.loads(message.data)
+                if "result" in decoded:
+                    self._subscribed.set()
+                else:
+                    self.messages.append(decoded)
