@@ -23,7 +23,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
-PINNED := $(CONSTRAINTS) pyproject.toml
+PINNED := $(VENV)/.pins $(CONSTRAINTS) pyproject.toml
 COMPILED := setup.py $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.h)
 
 .PHONY: setup demo test lint bench load pins clean
@@ -58,6 +58,11 @@ $(VENV)/.made:
 		echo "'$(PYTHON)' has no venv module: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
+
+# Holds which set of pins is installed, and changes only when another is asked for.
+$(VENV)/.pins: $(VENV)/.made FORCE
+	@echo $(CONSTRAINTS) | cmp -s - $@ || echo $(CONSTRAINTS) > $@
+FORCE:
 
 # The build requirements go in first, so that the project itself builds against the pinned picows and Cython.
 $(VENV)/.installed: $(VENV)/.made $(PINNED)
