@@ -19,6 +19,7 @@ from _speedups.fanout import Fanout
 from gateway import __version__
 from gateway.config import Config
 from gateway.core.hub import Hub
+from gateway.limits import Limits
 from gateway.net import http
 from gateway.net.connection import Handler
 from gateway.net.deflate import compress
@@ -26,6 +27,7 @@ from gateway.net.head import Head, Refusal
 from gateway.net.listener import Listener
 from gateway.net.session import CLOSE_GOING_AWAY, StreamService
 from gateway.sources.base import Sink, Source
+from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.stats import Stats, Tally
 from gateway.wire.forms import Forms
@@ -38,14 +40,12 @@ RECONNECT_AFTER_MS = 250  # a client that comes back at once finds this process 
 CLOSE_SPACING_S = 0.001  # between two closes of a shutdown: reconnects arrive as a stream, not as a wave
 SOURCE_CLOSE_S = 5.0  # an exchange that does not answer its close is left
 
-MakeSource = Callable[[str, ExchangeConfig, Sink], Source]
+MakeSource = Callable[[str, ExchangeConfig, Sink, Limits], Source]
 
 
-def ccxt_source(name: str, config: ExchangeConfig, sink: Sink) -> Source:
-    """The source of a configured exchange. Imported when one is made: ccxt takes a second to load."""
-    from gateway.sources import build  # noqa: PLC0415
-
-    return build(name, config, sink)
+def ccxt_source(name: str, config: ExchangeConfig, sink: Sink, limits: Limits) -> Source:
+    """The source of a configured exchange."""
+    return CcxtSource(name, config, sink, limits=limits)
 
 
 class App:
@@ -68,7 +68,7 @@ class App:
         self.sources: dict[str, Source] = {}
         self.hub = Hub(self.fanout, loop, limits, self.sources)
         for name, exchange in config.exchanges.items():
-            self.sources[name] = make_source(name, exchange, self.hub)
+            self.sources[name] = make_source(name, exchange, self.hub, limits)
         tally = Tally()
         self.streams = StreamService(
             hub=self.hub,

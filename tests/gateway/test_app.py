@@ -100,7 +100,7 @@ async def _start() -> AsyncIterator[Callable[..., Any]]:
     apps: list[App] = []
 
     async def start(**limits: Any) -> Gateway:
-        def make_source(name: str, _config: ExchangeConfig, sink: Sink) -> FakeSource:
+        def make_source(name: str, _config: ExchangeConfig, sink: Sink, _limits: Limits) -> FakeSource:
             return FakeSource(name, SYMBOLS, sink)
 
         app = App(config_of(**limits), make_source=make_source)
@@ -257,7 +257,7 @@ async def test_a_source_that_does_not_start_leaves_the_rest_running(start: Start
     async def fail() -> None:
         raise OSError("no network")
 
-    app = App(config_of(), make_source=lambda name, _config, sink: FakeSource(name, SYMBOLS, sink))
+    app = App(config_of(), make_source=lambda name, _config, sink, _limits: FakeSource(name, SYMBOLS, sink))
     app.sources["sim"].start = fail  # type: ignore[method-assign]  # a source without a network
     await app.start()
     try:

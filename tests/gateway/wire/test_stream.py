@@ -67,7 +67,7 @@ def test_a_subscribe_has_defaults() -> None:
     request = stream.parse('{"action":"subscribe","channel":"book","symbols":["BTC/USDT"]}', LIMITS)
     assert isinstance(request, stream.Subscribe)
     assert (request.throttle_ms, request.snapshot, request.batch) == (0, True, False)
-    assert (request.encoding, request.compression, request.timeframe, request.depth) == ("json", "none", "1m", 20)
+    assert (request.encoding, request.compression, request.timeframe, request.depth) == ("json", "none", "1m", 10)
 
 
 def test_unknown_fields_are_ignored() -> None:
