@@ -3,70 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from gateway.core.key import Key
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.sources.ccxt_source import CcxtSource, make_exchange
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
-from loadtest.exchange.book import Book
-from loadtest.exchange.server import ExchangeServer
 from tests.gateway.sources.tools import (
     BTC,
     Raw,
     RecordingSink,
-    source_on,
+    Rig,
+    exchange_levels,
     subscriptions,
     synthetic,
     until,
 )
 
 BURST = 1_500  # more than ccxt's caches hold
-
-
-def exchange_levels(book: Book, side: str) -> list[tuple[float, float]]:
-    """What the exchange itself holds, best first."""
-    levels = getattr(book, side).top(2_000)
-    return [(level.price / 1e8, level.size / 1e8) for level in levels]
-
-
-class Rig:
-    """An exchange, a source on it, and what the source said."""
-
-    def __init__(self, server: ExchangeServer, source: CcxtSource, sink: RecordingSink) -> None:
-        self.server, self.source, self.sink = server, source, sink
-
-    async def live(self, channel: str, variant: str = "", symbol: str = BTC, poke: str = "") -> Key:
-        """Acquire a key and wait until its stream is subscribed; `poke`: a stream to make a first message of."""
-        key = await self.source.resolve(channel, symbol, variant)
-        self.source.acquire(key)
-        if poke:
-            await until(lambda: poke in subscriptions(self.server))
-            self.server.feed.burst(poke, 1)
-            await self.sink.until(lambda: self.sink.published(key))
-        return key
-
-    def fault(self, fault: str, **command: Any) -> None:
-        self.server.faults.apply({"fault": fault, **command})
-
-    def state(self, key: Key) -> str:
-        return next(status.state for status in self.source.status() if status.key == key)
-
-
-@pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
-    async with synthetic(symbols=60) as server:
-        sink = RecordingSink()
-        source = source_on(server, sink, connection_silence_ms=1_000)
-        await source.start()
-        yield Rig(server, source, sink)
-        await source.close()
 
 
 # Nothing is lost in a burst

@@ -128,3 +128,32 @@ class Raw:
                     self._subscribed.set()
                 else:
                     self.messages.append(decoded)
+
+
+def exchange_levels(book: Book, side: str) -> list[tuple[float, float]]:
+    """What the exchange itself holds, best first."""
+    levels = getattr(book, side).top(2_000)
+    return [(level.price / 1e8, level.size / 1e8) for level in levels]
+
+
+class Rig:
+    """An exchange, a source on it, and what the source said."""
+
+    def __init__(self, server: ExchangeServer, source: CcxtSource, sink: RecordingSink) -> None:
+        self.server, self.source, self.sink = server, source, sink
+
+    async def live(self, channel: str, variant: str = "", symbol: str = BTC, poke: str = "") -> Key:
+        """Acquire a key and wait until its stream is subscribed; `poke`: a stream to make a first message of."""
+        key = await self.source.resolve(channel, symbol, variant)
+        self.source.acquire(key)
+        if poke:
+            await until(lambda: poke in subscriptions(self.server))
+            self.server.feed.burst(poke, 1)
+            await self.sink.until(lambda: self.sink.published(key))
+        return key
+
+    def fault(self, fault: str, **command: Any) -> None:
+        self.server.faults.apply({"fault": fault, **command})
+
+    def state(self, key: Key) -> str:
+        return next(status.state for status in self.source.status() if status.key == key)
