@@ -81,9 +81,7 @@ class StreamForm(Form):
             ]
         )
 
-    def gap(  # noqa: PLR0917  # the signature is Form's
-        self, topic: Topic, epoch: str, first: int, last: int, reason: str, new_epoch: str | None
-    ) -> bytes:
+    def gap(self, topic: Topic, epoch: str, first: int, last: int, reason: str, new_epoch: str | None) -> bytes:
         fields: dict[str, Any] = {
             "type": "gap",
             "channel": topic.key.channel,
