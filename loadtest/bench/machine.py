@@ -1,0 +1,118 @@
+"""What the benchmark must know of the machine: cores, limits, versions, what a process holds in memory.
+
+Reads the kernel and the environment; must not know workloads, servers or reports.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+VERSIONS_OF = ("tickwire", "uvloop", "picows", "aiofastnet", "ccxt", "orjson", "msgspec", "Cython")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and with what a run was made."""
+
+    date: str
+    cores: int
+    cpu: str
+    memory_GiB: float  # noqa: N815 - units last, as they are written
+    kernel: str
+    python: str
+    versions: dict[str, str]
+    open_files_max: int
+    load_before: float  # the one-minute load average before the run: how quiet the machine was
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def describe(open_files_max: int) -> Machine:
+    """Read it all once, before the run."""
+    return Machine(
+        date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        cores=os.cpu_count() or 1,
+        cpu=_cpu_model(),
+        memory_GiB=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        kernel=platform.release(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        versions={name: version for name in VERSIONS_OF if (version := version_of(name))},
+        open_files_max=open_files_max,
+        load_before=round(os.getloadavg()[0], 2),
+    )
+
+
+def version_of(distribution: str) -> str:
+    """An installed distribution's version, or nothing."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def server_cpu() -> int:
+    """The core servers run on: the first we may use."""
+    return min(os.sched_getaffinity(0))
+
+
+def client_cpu() -> int:
+    """The core clients run on: the last we may use (the same one on a single core)."""
+    return max(os.sched_getaffinity(0))
+
+
+def on_cpu(cpu: int) -> tuple[str, ...]:
+    """Words before a command that pin it and everything it starts to one core."""
+    pin = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execvp(sys.argv[2], sys.argv[2:])"
+    return (sys.executable, "-S", "-c", pin, str(cpu))
+
+
+def realtime() -> tuple[str, ...]:
+    """Words before a command that put it ahead of ordinary processes, where that is allowed.
+
+    A prober shares its core with the swarm; without this it would measure the swarm's reading, not the reply.
+    """
+    boost = (
+        "import os, sys\n"
+        "try: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))\n"
+        "except PermissionError: pass\n"
+        "os.execvp(sys.argv[1], sys.argv[1:])"
+    )
+    return (sys.executable, "-S", "-c", boost)
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def rss_kib(pid: int) -> int:
+    """Resident memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def git_revision(folder: Path) -> str:
+    """The commit the tree is at, with a mark when it was changed; nothing outside a checkout."""
+    words = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
+    return done.stdout.strip()
