@@ -223,6 +223,33 @@ async def test_a_stalled_reader_is_told_what_it_missed(start: Start) -> None:
         assert gaps > 0
 
 
+async def test_a_flood_of_requests_that_does_not_read_is_bounded_and_closed(start: Start) -> None:
+    gateway = await start(
+        queue_state_bytes=8_192,
+        queue_append_bytes=16_384,
+        queue_bytes_max=65_536,
+        send_buffer_bytes=4_096,
+        close_timeout_s=0.2,
+    )
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    small.connect(("127.0.0.1", gateway.app.port))
+    small.setblocking(False)
+    async with gateway.subscribed("bars", sock=small, timeframe="1m") as flood:
+        for timeframe in range(2, 40):
+            request = {"action": "subscribe", "channel": "bars", "symbols": ["BTC/USDT"], "timeframe": f"{timeframe}m"}
+            await flood.socket.send(json.dumps(request))
+            await flood.next()
+        flood.socket.transport.pause_reading()
+        (connection,) = gateway.app.listener.connections
+        for _ in range(300):
+            await flood.socket.send('{"action":"list"}')
+            assert connection.outbox.queued_bytes <= 65_536 + 16_384, "one reply above the limit at most"
+        assert await gateway.app.streams.emptied_within(5)
+        assert connection.close_code == 4008
+        flood.socket.transport.abort()
+
+
 async def test_one_watch_however_many_subscribe_and_none_after_they_left(start: Start) -> None:
     gateway = await start(linger_s=0.0)
     async with gateway.subscribed("quotes"), gateway.subscribed("quotes", throttle_ms=100):
@@ -303,14 +330,14 @@ async def test_shutdown_does_not_wait_longer_than_the_drain_for_a_deaf_client(st
 
 
 PROGRAM = """
-import asyncio
+import uvloop
 from gateway import log
 from gateway.app import run
 from gateway.config import Config, ServerConfig
 from gateway.limits import Limits
 log.configure("warning")
 config = Config(server=ServerConfig(port=0), limits=Limits(drain_ms=60_000, close_timeout_s=60.0))
-asyncio.run(run(config, ready=lambda port: print(port, flush=True)))
+uvloop.run(run(config, ready=lambda port: print(port, flush=True)))
 """
 
 
