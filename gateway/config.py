@@ -84,6 +84,13 @@ class Origin(NamedTuple):
         return self.file
 
 
+def where(file: Path | None, environ: Mapping[str, str], path: KeyPath) -> str:
+    """Where a setting of a configuration that loads was made, to explain what only its user finds wrong with it."""
+    origin = Origin(str(file or "configuration"), key_lines(_read(file)) if file else {}, {})
+    list(_override({}, environ, origin))
+    return origin.of(path)
+
+
 def load(file: Path | None, environ: Mapping[str, str]) -> Config:
     """The configuration of a file (or none) and the environment; raises ConfigError with every problem."""
     data: dict[str, Any] = {}

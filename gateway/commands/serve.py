@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ import uvloop
 import _speedups
 from gateway import log
 from gateway.commands.failure import CommandError
-from gateway.config import Config, load
+from gateway.config import Config, ConfigError, Problem, load, where
 from gateway.errors import TickwireError
 
 DEFAULT_FILE: Final = Path("tickwire.toml")
@@ -47,6 +47,9 @@ def check(*, config: Path | None = None) -> None:
         The configuration; without it, tickwire.toml of this folder when there is one.
     """
     settings = find(config)
+    _require_compiled()
+    if problems := list(_unusable(settings, config or DEFAULT_FILE)):
+        raise ConfigError(problems)
     print(f"The configuration is right: listen on {settings.server.host}:{settings.server.port}")
     for name, exchange in settings.exchanges.items():
         is_default = " (default)" if name == settings.default_exchange else ""
@@ -66,10 +69,7 @@ def find(file: Path | None) -> Config:
 
 def start(settings: Config, ready: Callable[[int], None] | None = None) -> None:
     """Serve until told to stop; `ready` hears the port once it is open. Failures become a CommandError."""
-    if missing := _speedups.missing():
-        raise CommandError(
-            f"compiled modules are missing: {', '.join(missing)}; run `make setup`, or install gcc and tickwire again"
-        )
+    _require_compiled()
     from gateway import app  # noqa: PLC0415  # it needs the compiled modules
 
     try:
@@ -80,6 +80,25 @@ def start(settings: Config, ready: Callable[[int], None] | None = None) -> None:
         if advice := _advice(error, settings):
             raise CommandError(advice) from error
         raise
+
+
+def _require_compiled() -> None:
+    if missing := _speedups.missing():
+        raise CommandError(
+            f"compiled modules are missing: {', '.join(missing)}; run `make setup`, or install gcc and tickwire again"
+        )
+
+
+def _unusable(settings: Config, file: Path) -> Iterator[Problem]:
+    """Exchanges that ccxt does not know, found as `serve` would find them; nothing is connected."""
+    from gateway.sources.ccxt_source import make_exchange  # noqa: PLC0415  # ccxt takes a second to load
+
+    for name, exchange in settings.exchanges.items():
+        try:
+            make_exchange(exchange)
+        except TickwireError as error:
+            place = where(file if file.exists() else None, os.environ, ("exchanges", name, "class"))
+            yield Problem(place, f"exchanges.{name}", error.message)
 
 
 def _advice(error: OSError, settings: Config) -> str | None:

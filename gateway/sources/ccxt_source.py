@@ -64,6 +64,8 @@ def make_exchange(config: ExchangeConfig) -> Any:
         raise TickwireError("validation_error", f"ccxt.pro has no exchange {config.klass!r}{hint}")
     exchange = tapped(klass)({"enableRateLimit": True, **config.options})
     if config.sandbox:
+        if not exchange.urls.get("test"):
+            raise TickwireError("validation_error", f"{config.klass!r} has no sandbox")
         exchange.set_sandbox_mode(True)
     return exchange
 

@@ -17,7 +17,7 @@ from gateway.commands.serve import check, find, serve, start
 from gateway.config import Config, ConfigError, ServerConfig
 from gateway.errors import TickwireError
 
-FILE = '[exchanges.sim]\nclass = "binance"\n[exchanges.paper]\nclass = "kraken"\nsandbox = true\n'
+FILE = '[exchanges.sim]\nclass = "binance"\n[exchanges.paper]\nclass = "bitmex"\nsandbox = true\n'
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +66,20 @@ def test_check_says_what_would_be_served(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.splitlines() == [
         "The configuration is right: listen on 127.0.0.1:9",
         "  sim (default): binance",
-        "  paper: kraken, sandbox",
+        "  paper: bitmex, sandbox",
     ]
+
+
+def test_check_finds_an_exchange_that_is_none() -> None:
+    Path("tickwire.toml").write_text(f'{FILE}[exchanges.typo]\nsandbox = false\nclass = "binanse"\n')
+    with pytest.raises(ConfigError, match=r"^tickwire\.toml:8: exchanges\.typo: .*'binanse'.*binance"):
+        check()
+
+
+def test_check_finds_an_exchange_of_the_environment_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKWIRE_EXCHANGES__TYPO__CLASS", "binanse")
+    with pytest.raises(ConfigError, match=r"^environment variable TICKWIRE_EXCHANGES__TYPO__CLASS: exchanges\.typo: "):
+        check()
 
 
 def test_check_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
