@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -102,6 +101,11 @@ class StreamService:
 class Session:
     """One connection. Requests are answered in the order they came; nothing here waits for the socket."""
 
+    __slots__ = (
+        *("_conn", "_received", "_refusals", "_requests", "_service", "_streams"),
+        *("_waiting", "_waiting_bytes", "_worker"),
+    )
+
     def __init__(self, service: StreamService) -> None:
         self._service = service
         now_s = time.monotonic()
@@ -109,7 +113,8 @@ class Session:
         self._requests = TokenBucket(limits.requests_per_s, limits.requests_burst, now_s)
         self._refusals = TokenBucket(limits.requests_per_s, limits.requests_burst, now_s)
         self._received = 0
-        self._waiting: deque[tuple[str | bytes, str]] = deque()  # raw, so that what waits is bounded by its bytes
+        # Raw, so that what waits is bounded by its bytes; a list, because an empty deque holds 600 bytes.
+        self._waiting: list[tuple[str | bytes, str]] = []
         self._waiting_bytes = 0
         self._worker: asyncio.Task[None] | None = None  # only while a request waits for an exchange
 
@@ -177,7 +182,7 @@ class Session:
             await self._subscribe(request, request_id)
             request = None
             while request is None and self._waiting and self._conn.is_open:
-                data, request_id = self._waiting.popleft()
+                data, request_id = self._waiting.pop(0)
                 self._waiting_bytes -= len(data)
                 request = self._begin(data, request_id)
         self._worker = None

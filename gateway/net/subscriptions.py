@@ -75,6 +75,8 @@ def slot_of(key: Key) -> Slot:
 class Subscriptions:
     """The streams of one connection."""
 
+    __slots__ = ("_active", "_forms", "_hub", "_limits", "_outbox", "_requests", "_spelling")
+
     def __init__(self, hub: Hub, forms: Forms, limits: Limits, spelling: Spelling, outbox: Outbox) -> None:
         self._hub = hub
         self._forms = forms
