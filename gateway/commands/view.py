@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -139,7 +140,7 @@ class View:
             bid, ask = best[0] if best else (None, None)
             changed = len(data["bids"]) + len(data["asks"])
             return f"bid={_level(bid)} ask={_level(ask)} levels={changed}"
-        return " ".join(f"{name}={value}" for name, value in data.items() if name not in {"symbol", "exchange"})
+        return " ".join(f"{name}={_text(value)}" for name, value in data.items() if name not in {"symbol", "exchange"})
 
     def render(self, now_ns: int) -> RenderableType:
         """All of it, for a live terminal."""
@@ -163,19 +164,26 @@ class View:
             for trade in self._trades:
                 fields = ("timestamp", "side", "price", "size", "trade_id")
                 style = {"buy": "green", "sell": "red"}.get(str(trade.get("side")), "")
-                table.add_row(*(str(trade.get(name, "")) for name in fields), style=style)
+                table.add_row(*(_text(trade.get(name)) for name in fields), style=style)
             return table
         if self.channel == "book":
             table = Table("size", "bid", "ask", "size", box=None)
             for bid, ask in self._book.top(LEVELS_SHOWN):
-                table.add_row(*(map(str, reversed(bid)) if bid else ("", "")), *(map(str, ask) if ask else ("", "")))
+                table.add_row(*map(_text, reversed(bid or ("", ""))), *map(_text, ask or ("", "")))
             return table
         table = Table(box=None, show_header=False)
         for name in QUOTE_FIELDS if self.channel == "quotes" else BAR_FIELDS:
             if name in self._last:
-                table.add_row(name, str(self._last[name]))
+                table.add_row(name, _text(self._last[name]))
         return table
 
 
 def _level(level: tuple[float, float] | None) -> str:
-    return f"{level[0]}x{level[1]}" if level else "-"
+    return f"{_text(level[0])}x{_text(level[1])}" if level else "-"
+
+
+def _text(value: Any) -> str:
+    """A value as people write it: no exponent, and a dash for what the exchange does not say."""
+    if value is None:
+        return "-"
+    return format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)

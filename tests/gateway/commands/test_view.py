@@ -142,3 +142,11 @@ def test_a_plain_line_of_a_book_is_its_best_levels() -> None:
     body = update(8, {"bids": [[10, 0]], "asks": []}, type="book")
     view.apply(body, NOW_NS)
     assert view.line(body).endswith("bid=- ask=11x2 levels=1")
+
+
+def test_numbers_have_no_exponent_and_nothing_is_a_dash() -> None:
+    view = View("quotes", "BTC/USDT")
+    body = update(1, {"symbol": "BTC/USDT", "bid": None, "bid_size": 4e-05, "last": 1e16})
+    view.apply(body, NOW_NS)
+    assert view.line(body).endswith("bid=- bid_size=0.00004 last=10000000000000000")
+    assert "0.00004" in shown(view)
