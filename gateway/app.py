@@ -26,6 +26,7 @@ from gateway.net.deflate import compress
 from gateway.net.head import Head, Refusal
 from gateway.net.listener import Listener
 from gateway.net.session import CLOSE_GOING_AWAY, StreamService
+from gateway.sources import synthetic
 from gateway.sources.base import Sink, Source
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
@@ -43,15 +44,17 @@ SOURCE_CLOSE_S = 5.0  # an exchange that does not answer its close is left
 MakeSource = Callable[[str, ExchangeConfig, Sink, Limits], Source]
 
 
-def ccxt_source(name: str, config: ExchangeConfig, sink: Sink, limits: Limits) -> Source:
-    """The source of a configured exchange."""
+def configured_source(name: str, config: ExchangeConfig, sink: Sink, limits: Limits) -> Source:
+    """The source of a configured exchange: a class of ccxt's, or the made market that benchmarks load us with."""
+    if config.klass == synthetic.KLASS:
+        return synthetic.SyntheticSource(name, config.options, sink, asyncio.get_running_loop())
     return CcxtSource(name, config, sink, limits=limits)
 
 
 class App:
     """One gateway in this process."""
 
-    def __init__(self, config: Config, *, make_source: MakeSource = ccxt_source) -> None:
+    def __init__(self, config: Config, *, make_source: MakeSource = configured_source) -> None:
         """Needs a running loop. Raises TickwireError for an exchange that cannot be made."""
         loop = asyncio.get_running_loop()
         limits = config.limits

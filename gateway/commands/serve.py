@@ -91,11 +91,15 @@ def _require_compiled() -> None:
 
 def _unusable(settings: Config, file: Path) -> Iterator[Problem]:
     """Exchanges that ccxt does not know, found as `serve` would find them; nothing is connected."""
+    from gateway.sources import synthetic  # noqa: PLC0415  # it needs the compiled modules
     from gateway.sources.ccxt_source import make_exchange  # noqa: PLC0415  # ccxt takes a second to load
 
     for name, exchange in settings.exchanges.items():
         try:
-            make_exchange(exchange)
+            if exchange.klass == synthetic.KLASS:
+                synthetic.read_options(exchange.options)
+            else:
+                make_exchange(exchange)
         except TickwireError as error:
             place = where(file if file.exists() else None, os.environ, ("exchanges", name, "class"))
             yield Problem(place, f"exchanges.{name}", error.message)

@@ -29,6 +29,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     rate: Annotated[float, msgspec.Meta(gt=0)] = 10.0  # updates a second and symbol
 
 
+def read_options(options: Mapping[str, Any]) -> Options:
+    """The options of a configured exchange, or a TickwireError that says what is wrong with them."""
+    try:
+        return msgspec.convert(options, Options)
+    except msgspec.ValidationError as error:
+        raise TickwireError("validation_error", f"options: {error}") from None
+
+
 class Timer(Protocol):
     def cancel(self) -> None: ...
 
@@ -45,7 +53,7 @@ class SyntheticSource:
 
     def __init__(self, name: str, options: Mapping[str, Any], sink: Sink, clock: Clock) -> None:
         self.name = name
-        self._options = msgspec.convert(options, Options)
+        self._options = read_options(options)
         self._sink = sink
         self._clock = clock
         self._timer: Timer | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-import msgspec
 import orjson
 import pytest
 
@@ -94,8 +93,9 @@ async def test_other_channels_are_unsupported() -> None:
 
 @pytest.mark.parametrize("options", [{"symbols": 0}, {"rate": 0}, {"speed": 1}])
 def test_wrong_options_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(msgspec.ValidationError):
+    with pytest.raises(TickwireError, match="options") as caught:
         market(**options)
+    assert caught.value.code == "validation_error"
 
 
 async def test_phases_are_spread_evenly() -> None:
