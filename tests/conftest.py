@@ -12,8 +12,14 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No deadline: the machine is shared, and a slow example is no wrong one. In CI the same examples every time, so that
+# what fails there fails here; elsewhere new ones, which is how properties find something.
+settings.register_profile("tickwire", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+settings.load_profile("tickwire")
 
 
 def pytest_asyncio_loop_factories(
