@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+import uvloop
 
 from _speedups.fanout import Fanout
 from gateway.limits import Limits
@@ -69,14 +71,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9001)
     options = parser.parse_args()
-    try:
-        import uvloop as runner  # the server runs without it
-    except ImportError:
-        runner = asyncio  # type: ignore[assignment]
-    try:
-        runner.run(serve(options.host, options.port))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(serve(options.host, options.port))
 
 
 if __name__ == "__main__":

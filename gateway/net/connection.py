@@ -4,10 +4,10 @@ The parser says what arrived, the outbox sends what leaves; between them this mo
 and when it ends. Nothing waits: there is no task and no timer per connection. Must not know dialects, topics, or how
 the socket was accepted.
 
-Frames are read by our own parser and not by picows. Both were tried: picows looks at a frame when all of it is there
-and parses the next frame before it delivers the current one, so invalid UTF-8 is noticed late and a message in front of
-a broken frame is lost, and it writes CLOSE frames to the socket itself, past the outbox. An idle picows connection
-also holds a read buffer, a write buffer, two futures and a transport of its own.
+Frames are read by our own parser, and picows is left to the client side. picows looks at a frame when all of it is
+there and parses the next one before it delivers the current one, so invalid UTF-8 is noticed late and a message in
+front of a broken frame is lost; and it writes CLOSE frames itself, past the outbox. An idle connection costs 8.5 KiB
+with it (read and write buffer, two futures, a transport of its own) and 2.3 KiB without, both measured on uvloop.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from _speedups.outbox import Outbox
 from _speedups.frame import OP_BINARY, OP_PING, OP_PONG, OP_TEXT, close_frame, encode
+from _speedups.outbox import Outbox
 from _speedups.parser import CLOSE, COMPRESSED, PING, PONG, TEXT, Parser
 from gateway.net.deflate import WINDOW_BITS_MAX, Corrupt, TooBig, compress, inflate
 
@@ -132,9 +132,9 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the socket at once, without a CLOSE."""
-        if self._life is not Life.GONE:
-            self.outbox.discard()
-            self._transport.abort()
+        self._life = Life.GONE
+        self.outbox.discard()
+        self._transport.abort()
 
     # For the listener
 
@@ -197,8 +197,11 @@ class Connection(asyncio.Protocol):
             self._close(Life.FAILING, *self._parser.failure, drop=False)
 
     def eof_received(self) -> bool:
-        """The peer will send no more: nothing can be asked of it, so the transport may close."""
+        """The peer will send no more, so it cannot answer a CLOSE: let the transport send what it has, and close."""
         self.outbox.discard()
+        if self._life < Life.LEAVING:
+            self._life = Life.LEAVING
+            self._shared.wheel.schedule(self, self._shared.clock() + self._shared.limits.close_timeout_s)
         return False
 
     def pause_writing(self) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 WINDOW_BITS_MAX: Final = 15
 WINDOW_BITS_MIN: Final = 9  # RFC 7692 allows 8, zlib's raw deflate does not
 _TAIL: Final = b"\x00\x00\xff\xff"  # ends every flush, and is left out on the wire (RFC 7692 section 7.2.1)
+_STREAMS_MAX: Final = 8  # a peer may end its stream and go on with another (BFINAL, section 7.2.3.4); few do, once
 
 
 class TooBig(ValueError):  # noqa: N818 - says what the payload is
@@ -33,16 +34,20 @@ def compress(payload: bytes, window_bits: int = WINDOW_BITS_MAX) -> bytes:
 
 def inflate(payload: bytes, bytes_max: int) -> bytes:
     """The message in the joined payloads of one message. Never makes more than `bytes_max` bytes and one."""
-    stream = zlib.decompressobj(-WINDOW_BITS_MAX)
-    try:
-        data = stream.decompress(payload + _TAIL, bytes_max + 1)
-    except zlib.error as error:
-        raise Corrupt(str(error)) from None
-    if len(data) > bytes_max:
-        raise TooBig(f"message above {bytes_max} bytes")
-    if stream.unused_data not in (b"", _TAIL):  # a peer may end its stream (BFINAL), with nothing after it
-        raise Corrupt("data after the end of the stream")
-    return data
+    data = b""
+    rest = payload + _TAIL
+    for _ in range(_STREAMS_MAX):
+        stream = zlib.decompressobj(-WINDOW_BITS_MAX)
+        try:
+            data += stream.decompress(rest, bytes_max + 1 - len(data))
+        except zlib.error as error:
+            raise Corrupt(str(error)) from None
+        if len(data) > bytes_max:
+            raise TooBig(f"message above {bytes_max} bytes")
+        rest = stream.unused_data
+        if not rest:
+            return data
+    raise Corrupt(f"more than {_STREAMS_MAX} streams in one message")
 
 
 def negotiate(header: str) -> tuple[int, str] | None:

@@ -1,6 +1,6 @@
-"""HTTP on the shared port: uvicorn's protocol class, with limits on the head of each request.
+"""HTTP on the shared port: uvicorn's protocol class, with limits on how much a request's head is and how long it takes.
 
-uvicorn bounds neither the size of a head nor the time it takes to arrive. Its protocol class is no documented
+uvicorn bounds neither the size of a head nor the time a request takes to arrive. Its protocol class is no documented
 interface: the version is pinned and tests/gateway/net/test_http_protocol.py shows what is relied on. Must not know the
 application.
 """
@@ -45,6 +45,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
         )
         self._config.load()
 
@@ -67,7 +68,7 @@ class HttpServer:
 
 
 class HttpConnection(HttpToolsProtocol):
-    """One connection; each head has `http_head_bytes_max` bytes and `handshake_timeout_s` seconds."""
+    """One connection; a head has `http_head_bytes_max` bytes and `handshake_timeout_s`, a body `silence_s`."""
 
     def __init__(self, server: HttpServer, config: Config, state: ServerState) -> None:
         super().__init__(config, state, app_state={})
@@ -88,15 +89,22 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self._server.wheel.schedule(self, self._server.clock() + self._server.limits.handshake_timeout_s)
+        self._due_in(self._server.limits.handshake_timeout_s)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._server.wheel.cancel(self)
+        self._due_in(self._server.limits.silence_s)
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        self._server.wheel.cancel(self)
+        super().on_message_complete()
+
+    def _due_in(self, seconds: float) -> None:
+        self._server.wheel.schedule(self, self._server.clock() + seconds)
+
     def on_due(self, _now_s: float) -> None:
-        """A head has not come in time."""
+        """The head or the body has not come in time."""
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

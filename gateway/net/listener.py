@@ -71,6 +71,11 @@ class Listener:
         """All sockets that are held, whatever they speak."""
         return len(self.doors) + len(self.connections) + len(self.http.connections)
 
+    @property
+    def addresses(self) -> int:
+        """Addresses that hold a socket, HTTP's not counted."""
+        return len(self._per_ip)
+
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises OSError when the port is taken or the address is not this machine's."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -144,7 +149,7 @@ class Listener:
 class Door(asyncio.Protocol):
     """A socket whose first request is still being read."""
 
-    __slots__ = ("_data", "_listener", "_peer", "_transport", "due_tick")
+    __slots__ = ("_data", "_listener", "_peer", "_refused", "_transport", "due_tick")
 
     _transport: asyncio.Transport
 
@@ -152,6 +157,7 @@ class Door(asyncio.Protocol):
         self._listener = listener
         self._data = bytearray()
         self._peer = ""
+        self._refused = False
         self.due_tick = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -170,8 +176,9 @@ class Door(asyncio.Protocol):
             self._listener.release(self._peer)
 
     def on_due(self, _now_s: float) -> None:
-        """The head has not come in time."""
-        self._listener.counts["timed_out"] += 1
+        """The head has not come in time, or whoever was refused stays."""
+        if not self._refused:
+            self._listener.counts["timed_out"] += 1
         self.abort()
 
     def abort(self) -> None:
@@ -179,7 +186,7 @@ class Door(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._transport.is_closing():
+        if self._refused or self._transport.is_closing():
             return
         seen = max(0, len(self._data) - len(_END) + 1)
         self._data += data
@@ -197,10 +204,9 @@ class Door(asyncio.Protocol):
             self._refuse(Refusal(400, "validation_error", f"not an HTTP request: {error}"))
             return
         if not head.asks_websocket:
-            data = bytes(self._data)
             self._leave()
             self._listener.release(self._peer)
-            self._listener.http.take(self._transport, data)
+            self._listener.http.take(self._transport, bytes(self._data))
             return
         found = self._listener.decide(head)
         if isinstance(found, Refusal):
@@ -216,14 +222,15 @@ class Door(asyncio.Protocol):
         connection.open(accept(head, extensions), rest)
 
     def _refuse(self, refusal: Refusal) -> None:
+        self._refused = True
+        self._data.clear()
         self._listener.counts["refused"] += 1
         self._transport.write(refusal.render())
-        self._transport.close()
+        self._transport.write_eof()  # closing with unread bytes would reset the connection, and lose the answer
 
     def _leave(self) -> None:
         self._listener.doors.discard(self)
         self._listener.wheel.cancel(self)
-        self._data = bytearray()
 
 
 class LateDoor(Door):
