@@ -4,7 +4,7 @@ from _speedups.frame import Update
 
 class Ring:
     sequence: int
-    bytes: int
+    data_bytes: int
 
     def __init__(self, depth_max: int, bytes_max: int) -> None: ...
     def __len__(self) -> int: ...

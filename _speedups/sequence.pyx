@@ -16,7 +16,7 @@ cdef class Ring:
         self.start = 0
         self.depth_max = depth_max
         self.bytes_max = bytes_max
-        self.bytes = 0
+        self.data_bytes = 0
         self.sequence = 0
 
     def __len__(self):
@@ -32,11 +32,11 @@ cdef class Ring:
         cdef Update oldest
         self.sequence = update.sequence
         self.slots.append(update)
-        self.bytes += PyBytes_GET_SIZE(update.data)
+        self.data_bytes += PyBytes_GET_SIZE(update.data)
         while (len(self.slots) - self.start > self.depth_max
-               or (self.bytes > self.bytes_max and len(self.slots) - self.start > 1)):
+               or (self.data_bytes > self.bytes_max and len(self.slots) - self.start > 1)):
             oldest = <Update> self.slots[self.start]
-            self.bytes -= PyBytes_GET_SIZE(oldest.data)
+            self.data_bytes -= PyBytes_GET_SIZE(oldest.data)
             self.slots[self.start] = None
             self.start += 1
         if self.start > 32 and self.start * 2 > len(self.slots):  # amortised: each slot is moved at most once
@@ -65,5 +65,5 @@ cdef class Ring:
     cpdef clear(self):
         self.slots = []
         self.start = 0
-        self.bytes = 0
+        self.data_bytes = 0
         self.sequence = 0

@@ -26,7 +26,7 @@ class ManualLoop:
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         self.soon.append((callback, args))
 
-    def call_later(self, delay: float, callback: Callable[..., Any]) -> None:
+    def call_later(self, delay: float, callback: Callable[..., Any]) -> Any:
         self.later.append((delay, callback))
 
     def turn(self) -> None:

@@ -61,7 +61,18 @@ def test_close_code_0_is_an_empty_close() -> None:
     assert close_frame(0) == b"\x88\x00"
 
 
-PARTS = [b'{"k":"', KIND, b'","e":"', EPOCH, b'","s":', SEQUENCE, b',"at":"', TIMESTAMP, b'","x":', T_EX]
+PARTS: list[bytes | int] = [
+    b'{"k":"',
+    KIND,
+    b'","e":"',
+    EPOCH,
+    b'","s":',
+    SEQUENCE,
+    b',"at":"',
+    TIMESTAMP,
+    b'","x":',
+    T_EX,
+]
 PARTS += [b',"i":', T_IN, b',"o":', T_OUT, b',"d":', DATA, b"}"]
 
 

@@ -1,5 +1,7 @@
 """What gathers between ticks, and when ticks are due."""
 
+import functools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,11 +46,15 @@ def test_levels_merge_to_the_newest_size_of_each_touched_price() -> None:
 
 @given(st.lists(st.floats(0, 3, allow_nan=False), max_size=30))
 def test_a_tick_comes_when_due_or_up_to_one_step_later_and_in_order(delays: list[float]) -> None:
-    clock, ticks = HandClock(), []
+    clock, ticks = HandClock(), list[tuple[float, int, float]]()
     metronome = Metronome(clock.call_at)
+
+    def note(number: int, due: float, now: float) -> None:
+        ticks.append((now, number, due))
+
     for number, delay in enumerate(delays):
         due = clock.now + delay
-        metronome.at(due, lambda now, number=number, due=due: ticks.append((now, number, due)))
+        metronome.at(due, functools.partial(note, number, due))
     clock.advance(4)
     assert sorted(number for _, number, _ in ticks) == list(range(len(delays)))
     assert [now for now, _, _ in ticks] == sorted(now for now, _, _ in ticks)
