@@ -163,12 +163,11 @@ class HubMachine(RuleBasedStateMachine):
             return
         self.desk.hub.subscribe(self.peers[peer].outbox, key, form=self.desk.form, tier_ms=tier, batch=batch)
         self.wanted[place] = self.peers[peer]
+        self.left_at.pop(key, None)
 
     def note_left(self) -> None:
         for key in KEYS:
-            if any(place[1] == key for place in self.wanted):
-                self.left_at.pop(key, None)
-            elif key in self.desk.source.keys:
+            if key in self.desk.source.keys and all(place[1] != key for place in self.wanted):
                 self.left_at.setdefault(key, self.desk.clock.now)
 
     @rule(peer=st.integers(0, 3), key=st.sampled_from(KEYS), tier=st.sampled_from([0, 50, 1000]), batch=st.booleans())
