@@ -104,8 +104,8 @@ class Listener:
         self.http.close()
 
     def _tick(self) -> None:
-        self.wheel.advance(self.shared.clock())
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self.wheel.advance(self.shared.clock())
 
     def admit(self, peer: str) -> bool:
         """Count a new socket of this address; False: there are too many to even read its request."""
