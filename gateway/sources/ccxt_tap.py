@@ -11,16 +11,20 @@ Must not know channels, keys or encodings.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from time import time_ns
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
+from aiohttp import WSMessage, WSMsgType
 from ccxt.async_support.base.ws.future import Future
 from ccxt.base.errors import ExchangeError, NetworkError, RequestTimeout
 
 log = structlog.get_logger(__name__)
+
+DATA: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG})
+NOTHING: Final = WSMessage(WSMsgType.CONTINUATION, None, None)
 
 
 class Receiver(Protocol):
@@ -48,31 +52,62 @@ class Tap:
         self._asked: dict[str, Receiver] = {}  # by ccxt's subscribe hash, often the same as the message hash
         self._standing = Future()
         self._t_in = 0  # of the frame being handled; 0 outside of one
-        self._read_ns = 0  # when the oldest frame not handled yet was read; 0: none, or not known
-        self._buffer: Collection[Any] = ()
+        self._read_ns = 0  # when the bytes being handled were read; 0: not known
+        self._queue: Any = None  # aiohttp's, of parsed frames
+        self._draining = False
         self._future, self._resolve, self._reject = client.future, client.resolve, client.reject
         self._handle_message = client.handle_message
         client.future, client.resolve, client.reject = self.future, self.resolve, self.reject
-        client.handle_message = self.handle_message
+        self._receive_loop = client.receive_loop
+        client.handle_message, client.receive_loop = self.handle_message, self.receive_loop
 
     def connected(self) -> None:
-        """Have aiohttp say when it read bytes: ccxt gets a frame some turns of the loop later.
+        """Handle frames as their bytes come, by standing before aiohttp's parser.
 
-        Without this hook of aiohttp's (it is not part of its interface) frames count as read when they are handled.
+        ccxt would make a task a frame, get to it some turns later, and (4.5.64 with aiohttp 3.14) miscount what it
+        takes out of aiohttp's queue until the queue counts as full and the connection stands still. Where aiohttp is
+        not as expected (none of this is its interface) ccxt's own way is left alone.
         """
         self.seen_ns = time_ns()
         protocol: Any = getattr(getattr(self.client.connection, "_conn", None), "protocol", None)
-        buffer = self.client.buffer
-        if buffer is not None and getattr(protocol, "_data_received_cb", self) is None:
-            self._buffer = buffer
-            protocol._data_received_cb = self._read
+        queue = getattr(protocol, "_payload", None)
+        if hasattr(queue, "_buffer") and hasattr(queue, "feed_data") and hasattr(protocol, "_payload_parser"):
+            self._queue = queue
+            protocol._payload_parser = Parser(protocol._payload_parser, self.read)
 
-    def _read(self) -> None:
-        if not self._read_ns:
-            self._read_ns = time_ns()
+    def read(self, feed: Callable[[bytes], Any], data: bytes) -> Any:
+        """Bytes came: have them parsed, then handle the frames they complete."""
+        self._read_ns = time_ns()
+        outcome = feed(data)
+        self._drain()
+        return outcome
+
+    def _drain(self) -> None:
+        """Handle every complete frame. Closing is left to aiohttp's `receive`, where ccxt waits."""
+        queue = self._queue
+        if queue is None or self._draining:
+            return  # taking a frame out of a full queue lets aiohttp parse more: the loop below gets to it in order
+        buffer, self._draining, handled = queue._buffer, True, False
+        while buffer and buffer[0][0].type in DATA:
+            handled = True
+            try:
+                queue.read().send(None)  # a coroutine that need not wait
+            except StopIteration as done:
+                self.handle_message(done.value)
+        self._draining, self._read_ns = False, 0
+        if handled:
+            # `receive` was woken too, and would take an empty queue for the end.
+            queue.feed_data(NOTHING, 0)
+
+    def receive_loop(self) -> None:
+        """ccxt's, but it finds nothing to drain."""
+        self._drain()
+        self._receive_loop()
 
     def handle_message(self, message: Any) -> None:
         """An exception here would end ccxt's receive loop without a word: it is an error of the connection instead."""
+        if message is NOTHING:
+            return
         self._t_in = self.seen_ns = self._read_ns or time_ns()
         try:
             self._handle_message(message)
@@ -81,8 +116,6 @@ class Tap:
             self.client.on_error(NetworkError(f"{type(error).__name__}: {error}"))
         finally:
             self._t_in = 0
-            if not self._buffer:
-                self._read_ns = 0
 
     def future(self, message_hash: str) -> Any:
         """Learn the hashes of a subscribing `watch_*` call."""
@@ -158,6 +191,20 @@ class Tap:
                 await self.client.connection.ping()
         except (TimeoutError, ConnectionError) as error:
             self.client.on_error(NetworkError(str(error)))
+
+
+class Parser:
+    """Stands before aiohttp's WebSocket parser."""
+
+    def __init__(self, parser: Any, read: Callable[[Callable[[bytes], Any], bytes], Any]) -> None:
+        self._parser = parser
+        self._read = read
+
+    def feed_data(self, data: bytes) -> Any:
+        return self._read(self._parser.feed_data, data)
+
+    def feed_eof(self) -> None:
+        self._parser.feed_eof()
 
 
 class TapMixin:
