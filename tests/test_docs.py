@@ -1,0 +1,162 @@
+"""The other documents against the code: links, settings, and the simulated exchange's endpoints."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.config import Config, LogConfig, ServerConfig, load
+from gateway.limits import Limits
+from gateway.sources.config import STALE_AFTER_MS, ExchangeConfig
+from gateway.sources.sim import sim_options
+from loadtest.exchange import cli as exchange_cli
+from loadtest.exchange.admin import Admin
+from loadtest.exchange.faults import Faults
+from loadtest.exchange.feed import Feed
+from loadtest.exchange.market import Market
+from loadtest.exchange.rest import Rest
+from loadtest.exchange.sockets import Sockets
+from loadtest.exchange.streams import Streams
+from tests.conftest import ROOT
+from tests.docs_parts import fences, table, text_of
+
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/protocol.md", "docs/configuration.md",
+             "docs/exchange.md")  # fmt: skip
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(name)):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (ROOT / name).parent / file if file else ROOT / name
+        assert path.exists(), f"{name}: {target}: no such file"
+        assert not anchor or anchor in anchors(path), f"{name}: {target}: no such heading"
+
+
+def test_the_client_in_the_readme_is_the_example() -> None:
+    def main_of(source: str) -> str:
+        found = [node for node in ast.parse(source).body if isinstance(node, ast.AsyncFunctionDef)]
+        return ast.dump(found[0])
+
+    (shown,) = fences("README.md", "python")
+    assert main_of(shown) == main_of(text_of("examples/quotes.py"))
+    assert len([line for line in shown.splitlines() if line]) <= 25, "short enough to be read"
+
+
+def test_the_readme_has_one_place_for_figures() -> None:
+    assert re.search(r"^<!-- bench:begin -->\n.*^<!-- bench:end -->$", text_of("README.md"), re.MULTILINE | re.DOTALL)
+
+
+def test_targets_that_are_named_exist() -> None:
+    makefile = text_of("Makefile")
+    for target in re.findall(r"`?make (\w+)", text_of("README.md")):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+
+
+# --- configuration ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heading", "struct"),
+    [
+        ("## `[server]`", ServerConfig),
+        ("## `[exchanges.NAME]`", ExchangeConfig),
+        ("## `[log]`", LogConfig),
+        ("## `[limits]`", Limits),
+    ],
+)
+def test_every_setting_is_told_with_its_default(heading: str, struct: type[msgspec.Struct]) -> None:
+    shown = {row.name: row.value for row in table("docs/configuration.md", heading)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    assert list(shown) == list(fields)
+    for name, value in shown.items():
+        field = fields[name]
+        if value == "required":
+            assert field.required
+            continue
+        default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        assert json.loads(value) == default, name
+
+
+def test_top_level_settings_are_told() -> None:
+    text = text_of("docs/configuration.md")
+    assert all(f"`{name}`" in text for name in Config.__struct_fields__)
+    assert ", ".join(f"{channel} {budget}" for channel, budget in STALE_AFTER_MS.items()) in text
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/configuration.md"])
+def test_configurations_load(name: str, tmp_path: Path) -> None:
+    for fence in fences(name, "toml"):
+        file = tmp_path / "tickwire.toml"
+        file.write_text(fence, encoding="utf-8")
+        config = load(file, {})
+        if "sim" in config.exchanges:
+            assert config.exchanges["sim"].options == sim_options("http://127.0.0.1:9001")
+
+
+def test_environment_overrides_load() -> None:
+    (fence,) = fences("docs/configuration.md", "sh")
+    environ = dict(line.split("=", 1) for line in fence.splitlines())
+    environ["TICKWIRE_EXCHANGES__KRAKEN__CLASS"] = "kraken"
+    config = load(None, {name: value.strip("'") for name, value in environ.items()})
+    assert (config.server.port, config.default_exchange, config.limits.drain_ms) == (9000, "kraken", 2000)
+    assert config.exchanges["binance"].options == {"apiKey": "..", "secret": ".."}
+
+
+# --- the simulated exchange -------------------------------------------------------------------------------------
+
+
+class Still(Feed):
+    """A feed that only has to be there."""
+
+    def __init__(self) -> None:
+        self.markets: dict[str, Market] = {}
+
+    def now_ms(self) -> int:
+        return 0
+
+    async def run(self) -> None:
+        pass
+
+    def status(self) -> dict[str, object]:
+        return {}
+
+
+def test_options_of_the_exchange_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsers: list[argparse.ArgumentParser] = []
+
+    def keep(parser: argparse.ArgumentParser, _argv: object) -> None:
+        parsers.append(parser)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", keep)
+    exchange_cli._arguments([])
+    options = {option for action in parsers[0]._actions for option in action.option_strings}
+    shown = " ".join(row.name for row in table("docs/exchange.md", "# The simulated exchange"))
+    assert set(re.findall(r"--[\w-]+", shown)) == options - {"-h", "--help"}
+
+
+async def test_endpoints_and_faults_of_the_exchange_are_told() -> None:
+    streams, feed = Streams(), Still()
+    sockets = Sockets(streams)
+    faults = Faults(streams, sockets)
+    text = text_of("docs/exchange.md")
+    shown = {(method, path) for method, path in re.findall(r"`(GET|POST) (/admin/\w+)`", text)}
+    assert shown == {(route.method, route.path) for route in Admin(streams, feed, faults).routes()}
+    assert {row.name for row in table("docs/exchange.md", "### Faults")} == set(faults._kinds)
+    rest = {route.path.removeprefix("/api/v3/") for route in Rest(feed).routes() if "/v3/" in route.path}
+    assert all(f"`{path}`" in text for path in rest)
+    assert all(f"`{method}`" in text for method in sockets._methods)

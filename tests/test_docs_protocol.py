@@ -1,0 +1,239 @@
+"""The protocol reference against the codec: every message, table and code in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from _speedups.bars import BarBuilder
+from _speedups.book import Book
+from _speedups.frame import Update
+from _speedups.text import number
+from gateway.core.key import CHANNELS, TIERS_MS, Key
+from gateway.core.topic import StreamId
+from gateway.errors import CODES, TickwireError
+from gateway.limits import Limits
+from gateway.net import http
+from gateway.sources.channels import Quotes, Trades
+from gateway.stats import Stats
+from gateway.wire import stream
+from gateway.wire.forms import StreamForm
+from tests.conftest import ROOT
+from tests.docs_parts import fences, table, text_of
+from tests.gateway.net.fakes import Rig
+
+NAME = "docs/protocol.md"
+Message = dict[str, Any]
+
+
+def lines(info: str) -> list[str]:
+    return [line for fence in fences(NAME, info) for line in fence.splitlines()]
+
+
+@pytest.mark.parametrize("line", lines("json client"))
+def test_a_request_is_read(line: str) -> None:
+    request = stream.parse(line, Limits())
+    fields = {field.encode_name for field in msgspec.structs.fields(request)} | {"action"}
+    assert set(json.loads(line)) <= fields, "an unknown field would be ignored"
+
+
+def test_every_request_is_shown() -> None:
+    assert {json.loads(line)["action"] for line in lines("json client")} == set(stream.ACTIONS)
+
+
+def subscribe_rendered(message: Message) -> bytes:
+    data = message["data"]
+    request = stream.Subscribe(id=message.get("id"), channel=message["channel"], symbols=data["symbols"])
+    streams = {symbol: stream.StreamState(**state) for symbol, state in data["streams"].items()}
+    return stream.subscribed(request, data["subscription_id"], data["throttle_ms"], streams, data["errors"])
+
+
+def update_rendered(message: Message) -> bytes:
+    data = message["data"]
+    row = CHANNELS[message["channel"]]
+    is_batch = message["type"] == "batch"
+    assert message["type"] in {row.type, "batch"}
+    topic = StreamId(Key("sim", row.name, "BTC/USDT"), 0, is_batch)
+    encoded = json.dumps(data).encode()
+    is_snapshot = message["kind"] == "snapshot"
+    update = Update(message["sequence"], encoded, message["t_ex"], message["t_in"], message["t_out"], is_snapshot)
+    return StreamForm().template(topic).render(update, message["epoch"])
+
+
+def gap_rendered(message: Message) -> bytes:
+    topic = StreamId(Key(message["exchange"], message["channel"], message["symbol"]), 0, False)
+    place = (message["from"], message["to"], message["reason"], message.get("new_epoch"))
+    return StreamForm().gap(topic, message["epoch"], *place)
+
+
+def error_rendered(message: Message) -> bytes:
+    retry_after_ms = message.get("retry_after_ms")
+    failure = TickwireError(
+        message["code"], message["message"], details=message.get("details"), retry_after_ms=retry_after_ms
+    )
+    return stream.error(failure, message.get("id"), message["request_id"])
+
+
+def reply_rendered(message: Message) -> bytes:
+    """The other replies, from what the message itself says."""
+    common: dict[str, Any] = {"id": message.get("id")}
+    data = message.get("data", {})
+    match message["type"]:
+        case "unsubscribed":
+            unsubscribe = stream.Unsubscribe(channel=message["channel"], **common)
+            return stream.unsubscribed(unsubscribe, data["symbols"], data["errors"])
+        case "resent":
+            common |= {"symbol": data["symbol"], "from_": data["from"], "to": data["to"]}
+            return stream.resent(stream.Resend(channel=message["channel"], **common), data["resent"])
+        case "subscriptions":
+            return stream.subscriptions(
+                stream.List(**common), [stream.Listed(**each) for each in data["subscriptions"]]
+            )
+        case "pong":
+            return stream.pong(stream.Ping(**common))
+        case "server_shutdown":
+            return stream.server_shutdown(message["deadline_ms"], message["reconnect_after_ms"])
+    raise AssertionError(message)
+
+
+def rendered(message: Message) -> Message:
+    """What the codec makes for the values of a message."""
+    updates = dict.fromkeys([row.type for row in CHANNELS.values()] + ["batch"], update_rendered)
+    renderers = {**updates, "subscribed": subscribe_rendered, "gap": gap_rendered, "error": error_rendered}
+    return dict(json.loads(renderers.get(message["type"], reply_rendered)(message)))
+
+
+@pytest.mark.parametrize("line", [line for line in lines("json server") + lines("json server book")
+                                  if json.loads(line)["type"] != "connected"])  # fmt: skip
+def test_a_message_is_what_the_codec_makes(line: str) -> None:
+    message = json.loads(line)
+    made = rendered(message)
+    assert made == message
+    assert list(made) == list(message), "in the order they are sent"
+
+
+def test_connected_is_what_the_codec_makes() -> None:
+    (line,) = (line for line in lines("json server") if '"connected"' in line)
+    shown, made = json.loads(line), json.loads(stream.connected("H_P43iEXPV1U", Limits()))
+    assert shown.pop("limits").items() <= made.pop("limits").items()
+    assert shown == made
+
+
+class Kept:
+    """A sink that keeps the data it was given."""
+
+    def __init__(self) -> None:
+        self.data: list[bytes] = []
+
+    def publish(self, key: Key, data: bytes, *, t_ex: int | None, t_in: int, final: bool = False) -> None:
+        self.data.append(data)
+
+    def publish_book(self, *_: Any, **__: Any) -> None:
+        raise AssertionError("no book here")
+
+    def lost(self, *_: Any) -> None:
+        raise AssertionError("nothing is lost here")
+
+
+def made_data() -> Iterator[tuple[str, str, bytes]]:
+    """(channel, kind, data) as the sources make them."""
+    kept = Kept()
+    Quotes(Key("sim", "quotes", "BTC/USDT"), kept, split=False).update("ticker", {"bid": 1.0}, 0)
+    trade = dict.fromkeys(("price", "amount", "side", "timestamp", "datetime", "id"))
+    Trades(Key("sim", "trades", "BTC/USDT"), kept).update("trades", [trade], 0)
+    yield "quotes", "update", kept.data[0]
+    yield "trades", "update", kept.data[1]
+    bars = BarBuilder(1_000)
+    bars.trade(1.0, 1.0, 0)
+    assert bars.current is not None
+    yield "bars", "update", bars.current.data("BTC/USDT", "sim", "1s")
+    book = Book(10)
+    book.replace([[1.0, 1.0]], [[2.0, 1.0]])
+    changes = book.take_changes()
+    assert changes is not None
+    yield "book", "snapshot", book.snapshot("BTC/USDT", "sim")
+    yield "book", "update", changes.data("BTC/USDT", "sim", 1, book.checksum())
+
+
+def test_data_has_the_fields_that_are_shown() -> None:
+    shown = [json.loads(line) for line in lines("json server") + lines("json server book")]
+    for channel, kind, data in made_data():
+        same = [each for each in shown if each.get("channel") == channel and "sequence" in each]
+        if channel == "book":
+            same = [each for each in same if each["kind"] == kind]
+        assert same, f"no {kind} of {channel} is shown"
+        for each in same:
+            items = each["data"] if each["type"] == "batch" else [each["data"]]
+            assert all(list(item) == list(json.loads(data)) for item in items), each
+
+
+def test_the_reference_book_checks_the_books_that_are_shown() -> None:
+    (source,) = fences(NAME, "python")
+    names: dict[str, Any] = {}
+    exec(source, names)
+    book, position = names["Book"](), None
+    for line in lines("json server book"):
+        message = names["read"](line)
+        if position is not None:
+            assert message["data"]["prev_sequence"] == position
+        book.apply(message["kind"], message["data"])
+        assert book.checksum() == int(message["data"]["checksum"])
+        position = message["sequence"]
+    assert position == "3"
+
+    ours = Book(20)
+    bids = [[60000 - step * 0.5, 0.00001 * (step + 1)] for step in range(20)]
+    asks = [[60000.5 + step * 100, 1000.0 + step] for step in range(20)]
+    ours.replace(bids, asks)
+    book.apply("snapshot", names["read"](ours.snapshot("BTC/USDT", "sim")))
+    assert book.checksum() == ours.checksum()
+
+
+def test_numbers_are_written_as_told() -> None:
+    assert "(`61837`, `0.00001`)" in text_of(NAME)
+    assert (number(61837.0), number(1e-5)) == ("61837", "0.00001")
+
+
+def test_tables_of_the_wire() -> None:
+    assert {row.name: row.value for row in table(NAME, "## 3. Channels")} == {
+        row.name: row.type for row in CHANNELS.values()
+    }
+    fields = {field.encode_name: field for field in msgspec.structs.fields(stream.Subscribe)}
+    shown = {row.name: row.value for row in table(NAME, "### subscribe")}
+    assert set(shown) == set(fields) - {"id"}
+    for field, value in shown.items():
+        if value != "required":
+            default = fields[field].default
+            assert json.loads(value) == ({} if default is msgspec.NODEFAULT else default), field
+    assert ", ".join(map(str, TIERS_MS)) in text_of(NAME)
+    limits = Limits().published()
+    for row in table(NAME, "## 7. Limits"):
+        assert json.loads(row.value) == limits[row.name], row
+
+
+def test_every_error_and_close_that_is_sent_is_told() -> None:
+    shown = {row.name: int(row.value) for row in table(NAME, "## 8. Errors")}
+    assert shown.items() <= CODES.items()
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "gateway").rglob("*.py")]
+    raised = re.compile(r'(?:TickwireError|RequestError|_failed|Refusal)\(\s*(?:\d+,\s*)?"(\w+)"')
+    assert {code for source in sources for code in raised.findall(source)} <= set(shown)
+    closes = {code for row in table(NAME, "## 9. Closes") for code in re.findall(r"\d+", row.name)}
+    sent = re.compile(
+        r"^(?:CLOSE|CODE)_\w+: Final = (\d{4})\b|^(?:CLOSE|CODE)_(?!NONE|LOST)\w+ = (\d{4})\b", re.MULTILINE
+    )
+    assert {one or other for source in sources for one, other in sent.findall(source)} <= closes
+    parser = text_of("_speedups/parser.pyx")
+    assert set(re.findall(r"_fail\((\d+)", parser)) <= closes
+
+
+async def test_http_resources_are_told() -> None:
+    rig = Rig()
+    stats = Stats(rig.fanout, rig.service, rig.sources, rig.tally, 0.0)
+    paths = {route.path for route in http.build(stats, dict, rig.limits, "0").routes}
+    shown = {path.removeprefix("GET ") for path, _ in table(NAME, "## 10. HTTP")}
+    assert shown == {path for path in paths if not path.startswith(("/schema", "/openapi.json/"))}
