@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-import uvloop
-
 import _speedups
-from gateway import log
+from gateway import log, loop
 from gateway.commands.failure import CommandError
 from gateway.config import Config, ConfigError, Problem, load, where
 from gateway.errors import TickwireError
@@ -73,7 +71,7 @@ def start(settings: Config, ready: Callable[[int], None] | None = None) -> None:
     from gateway import app  # noqa: PLC0415  # it needs the compiled modules
 
     try:
-        uvloop.run(app.run(settings, ready=ready))
+        loop.run(app.run(settings, ready=ready))
     except TickwireError as error:
         raise CommandError(error.message) from error
     except OSError as error:

@@ -11,12 +11,12 @@ import sys
 import time
 from typing import Annotated, Any, Final, Literal
 
-import uvloop
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 from rich.live import Live
 
+from gateway import loop
 from gateway.commands.failure import CommandError
 from gateway.commands.view import View
 from gateway.core.key import CHANNELS
@@ -74,7 +74,7 @@ def watch(
     is_live = sys.stdout.isatty() and not json
     try:
         client = StreamClient(url, channel, symbol, options)
-        uvloop.run(
+        loop.run(
             _live(client, View(channel, symbol), count)
             if is_live
             else _lines(client, View(channel, symbol), count, json)
