@@ -35,6 +35,19 @@ class ViolationError(Exception):
     """The peer broke a rule."""
 
 
+class StrictDecoder:
+    """Python's incremental UTF-8, which however waits for the third byte of a surrogate before it complains."""
+
+    def __init__(self) -> None:
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def decode(self, data: bytes, *, final: bool = False) -> None:
+        self.decoder.decode(data, final)
+        waiting = self.decoder.getstate()[0]
+        if waiting[:1] == b"\xed" and waiting[1:2] >= b"\xa0":
+            raise UnicodeDecodeError("utf-8", waiting, 0, 2, "surrogate")
+
+
 class Model:
     """Section 5 in the order the RFC gives it; reads a whole stream, which may end anywhere."""
 
@@ -43,7 +56,7 @@ class Model:
         self.deflate = deflate
         self.kind = 0
         self.parts = b""
-        self.decoder = codecs.getincrementaldecoder("utf-8")()
+        self.decoder = StrictDecoder()
 
     def read(self, stream: bytes) -> tuple[list[Event], tuple[int, str] | None]:
         events: list[Event] = []
@@ -100,7 +113,7 @@ class Model:
         if done:
             yield self.kind, self.parts.decode() if self.kind == TEXT else self.parts
             self.kind, self.parts = 0, b""
-            self.decoder.reset()
+            self.decoder = StrictDecoder()
 
     def control(self, opcode: int, payload: bytes) -> Event:
         if opcode == CLOSE and payload:
@@ -165,7 +178,7 @@ def test_equals_the_model_however_it_arrives(stream: bytes, deflate: bool, cuts:
 def test_bad_text_is_noticed_at_its_first_wrong_byte(text: bytes) -> None:
     parser = Parser(LIMIT)
     stream = frame(TEXT, text + b"." * 60, fin=False)
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = StrictDecoder()
     parser.feed(stream[:6])
     for index, byte in enumerate(text):
         parser.feed(stream[6 + index : 7 + index])
