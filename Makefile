@@ -10,13 +10,13 @@
 #   make pins     resolve the constraints files anew
 #   make clean    remove what was built; `rm -rf .venv` removes the environment too
 #
-# PYTHON=python3.12 chooses the interpreter; CONSTRAINTS=constraints-ccxt-latest.txt the other set of pins.
+# PYTHON=python3.12 chooses the interpreter; CONSTRAINTS=.ci/constraints-ccxt-latest.txt the other set of pins.
 
 SHELL := /bin/sh
 PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done),python3)
 CC ?= cc
-CONSTRAINTS ?= constraints.txt
+CONSTRAINTS ?= .ci/constraints.txt
 JOBS ?= 2
 ARGS ?=
 
@@ -86,7 +86,7 @@ build/.compiled: $(VENV)/.installed $(COMPILED)
 
 # Resolves pyproject.toml anew for both pairs (docs/dependencies.md), each in a throw-away environment.
 pins: build/pins/constraints.txt build/pins/constraints-ccxt-latest.txt
-	cp $^ .
+	cp $^ .ci
 build/pins/constraints.txt: PAIR := ccxt==4.5.64 uvloop==0.23.0
 build/pins/constraints-ccxt-latest.txt: PAIR := ccxt uvloop==0.22.1
 build/pins/%.txt: $(VENV)/.made pyproject.toml

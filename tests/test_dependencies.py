@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-PINS = ("constraints.txt", "constraints-ccxt-latest.txt")
+PINS = (".ci/constraints.txt", ".ci/constraints-ccxt-latest.txt")
 OLD_UVLOOP = tuple(map(int, uvloop.__version__.split(".")[:2])) < (0, 23)
 
 
@@ -84,4 +84,4 @@ def test_both_sets_are_the_pairs_they_say() -> None:
 def test_the_build_compiles_against_what_runs() -> None:
     build = (ROOT / "pyproject.toml").read_text().split("[project]")[0]
     for name in ("picows", "aiofastnet", "cython"):
-        assert f'"{name}=={pins("constraints.txt")[name]}"' in build
+        assert f'"{name}=={pins(".ci/constraints.txt")[name]}"' in build

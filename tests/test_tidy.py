@@ -25,7 +25,7 @@ TOP_LEVEL = {
     *ROOMS,
     *("tests", "docs", "examples", ".ci"),
     *("setup.py", "pyproject.toml", "README.md", "Makefile", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE"),
-    *("MANIFEST.in", "constraints.txt", "constraints-ccxt-latest.txt", ".gitignore"),
+    ".gitignore",
 }
 
 
