@@ -40,6 +40,8 @@ CODE_INTERNAL = 1011
 CODE_SLOW_CONSUMER = 4008
 CODE_SILENT = 4408
 
+TURN_BYTES = 65_536  # after a read of this size the others get a turn: uvloop would read 8 MB of one flood at a stretch
+
 
 class Handler(Protocol):
     """Who answers on a connection. An exception out of `on_open` or `on_message` is logged and closes it (1011)."""
@@ -177,6 +179,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_s = self._shared.clock()
+        if len(data) >= TURN_BYTES:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
         pongs: list[bytes] = []
         for kind, payload in self._parser.feed(data):
             if kind == PING:
@@ -195,6 +200,10 @@ class Connection(asyncio.Protocol):
             self.outbox.reply(b"".join(pongs))
         if self._parser.failure is not None and self._life < Life.LEAVING:
             self._close(Life.FAILING, *self._parser.failure, drop=False)
+
+    def _read_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """The peer will send no more, so it cannot answer a CLOSE: let the transport send what it has, and close."""

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 import websockets
 
+from gateway.net.connection import TURN_BYTES
 from gateway.net.deflate import compress, inflate
 from tests.gateway.net.conftest import Recorder, Server
-from tests.gateway.net.raw import BINARY, CLOSE, HANDSHAKE, PING, PONG, TEXT, Frame, RawClient, frame
+from tests.gateway.net.raw import BINARY, CLOSE, HANDSHAKE, PING, PONG, TEXT, Frame, RawClient, frame, until
 
 Serve = Callable[..., Awaitable[Server]]
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate"
@@ -177,6 +178,22 @@ async def test_a_failing_handler_costs_its_connection_only(serve: Serve, caplog:
     assert (found.opcode, found.payload[:2]) == (CLOSE, (1011).to_bytes(2, "big"))
     other.send(frame(TEXT, b"still here"))
     assert await other.frame() == Frame(TEXT, b"still here")
+
+
+async def test_after_a_large_read_the_others_get_a_turn(serve: Serve) -> None:
+    _, client, handler = await opened(serve)
+    transport = handler.conn._transport
+    handler.conn.data_received(frame(PING) * (TURN_BYTES // 6 + 1))
+    assert not transport.is_reading()
+    await until(transport.is_reading)
+    client.send(frame(TEXT, b"next"))
+    found = Frame(PONG, b"")
+    while found.opcode == PONG:
+        found = await client.frame()
+    assert found == Frame(TEXT, b"next")
+    handler.conn.data_received(frame(PING) * (TURN_BYTES // 6 + 1))
+    handler.conn.abort()  # reading is not resumed on a socket that is gone
+    await asyncio.wait_for(handler.closed.wait(), 5)
 
 
 async def test_a_reader_that_stops_is_closed_and_costs_no_more_than_its_queue(serve: Serve) -> None:
