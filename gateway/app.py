@@ -136,6 +136,7 @@ class App:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
         self.listener.close()
+        self.hub.close()
         await asyncio.gather(*(self._end(source) for source in self.sources.values()))
 
     def _route(self, head: Head) -> Handler | Refusal:

@@ -24,7 +24,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     # Messages
     message_bytes_max: int = 65_536  # the largest request is a subscribe with every symbol of a page
-    read_buffer_bytes: int = 2_048  # per connection, idle; most requests fit
     requests_per_s: float = 100.0  # per connection, token bucket
     requests_burst: int = 400  # a client that subscribes one symbol a message at start
     requests_waiting_bytes_max: int = 262_144  # behind a subscribe that waits for its exchange's markets
@@ -33,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # Subscriptions
     subscriptions_per_connection_max: int = 2_000  # streams, not messages
     symbols_per_request_max: int = 500
-    streams_max: int = 100_000  # over all connections
+    streams_max: int = 100_000  # sequences (keys times tiers) over all connections: each has a ring
     book_depth_max: int = 1_000  # what exchanges publish at most
     batch_items_max: int = 1_000  # updates in one batch frame
 
@@ -64,7 +63,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             "heartbeat_s < silence_s": self.heartbeat_s < self.silence_s,
             "connections_per_ip_max <= connections_max": self.connections_per_ip_max <= self.connections_max,
             "resend_updates_max <= ring_depth_updates": self.resend_updates_max <= self.ring_depth_updates,
-            "2048 <= read_buffer_bytes": self.read_buffer_bytes >= 2_048,
             "125 <= message_bytes_max": self.message_bytes_max >= 125,
             "1 <= slice_sends": self.slice_sends >= 1,
         }

@@ -66,7 +66,8 @@ def update_rendered(message: Message) -> bytes:
 
 
 def gap_rendered(message: Message) -> bytes:
-    topic = StreamId(Key(message["exchange"], message["channel"], message["symbol"]), 0, False)
+    variant = str(message.get("timeframe") or message.get("depth") or "")
+    topic = StreamId(Key(message["exchange"], message["channel"], message["symbol"], variant), 0, False)
     place = (message["from"], message["to"], message["reason"], message.get("new_epoch"))
     return StreamForm().gap(topic, message["epoch"], *place)
 

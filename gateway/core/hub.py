@@ -60,6 +60,8 @@ class Hub:
         self._metronome = Metronome(clock.call_at)
         self._topics: dict[Key, Topic] = {}
         self._lingering: dict[StreamId, Timer] = {}
+        self._lanes = 0
+        self._closed = False
         self.late = 0  # updates for a key nobody watches any more
 
     # --- from sources -------------------------------------------------------------------------------------------
@@ -138,6 +140,13 @@ class Hub:
         """How many subscribers each stream has, also those that linger with none."""
         return {lane.id: lane.stream.subscribers for topic in self._topics.values() for lane in topic.lanes.values()}
 
+    def close(self) -> None:
+        """The process ends: nothing lingers, and no source is called any more."""
+        self._closed = True
+        for timer in self._lingering.values():
+            timer.cancel()
+        self._lingering.clear()
+
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _find(self, wanted: StreamId) -> Lane | None:
@@ -149,10 +158,10 @@ class Hub:
         lane = self._find(wanted)
         if lane is not None:
             return lane
+        if self._lanes >= self._limits.streams_max:
+            raise TickwireError("too_many_subscriptions", "the server holds as many streams as it may")
         topic = self._topics.get(wanted.key)
         if topic is None:
-            if len(self._topics) >= self._limits.streams_max:
-                raise TickwireError("too_many_subscriptions", "the server watches as many streams as it may")
             topic = self._topics[wanted.key] = Topic(wanted.key)
             self._sources[wanted.key.exchange].acquire(wanted.key)
         lane = Lane(
@@ -164,16 +173,20 @@ class Hub:
             on_idle=self._on_idle,
         )
         topic.lanes[wanted.tier_ms, wanted.batch] = lane
+        self._lanes += 1
         return lane
 
     def _on_idle(self, lane: Lane) -> None:
         """The last subscriber has gone; keep the lane for a while, for who comes back."""
+        if self._closed:
+            return
         self._lingering[lane.id] = self._clock.call_later(self._limits.linger_s, lambda: self._drop(lane))
 
     def _drop(self, lane: Lane) -> None:
         del self._lingering[lane.id]
         assert lane.stream.subscribers == 0, "a subscriber cancels the linger timer"
         del lane.topic.lanes[lane.id.tier_ms, lane.id.batch]
+        self._lanes -= 1
         if not lane.topic.lanes:
             del self._topics[lane.topic.key]
             self._sources[lane.topic.key.exchange].release(lane.topic.key)

@@ -155,6 +155,9 @@ class Subscriptions:
             timeframes = {"timeframes": [slot.timeframe for slot in found]}
             raise TickwireError("validation_error", "say which `timeframe` to resend", details=timeframes)
         active = self._active[found[0]]
+        position = self._hub.position(active.key, tier_ms=active.at.tier_ms, batch=active.request.batch)
+        if request.epoch is not None and position is not None and request.epoch != position[0]:
+            raise TickwireError("validation_error", "that epoch has ended", details={"epoch": position[0]})
         count = self._hub.resend(
             self._outbox,
             active.key,

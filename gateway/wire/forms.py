@@ -87,6 +87,7 @@ class StreamForm(Form):
             "channel": topic.key.channel,
             "symbol": topic.key.symbol,
             "exchange": topic.key.exchange,
+            **variant_field(topic.key),
             "epoch": epoch,
             "from": first,
             "to": last,
@@ -139,6 +140,13 @@ class DeflateForm(StreamForm):
 
 def _msgpack(payload: bytes) -> bytes:
     return msgspec.msgpack.encode(orjson.loads(payload))
+
+
+def variant_field(key: Key) -> dict[str, Any]:
+    """What tells two streams of one symbol apart, for messages that carry no data."""
+    if key.channel == "bars":
+        return {"timeframe": key.variant}
+    return {"depth": int(key.variant)} if key.channel == "book" else {}
 
 
 class Forms:

@@ -61,6 +61,7 @@ class Unsubscribe(_Request, tag="unsubscribe", frozen=True, kw_only=True):
 class Resend(_Request, tag="resend", frozen=True, kw_only=True, rename={"from_": "from"}):
     channel: Name
     symbol: Name
+    epoch: Name | None = None  # of the numbers: after a loss they name other updates
     from_: Natural
     to: Natural
     timeframe: Timeframe | None = None

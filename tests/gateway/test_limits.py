@@ -26,7 +26,6 @@ def test_published_names_every_limit() -> None:
         ({"heartbeat_s": 100.0}, "heartbeat_s < silence_s"),
         ({"connections_max": 1}, "connections_per_ip_max <= connections_max"),
         ({"ring_depth_updates": 10}, "resend_updates_max <= ring_depth_updates"),
-        ({"read_buffer_bytes": 100}, "2048 <= read_buffer_bytes"),
         ({"message_bytes_max": 100}, "125 <= message_bytes_max"),
         ({"slice_sends": 0}, "1 <= slice_sends"),
         ({"linger_s": -1.0}, "linger_s is negative"),

@@ -106,6 +106,29 @@ def test_more_keys_than_the_limit_are_refused_with_a_code() -> None:
     assert desk.source.keys == [KEY]
 
 
+def test_every_tier_counts_as_a_stream_until_it_is_dropped() -> None:
+    desk = Desk(Limits(streams_max=1))
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+    with pytest.raises(TickwireError, match="as many streams"):
+        desk.hub.subscribe(desk.peer().outbox, KEY, form=desk.form, tier_ms=50)
+    peer.outbox.discard()
+    desk.clock.advance(6)
+    desk.hub.subscribe(desk.peer().outbox, KEY, form=desk.form, tier_ms=50)
+
+
+def test_a_closed_hub_lets_nothing_linger_and_calls_no_source() -> None:
+    desk = Desk()
+    first, second = desk.peer(), desk.peer()
+    desk.hub.subscribe(first.outbox, KEY, form=desk.form)
+    desk.hub.subscribe(second.outbox, TRADES, form=desk.form)
+    first.outbox.discard()
+    desk.hub.close()
+    second.outbox.discard()
+    desk.clock.advance(60)
+    assert [what for what, _ in desk.source.log] == ["acquire", "acquire"]
+
+
 def test_updates_for_a_key_nobody_watches_are_counted() -> None:
     desk = Desk()
     desk.publish(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.core.key import Key
@@ -144,6 +145,16 @@ async def test_the_limit_refuses_only_what_is_too_much() -> None:
 async def test_the_servers_limit_is_an_error_of_the_symbol() -> None:
     table = Table(Limits(streams_max=1))
     assert table.subscribe("quotes", "A", "B")["errors"] == {"B": "too_many_subscriptions"}
+
+
+async def test_resend_refuses_numbers_of_an_epoch_that_has_ended() -> None:
+    table = Table()
+    epoch = table.subscribe("trades", "BTC/USDT")["streams"]["BTC/USDT"]["epoch"]
+    request = stream.Resend(channel="trades", symbol="BTC/USDT", epoch="another", from_=1, to=2)
+    with pytest.raises(TickwireError, match="epoch has ended") as caught:
+        table.table.resend(request)
+    assert caught.value.details == {"epoch": epoch}
+    assert b'"resent":0' in table.table.resend(msgspec.structs.replace(request, epoch=epoch))
 
 
 async def test_resend_needs_to_know_which_stream() -> None:
