@@ -9,9 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.machine import client_cpu, on_cpu, realtime
+from loadtest.bench.machine import client_cpu, on_cpu, realtime, wait_for_ports
 from loadtest.bench.servers import Server
 from loadtest.swarm import CONNECT_TIMEOUT_S, Swarm, last_json_line, raise_open_files
+
+CROWD_CONNS = 5_000  # from here on ports are short: `wsload` leaves each of its connections' in TIME_WAIT
+PORTS_WAITING_MAX = 3_000
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ def run(server: Server, load: Load, wsload: Path | None) -> Figures:
     speaks_stream = server.stamp_key == "t_in"
     needs_swarm = load.audit_s > 0 or load.index_modulus > 0
     if wsload is not None and not (speaks_stream and needs_swarm):
+        if load.conns >= CROWD_CONNS:
+            wait_for_ports(PORTS_WAITING_MAX)
         return from_wsload(server, load, last_json_line(wsload_command(wsload, server, load), timeout_s=_limit_s(load)))
     return from_swarm(server, load, swarm_of(server, load).run())
 

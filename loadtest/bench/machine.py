@@ -11,6 +11,7 @@ import platform
 import socket
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -24,6 +25,7 @@ class Machine:
     """Where and with what a run was made."""
 
     date: str
+    revision: str  # the commit the tree is at, with a mark when it was changed; nothing outside a checkout
     cores: int
     cpu: str
     memory_GiB: float  # noqa: N815 - units last, as they are written
@@ -41,6 +43,7 @@ def describe(open_files_max: int) -> Machine:
     """Read it all once, before the run."""
     return Machine(
         date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        revision=_revision(Path(__file__).parent),
         cores=os.cpu_count() or 1,
         cpu=_cpu_model(),
         memory_GiB=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
@@ -105,14 +108,27 @@ def free_port() -> int:
         return port
 
 
+def ports_waiting() -> int:
+    """Closed connections whose ports are still kept (TIME_WAIT)."""
+    text = Path("/proc/net/sockstat").read_text(encoding="ascii")
+    return int(text.partition("TCP:")[2].partition(" tw ")[2].split()[0])
+
+
+def wait_for_ports(waiting_max: int, timeout_s: float = 70.0) -> float:
+    """Until few enough ports are kept: with many, connecting takes the kernel many times as long. Seconds waited."""
+    began = time.monotonic()
+    while ports_waiting() > waiting_max and time.monotonic() - began < timeout_s:
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
 def rss_kib(pid: int) -> int:
     """Resident memory of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def git_revision(folder: Path) -> str:
-    """The commit the tree is at, with a mark when it was changed; nothing outside a checkout."""
+def _revision(folder: Path) -> str:
     words = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
     return done.stdout.strip()

@@ -242,13 +242,13 @@ over loopback, no TLS. Machines differ and are shared: compare only rows of one 
 """
 
 
-def document(command: str, revision: str, machine: Machine, results: Sequence[Result], notes: Sequence[str]) -> str:
+def document(command: str, machine: Machine, results: Sequence[Result], notes: Sequence[str]) -> str:
     """docs/benchmarks.md, whole."""
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     facts = [
         ("date", machine.date),
         ("command", f"`{command}`"),
-        ("revision", revision or "-"),
+        ("revision", machine.revision or "-"),
         ("processor", f"{machine.cores} x {machine.cpu}"),
         ("memory", f"{machine.memory_GiB} GiB"),
         ("kernel", f"Linux {machine.kernel}"),

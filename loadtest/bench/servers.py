@@ -74,7 +74,12 @@ def process(name: str, words: list[str], *, cpu: int, cwd: Path | None = None) -
         log = Path(folder) / f"{name}.log"
         with log.open("wb") as output:
             running = subprocess.Popen(  # noqa: S603 - our own servers, and peers the user installed
-                [*on_cpu(cpu), *words], stdout=output, stderr=subprocess.STDOUT, cwd=cwd, env=_environment()
+                [*on_cpu(cpu), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env=_environment(),
             )
         try:
             yield running.pid, log

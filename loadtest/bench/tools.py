@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from loadtest.swarm import ToolError, cache_folder, compiled
@@ -70,7 +69,6 @@ def _floor(source: Path) -> Path:
         return compiled(source, "-w", f"-I{LIBURING_STUB}")
 
 
-@lru_cache(maxsize=1)
 def peers_python() -> str:
     """The Python that peers run on: theirs if named, else ours, which has picows and the test dependencies."""
     return os.environ.get("TICKWIRE_PEERS_PYTHON") or sys.executable

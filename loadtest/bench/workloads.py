@@ -5,6 +5,7 @@ Knows servers and clients; must not know goals, tables or files.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
@@ -62,6 +63,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload("G", "tick to wire: exchange, ccxt, one subscriber", 1, 1, 1, 100.0),
     )
 }
+SAMPLES_A_RUN = 4  # of the gateway's counters, during a measurement
 CROWD_READS_S = 600.0  # D's background crowd is ended by us, long before
 TICK_SYMBOL = "BTC/USDT"
 TICK_CHANNELS = {"trades": "watch_trades", "quotes": "watch_bids_asks"}  # and the ccxt call behind each
@@ -148,12 +150,26 @@ def fan_out(result: Result, plan: Plan) -> None:
 
 
 def counted(server: Server, load: Load, plan: Plan) -> Figures:
-    """A run, and from the gateway's own counters how many messages it put into one system call."""
-    before = server.status()
-    figures = run(server, load, plan.tools.wsload)
-    after = server.status()
-    sends = after.sends - before.sends
-    return replace(figures, messages_per_send=(after.messages - before.messages) / sends if sends else None)
+    """A run, and from the gateway's own counters how many messages it put into one system call meanwhile."""
+    samples: list[servers.GatewayStatus] = []
+    every_s = load.seconds / SAMPLES_A_RUN
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.wait(every_s):
+            samples.append(server.status())
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        figures = run(server, load, plan.tools.wsload)
+    finally:
+        over.set()
+        sampler.join()
+    # The last sample may have seen the clients leave; those before it lie in the measurement.
+    steady = samples[-SAMPLES_A_RUN:-1]
+    sends = steady[-1].sends - steady[0].sends if steady else 0
+    return replace(figures, messages_per_send=(steady[-1].messages - steady[0].messages) / sends if sends else None)
 
 
 def crowd_on_one_key(result: Result, plan: Plan) -> None:

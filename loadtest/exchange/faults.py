@@ -28,6 +28,7 @@ from loadtest.exchange.streams import Connection, Streams, Topic
 
 Command = dict[str, object]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+HTML_TYPE = "text/html"
 _FOREVER = float("inf")
 
 
@@ -180,6 +181,11 @@ class Faults:
 
 def _refuse(fault: RestFault) -> web.Response:
     """The answer as Binance words it."""
+    if fault.status >= 500:
+        # What stands before the exchange answers these, and it does not speak JSON.
+        return web.Response(
+            status=fault.status, text=f"<html><body>{fault.status}</body></html>", content_type=HTML_TYPE
+        )
     headers = {"Retry-After": str(fault.retry_after_s)} if fault.status in (418, 429) else {}
     if fault.status == 429:
         error = BinanceError(-1003, "Too much request weight used; current limit is 6000 request weight per 1 MINUTE.")

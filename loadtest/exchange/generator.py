@@ -11,14 +11,16 @@ from loadtest.exchange.decimals import ONE
 from loadtest.exchange.market import Market, Spec
 
 LEVELS_AT_OPEN = 200
-LEVELS_MIN = 50
+LEVELS_MIN = 150
 LEVELS_MAX = 1_000
 ORDER_VALUE = 400
 TRADE_SHARE = 0.15
 CANCEL_SHARE = 0.40
 IMPROVE_SHARE = 0.30
-# Mean distance of an order from the best price is 1 / this, in ticks.
+# Mean rank of an order behind the best price is 1 / this.
 DISTANCE_RATE = 0.12
+# Levels lie about one part in this of the price apart, or a tick.
+SPACING_PARTS = 500_000
 LEAN_MAX = 0.15
 
 # Base asset, opening price, price decimals, size decimals: the familiar names first.
@@ -62,13 +64,15 @@ class Generator:
         self._rng = random.Random(f"{market.spec.symbol} {seed}")  # noqa: S311 - a reproducible market, no secret
         self._lean = 0.0
         self._last_trade_id = 0
+        self._spacing = max(1, round(opening_ticks / SPACING_PARTS)) * self._tick
         mid = opening_ticks * self._tick
         self._mean_lots = max(1.0, ORDER_VALUE * ONE / mid * ONE / self._step)
         bids, asks = [], []
         for distance in range(1, LEVELS_AT_OPEN + 1):
-            if mid > distance * self._tick:
-                bids.append((mid - distance * self._tick, self._size()))
-            asks.append((mid + distance * self._tick, self._size()))
+            away = distance * self._spacing
+            if mid > away:
+                bids.append((mid - away, self._size()))
+            asks.append((mid + away, self._size()))
         market.load_book(LEVELS_AT_OPEN * 2, bids, asks)
 
     def wait_s(self, rate: float) -> float:
@@ -129,7 +133,8 @@ class Generator:
         if spread_ticks > 1 and self._rng.random() < IMPROVE_SHARE:
             price = side.price_at(0) - outward * self._rng.randrange(1, spread_ticks)
         else:
-            price = side.price_at(0) + outward * int(self._rng.expovariate(DISTANCE_RATE))
+            ticks = int(self._rng.expovariate(DISTANCE_RATE) * self._spacing / self._tick)
+            price = side.price_at(0) + outward * ticks
         price = max(price, self._tick)
         self._set(price, side.sizes.get(price, 0) + self._size(), bid=bid)
 

@@ -61,14 +61,17 @@ class ExchangeServer:
         await asyncio.Event().wait()
 
     async def close(self) -> None:
+        """Stop, say goodbye to every connection, and raise what a part failed with, if one did."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._tasks = []
-        await self._sockets.disconnect(list(self.streams.connections.values()))
-        await self._runner.cleanup()
+        try:
+            for task in self._tasks:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        finally:
+            self._tasks = []
+            await self._sockets.disconnect(list(self.streams.connections.values()))
+            await self._runner.cleanup()
 
     async def __aenter__(self) -> "ExchangeServer":
         await self.start()

@@ -15,6 +15,7 @@ from loadtest.exchange.streams import PING, PONG, Connection, Streams, frame
 STREAMS_PER_CONNECTION_MAX = 1024
 PING_PERIOD_S = 20.0
 PONG_PATIENCE_S = 60.0
+CLOSE_PATIENCE_S = 2.0
 MESSAGE_BYTES_MAX = 1 << 20
 _METHODS = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`"
 
@@ -59,7 +60,9 @@ class Sockets:
 
     async def _serve(self, request: web.Request, names: str, *, combined: bool) -> web.WebSocketResponse:
         # Pings are answered here, so that a silent connection does not answer them either.
-        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MESSAGE_BYTES_MAX)
+        socket = web.WebSocketResponse(
+            timeout=CLOSE_PATIENCE_S, autoping=False, compress=False, max_msg_size=MESSAGE_BYTES_MAX
+        )
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
@@ -155,7 +158,7 @@ class Sockets:
 
     async def disconnect(self, connections: list[Connection], code: int = WSCloseCode.GOING_AWAY) -> None:
         """Close with a handshake, as a server that means it does."""
-        sockets = [self._open[connection.number] for connection in connections]
+        sockets = [self._open[c.number] for c in connections if c.number in self._open]
         for connection in connections:
             connection.flush()
-        await asyncio.gather(*(socket.close(code=code) for socket in sockets))
+        await asyncio.gather(*(socket.close(code=code, drain=False) for socket in sockets))

@@ -1,0 +1,51 @@
+"""Made figures and results: what a run would have measured, for tests of what is done with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from loadtest.bench.clients import Figures
+from loadtest.bench.machine import Machine
+from loadtest.bench.workloads import WORKLOADS, Result
+
+FIGURES = Figures(
+    server="tickwire",
+    client="wsload",
+    conns=1_000,
+    alive=1_000,
+    connect_s=0.4,
+    seconds=4.0,
+    msg_s=100_000.0,
+    payload_bytes=350.0,
+    p50_ms=2.5,
+    p99_ms=5.0,
+    p999_ms=6.0,
+    max_ms=7.0,
+    us_per_msg=4.4,
+    server_cpu=0.44,
+    client_cpu=0.3,
+    rss_kib=60_000,
+    empty_rss_kib=52_000,
+    least_per_conn=400,
+    most_per_conn=401,
+    unannounced=0,
+    messages_per_send=1.0,
+)
+FLOOR = replace(FIGURES, server="C floor, 1 a send", p99_ms=4.0, us_per_msg=4.0, rss_kib=1_500, empty_rss_kib=1_400)
+
+MACHINE = Machine(
+    date="2026-02-07 14:30 UTC",
+    revision="abc1234",
+    cores=2,
+    cpu="A Processor",
+    memory_GiB=23.5,
+    kernel="6.1.0",
+    python="CPython 3.11.7",
+    versions={"picows": "2.3.1"},
+    open_files_max=20_000,
+    load_before=0.1,
+)
+
+
+def result(name: str, gateway: Figures | None = FIGURES, floor: Figures | None = FLOOR) -> Result:
+    return Result(WORKLOADS[name], gateway=gateway, floor=floor)

@@ -1,0 +1,83 @@
+"""The command line: what is run, what is kept, when docs/benchmarks.md is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtest.bench import cli, tools
+from loadtest.bench.tools import Tools
+from loadtest.bench.workloads import WORKLOADS, Plan, Result
+from loadtest.swarm import ToolError
+from tests.loadtest.bench import made
+
+
+class Runs:
+    """Instead of running anything."""
+
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+        self.names: list[str] = []
+        self.broken: set[str] = set()
+
+    def measure(self, name: str, plan: Plan) -> Result:
+        self.names.append(name)
+        self.plans.append(plan)
+        if name in self.broken:
+            raise ToolError("did not start\nfor a long reason")
+        measured = made.result(name)
+        measured.unstalled = made.FIGURES
+        measured.extra["stalled"] = 10
+        return measured
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    runs = Runs()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(cli, "measure", runs.measure)
+    monkeypatch.setattr(cli, "DOCUMENT", tmp_path / "benchmarks.md")
+    monkeypatch.setattr(tools, "find", lambda: Tools(None, None, {}, None, ("no load tools found",)))
+    return runs
+
+
+def test_all_workloads_are_run_written_down_and_kept(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    assert runs.names == list(WORKLOADS)
+    text = cli.DOCUMENT.read_text()
+    assert "`python -m loadtest.bench`" in text
+    assert "- no load tools found" in text
+    shown = capsys.readouterr()
+    assert "## B:" in shown.out
+    kept = Path(next(line for line in shown.err.splitlines() if line.startswith("raw figures")).rpartition(" ")[2])
+    assert [row["workload"]["name"] for row in json.loads(kept.read_text())["results"]] == list(WORKLOADS)
+
+
+@pytest.mark.parametrize("arguments", [["A", "B"], ["--no-write"], ["--conns", "100"]])
+def test_a_partial_run_leaves_the_document_alone(runs: Runs, arguments: list[str]) -> None:
+    assert cli.main(arguments) == 0
+    assert runs.names
+    assert not cli.DOCUMENT.exists()
+
+
+def test_options_reach_the_plan(runs: Runs) -> None:
+    assert cli.main(["C", "--seconds", "2.5", "--conns", "50", "--no-peers"]) == 0
+    (plan,) = runs.plans
+    assert (runs.names, plan.seconds, plan.conns_max, plan.peers) == (["C"], 2.5, 50, False)
+
+
+def test_a_workload_that_cannot_be_run_does_not_stop_the_others(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.broken = {"A"}
+    assert cli.main([]) == 1
+    assert runs.names == list(WORKLOADS)
+    assert not cli.DOCUMENT.exists()
+    assert "- A could not be run: did not start\n" in capsys.readouterr().out
+
+
+def test_an_unknown_workload_is_refused(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["Z"])
+    assert not runs.names
+    assert "no workload Z" in capsys.readouterr().err

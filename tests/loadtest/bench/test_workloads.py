@@ -1,0 +1,70 @@
+"""The workloads at their smallest, against the real gateway: every frame is counted and no number is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from loadtest.bench import workloads
+from loadtest.bench.tools import Tools
+from loadtest.bench.workloads import WORKLOADS, Plan, measure
+
+OURS_ALONE = Tools(wsload=None, floor=None, peers={}, peers_folder=None, notes=())
+CONNS = 20
+SMALL = Plan(tools=OURS_ALONE, seconds=1.0, conns_max=CONNS)
+
+
+@pytest.fixture(autouse=True)
+def short_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workloads, "WORKLOADS", {n: replace(row, warmup_s=0.3) for n, row in WORKLOADS.items()})
+
+
+def test_rates_are_those_of_the_table() -> None:
+    assert {name: row.offered_s for name, row in WORKLOADS.items() if name != "G"} == {
+        "A": 100_000, "B": 1_000_000, "C": 100_000, "D": 100_000, "E": 100_000,
+    }  # fmt: skip
+
+
+def test_each_connection_asks_for_its_keys() -> None:
+    assert '"S0/USDT"' in WORKLOADS["A"].messages()[0]
+    assert WORKLOADS["B"].messages()[0].count("/USDT") == 10
+    assert '"S%d/USDT"' in WORKLOADS["C"].messages()[0]
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C"])
+def test_fan_out_delivers_every_update_once(name: str) -> None:
+    result = measure(name, SMALL)
+    per_conn = WORKLOADS[name].per_conn_s
+    for seen in (result.gateway, result.checked):
+        assert seen is not None
+        assert (seen.alive, seen.unannounced, seen.announced, seen.repeated) == (CONNS, 0, 0, 0)
+        # A loaded machine may stretch a window's edges, but what is published in it is the same for all.
+        assert seen.most_per_conn - seen.least_per_conn <= max(2, 0.1 * per_conn)
+        assert seen.least_per_conn == pytest.approx(seen.seconds * per_conn, rel=0.2, abs=2)
+        assert seen.msg_s == pytest.approx(CONNS * per_conn, rel=0.2)
+    assert result.gateway is not None
+    assert result.gateway.messages_per_send is not None
+    assert result.notes == [f"cut to {CONNS} connections"]
+
+
+def test_replies_are_timed_while_a_crowd_reads() -> None:
+    result = measure("D", SMALL)
+    assert result.extra["replies"] >= workloads.PROBES
+    assert result.extra["reply_p99_ms"] > 0
+
+
+def test_stalled_readers_are_held_to_account() -> None:
+    result = measure("E", SMALL)
+    assert result.extra["stalled"] == 1
+    assert result.gateway is not None
+    assert result.unstalled is not None
+    assert (result.gateway.unannounced, result.gateway.repeated) == (0, 0)
+
+
+def test_tick_to_wire_through_ccxt() -> None:
+    result = measure("G", SMALL)
+    for channel in workloads.TICK_CHANNELS:
+        assert result.channels[channel].unannounced == 0
+        assert result.extra[f"{channel}: t_in to kernel p50 us"] > 0
+        assert result.extra[f"{channel}: ccxt alone p50 us"] > 0
