@@ -5,7 +5,7 @@
 #   make test     the test suite                                                           (ARGS="-k book")
 #   make lint     ruff, mypy, cython-lint
 #   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C")
-#   make load     locust against a gateway that is already running                         (ARGS="--host ws://...")
+#   make load     locust's users against a demo gateway, or another one                    (ARGS="--host http://...")
 #   make setup    only the environment and the extensions
 #   make pins     resolve the constraints files anew
 #   make clean    remove what was built; `rm -rf .venv` removes the environment too
@@ -34,10 +34,10 @@ setup: build/.compiled
 demo: setup
 	$(BIN)/tickwire demo $(ARGS)
 
-test: setup $(VENV)/.with-test
+test: setup $(VENV)/.with-test $(VENV)/.with-load
 	$(BIN)/python -m pytest -n 2 --dist loadfile --benchmark-disable $(ARGS)
 
-lint: setup $(VENV)/.with-test $(VENV)/.with-dev
+lint: setup $(VENV)/.with-test $(VENV)/.with-load $(VENV)/.with-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -47,7 +47,7 @@ bench: setup $(VENV)/.with-test $(VENV)/.with-load
 	$(BIN)/python -m loadtest.bench $(ARGS)
 
 load: setup $(VENV)/.with-load
-	$(BIN)/locust --locustfile loadtest/locustfile.py --headless --users 100 --spawn-rate 50 --run-time 20s $(ARGS)
+	$(BIN)/python -m loadtest.load $(ARGS)
 
 # The environment: made once, checked before anything is downloaded so that the message is the first line seen.
 $(VENV)/.made:
