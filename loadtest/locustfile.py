@@ -27,6 +27,7 @@ class StreamUser(User):
 
     @task
     def stream(self) -> None:
+        assert self.host is not None, "--host names the gateway"
         url = self.host.replace("http", "ws", 1) + "/v1/stream"
         channel = random.choice(CHANNELS)  # noqa: S311  # a choice of load, not a secret
         began = time.perf_counter()
@@ -65,14 +66,11 @@ class StreamUser(User):
                 epoch, number = message.get("new_epoch", message["epoch"]), message["to"]
                 number = 0 if "new_epoch" in message else number
             elif "sequence" in message:
-                repeats = message["kind"] == "snapshot" and message["sequence"] == number
-                if (
-                    number is not None
-                    and not repeats
-                    and (message["epoch"], message["sequence"]) != (epoch, number + 1)
-                ):
-                    raise RuntimeError(f"{channel}: {message['sequence']} after {number}, and nobody said so")
-                epoch, number = message["epoch"], message["sequence"]
+                position = message["epoch"], message["sequence"]
+                repeats = message["kind"] == "snapshot" and position == (epoch, number)
+                if number is not None and not repeats and position != (epoch, number + 1):
+                    raise RuntimeError(f"{channel}: {position} after {(epoch, number)}, and nobody said so")
+                epoch, number = position
                 latency_ms = (time.time_ns() - message["t_out"]) / 1e6
                 self.environment.events.request.fire(
                     request_type="update", name=channel, response_time=latency_ms, response_length=0, exception=None
