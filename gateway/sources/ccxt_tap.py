@@ -88,7 +88,7 @@ class Tap:
         if queue is None or self._draining:
             return  # taking a frame out of a full queue lets aiohttp parse more: the loop below gets to it in order
         buffer, self._draining, handled = queue._buffer, True, False
-        while buffer and buffer[0][0].type in DATA:
+        while buffer and (buffer[0][0] is NOTHING or buffer[0][0].type in DATA):
             handled = True
             try:
                 queue.read().send(None)  # a coroutine that need not wait
