@@ -1,0 +1,143 @@
+"""The other ends of an end-to-end test: the exchange as a process of its own, and the gateway, here or as one too.
+
+Holds how they are started, asked and ended. Must not know what a test asserts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from gateway.app import STREAM_PATH, App
+from gateway.config import Config, ServerConfig
+from gateway.limits import Limits
+from gateway.sources.config import ExchangeConfig
+from gateway.sources.sim import sim_options
+from tests.conftest import ROOT
+
+START_S = 20.0
+STOP_S = 10.0
+POLL_S = 0.02  # another process cannot wake us: its state is asked for until it is as awaited
+
+
+class Exchange:
+    """The simulated exchange, asked over its admin endpoint."""
+
+    def __init__(self, base_url: str, http: aiohttp.ClientSession) -> None:
+        self.base_url = base_url
+        self.ws_url = f"ws{base_url.removeprefix('http')}"
+        self.http = http
+
+    async def get(self, path: str, **query: Any) -> Any:
+        async with self.http.get(f"{self.base_url}{path}", params=query) as answer:
+            assert answer.status == 200, (path, answer.status, await answer.text())
+            return await answer.json()
+
+    async def post(self, command: str, **fields: Any) -> Any:
+        async with self.http.post(f"{self.base_url}/admin/{command}", json=fields) as answer:
+            assert answer.status == 200, (command, answer.status, await answer.text())
+            return await answer.json()
+
+    async def fault(self, fault: str, **fields: Any) -> int:
+        return int((await self.post("faults", fault=fault, **fields))["touched"])
+
+    async def streams(self) -> dict[str, dict[str, int]]:
+        """Subscribers, subscribes and messages of each stream that was ever subscribed."""
+        return dict((await self.get("/admin/status"))["streams"])
+
+    async def subscribers(self) -> dict[str, int]:
+        """Of each stream that has any."""
+        return {name: each["subscribers"] for name, each in (await self.streams()).items() if each["subscribers"]}
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool], timeout_s: float = 20.0) -> None:
+        """Wait until its status is as awaited."""
+        async with asyncio.timeout(timeout_s):
+            while not holds(await self.get("/admin/status")):  # noqa: ASYNC110  # no event crosses processes
+                await asyncio.sleep(POLL_S)
+
+    async def until_subscribed(self, *streams: str) -> None:
+        """Exactly one upstream subscription to each of these."""
+        await self.until(
+            lambda status: all(status["streams"].get(name, {}).get("subscribers") == 1 for name in streams)
+        )
+
+
+@asynccontextmanager
+async def exchange_of(*arguments: str | Path) -> AsyncIterator[Exchange]:
+    """`python -m loadtest.exchange` with these arguments, on any free port."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtest.exchange", *map(str, arguments), cwd=ROOT, stdout=PIPE
+    )
+    try:
+        line = await first_line(process, "exchange listening on ")
+        async with aiohttp.ClientSession() as http:
+            yield Exchange(line.rsplit(maxsplit=1)[-1], http)
+    finally:
+        await end(process)
+
+
+async def first_line(process: Process, text: str) -> str:
+    """The first line of its output that holds `text`."""
+    assert process.stdout is not None
+    async with asyncio.timeout(START_S):
+        while line := (await process.stdout.readline()).decode():
+            if text in line:
+                return line.strip()
+    raise AssertionError(f"the process ended with {await process.wait()} before it said {text!r}")
+
+
+async def end(process: Process) -> int:
+    """Ask a process to stop and wait for it; its exit code."""
+    if process.returncode is None:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.communicate(), STOP_S)
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+        raise
+    assert process.returncode is not None
+    return process.returncode
+
+
+class Gateway:
+    """The gateway of this process: the real App on a real port."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.url = f"ws://127.0.0.1:{app.port}{STREAM_PATH}"
+
+    def counters(self) -> dict[str, int]:
+        return self.app.fanout.counters()
+
+    def outboxes_bytes(self) -> list[int]:
+        """What waits for each socket."""
+        return [connection.outbox.queued_bytes for connection in self.app.listener.connections]
+
+
+def config_of(exchange: Exchange, *names: str, limits: dict[str, Any] | None = None, **settings: Any) -> Config:
+    """A gateway on any free port with that exchange as `sim`, the default one, and under other names too."""
+    sim = ExchangeConfig(klass="binance", options=sim_options(exchange.base_url), **settings)
+    return Config(
+        server=ServerConfig(port=0),
+        default_exchange="sim",
+        exchanges=dict.fromkeys(("sim", *names), sim),
+        limits=Limits(**limits or {}),
+    )
+
+
+@asynccontextmanager
+async def gateway_of(config: Config) -> AsyncIterator[Gateway]:
+    app = App(config)
+    try:
+        await app.start()
+        yield Gateway(app)
+    finally:
+        await app.close()
