@@ -74,11 +74,19 @@ class CcxtSource:
     """See `gateway.sources.base.Source`."""
 
     def __init__(
-        self, name: str, config: ExchangeConfig, sink: Sink, *, limits: Limits | None = None, rng: Random | None = None
+        self,
+        name: str,
+        config: ExchangeConfig,
+        sink: Sink,
+        *,
+        limits: Limits | None = None,
+        rng: Random | None = None,
+        exchange: Any = None,
     ) -> None:
+        """`exchange`: one that was made elsewhere (`make_exchange`, `replay.offline`)."""
         self.name = name
         self.config = config
-        self.exchange = make_exchange(config)
+        self.exchange = exchange or make_exchange(config)
         self._sink = sink
         self._limits = limits or Limits()
         self._rng = rng or Random()  # noqa: S311  # jitter, not a secret
@@ -97,6 +105,8 @@ class CcxtSource:
         if self._liveness is not None:
             self._liveness.cancel()
         self._markets.close()
+        for tap in self.exchange.taps():
+            self.exchange.drop(tap.client)  # all at once; nothing is left to un-watch
         if self._leaving:
             await asyncio.wait(self._leaving.values())
         await self.exchange.close()

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 import structlog
 from aiohttp import WSMessage, WSMsgType
 from ccxt.async_support.base.ws.future import Future
-from ccxt.base.errors import ExchangeError, NetworkError, RequestTimeout
+from ccxt.base.errors import ExchangeError, NetworkError, NotSupported, RequestTimeout
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +111,9 @@ class Tap:
         self._t_in = self.seen_ns = self._read_ns or time_ns()
         try:
             self._handle_message(message)
+        except NotSupported as error:
+            # Some classes say so of a kind of message they do not know: nothing anybody asked for.
+            log.warning("unknown message", url=self.client.url, error=str(error)[:200])
         except Exception as error:
             log.exception("message not understood", url=self.client.url)
             self.client.on_error(NetworkError(f"{type(error).__name__}: {error}"))

@@ -19,11 +19,13 @@ class Tape:
         self._consecutive = consecutive
         self._polled = polled
         self._last: int | None = None
-        self._ids: dict[str, None] = {}
+        self._ids: dict[tuple[Any, ...], None] = {}
         self._newest_ms = 0
 
     def take(self, trades: list[Trade]) -> tuple[list[Trade], bool]:
-        """(the trades not seen yet, whether some before them are missing)."""
+        """(the trades not seen yet, oldest first; whether some before them are missing)."""
+        if len(trades) > 1 and (trades[0].get("timestamp") or 0) > (trades[-1].get("timestamp") or 0):
+            trades = trades[::-1]  # some exchanges begin with recent trades, newest first
         if self._consecutive:
             return self._take_numbered(trades)
         known = len(self._ids)
@@ -49,18 +51,22 @@ class Tape:
         return new, hole
 
     def _take_named(self, trades: list[Trade]) -> list[Trade]:
-        new, ids = [], self._ids
+        """Repeats come in another list, and whole: ids alone are not enough (htx's are too long for ccxt's numbers)."""
+        new, ids, fresh = [], self._ids, []
         newest_ms = self._newest_ms
         for trade in trades:
-            identity, ts_ms = trade.get("id"), trade.get("timestamp") or 0
-            if identity is not None:
+            name, ts_ms = trade.get("id"), trade.get("timestamp") or 0
+            if name is not None:
+                identity = (name, ts_ms, trade.get("price"), trade.get("amount"), trade.get("side"))
                 if identity in ids:
                     continue
-                ids[identity] = None
-                if len(ids) > IDS_MAX:
-                    del ids[next(iter(ids))]
+                fresh.append(identity)
             elif self._polled and ts_ms <= newest_ms:  # without ids only the time tells old from new
                 continue
             self._newest_ms = max(self._newest_ms, ts_ms)
             new.append(trade)
+        for identity in fresh:
+            ids[identity] = None
+        while len(ids) > IDS_MAX:
+            del ids[next(iter(ids))]
         return new
