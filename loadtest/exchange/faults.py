@@ -165,10 +165,13 @@ class Faults:
         fault = self._rest
         if fault is None or not path.startswith(fault.path):
             return None
-        self._rest_left -= 1
-        if self._rest_left <= 0 or asyncio.get_running_loop().time() > fault.until_s:
+        if asyncio.get_running_loop().time() >= fault.until_s:
             self._rest = None
-        return fault if self._rest_left >= 0 and asyncio.get_running_loop().time() <= fault.until_s else None
+            return None
+        self._rest_left -= 1
+        if self._rest_left <= 0:
+            self._rest = None
+        return fault
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:

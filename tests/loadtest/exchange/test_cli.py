@@ -1,0 +1,84 @@
+"""The command line: what it prints, how it ends, what it refuses."""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from loadtest.exchange import cli
+from tests.loadtest.exchange.tools import write_recording
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+async def _start(*arguments: str) -> tuple[asyncio.subprocess.Process, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtest.exchange", *arguments,
+        cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+    found = re.fullmatch(r"exchange listening on (http://127\.0\.0\.1:\d+)\n", line)
+    if not found:
+        process.kill()
+        pytest.fail(f"not the line promised: {line!r}")
+    return process, found[1]
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM ends it cleanly and silently."""
+    process.send_signal(signal.SIGTERM)
+    rest, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, rest, errors) == (0, b"", b"")
+
+
+def _feed(base_url: str) -> dict[str, object]:
+    with urllib.request.urlopen(f"{base_url}/admin/status") as answer:
+        feed = json.loads(answer.read())["feed"]
+    assert isinstance(feed, dict)
+    return feed
+
+
+async def test_a_synthetic_exchange() -> None:
+    process, base_url = await _start("--synthetic", "--symbols", "3", "--rate", "5", "--seed", "7")
+    feed = await asyncio.to_thread(_feed, base_url)
+    await _stop(process)
+    assert (feed["symbols"], feed["rate"], feed["seed"]) == (3, 5, 7)
+
+
+async def test_a_replaying_exchange(tmp_path: Path) -> None:
+    write_recording(tmp_path / "one.gz", seconds=1)
+    process, base_url = await _start(
+        "--replay", str(tmp_path / "one.gz"), "--speed", "max", "--start-on", "command", "--port", "0"
+    )
+    feed = await asyncio.to_thread(_feed, base_url)
+    await _stop(process)
+    assert (feed["state"], feed["speed"], feed["start_on"]) == ("waiting", "max", "command")
+
+
+def test_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.main(["--port", str(port)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"exchange: cannot listen on 127.0.0.1:{port}: ")
+
+
+def test_a_file_that_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--replay", str(tmp_path / "missing.gz")]) == 1
+    assert "missing.gz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--speed", "0"], ["--speed", "fast"], ["--replay", "a", "--synthetic"]])
+def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        cli.main(arguments)
+    assert refused.value.code == 2
+    assert "usage" in capsys.readouterr().err
