@@ -234,7 +234,7 @@ class TapMixin:
         self, url: str, message_hashes: Any, message: Any = None, subscribe_hashes: Any = None, *rest: Any
     ) -> Any:
         self.client(url).tap.asked(subscribe_hashes or ())
-        return super().watch_multiple(url, message_hashes, message, subscribe_hashes, *rest)  # type: ignore[misc]
+        return super().watch_multiple(url, message_hashes, message, subscribe_hashes, *rest)  # type: ignore[misc]  # as above
 
     def on_connected(self, client: Any, message: Any = None) -> None:
         super().on_connected(client, message)  # type: ignore[misc]  # as above
