@@ -70,6 +70,9 @@ def _new_count(cache: Any, symbol: str) -> int | None:
     limit = getattr(cache, "getLimit", None)
     if limit is None:
         return None
+    # A cache starts counting anew at the first item after a call; until then it repeats its last answer.
+    if getattr(cache, "_clear_updates", False) or getattr(cache, "_clear_updates_by_symbol", {}).get(symbol):
+        return 0
     count: int = limit(symbol, None) or 0
     return count
 
