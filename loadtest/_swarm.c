@@ -10,9 +10,8 @@
    One %d in MESSAGE is the connection's index (modulo MODULUS when given). The first STALLED connections have a small
    receive window and stop reading once up; with AUDIT_S they read again after the measurement, so that what they
    missed can be held against what was announced. With PING_EVERY_MS every connection sends ping requests whose id is
-   the sending time. `alone_p50_ms` is over updates that share their `t_in` with no other: in a burst, each waits for
-   those before it to be parsed. Prints a line of JSON when the last connection is up and one with the figures at the
-   end. Assumes one subscription a (channel, symbol) and connection. */
+   the sending time. Prints a line of JSON when the last connection is up and one
+   with the figures at the end. Assumes one subscription a (channel, symbol) and connection. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,7 +36,6 @@ typedef struct {
   uint8_t *rest_bytes; /* the beginning of a frame whose end has not arrived */
   Stream *streams;     /* open addressing, `slots` a power of two */
   uint64_t dialled_ns, frames, next_ping_ns;
-  struct { int64_t t_in; double us; int alone; } last; /* the newest update: is it the only one of its read? */
 } Connection;
 typedef struct { const char *at; int len; } Text;
 
@@ -49,7 +47,7 @@ static struct {
 } opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1};
 
 static struct { uint64_t frames, bytes, control, other, closed, failed, announced, unannounced, repeated, gaps, epochs; } count;
-static Histogram from_in, from_out, alone, handshake, reply;
+static Histogram from_in, from_out, handshake, reply;
 static int poller, in_flight, up, measuring;
 static uint8_t *scratch;
 
@@ -137,15 +135,8 @@ static void on_update(Connection *c, const char *p, const char *end) {
   s->epoch = e;
   s->sequence = sequence;
   if (!measuring || snapshot) return; /* a snapshot carries the stamps of an old update */
-  int64_t now = (int64_t)now_ns(CLOCK_REALTIME), read = number(t_in);
-  record(&from_in, (double)(now - read) / 1e3);
-  if (read == c->last.t_in) c->last.alone = 0;
-  else {
-    if (c->last.alone) record(&alone, c->last.us);
-    c->last.t_in = read;
-    c->last.us = (double)(now - read) / 1e3;
-    c->last.alone = 1;
-  }
+  int64_t now = (int64_t)now_ns(CLOCK_REALTIME);
+  record(&from_in, (double)(now - number(t_in)) / 1e3);
   record(&from_out, (double)(now - number(t_out)) / 1e3);
   count.frames++;
   count.bytes += len;
@@ -367,9 +358,9 @@ int main(int argc, char **argv) {
          "\"streams\":%lu,\"msgs\":%lu,\"msg_s\":%.1f,\"bytes\":%lu,", opt.connections, count.failed, connect_s,
          percentile_ms(&handshake, .5), percentile_ms(&handshake, .99), up, streams, count.frames, (double)count.frames / seconds, count.bytes);
   printf("\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f,\"out_p50_ms\":%.3f,\"out_p99_ms\":%.3f,"
-         "\"alone\":%lu,\"alone_p50_ms\":%.3f,\"reply_p50_ms\":%.3f,\"reply_p99_ms\":%.3f,\"replies\":%lu,", percentile_ms(&from_in, .5), percentile_ms(&from_in, .9),
+         "\"reply_p50_ms\":%.3f,\"reply_p99_ms\":%.3f,\"replies\":%lu,", percentile_ms(&from_in, .5), percentile_ms(&from_in, .9),
          percentile_ms(&from_in, .99), percentile_ms(&from_in, .999), from_in.max_us / 1e3, percentile_ms(&from_out, .5),
-         percentile_ms(&from_out, .99), alone.n, percentile_ms(&alone, .5), percentile_ms(&reply, .5), percentile_ms(&reply, .99), reply.n);
+         percentile_ms(&from_out, .99), percentile_ms(&reply, .5), percentile_ms(&reply, .99), reply.n);
   printf("\"announced\":%lu,\"unannounced\":%lu,\"repeated\":%lu,\"gap_frames\":%lu,\"epochs\":%lu,\"closed\":%lu,\"other\":%lu,"
          "\"min_per_conn\":%lu,\"max_per_conn\":%lu,", count.announced, count.unannounced, count.repeated, count.gaps, count.epochs,
          count.closed, count.other, least == ~0ull ? 0 : least, most);

@@ -13,71 +13,53 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import ccxt.pro
 import uvloop
 
-APART_NS = 1_000_000  # longer than any burst's pauses, shorter than most between two
 
-
-class Handled(NamedTuple):
-    """One message: when ccxt began and ended with it."""
-
-    began_ns: int
-    ended_ns: int
-
-
-def timed(handle: Callable[[Any], None], handled: list[Handled]) -> Callable[[Any], None]:
+def timed(handle: Callable[[Any], None], taken_ns: list[int]) -> Callable[[Any], None]:
     """The same call, with the time it took noted."""
 
     def handle_message(message: Any) -> None:
-        began_ns = time.perf_counter_ns()
+        began = time.perf_counter_ns()
         handle(message)
-        handled.append(Handled(began_ns, time.perf_counter_ns()))
+        taken_ns.append(time.perf_counter_ns() - began)
 
     return handle_message
 
 
-def alone_us(handled: list[Handled]) -> list[float]:
-    """How long those took that came alone: in a burst the first one warms the caches for the others."""
-    return [
-        (this.ended_ns - this.began_ns) / 1e3
-        for before, this, after in zip(handled, handled[1:], handled[2:], strict=False)
-        if this.began_ns - before.ended_ns > APART_NS and after.began_ns - this.ended_ns > APART_NS
-    ]
-
-
-async def measure(options: dict[str, Any], method: str, symbol: str, seconds: float) -> list[Handled]:
+async def measure(options: dict[str, Any], method: str, symbol: str, seconds: float) -> list[int]:
     """Subscribe by one call of ccxt's, then let messages come for a while."""
     exchange = ccxt.pro.binance(options)
     try:
         await getattr(exchange, method)(symbol if method == "watch_trades" else [symbol])
-        handled: list[Handled] = []
+        taken_ns: list[int] = []
         for client in exchange.clients.values():
-            client.handle_message = timed(client.handle_message, handled)
+            client.handle_message = timed(client.handle_message, taken_ns)
         await asyncio.sleep(seconds)
-        return handled
+        return taken_ns
     finally:
         await exchange.close()
 
 
-def summary(taken_us: list[float]) -> dict[str, float]:
+def summary(taken_ns: list[int]) -> dict[str, float]:
     """Percentiles in microseconds."""
-    ordered = sorted(taken_us)
+    ordered = sorted(taken_ns)
     return {
         "messages": len(ordered),
-        "p50_us": ordered[len(ordered) // 2],
-        "p99_us": ordered[len(ordered) * 99 // 100],
+        "p50_us": ordered[len(ordered) // 2] / 1e3,
+        "p99_us": ordered[len(ordered) * 99 // 100] / 1e3,
     }
 
 
 def main() -> None:
     options, method, symbol, seconds = sys.argv[1:]
-    taken_us = alone_us(uvloop.run(measure(json.loads(options), method, symbol, float(seconds))))
-    if not taken_us:
-        sys.exit(f"no message came alone by {method} of {symbol}")
-    sys.stdout.write(json.dumps(summary(taken_us)) + "\n")
+    taken_ns = uvloop.run(measure(json.loads(options), method, symbol, float(seconds)))
+    if not taken_ns:
+        sys.exit(f"no message came by {method} of {symbol}")
+    sys.stdout.write(json.dumps(summary(taken_ns)) + "\n")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,6 @@ class Figures:
     unannounced: int | None = None  # numbers missing without a gap frame
     announced: int | None = None
     repeated: int | None = None
-    alone_p50_ms: float | None = None  # over updates that share their `t_in` with no other
     messages_per_send: float | None = None
 
     @property
@@ -149,7 +148,6 @@ def from_swarm(server: Server, load: Load, result: dict[str, float]) -> Figures:
         unannounced=int(result["unannounced"]),
         announced=int(result["announced"]),
         repeated=int(result["repeated"]),
-        alone_p50_ms=result["alone_p50_ms"] if result["alone"] else None,
     )
 
 

@@ -236,10 +236,10 @@ over loopback, no TLS. Machines differ and are shared: compare only rows of one 
   clients took to connect, 64 handshakes at a time, while updates were already going out.
 - D's replies are `ping` requests answered on connections of their own while 10,000 others get their bursts.
 - E's stalled readers have a 4 KiB receive window, so that the kernel does not hide them, and read again at the end.
-- G's own share is the p50 from `t_in` (the bytes were read from the exchange's socket) to the subscriber having read
-  its frame, less the p50 of ccxt's `handle_message` in a process of its own on the same stream; both over messages that
-  came alone, since in a burst each waits for those before it to be parsed. It holds aiohttp's reading of the exchange's
-  frame, our own work, the kernel's delivery and the waking of the subscriber.
+- G's own share is the p50 from `t_in` (the bytes were read from the exchange's socket) to the frame being handed to
+  the kernel, as the gateway counts it, less the p50 of ccxt's `handle_message` in a process of its own on the same
+  stream. The exchange sends one message at a time, so that none waits for another to be parsed. aiohttp's reading of
+  the exchange's frame is part of the own share; *p50 ms* is until the subscriber has read its frame.
 """
 
 

@@ -151,14 +151,22 @@ def gateway_config(port: int, exchange: str, options: dict[str, Any], *, klass: 
 
 
 @contextlib.contextmanager
-def exchange(symbols: int, updates_per_s: float) -> Iterator[Server]:
-    """The simulated exchange with a synthetic market, on the client's side of the machine."""
+def exchange() -> Iterator[Server]:
+    """The simulated exchange, on the client's side of the machine, with a market that moves only when told to."""
     port = free_port()
     words = [sys.executable, "-m", "loadtest.exchange", "--port", str(port), "--synthetic", "--seed", "1"]
-    words += ["--symbols", str(symbols), "--rate", str(updates_per_s)]
+    words += ["--symbols", "1", "--rate", "0"]
     with process("exchange", words, cpu=client_cpu()) as (pid, log):
         wait_for_port("exchange", pid, port, log)
         yield Server(name="exchange", pid=pid, port=port, log=log)
+
+
+@contextlib.contextmanager
+def ticks(at: Server, stream: str, every_ms: float) -> Iterator[None]:
+    """The exchange sends one message of a stream every so often."""
+    words = [sys.executable, "-m", "loadtest.bench.ticks", str(at.port), stream, str(every_ms)]
+    with process("ticks", words, cpu=client_cpu()):
+        yield
 
 
 def binance_at(server: Server) -> dict[str, Any]:

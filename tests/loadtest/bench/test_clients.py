@@ -52,7 +52,7 @@ def test_both_results_become_the_same_figures() -> None:
     by_swarm = clients.from_swarm(
         GATEWAY,
         LOAD,
-        {**COMMON, "bytes": 70_000, "unannounced": 1, "announced": 2, "repeated": 3, "alone": 0, "alone_p50_ms": -1.0},
+        {**COMMON, "bytes": 70_000, "unannounced": 1, "announced": 2, "repeated": 3},
     )
     assert by_wsload.payload_bytes == pytest.approx(by_swarm.payload_bytes) == 350
     assert replace(by_swarm, client="wsload", announced=None, repeated=None, payload_bytes=0.0) == replace(
@@ -84,7 +84,7 @@ def test_our_own_client_is_taken_where_the_other_is_not_enough(
         return {**COMMON, "MB_s": 1.0, "gaps": 0}
 
     def swarm_result(_self: Any) -> dict[str, float]:
-        return {**COMMON, "bytes": 1, "unannounced": 0, "announced": 0, "repeated": 0, "alone": 1, "alone_p50_ms": 0.1}
+        return {**COMMON, "bytes": 1, "unannounced": 0, "announced": 0, "repeated": 0}
 
     monkeypatch.setattr(clients, "last_json_line", wsload_result)
     monkeypatch.setattr(Swarm, "run", swarm_result)

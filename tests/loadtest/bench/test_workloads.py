@@ -66,5 +66,5 @@ def test_tick_to_wire_through_ccxt() -> None:
     result = measure("G", SMALL)
     for channel in workloads.TICK_CHANNELS:
         assert result.channels[channel].unannounced == 0
-        assert result.extra[f"{channel}: t_in to subscriber p50 us"] > 0
+        assert result.extra[f"{channel}: t_in to kernel p50 us"] > 0
         assert result.extra[f"{channel}: ccxt alone p50 us"] > 0
