@@ -40,7 +40,6 @@ class Client:
         self._reading = asyncio.Event()
         self._reading.set()
         self._ids = count(1)
-        self._keep = True
         self._requests: dict[str, Message] = {}
         self._reader = asyncio.create_task(self._read())
 
@@ -101,12 +100,6 @@ class Client:
 
     def wake(self) -> None:
         self._reading.set()
-
-    def forgetful(self) -> None:
-        """From now on only verify and count: a flood is not kept."""
-        self._keep = False
-        for stream in self.streams.values():
-            stream.keep = False
 
     async def leave(self) -> None:
         await self.wire.close()
@@ -174,7 +167,6 @@ class Client:
             if state["recovered"]:
                 assert state["sequence"] - resume["sequence"] == state["replayed"]
             stream = Stream(channel, symbol, at["epoch"], at["sequence"], depth=request.get("depth", 20))
-            stream.keep = self._keep
             if resume is None:
                 stream.joined()
             name = _name(channel, request.get("timeframe")), symbol

@@ -39,7 +39,8 @@ class BookCopy:
         self.depth = depth
         self.valid = False  # from a snapshot until the next gap
         self.checksums = 0  # verified
-        self.bests: list[tuple[Level, Level] | None] = []  # bid and ask after each message
+        self.keep = True
+        self.history: list[tuple[list[Level], list[Level]]] = []  # both sides after each message
         self._bids: dict[str, str] = {}
         self._asks: dict[str, str] = {}
 
@@ -73,7 +74,8 @@ class BookCopy:
         assert not bids or not asks or float(bids[0].price) < float(asks[0].price), "a crossed book was served"
         assert int(data["checksum"]) == checksum(bids, asks), "the rebuilt book is not the server's"
         self.checksums += 1
-        self.bests.append((bids[0], asks[0]) if bids and asks else None)
+        if self.keep:
+            self.history.append((bids, asks))
 
 
 def checksum(bids: list[Level], asks: list[Level]) -> int:
@@ -110,12 +112,18 @@ class Stream:
         self.gaps: list[Gap] = []
         self.messages: list[Message] = []  # in order of arrival, resent ones not among them
         self.count = 0  # of messages, also when they are not kept
-        self.keep = True
+        self._keep = True
         self.missing: set[int] = set()  # of this epoch, announced and not resent
         self.resent: dict[int, Message] = {}
         self.book = BookCopy(depth) if channel == "book" else None
         self._served = True  # the state as of `sequence` is known; False: a snapshot may still tell it
         self._asked: set[int] = set()  # resends under way
+
+    def forgetful(self) -> None:
+        """From now on only verify and count: a flood is not kept."""
+        self._keep = False
+        if self.book is not None:
+            self.book.keep = False
 
     def joined(self) -> None:
         """Freshly subscribed: a snapshot as of the ack's number may follow."""
@@ -163,7 +171,7 @@ class Stream:
             assert len(items) == 1, "the changes of an interval are merged"
             self.book.apply(kind, items[0], sequence)
         self.count += 1
-        if self.keep:
+        if self._keep:
             self.messages.append(message)
         return None
 

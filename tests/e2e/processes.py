@@ -6,6 +6,8 @@ Holds how they are started, asked and ended. Must not know what a test asserts.
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +23,10 @@ from gateway.limits import Limits
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
 from tests.conftest import ROOT
+
+# For a flood that a client must see whole although it shares this process with the gateway, and so is slow itself.
+# How slow readers are treated is test_slow_reader's subject.
+PATIENT: dict[str, Any] = dict.fromkeys(("queue_state_bytes", "queue_append_bytes", "queue_bytes_max"), 1 << 28)
 
 START_S = 20.0
 STOP_S = 10.0
@@ -76,21 +82,23 @@ async def exchange_of(*arguments: str | Path) -> AsyncIterator[Exchange]:
         sys.executable, "-m", "loadtest.exchange", *map(str, arguments), cwd=ROOT, stdout=PIPE
     )
     try:
-        line = await first_line(process, "exchange listening on ")
+        line = await first_line(process.stdout, "exchange listening on ")
         async with aiohttp.ClientSession() as http:
             yield Exchange(line.rsplit(maxsplit=1)[-1], http)
     finally:
         await end(process)
 
 
-async def first_line(process: Process, text: str) -> str:
-    """The first line of its output that holds `text`."""
-    assert process.stdout is not None
+async def first_line(output: asyncio.StreamReader | None, text: str) -> str:
+    """The first line of a process's output that holds `text`."""
+    assert output is not None
+    said: list[str] = []
     async with asyncio.timeout(START_S):
-        while line := (await process.stdout.readline()).decode():
+        while line := (await output.readline()).decode():
+            said.append(line)
             if text in line:
                 return line.strip()
-    raise AssertionError(f"the process ended with {await process.wait()} before it said {text!r}")
+    raise AssertionError(f"it ended before it said {text!r}: {''.join(said)}")
 
 
 async def end(process: Process) -> int:
@@ -141,3 +149,33 @@ async def gateway_of(config: Config) -> AsyncIterator[Gateway]:
         yield Gateway(app)
     finally:
         await app.close()
+
+
+class Served:
+    """`tickwire serve` as a process of its own."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.process = process
+        self.base_url = f"http://127.0.0.1:{port}"
+        self.url = f"ws://127.0.0.1:{port}{STREAM_PATH}"
+
+    def rss_bytes(self) -> int:
+        """Memory it holds now."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@asynccontextmanager
+async def served_of(exchange: Exchange, folder: Path) -> AsyncIterator[Served]:
+    """The command as an operator starts it: a file, and the environment over it."""
+    file = folder / "tickwire.toml"
+    file.write_text('[server]\nport = 0\n\n[exchanges.sim]\nclass = "binance"\n')
+    environment = {**os.environ, "TICKWIRE_EXCHANGES__SIM__OPTIONS": json.dumps(sim_options(exchange.base_url))}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway.cli", "serve", "--config", str(file), cwd=ROOT, env=environment, stderr=PIPE
+    )
+    try:
+        line = await first_line(process.stderr, '"event":"listening"')
+        yield Served(process, json.loads(line)["port"])
+    finally:
+        await end(process)

@@ -1,4 +1,4 @@
-"""What a recording of Binance messages says the markets did, computed in plain Python: the truth of the replay tests.
+"""What the markets did, computed in plain Python from what was recorded or traded: the truth of these tests.
 
 Imports nothing of ours.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -118,6 +119,19 @@ def bar_of(trades: list[Trade]) -> Bar:
     volume = sum((Fraction(trade.size) for trade in trades), Fraction(0))
     value = sum((Fraction(trade.price) * Fraction(trade.size) for trade in trades), Fraction(0))
     return Bar(prices[0], max(prices), min(prices), prices[-1], volume, value / volume)
+
+
+def assert_same(told: dict[str, Any], expected: Bar) -> None:
+    """A bar as the gateway tells it, up to the rounding of a double."""
+    assert [told[name] for name in ("open", "high", "low", "close")] == list(expected[:4])
+    for name, exact in (("volume", expected.volume), ("vwap", expected.vwap)):
+        assert abs(Fraction(told[name]) - exact) <= exact / 10**14, told
+
+
+def iso(time_ms: int) -> str:
+    """A time as the protocol writes it."""
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

@@ -10,18 +10,15 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.client import Client, client_of
 from tests.e2e.position import Level, Stream
-from tests.e2e.processes import config_of, exchange_of, gateway_of
-from tests.e2e.recordings import Bar, Best, Recording
+from tests.e2e.processes import PATIENT, config_of, exchange_of, gateway_of
+from tests.e2e.recordings import Best, Recording, assert_same, iso
 from tests.loadtest.exchange.tools import write_recording
 
 BTC = "BTC/USDT"
@@ -31,10 +28,6 @@ INTERVALS_MS = {"1s": 1_000, "1m": 60_000, "5m": 300_000}
 SPEED = os.environ.get("TICKWIRE_E2E_SPEED", "40")
 RECORDED_S = 651
 REPLAY_S = 60.0 + (0 if SPEED == "max" else RECORDED_S / float(SPEED))
-
-# The replay outruns the market, and the client shares this process with the gateway: it may lag far behind.
-# How slow readers are treated is test_slow_reader's subject.
-PATIENT = dict.fromkeys(("queue_state_bytes", "queue_append_bytes", "queue_bytes_max"), 1 << 28)
 
 
 @dataclass
@@ -99,15 +92,13 @@ def check_book(recording: Recording, stream: Stream) -> int:
             at += 1
         expected = recording.bests.get(diff.update_id)
         if expected is not None:
-            assert best_of(stream.book.bests[at]) == expected, diff
+            assert best_of(*stream.book.history[at]) == expected, diff
             compared += 1
     return compared
 
 
-def best_of(levels: tuple[Level, Level] | None) -> Best:
-    assert levels is not None
-    bid, ask = levels
-    return Best(Decimal(bid.price), Decimal(bid.size), Decimal(ask.price), Decimal(ask.size))
+def best_of(bids: list[Level], asks: list[Level]) -> Best:
+    return Best(*(Decimal(text) for level in (bids[0], asks[0]) for text in level))
 
 
 def check_checksums(replay: Replayed) -> None:
@@ -157,20 +148,9 @@ def check_bars(replay: Replayed, timeframe: str) -> int:
     return len(closed)
 
 
-def assert_same(told: dict[str, Any], expected: Bar) -> None:
-    assert [told[name] for name in ("open", "high", "low", "close")] == list(expected[:4])
-    for name, exact in (("volume", expected.volume), ("vwap", expected.vwap)):
-        assert abs(Fraction(told[name]) - exact) <= exact / 10**14, told
-
-
 def check_no_gap(replay: Replayed) -> None:
     """A hole that is not announced fails the client at once; here there was no announced one either."""
     assert [stream.gaps for stream in replay.streams()] == [[]] * len(replay.streams())
-
-
-def iso(time_ms: int) -> str:
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def test_a_generated_recording_arrives_whole(tmp_path: Path) -> None:
