@@ -52,7 +52,8 @@ class Stream:
     ) -> None:
         """`delivery` is a `Delivery`; `deltas`: an update means nothing without its predecessor (a book).
 
-        `on_idle()` is called when the last subscriber has gone. `snapshot()` gives the state as of the newest number: (data, t_ex, t_in), or None when there is none.
+        `on_idle()` is called when the last subscriber has gone.
+        `snapshot()` gives the state as of the newest number: (data, t_ex, t_in), or None when there is none.
         """
 
     def publish(self, data: bytes, t_ex: int | None, t_in: int, snapshot: bool = False) -> int:

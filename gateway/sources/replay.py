@@ -1,4 +1,4 @@
-"""Recorded frames of any venue through its ccxt.pro class, without a network: for tests of what each venue's data becomes.
+"""Recorded frames of any venue through its ccxt.pro class, without a network, to test what its data becomes.
 
 Holds the offline stand-ins and the reader of the recordings' text format. Must not know what the data means.
 """
