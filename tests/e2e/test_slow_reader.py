@@ -113,14 +113,13 @@ async def test_many_stalled_readers_hold_a_bounded_memory(tmp_path: Path) -> Non
         AsyncExitStack() as stack,
     ):
         await join(reader)
-        for client in [
-            await stack.enter_async_context(client_of(gateway.url, **STALLED)) for _ in range(stalled_count)
-        ]:
-            await join(client)
-            client.stall()
         await flood(exchange, reader, 1_500)  # caches, rings and the allocator reach their size
         for stream in reader.streams.values():
             stream.forgetful()
+        stalled = [await stack.enter_async_context(client_of(gateway.url, **STALLED)) for _ in range(stalled_count)]
+        for client in stalled:
+            await join(client)
+            client.stall()
         before = gateway.rss_bytes()
         await flood(exchange, reader, flood_trades)
         grown = gateway.rss_bytes() - before
