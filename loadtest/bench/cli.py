@@ -17,6 +17,10 @@ from loadtest.swarm import ToolError, raise_open_files
 DOCUMENT = tools.ROOT / "docs" / "benchmarks.md"
 FILES_BESIDE_CONNECTIONS = 200
 CONNS_MAX = 1_000_000
+ENVIRONMENT = (
+    "TICKWIRE_LOAD_TOOLS names the folder of wsload.c, floor.c and peers/ (default: ../shared/tools/load beside the "
+    "checkout); TICKWIRE_PEERS_PYTHON a Python that has the peers; what is compiled lies under XDG_CACHE_HOME."
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtest.bench")
+    parser = argparse.ArgumentParser(prog="python -m loadtest.bench", epilog=ENVIRONMENT)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {' '.join(WORKLOADS)}; all by default")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each measurement lasts")
     parser.add_argument("--conns", type=int, default=CONNS_MAX, help="at most this many connections")

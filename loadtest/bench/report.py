@@ -229,6 +229,8 @@ over loopback, no TLS. Machines differ and are shared: compare only rows of one 
   keys' phases spread evenly; G has the simulated exchange and ccxt's own class instead.
 - *C floor* is a C program that sends one ready frame to every socket, with the payload size and the messages a send
   the gateway had in this run (from its counters). Peers send 200-byte payloads, one a send, without numbering.
+- On loopback a send also wakes the client when it has nothing left to read, at the sender's expense: some 2 us. A
+  server that is slower than the client pays that for each send, one that is faster hardly ever.
 - Latency is from the stamp in the frame (`t_in`: when the gateway got the update) to when the client has read it.
 - *missing*: numbers of a stream that never came and were not announced. In the row *every stream checked* the
   project's own client held every stream's sequence and epoch against what was announced.
