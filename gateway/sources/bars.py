@@ -51,7 +51,7 @@ class Bars:
         self._clock_ms = 0.0  # the exchange's time less ours
 
     def update(self, _kind: str, payload: Payload, t_in: int) -> None:
-        trades = [trade for trade in payload if trade["price"] and trade["amount"] and trade["timestamp"]]
+        trades = [trade for trade in payload if trade["price"] and trade["amount"] and trade["timestamp"] is not None]
         if not trades:
             return
         self._clock_ms = trades[-1]["timestamp"] - monotonic() * 1000

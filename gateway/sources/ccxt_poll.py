@@ -65,7 +65,11 @@ async def fetch(exchange: Any, klass: str, identity: FeedId) -> Any:
     call = getattr(exchange, FETCHES[kind].method)
     params = dict(FETCH_PARAMS.get((klass, kind), {}))
     if kind == "trades":
-        return await call(symbol, None, TRADES_MAX, params)
+        trades: list[dict[str, Any]] = await call(symbol, None, TRADES_MAX, params)
+        if all(str(trade["id"]).isdecimal() for trade in trades):
+            # ccxt sorts the ids of one millisecond as text: "10" before "9".
+            trades.sort(key=lambda trade: (trade["timestamp"], int(trade["id"])))
+        return trades
     if kind == "ohlcv":
         return await call(symbol, timeframe, None, 2, params)
     if kind == "book":

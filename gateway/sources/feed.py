@@ -74,7 +74,7 @@ class Feed(ABC):
         self.log = log.bind(exchange=settings.exchange, feed=identity.kind, symbol=identity.symbol)
         self._tape = Tape(consecutive=settings.klass in CONSECUTIVE_TRADE_IDS, polled=self.polled)
         self._guard = self._new_guard()
-        self._whole_book = settings.klass in WHOLE_BOOK
+        self._whole_book = settings.klass in WHOLE_BOOK and not self.polled
         checks: dict[str, Admit] = {"trades": self._admit_trades, "book": self._admit_book}
         self._admit = checks.get(identity.kind)
         self._stop = asyncio.Event()  # the present subscription is over
