@@ -1,80 +1,208 @@
-"""The tap alone, on ccxt's own client and aiohttp's own queue, with bytes that come when the test says."""
+"""The hook: every result to whoever subscribed for it, at once, and no way to lose a connection silently."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from types import SimpleNamespace
+from time import time_ns
 from typing import Any
 
+import ccxt.pro
 import pytest
 from aiohttp import WSMessage, WSMsgType
-from aiohttp._websocket.reader import WebSocketDataQueue
-from ccxt.async_support.base.ws.client import Client
+from ccxt.base.errors import NetworkError, NotSupported
 
-from gateway.sources.ccxt_tap import Tap
+from gateway.sources.ccxt_tap import SUBSCRIBING, Tap
+from gateway.sources.replay import Market, offline
+from tests.gateway.sources.tools import Rig, subscriptions, until
 
-
-class Wire:
-    """A ccxt client with a tap whose connection is a queue that the test fills."""
-
-    def __init__(self) -> None:
-        self.handled: list[int] = []
-        self.closed = False
-        loop = asyncio.get_running_loop()
-        protocol = SimpleNamespace(_reading_paused=False, _payload_parser=None, pause_reading=None, resume_reading=None)
-        queue: Any = WebSocketDataQueue(protocol, 1 << 16, loop=loop)  # type: ignore[arg-type]  # what it uses of one
-        protocol._payload = queue
-        protocol._payload_parser = SimpleNamespace(feed_data=self._parse, feed_eof=None)
-        self._queue, self._protocol = queue, protocol
-        self.client: Any = Client("ws://exchange/stream", self._message, self._ended, self._ended, print)
-        self.client.asyncio_loop = loop
-        self.client.connection = SimpleNamespace(
-            closed=False, receive=queue.read, _conn=SimpleNamespace(protocol=protocol)
-        )
-        self.tap = Tap(self.client)
-        self.tap.connected()
-        self.client.receive_loop()
-
-    def _message(self, _client: Any, message: Any) -> None:
-        self.handled.append(int(message))
-
-    def _ended(self, *_: Any) -> None:
-        self.closed = True
-
-    def _parse(self, data: bytes) -> tuple[bool, bytes]:
-        for text in data.decode().split():
-            self._queue.feed_data(WSMessage(WSMsgType.TEXT, text, None), len(text))
-        return False, b""
-
-    def arrive(self, text: str) -> None:
-        """Bytes of whole frames, one a word; each is a JSON number."""
-        self._protocol._payload_parser.feed_data(text.encode())
+TRADE = "btcusdt@trade"
 
 
-@pytest.mark.parametrize("turns", range(6))
-async def test_frames_are_handled_in_order_whenever_their_bytes_come(turns: int) -> None:
-    """ccxt's receive task and the tap both take from the queue: no frame may wait in one while the other goes on."""
-    wire = Wire()
-    expected = []
-    for number in range(0, 60, 2):
-        # Twice within a turn, then again after none to five turns of ccxt's loop.
-        wire.arrive(f"{number}")
-        wire.arrive(f"{number + 1}")
-        expected += [number, number + 1]
-        for _ in range(turns if number % 3 else 1):
-            await asyncio.sleep(0)
-        assert wire.handled[: len(expected)] == expected[: len(wire.handled)]
-    await settled(lambda: len(wire.handled) == len(expected))
-    assert wire.handled == expected
-    wire.client.connection.closed = True
-    wire.arrive("60")  # ccxt's receive task ends with it
-    await settled(lambda: wire.closed)
+class Listener:
+    """A receiver that remembers; `takes`: what it says of a result."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.results: list[tuple[Any, int]] = []
+        self.errors: list[BaseException] = []
+        self.takes = takes
+
+    def resolved(self, result: Any, t_in: int) -> bool:
+        self.results.append((result, t_in))
+        return self.takes
+
+    def rejected(self, error: BaseException) -> None:
+        self.errors.append(error)
 
 
-async def settled(holds: Callable[[], bool]) -> None:
-    for _ in range(20):
-        if holds():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it did not settle")
+@pytest.fixture
+async def client() -> Any:
+    exchange = offline("binance", [Market("BTCUSDT", "BTC/USDT")])
+    yield exchange.client("ws://x/stream")
+    await exchange.close()
+
+
+def subscribe(client: Any, listener: Listener, message_hash: str) -> asyncio.Future[Any]:
+    """What a `watch_*` call does, in its own context."""
+    token = SUBSCRIBING.set(listener)
+    try:
+        future: asyncio.Future[Any] = client.future(message_hash)
+    finally:
+        SUBSCRIBING.reset(token)
+    return future
+
+
+# Routing
+
+
+async def test_results_go_to_whoever_subscribed_whether_or_not_somebody_awaits(client: Any) -> None:
+    one, other = Listener(), Listener()
+    waiting = subscribe(client, one, "trade::a")
+    subscribe(client, other, "trade::b")
+    for number in range(3):
+        client.resolve(number, "trade::a")
+    assert [result for result, _ in one.results] == [0, 1, 2]
+    assert waiting.result() == 0, "the call that subscribed returns"
+    assert other.results == []
+    assert "trade::a" in client.futures, "ccxt still finds somebody waiting"
+    client.resolve(9, "trade::unknown")
+
+
+async def test_a_result_that_is_not_for_the_receiver_is_ccxt_s(client: Any) -> None:
+    listener = Listener(takes=False)
+    waiting = subscribe(client, listener, "authenticated")
+    client.resolve(True, "authenticated")
+    assert waiting.result() is True
+    assert "authenticated" not in client.futures
+
+
+async def test_a_rejection_is_heard_once_and_leaves_nothing_behind(client: Any) -> None:
+    started, starting = Listener(), Listener()
+    subscribe(client, started, "a")
+    client.resolve(1, "a")
+    waiting = subscribe(client, starting, "b")
+    client.reject(NetworkError("gone"))
+    assert [str(error) for error in (*started.errors, *starting.errors)] == ["gone", "gone"]
+    assert isinstance(waiting.exception(), NetworkError)
+    assert client.futures == {}
+    assert client.rejections == {}
+
+
+async def test_a_rejection_by_something_else_than_an_exception(client: Any) -> None:
+    listener = Listener()
+    subscribe(client, listener, "a")
+    client.resolve(1, "a")
+    client.reject({"code": 1}, "a")
+    assert "code" in str(listener.errors[0])
+
+
+async def test_leaving(client: Any) -> None:
+    one, other = Listener(), Listener()
+    subscribe(client, one, "a")
+    tap: Tap = client.tap
+    assert tap.serves(one)
+    assert not tap.serves_others(one)
+    subscribe(client, other, "b")
+    assert tap.serves_others(one)
+    client.resolve(1, "a")
+    tap.leave(one)
+    client.resolve(2, "a")
+    assert len(one.results) == 1
+    assert set(client.futures) == {"b"}
+
+
+async def test_what_was_subscribed_can_be_forgotten(client: Any) -> None:
+    listener = Listener()
+    client.subscriptions.update({"a": True, "b": True})
+    token = SUBSCRIBING.set(listener)
+    client.tap.asked(["a", None])
+    SUBSCRIBING.reset(token)
+    client.tap.asked(["b"])
+    client.tap.forget_subscription(listener)
+    assert client.subscriptions == {"b": True}
+
+
+# Liveness
+
+
+async def test_an_idle_connection_is_asked_and_then_given_up(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pings, listener = [], Listener()
+
+    async def ping() -> None:
+        pings.append(1)
+
+    monkeypatch.setattr(client.connection, "ping", ping)
+    subscribe(client, listener, "a")
+    client.resolve(1, "a")
+    tap: Tap = client.tap
+    second = 1_000_000_000
+    for after_s, asked, lost in ((5, 0, 0), (11, 1, 0), (20, 1, 0), (32, 1, 1)):
+        await tap.check(tap.seen_ns + after_s * second, 30_000)
+        assert (len(pings), len(listener.errors)) == (asked, lost), after_s
+
+
+async def test_any_message_is_a_sign_of_life(client: Any) -> None:
+    tap: Tap = client.tap
+    tap.seen_ns = 0
+    client.handle_message(WSMessage(WSMsgType.PONG, b"", None))
+    assert time_ns() - tap.seen_ns < 1e9
+
+
+# On a real connection
+
+
+async def test_burst_after_burst_does_not_stop_the_connection(rig: Rig) -> None:
+    """ccxt 4.5.64 with aiohttp 3.14.4 and later would stand still for good after the fifth."""
+    key = await rig.live("trades", poke=TRADE)
+    for count in range(1, 11):
+        rig.server.feed.burst(TRADE, 600)
+        await rig.sink.until(lambda count=count: len(rig.sink.of(key)) == 1 + 600 * count, 10)
+    assert rig.sink.of(key, "lost") == []
+
+
+async def test_frames_read_together_have_the_same_time(rig: Rig) -> None:
+    key = await rig.live("trades", poke=TRADE)
+    before_ns = time_ns()
+    rig.server.feed.burst(TRADE, 300)
+    await rig.sink.until(lambda: len(rig.sink.of(key)) == 301)
+    times = [call.t_in for call in rig.sink.of(key)[1:]]
+    assert before_ns < times[0] <= times[-1] < time_ns()
+    assert times == sorted(times)
+    assert len(set(times)) < 50
+
+
+async def test_a_handler_that_fails_is_an_error_of_the_connection(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = await rig.live("trades", poke=TRADE)
+
+    def fails(*_: Any) -> None:
+        monkeypatch.undo()
+        raise KeyError("unheard of")
+
+    monkeypatch.setattr(rig.source.exchange, "handle_trade", fails)
+    rig.server.feed.burst(TRADE, 2)
+    await rig.sink.until(lambda: rig.sink.of(key, "lost"))
+    await until(lambda: rig.server.streams.topics[TRADE].subscribe_count == 2)
+    await until(lambda: subscriptions(rig.server) == {TRADE: 1})
+    rig.server.feed.burst(TRADE, 1)
+    await rig.sink.until(lambda: rig.sink.calls[-1].name == "publish")
+
+
+async def test_a_kind_of_message_that_ccxt_does_not_know_is_no_error(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = await rig.live("trades", poke=TRADE)
+
+    def unknown(*_: Any) -> None:
+        monkeypatch.undo()
+        raise NotSupported("what is this")
+
+    monkeypatch.setattr(rig.source.exchange, "handle_trade", unknown)
+    rig.server.feed.burst(TRADE, 3)
+    await rig.sink.until(lambda: rig.sink.calls[-1].data["trade_id"] == "5")
+    assert [call.name for call in rig.sink.of(key)] == ["publish", "lost", "publish", "publish"], "its trade is missed"
+    assert subscriptions(rig.server) == {TRADE: 1}
+
+
+def test_every_class_can_be_tapped() -> None:
+    from gateway.sources.ccxt_tap import tapped
+
+    for name in ccxt.pro.exchanges[:20]:
+        klass = tapped(getattr(ccxt.pro, name))
+        assert klass({}).id == getattr(ccxt.pro, name)({}).id

@@ -1,0 +1,237 @@
+"""The life of a feed, with a subscription made of events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from gateway.core.watch import Policy, State
+from gateway.sources.feed import Feed, FeedId, FeedSettings, since_ns
+from tests.gateway.sources.tools import until
+
+POLICY = Policy(silence_ms=0, start_ms=0, backoff_ms=5, backoff_max_ms=10)
+
+
+class Told:
+    """A consumer that remembers; `fails`: what it raises at the next update."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.fails: Exception | None = None
+
+    def update(self, _kind: str, payload: Any, _t_in: int) -> None:
+        if self.fails is not None:
+            fails, self.fails = self.fails, None
+            raise fails
+        self.calls.append(payload)
+
+    def lost(self, _kind: str, reason: str) -> None:
+        self.calls.append(reason)
+
+
+class Scripted(Feed):
+    """Counts what it is asked for; `hold`: keeps `unsubscribe` from returning."""
+
+    def __init__(self, identity: FeedId, settings: FeedSettings) -> None:
+        super().__init__(identity, settings)
+        self.asked: list[str] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.refuse: list[Exception] = []
+
+    async def subscribe(self) -> None:
+        self.asked.append("subscribe")
+        if self.refuse:
+            raise self.refuse.pop()
+
+    async def unsubscribe(self) -> None:
+        self.asked.append("unsubscribe")
+        await self.hold.wait()
+
+
+def settings(
+    policy: Policy = POLICY, klass: str = "kraken", siblings: dict[FeedId, Feed] | None = None
+) -> FeedSettings:
+    return FeedSettings("x", klass, policy, Random(1), 5_000, 50, siblings if siblings is not None else {})
+
+
+@pytest.fixture
+async def feed() -> AsyncIterator[Scripted]:
+    feed = Scripted(FeedId("ticker", "BTC/USDT"), settings())
+    feed.consumers.append(Told())
+    feed.start(None)
+    await until(lambda: feed.asked)
+    yield feed
+    await asyncio.wait([feed.close()])
+
+
+def calls(feed: Feed) -> list[Any]:
+    told = feed.consumers[0]
+    assert isinstance(told, Told)
+    return told.calls
+
+
+async def test_updates_pass_and_a_failure_is_told_once(feed: Scripted) -> None:
+    feed.deliver(1, 11)
+    feed.deliver(2, 12)
+    feed.fail(ConnectionError("gone"))
+    feed.fail(ConnectionError("gone again"))
+    feed.deliver(3, 13)  # the tail of what was given up
+    assert calls(feed) == [1, 2, "upstream"]
+    assert (feed.updates, feed.errors, feed.last_ns, feed.last) == (2, 1, 12, None)
+    await until(lambda: feed.asked == ["subscribe", "unsubscribe", "subscribe"])
+    feed.deliver(4, 14)
+    assert calls(feed) == [1, 2, "upstream", 4]
+    assert feed.restarts == 1
+    assert since_ns(feed) > 0
+
+
+async def test_what_was_never_served_is_not_lost(feed: Scripted) -> None:
+    feed.fail(ConnectionError("refused"))
+    await until(lambda: feed.asked == ["subscribe", "unsubscribe", "subscribe"])
+    assert calls(feed) == []
+
+
+async def test_a_subscription_that_raises_is_a_failure() -> None:
+    feed = Scripted(FeedId("ticker", "BTC/USDT"), settings())
+    feed.refuse = [ValueError("no"), ValueError("still no")]
+    feed.start(None)
+    await until(lambda: feed.asked.count("subscribe") == 3)
+    assert (feed.errors, feed.refusals) == (2, 2)
+    feed.deliver(1, 1)
+    assert feed.refusals == 0
+    await asyncio.wait([feed.close()])
+
+
+async def test_an_update_that_cannot_be_told_is_a_resync_of_this_feed(feed: Scripted) -> None:
+    told = feed.consumers[0]
+    assert isinstance(told, Told)
+    told.fails = ValueError("a price of minus one")
+    feed.deliver(1, 1)
+    assert calls(feed) == ["resync"]
+    assert feed.watch.state is State.BACKOFF
+
+
+async def test_nothing_comes_after_close(feed: Scripted) -> None:
+    feed.deliver(1, 1)
+    feed.close()
+    feed.deliver(2, 2)
+    feed.fail("late")
+    assert calls(feed) == [1]
+
+
+@pytest.mark.parametrize("when", ["subscribed", "backing off", "unsubscribing"])
+async def test_close_at_any_time_unsubscribes_last(when: str) -> None:
+    slow = Policy(backoff_ms=60_000, backoff_max_ms=60_000)
+    feed = Scripted(FeedId("ticker", "BTC/USDT"), settings(slow))
+    feed.start(None)
+    await until(lambda: feed.asked)
+    if when != "subscribed":
+        if when == "unsubscribing":
+            feed.hold.clear()
+        feed.fail("x")
+        await until(lambda: feed.asked[-1] == "unsubscribe")
+    task = feed.close()
+    feed.hold.set()
+    await asyncio.wait_for(task, 5)
+    assert feed.asked[-1] == "unsubscribe"
+
+
+async def test_a_successor_waits_for_its_predecessor() -> None:
+    first, second = (Scripted(FeedId("ticker", "BTC/USDT"), settings()) for _ in range(2))
+    first.start(None)
+    await until(lambda: first.asked)
+    first.hold.clear()
+    second.start(first.close())
+    await until(lambda: first.asked == ["subscribe", "unsubscribe"])
+    assert second.asked == []
+    first.hold.set()
+    await until(lambda: second.asked == ["subscribe"])
+    await asyncio.wait([second.close()])
+
+
+async def test_silence_of_a_live_feed_is_a_loss_and_a_new_subscription_at_once() -> None:
+    policy = Policy(silence_ms=20, start_ms=20, backoff_ms=5, backoff_max_ms=10)
+    feed = Scripted(FeedId("ticker", "BTC/USDT"), settings(policy))
+    feed.consumers.append(Told())
+    feed.start(None)
+    feed.deliver(1, 1)
+    await until(lambda: feed.asked == ["subscribe", "unsubscribe", "subscribe"])
+    assert calls(feed) == [1, "upstream"]
+    await until(lambda: feed.watch.state is State.BACKOFF)
+    await until(lambda: feed.watch.state is State.STARTING)
+    assert calls(feed) == [1, "upstream"], "told once"
+    await asyncio.wait([feed.close()])
+
+
+def book(bid: float, ask: float, nonce: int | None = None) -> dict[str, Any]:
+    return {"bids": [[bid, 1.0]], "asks": [[ask, 1.0]], "nonce": nonce, "timestamp": None}
+
+
+async def books() -> Scripted:
+    feed = Scripted(FeedId("book", "BTC/USDT"), settings())
+    feed.consumers.append(Told())
+    feed.start(None)
+    await until(lambda: feed.asked)
+    return feed
+
+
+async def test_a_crossed_book_is_not_served_and_then_given_up() -> None:
+    feed = await books()
+    feed.deliver(book(1, 2), 1)
+    feed.deliver(book(2, 2), 2)
+    feed.deliver(book(1, 3), 3)
+    feed.deliver(book(3, 3), 4)
+    assert calls(feed) == [book(1, 2), book(1, 3)]
+    await until(lambda: calls(feed)[-1] == "resync")
+    await asyncio.wait([feed.close()])
+
+
+async def test_a_nonce_that_goes_back_is_a_resync_but_a_new_subscription_may_begin_anywhere() -> None:
+    feed = await books()
+    feed.deliver(book(1, 2, 10), 1)
+    feed.deliver(book(1, 2, 9), 2)
+    assert calls(feed) == [book(1, 2, 10), "resync"]
+    await until(lambda: feed.watch.state is State.STARTING)
+    await until(lambda: feed.asked[-1] == "subscribe")
+    feed.deliver(book(1, 2, 5), 3)
+    assert calls(feed)[-1] == book(1, 2, 5)
+    await asyncio.wait([feed.close()])
+
+
+async def test_trades_testify_about_their_market_s_book(monkeypatch: pytest.MonkeyPatch) -> None:
+    siblings: dict[FeedId, Feed] = {}
+    feeds = [Scripted(FeedId(kind, "BTC/USDT"), settings(siblings=siblings)) for kind in ("book", "trades")]
+    for feed in feeds:
+        siblings[feed.id] = feed
+        feed.consumers.append(Told())
+        feed.start(None)
+    await until(lambda: all(feed.asked for feed in feeds))
+    now_ms = 1_000.0
+    monkeypatch.setattr("gateway.sources.feed._now_ms", lambda: now_ms)
+    feeds[0].deliver(book(1, 2), 1)
+    for number in range(4):
+        now_ms += 2_000
+        feeds[1].deliver([{"id": str(number), "price": 1.0, "timestamp": number}], 2)
+    assert calls(feeds[0]) == [book(1, 2), "resync"]
+    assert len(calls(feeds[1])) == 4
+    monkeypatch.undo()
+    await asyncio.wait([feed.close() for feed in feeds])
+
+
+async def test_a_hole_is_told_before_the_trade_behind_it_and_the_subscription_stays() -> None:
+    feed = Scripted(FeedId("trades", "BTC/USDT"), settings(klass="binance"))
+    feed.consumers.append(Told())
+    feed.start(None)
+    await until(lambda: feed.asked)
+    first, second = ({"id": identity, "price": 1.0} for identity in ("1", "5"))
+    feed.deliver([first], 1)
+    feed.deliver([first], 2)
+    feed.deliver([second], 3)
+    assert calls(feed) == [[first], "upstream", [second]]
+    assert (feed.watch.state, feed.asked) == (State.LIVE, ["subscribe"])
+    await asyncio.wait([feed.close()])
