@@ -1,5 +1,5 @@
 """Who is offered what. A comment a field; the invariants are in the design."""
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from _speedups.frame cimport Form, Template
 from _speedups.outbox cimport Chunk, Members, Outbox, Subscription, Sweeper
@@ -50,4 +50,5 @@ cdef class Fanout(Sweeper):
         int64_t started_ns              # of the last flush, monotonic
         bint scheduled                  # a flush is due
         bint sweeping                   # a flush is under way, maybe between two slices
-        bint saturated                  # updates came while the last flush was under way
+        bint saturated                  # updates came while the last flush was under way, and it gathered
+        uint64_t sends_before, messages_before  # the last flush

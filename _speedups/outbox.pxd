@@ -60,6 +60,7 @@ cdef class Sweeper:
         object call_soon
         Py_ssize_t slice_sends
         Py_ssize_t queue_state_bytes, queue_append_bytes, queue_bytes_max
+        char* scratch                   # where frames of one call are joined
         list dirty_outboxes             # written from `swept` on, in order
         Py_ssize_t swept
         readonly Histogram latency
@@ -98,8 +99,9 @@ cdef class Outbox:
     cdef int push(self, Chunk chunk) except -1
     cdef int offer(self, Subscription subscription, Chunk chunk) except -1
     cdef int write(self) except -1
-    cdef list take(self)
-    cdef int send(self, list frames) except -1
-    cdef int hand_over(self, list frames, Py_ssize_t sent) except -1
+    cdef int send_replies(self) except -1
+    cdef int send_chunks(self) except -1
+    cdef int account(self, Chunk chunk, int64_t now) except -1
+    cdef int send(self, const char* data, Py_ssize_t size) except -1
     cdef int overflow(self) except -1
     cdef int forget(self, Subscription subscription) except -1

@@ -3,30 +3,21 @@
 Replies leave before data, a CLOSE behind everything. What the kernel does not take at once goes to the transport, and
 nothing else is sent until that is empty. Must not know streams, numbers or what a frame says; nothing here waits.
 """
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy
 
 from _speedups.histogram cimport Histogram
 
-cdef extern from "<sys/uio.h>" nogil:
-    struct iovec:
-        void* iov_base
-        size_t iov_len
-
 cdef extern from "<sys/socket.h>" nogil:
-    struct msghdr:
-        iovec* msg_iov
-        size_t msg_iovlen
     ssize_t c_send "send"(int, const void*, size_t, int)
-    ssize_t sendmsg(int, const msghdr*, int)
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
 
 cdef enum:
-    IOV = 64                    # pieces a system call; more loop
-    BATCH_BYTES = 262144        # bytes a system call aims at: what the transport may have to hold back
+    SCRATCH_BYTES = 65536       # what several frames are joined in for one call; a larger frame goes alone
 
 
 def raise_later(error):
@@ -57,6 +48,14 @@ cdef class Subscription:
 
 
 cdef class Sweeper:
+    def __cinit__(self):
+        self.scratch = <char*> PyMem_Malloc(SCRATCH_BYTES)
+        if self.scratch == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        PyMem_Free(self.scratch)
+
     def __init__(self, call_soon, *, Py_ssize_t slice_sends, Py_ssize_t queue_state_bytes,
                  Py_ssize_t queue_append_bytes, Py_ssize_t queue_bytes_max):
         self.call_soon = call_soon
@@ -119,7 +118,8 @@ cdef class Outbox:
             return
         self.sweeper.replies += 1
         if not self.blocked and self.replies is None:
-            self.send([frame])  # whole chunks wait, or none: a frame fits before them
+            # Whole chunks wait, or none: a frame fits before them.
+            self.send(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
             return
         if self.queued_bytes and self.queued_bytes + len(frame) > self.sweeper.queue_bytes_max:
             self.overflow()
@@ -223,100 +223,95 @@ cdef class Outbox:
 
     cdef int write(self) except -1:
         """Send all that waits, then catch up who lagged; stops as soon as the socket takes no more."""
-        cdef list frames
+        cdef bytes frame
         self.dirty = False
         while not self.blocked and not self.dead:
-            frames = self.take()
-            if frames:
-                self.send(frames)
+            if self.replies is not None:
+                self.send_replies()
+            elif self.head is not None:
+                self.send_chunks()
             elif self.lagging:
                 subscription = <Subscription> self.lagging.pop(0)
                 subscription.members.catch_up(subscription)
+            elif self.last_frame is not None:
+                frame, self.last_frame = self.last_frame, None
+                self.queued_bytes -= PyBytes_GET_SIZE(frame)
+                self.send(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
             else:
                 break
         return 0
 
-    cdef list take(self):
-        """The next frames for one system call, replies first; they no longer count as queued."""
-        cdef list frames = []
-        cdef Py_ssize_t size = 0, taken = 0
-        cdef Chunk chunk
-        cdef int64_t now
-        if self.replies is not None:
-            while taken < len(self.replies) and taken < IOV and size < BATCH_BYTES:
-                frames.append(self.replies[taken])
-                size += PyBytes_GET_SIZE(<bytes> self.replies[taken])
-                taken += 1
-            if taken == len(self.replies):
-                self.replies = None
-            else:
-                del self.replies[:taken]
-        elif self.head is not None:
-            now = clock_ns(CLOCK_REALTIME)
-            chunk = self.head
-            while True:
-                frames.append(chunk.wire)
-                size += PyBytes_GET_SIZE(chunk.wire)
-                if chunk.first:
-                    self.sent_messages += chunk.last - chunk.first + 1
-                    self.sweeper.messages += chunk.last - chunk.first + 1
-                    if chunk.t_in:
-                        self.sweeper.latency.record(now - chunk.t_in, chunk.last - chunk.first + 1)
-                if self.rest is None or taken == len(self.rest) or taken == IOV - 1 or size >= BATCH_BYTES:
+    cdef int send_replies(self) except -1:
+        """As many replies as one call takes."""
+        cdef bytes frame = <bytes> self.replies[0]
+        cdef Py_ssize_t used = 0, taken = 0
+        if PyBytes_GET_SIZE(frame) <= SCRATCH_BYTES:
+            while taken < len(self.replies):
+                frame = <bytes> self.replies[taken]
+                if used + PyBytes_GET_SIZE(frame) > SCRATCH_BYTES:
                     break
-                chunk = <Chunk> self.rest[taken]
+                memcpy(self.sweeper.scratch + used, PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+                used += PyBytes_GET_SIZE(frame)
                 taken += 1
-            if self.rest is None or taken == len(self.rest):
-                self.head = self.rest = None
-            else:
-                self.head = <Chunk> self.rest[taken]
-                del self.rest[:taken + 1]
-        elif self.last_frame is not None:
-            frames.append(self.last_frame)
-            size = PyBytes_GET_SIZE(self.last_frame)
-            self.last_frame = None
-        self.queued_bytes -= size
-        return frames
+        self.replies = self.replies[max(taken, 1):] or None
+        self.queued_bytes -= used or PyBytes_GET_SIZE(frame)
+        if used:
+            return self.send(self.sweeper.scratch, used)
+        return self.send(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
 
-    cdef int send(self, list frames) except -1:
-        """Hand frames to the kernel; what it does not take goes to the transport, which then calls `pause`."""
-        cdef iovec pieces[IOV]
-        cdef msghdr message
-        cdef Py_ssize_t i, count = len(frames), size = 0
-        cdef ssize_t sent = 0
-        cdef bytes frame
-        for i in range(count):
-            frame = <bytes> frames[i]
-            pieces[i].iov_base = <void*> PyBytes_AS_STRING(frame)
-            pieces[i].iov_len = PyBytes_GET_SIZE(frame)
-            size += PyBytes_GET_SIZE(frame)
-        self.sent_bytes += size
-        self.sweeper.bytes += size
-        if self.fd < 0:
-            self.hand_over(frames, 0)
-            return 0
-        self.sweeper.sends += 1
-        if count == 1:
-            sent = c_send(self.fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-        else:
-            memset(&message, 0, sizeof(message))
-            message.msg_iov = pieces
-            message.msg_iovlen = count
-            sent = sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
-        if sent == size:
-            return 0
-        if sent < 0:
-            if errno != EAGAIN and errno != EINTR:
-                # The peer is gone. The transport learns it by reading and reports it; nothing can be sent any more.
-                self.sweeper.send_errors += 1
-                self.blocked = True
-                return 0
-            sent = 0
-        self.sweeper.partial_sends += 1
-        self.hand_over(frames, sent)
+    cdef int send_chunks(self) except -1:
+        """As many chunks as one call takes; one alone is not copied."""
+        cdef int64_t now = clock_ns(CLOCK_REALTIME)
+        cdef list rest = self.rest
+        cdef Chunk chunk = self.head
+        cdef Py_ssize_t used = 0, taken = 0, count = 0 if rest is None else len(rest)
+        while count and chunk is not None and used + PyBytes_GET_SIZE(chunk.wire) <= SCRATCH_BYTES:
+            memcpy(self.sweeper.scratch + used, PyBytes_AS_STRING(chunk.wire), PyBytes_GET_SIZE(chunk.wire))
+            used += PyBytes_GET_SIZE(chunk.wire)
+            self.account(chunk, now)
+            chunk = None
+            if taken < count:
+                chunk = <Chunk> rest[taken]
+                taken += 1
+        if used:
+            self.head = chunk
+            self.rest = rest[taken:] if taken < count else None
+            return self.send(self.sweeper.scratch, used)
+        self.head = None
+        if count:
+            self.head = <Chunk> rest[0]
+            self.rest = rest[1:] if count > 1 else None
+        self.account(chunk, now)
+        return self.send(PyBytes_AS_STRING(chunk.wire), PyBytes_GET_SIZE(chunk.wire))
+
+    cdef int account(self, Chunk chunk, int64_t now) except -1:
+        """Count a chunk that leaves the queue."""
+        cdef int64_t messages = chunk.last - chunk.first + 1
+        self.queued_bytes -= PyBytes_GET_SIZE(chunk.wire)
+        if chunk.first:
+            self.sent_messages += messages
+            self.sweeper.messages += messages
+            if chunk.t_in:
+                self.sweeper.latency.record(now - chunk.t_in, messages)
         return 0
 
-    cdef int hand_over(self, list frames, Py_ssize_t sent) except -1:
-        whole = <bytes> frames[0] if len(frames) == 1 else b"".join(frames)
-        self.transport.write(whole[sent:] if sent else whole)
+    cdef int send(self, const char* data, Py_ssize_t size) except -1:
+        """Hand bytes to the kernel; what it does not take goes to the transport, which then calls `pause`."""
+        cdef ssize_t sent = 0
+        self.sent_bytes += size
+        self.sweeper.bytes += size
+        self.sweeper.sends += 1
+        if self.fd >= 0:
+            sent = c_send(self.fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if sent == size:
+                return 0
+            if sent < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    # The peer is gone. The transport learns it by reading and reports it; nothing more can be sent.
+                    self.sweeper.send_errors += 1
+                    self.blocked = True
+                    return 0
+                sent = 0
+            self.sweeper.partial_sends += 1
+        self.transport.write(PyBytes_FromStringAndSize(data + sent, size - sent))
         return 0

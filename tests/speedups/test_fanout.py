@@ -228,15 +228,31 @@ def test_updates_that_come_during_a_burst_make_the_next_flush_gather(loop: Manua
     for peer in peers:
         stream.attach(peer.outbox, form)
     stream.publish(b"0", None, 0)
+    stream.publish(b"1", None, 0)
     loop.turn()
-    stream.publish(b"1", None, 0)  # while the first flush is between two slices
+    stream.publish(b"2", None, 0)  # while the first flush is between two slices
     loop.turn()
     [(delay, _)] = loop.later
     assert 0 < delay <= 10
-    stream.publish(b"2", None, 0)
-    assert [len(peer.read()) for peer in peers] == [1, 1]
+    stream.publish(b"3", None, 0)
+    assert [len(peer.read()) for peer in peers] == [2, 2]
     loop.settle()
-    assert [[message["d"] for message in peer.read()] for peer in peers] == [[1, 2], [1, 2]]
+    assert [[message["d"] for message in peer.read()] for peer in peers] == [[2, 3], [2, 3]]
+
+
+def test_a_flush_that_gathers_nothing_is_not_waited_for(loop: ManualLoop) -> None:
+    fanout = Fanout(loop.call_soon, loop.call_later, slice_sends=1, flush_max_us=10_000_000)
+    streams, form, peers = [Stream(fanout, None, f"e{i}", delivery=STATE) for i in range(2)], JsonForm(), []
+    for stream in streams:
+        peers.append(Peer(fanout))
+        stream.attach(peers[-1].outbox, form)
+        stream.publish(b"0", None, 0)
+    loop.turn()
+    streams[0].publish(b"1", None, 0)  # while the first flush is between two slices
+    for _ in range(2):
+        loop.turn()
+    assert not loop.later, "each socket got one message: the next flush is at once"
+    assert [len(peer.read()) for peer in peers] == [2, 1]
 
 
 def test_a_stalled_state_reader_gets_one_gap_and_the_newest(loop: ManualLoop, fanout: Fanout) -> None:

@@ -1,8 +1,11 @@
 """An outbox on its own: order of replies, data and CLOSE; blocking; overflow; a real socket."""
 
+import json
 import socket
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from _speedups.fanout import Fanout, Stream
 from _speedups.frame import encode
@@ -190,3 +193,28 @@ def test_a_peer_that_is_gone_is_left_alone(
         peer.outbox.reply(b"hello")
         assert fanout.counters()["send_errors"] == 1
         assert not peer.written
+
+
+@given(
+    st.lists(st.sampled_from([1, 100, 30_000, 65_000, 65_600, 70_000, 200_000]), max_size=12),
+    st.lists(st.sampled_from([2, 40_000, 65_536, 65_537]), max_size=6),
+)
+def test_frames_of_any_size_leave_whole_in_order_and_replies_first(sizes: list[int], replies: list[int]) -> None:
+    loop = ManualLoop()
+    fanout = Fanout(loop.call_soon, loop.call_later, queue_append_bytes=10_000_000, queue_bytes_max=10_000_000)
+    peer, form = Peer(fanout), JsonForm()
+    peer.outbox.pause()
+    for size in sizes:
+        stream = stream_of(fanout, delivery=1)
+        stream.attach(peer.outbox, form)
+        stream.publish(b'"' + b"x" * size + b'"', None, 0)
+    loop.settle()
+    for size in replies:
+        peer.outbox.reply(encode(1, b'"' + b"r" * size + b'"'))
+    peer.wake()
+    messages = [json.loads(payload) for _, payload in frames(bytes(peer.written))]
+    assert [len(message) for message in messages[: len(replies)]] == replies
+    assert [len(message["d"]) for message in messages[len(replies) :]] == sizes
+    assert peer.outbox.queued_bytes == 0
+    assert peer.outbox.sent_bytes == len(peer.written)
+    assert fanout.counters()["messages"] == len(sizes)
