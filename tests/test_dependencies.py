@@ -12,13 +12,12 @@ from pathlib import Path
 
 import ccxt
 import pytest
-import uvloop
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = (".ci/constraints.txt", ".ci/constraints-ccxt-latest.txt")
-OLD_UVLOOP = tuple(map(int, uvloop.__version__.split(".")[:2])) < (0, 23)
+OLD_UVLOOP = tuple(map(int, metadata.version("uvloop").split(".")[:2])) < (0, 23)
 
 
 def pins(file: str) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -31,7 +33,7 @@ def test_published_names_every_limit() -> None:
         ({"linger_s": -1.0}, "linger_s is negative"),
     ],
 )
-def test_a_broken_relation_is_named(changes: dict[str, float], relation: str) -> None:
+def test_a_broken_relation_is_named(changes: dict[str, Any], relation: str) -> None:
     with pytest.raises(ValueError, match=relation):
         Limits(**changes)
 

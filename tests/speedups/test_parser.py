@@ -58,7 +58,7 @@ class Model:
         self.parts = b""
         self.decoder = StrictDecoder()
 
-    def read(self, stream: bytes) -> tuple[list[Event], tuple[int, str] | None]:
+    def read(self, stream: bytes) -> tuple[list[Event], int | None]:
         events: list[Event] = []
         try:
             for event in self.events(stream):
@@ -66,7 +66,7 @@ class Model:
                 if event[0] == CLOSE:
                     break
         except ViolationError as error:
-            return events, error.args[0]
+            return events, int(error.args[0])
         except UnicodeDecodeError:
             return events, 1007
         return events, None

@@ -35,7 +35,7 @@ class Exchange:
 def exchange(monkeypatch: pytest.MonkeyPatch) -> Exchange:
     child = Exchange()
     monkeypatch.setattr(module, "ExchangeProcess", child)
-    monkeypatch.setattr(module.log, "configure", lambda _level: None)
+    monkeypatch.setattr("gateway.log.configure", lambda _level: None)
     return child
 
 
