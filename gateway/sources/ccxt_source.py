@@ -10,13 +10,14 @@ import asyncio
 import difflib
 from collections.abc import Mapping
 from functools import partial
+from math import ceil
 from random import Random
 from time import monotonic, time_ns
 from typing import Any, Final, NamedTuple
 
 import ccxt.pro
 import structlog
-from ccxt.base.errors import BaseError, OperationFailed
+from ccxt.base.errors import OperationFailed
 
 from gateway.core.key import CHANNELS, Key
 from gateway.core.watch import Policy, State
@@ -314,7 +315,7 @@ class SharedMarkets:
     async def _load(self) -> Mapping[str, Any]:
         try:
             markets: Mapping[str, Any] = await self._exchange.load_markets()
-        except BaseError as error:
+        except Exception as error:  # also what is no error of ccxt's: a reply it stumbles over
             code = "exchange_unavailable" if isinstance(error, OperationFailed) else "exchange_error"
             self._error = self._failed(code, f"{self._name}: markets could not be loaded: {type(error).__name__}")
             log.warning("markets not loaded", exchange=self._name, error=f"{type(error).__name__}: {error}")
@@ -331,5 +332,5 @@ class SharedMarkets:
         return self._refusal(code, message)
 
     def _refusal(self, code: str, message: str) -> TickwireError:
-        retry_after_ms = max(1, round((self._retry_s - monotonic()) * 1000))
+        retry_after_ms = max(1, ceil((self._retry_s - monotonic()) * 1000))
         return TickwireError(code, message, retry_after_ms=retry_after_ms)

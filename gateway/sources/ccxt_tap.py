@@ -192,8 +192,8 @@ class Tap:
                 await self.client.send(self.client.ping(self.client))
             else:
                 await self.client.connection.ping()
-        except (TimeoutError, ConnectionError) as error:
-            self.client.on_error(NetworkError(str(error)))
+        except Exception as error:  # whatever keeps us from asking: nobody is going to answer
+            self.client.on_error(NetworkError(f"{type(error).__name__}: {error}"))
 
 
 class Parser:
@@ -215,10 +215,12 @@ class TapMixin:
 
     clients: dict[str, Any]
     closing: set[asyncio.Task[None]]
+    loading: set[asyncio.Task[Any] | None]
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)  # type: ignore[call-arg]  # ccxt's class comes behind the mixin
         self.closing = set()
+        self.loading = set()
 
     def client(self, url: str) -> Any:
         client: Any = super().client(url)  # type: ignore[misc]  # ccxt's class comes behind the mixin
@@ -235,6 +237,17 @@ class TapMixin:
     ) -> Any:
         self.client(url).tap.asked(subscribe_hashes or ())
         return super().watch_multiple(url, message_hashes, message, subscribe_hashes, *rest)  # type: ignore[misc]  # as above
+
+    async def load_order_book(self, *args: Any) -> None:
+        """Ask for a book's snapshot once: refused, ccxt 4.5.64 calls itself again at once, a thousand deep."""
+        task = asyncio.current_task()
+        if task in self.loading:
+            return  # the refusal was passed on before this call, and whoever hears it subscribes anew
+        self.loading.add(task)
+        try:
+            await super().load_order_book(*args)  # type: ignore[misc]  # as above
+        finally:
+            self.loading.discard(task)
 
     def on_connected(self, client: Any, message: Any = None) -> None:
         super().on_connected(client, message)  # type: ignore[misc]  # as above

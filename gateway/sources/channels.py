@@ -6,6 +6,7 @@ classes, how a feed is read, or who receives an update.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -95,7 +96,12 @@ class BookLevels:
         self._book = Book(self.depth)
 
     def update(self, _kind: str, payload: Payload, t_in: int) -> None:
-        self._book.replace(payload["bids"], payload["asks"])
+        bids, asks = payload["bids"], payload["asks"]
+        try:
+            self._book.replace(bids, asks)
+        except ValueError:
+            # Some exchanges list orders, several at a price. Anything else that is wrong fails again.
+            self._book.replace(merged(bids, self.depth), merged(asks, self.depth))
         changes = self._book.take_changes()
         if changes is not None:
             self._sink.publish_book(self.key, changes, self._book, t_ex=payload.get("timestamp"), t_in=t_in)
@@ -103,6 +109,19 @@ class BookLevels:
     def lost(self, _kind: str, reason: Reason) -> None:
         self._book = Book(self.depth)
         self._sink.lost(self.key, reason)
+
+
+def merged(levels: Sequence[Sequence[float]], depth: int) -> list[list[float]]:
+    """One level a price, best first, as many as `depth`."""
+    whole: list[list[float]] = []
+    for level in levels:
+        if whole and whole[-1][0] == level[0]:
+            whole[-1][1] += level[1]
+        elif len(whole) == depth:
+            break
+        else:
+            whole.append([level[0], level[1]])
+    return whole
 
 
 TIME: Final = 0  # of a ccxt candle [time, open, high, low, close, volume]

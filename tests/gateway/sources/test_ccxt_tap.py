@@ -125,6 +125,26 @@ async def test_what_was_subscribed_can_be_forgotten(client: Any) -> None:
     assert client.subscriptions == {"b": True}
 
 
+async def test_a_refused_snapshot_is_asked_for_once() -> None:
+    """bitstamp is one of those that use ccxt's `load_order_book`."""
+    exchange = offline("bitstamp", [Market("btcusd", "BTC/USD")])
+    asked: list[str] = []
+
+    async def refuse(url: str, *_: Any, **__: Any) -> None:
+        asked.append(url)
+        raise NetworkError("no")
+
+    exchange.fetch = refuse
+    client, listener = exchange.client("ws://x"), Listener()
+    exchange.orderbooks["BTC/USD"] = exchange.order_book()
+    subscribe(client, listener, "orderbook:BTC/USD")
+    await exchange.load_order_book(client, "orderbook:BTC/USD", "BTC/USD")
+    assert 1 <= len(asked) <= 4, "ccxt's own retries of one request"
+    assert listener.errors
+    client.tap.leave(listener)
+    await exchange.close()
+
+
 # Liveness
 
 

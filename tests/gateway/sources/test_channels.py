@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 
 from gateway.core.key import Key
 from gateway.sources.channels import BookLevels, Candles, Quotes, Trades, iso
@@ -82,6 +83,16 @@ async def test_a_book_tells_changes_within_its_depth() -> None:
     levels.update("book", {**book, "bids": [[10.0, 3.0]]}, 4)
     assert [call.name for call in sink.calls[2:]] == ["lost", "publish_book"]
     assert sink.levels(levels.key)["bids"] == [[10, 3]]
+
+
+async def test_a_book_of_orders_is_a_book_of_levels() -> None:
+    sink = RecordingSink()
+    levels = BookLevels(key("book", "2"), sink)
+    bids = [[10.0, 1.0, "a"], [10.0, 2.0, "b"], [9.0, 1.0, "c"], [9.0, 1.5, "d"], [8.0, 1.0, "e"]]
+    levels.update("book", {"bids": bids, "asks": [[11.0, 1.0, "f"]], "timestamp": None}, 1)
+    assert sink.levels(levels.key)["bids"] == [[10, 3], [9, 2.5]]
+    with pytest.raises(ValueError, match="price"):
+        levels.update("book", {"bids": [[-1.0, 1.0]], "asks": [], "timestamp": None}, 2)
 
 
 async def test_candles_are_closed_by_the_next_one() -> None:
