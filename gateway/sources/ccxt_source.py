@@ -120,9 +120,7 @@ class CcxtSource:
         variant = self._variant(channel, variant or DEFAULT_VARIANT.get(channel, ""))
         markets = await self._markets.get()
         if symbol not in markets:
-            near = difflib.get_close_matches(symbol.upper(), markets, 3, 0.8)
-            details = {"did_you_mean": near} if near else None
-            raise TickwireError("unknown_symbol", f"{self.name} has no market {symbol!r}", details=details)
+            raise TickwireError("unknown_symbol", f"{self.name} has no market {symbol!r}")
         key = Key(self.name, channel, markets[symbol]["symbol"], variant)
         if not self._feed_ids(key):
             raise TickwireError("unsupported_channel", f"{self.name} offers no {channel} {variant}".rstrip())
