@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ async def test_polled_trades_come_once_and_in_order() -> None:
         for _ in range(5):
             before = len(sink.calls)
             server.feed.burst("btcusdt@trade", 20)
-            await sink.until(lambda before=before: len(sink.calls) == before + 20)
+            await sink.until(functools.partial(sink.has, before + 20))
         ids = [int(trade["trade_id"]) for trade in sink.published(key)]
         assert ids == list(range(ids[0], ids[0] + len(ids)))
         assert sink.of(key, "lost") == []

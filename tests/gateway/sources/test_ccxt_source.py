@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from datetime import datetime
 from typing import Any
 
@@ -99,11 +100,15 @@ async def test_bars_are_the_exchange_s_own_in_a_burst(rig: Rig) -> None:
     rig.server.feed.burst("btcusdt@trade", 1)  # its second is skipped: what came before it is not known
     skipped_s = rig.server.feed.now_ms() // 1000
     await until(lambda: rig.server.feed.now_ms() // 1000 > skipped_s)
+
+    def closed(wanted: int) -> bool:
+        return len([call for call in rig.sink.of(key) if call.final]) >= wanted
+
     async with Raw(rig.server, "btcusdt@kline_1s") as raw:
         for wanted in (1, 2, 3):
             rig.server.feed.burst("btcusdt@trade", 300)
             # The last one is closed by time: no trade comes after it.
-            await rig.sink.until(lambda wanted=wanted: len([call for call in rig.sink.of(key) if call.final]) >= wanted)
+            await rig.sink.until(functools.partial(closed, wanted))
         await until(lambda: len([message for message in raw.messages if message["k"]["x"]]) >= 3)
     klines = {message["k"]["t"]: message["k"] for message in raw.messages if message["k"]["x"]}
     fields = dict(zip(["open", "high", "low", "close", "volume"], "ohlcv", strict=True))

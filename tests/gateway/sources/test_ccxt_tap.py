@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from time import time_ns
 from types import SimpleNamespace
@@ -245,9 +246,13 @@ async def settled(holds: Callable[[], bool]) -> None:
 async def test_burst_after_burst_does_not_stop_the_connection(rig: Rig) -> None:
     """ccxt 4.5.64 with aiohttp 3.14.4 and later would stand still for good after the fifth."""
     key = await rig.live("trades", poke=TRADE)
+
+    def arrived(count: int) -> bool:
+        return len(rig.sink.of(key)) == count
+
     for count in range(1, 11):
         rig.server.feed.burst(TRADE, 600)
-        await rig.sink.until(lambda count=count: len(rig.sink.of(key)) == 1 + 600 * count, 10)
+        await rig.sink.until(functools.partial(arrived, 1 + 600 * count), 10)
     assert rig.sink.of(key, "lost") == []
 
 

@@ -76,5 +76,5 @@ def test_what_is_not_of_the_kind_or_symbol_is_nobody_s() -> None:
 
 
 def test_a_book_whose_symbol_is_not_filled_in_yet() -> None:
-    book = {"symbol": None, "bids": [], "asks": []}
+    book: dict[str, Any] = {"symbol": None, "bids": [], "asks": []}
     assert unpack.book(book, SYMBOL) is book

@@ -16,6 +16,7 @@ from gateway.sources.base import Reason
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
+from loadtest.exchange.book import Book as ExchangeBook
 from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.synthetic import SyntheticFeed
 
@@ -56,6 +57,10 @@ class RecordingSink:
     def _add(self, call: Call) -> None:
         self.calls.append(call)
         self._changed.set()
+
+    def has(self, count: int) -> bool:
+        """So many calls have come, and no more."""
+        return len(self.calls) == count
 
     def of(self, key: Key, name: str | None = None) -> list[Call]:
         return [call for call in self.calls if call.key == key and name in (None, call.name)]
@@ -130,7 +135,7 @@ class Raw:
                     self.messages.append(decoded)
 
 
-def exchange_levels(book: Book, side: str) -> list[tuple[float, float]]:
+def exchange_levels(book: ExchangeBook, side: str) -> list[tuple[float, float]]:
     """What the exchange itself holds, best first."""
     levels = getattr(book, side).top(2_000)
     return [(level.price / 1e8, level.size / 1e8) for level in levels]
