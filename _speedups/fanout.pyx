@@ -18,17 +18,13 @@ cdef class Group:
     cdef Chunk chunk(self, list updates):
         cdef Chunk chunk = Chunk.__new__(Chunk)
         cdef Update first = <Update> updates[0], last = <Update> updates[len(updates) - 1], update
-        if len(updates) == 1:
-            chunk.wire = self.frames.finish(self.template.render(first, self.owner.epoch))
-        else:
-            frames = []
-            for update in updates:
-                frames.append(self.frames.finish(self.template.render(update, self.owner.epoch)))
-            chunk.wire = b"".join(frames)
+        cdef list frames = []
+        for update in updates:
+            frames.append(self.frames.finish(self.template.render(update, self.owner.epoch)))
+        chunk.wire = b"".join(frames)  # of one: the very same object
         chunk.members = self
         chunk.first = first.sequence
         chunk.last = last.sequence
-        chunk.t_in = 0
         return chunk
 
     cdef Chunk live_chunk(self, list updates):
@@ -49,7 +45,6 @@ cdef class Group:
         cdef Chunk chunk = Chunk.__new__(Chunk)
         chunk.wire = self.frames.finish(self.frames.gap(self.owner.topic, epoch, first, last, reason, new_epoch))
         chunk.members = self
-        chunk.first = chunk.last = chunk.t_in = 0
         self.owner.fanout.gaps += 1
         return chunk
 
@@ -290,9 +285,8 @@ cdef class Fanout(Sweeper):
     def _flush(self):
         cdef list streams = self.dirty_streams
         cdef Stream stream
+        assert not self.sweeping, "a flush is scheduled only when none is under way"
         self.scheduled = False
-        if self.sweeping:
-            return
         self.sweeping = True
         self.flushes += 1
         self.started_ns = clock_ns(CLOCK_MONOTONIC)

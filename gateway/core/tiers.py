@@ -5,9 +5,9 @@ Holds accumulators and time arithmetic; the time is passed in. Must not know soc
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from _speedups.book import Book, Changes
@@ -79,30 +79,20 @@ def encode_levels(changes: Changes, book: Book, symbol: str, exchange: str, prev
 
 
 class Metronome:
-    """Calls lanes when they are due, with one timer for all of them."""
+    """Calls lanes when they are due, with one timer for all that are due in the same step."""
 
     def __init__(self, call_at: Callable[[float, Callable[[], None]], object]) -> None:
         self._call_at = call_at
         self._due: dict[int, list[Callable[[float], None]]] = {}
-        self._order: list[int] = []
 
     def at(self, due_s: float, tick: Callable[[float], None]) -> None:
         """Call `tick(now)` at `due_s` or up to one grid step later."""
         step = math.ceil(due_s / GRID_S - 1e-6)  # a time on the grid stays there, whatever floats make of it
-        if step in self._due:
-            self._due[step].append(tick)
-            return
-        self._due[step] = [tick]
-        heapq.heappush(self._order, step)
-        if self._order[0] == step:
-            self._call_at(step * GRID_S, self._fire)
+        if step not in self._due:
+            self._due[step] = []
+            self._call_at(step * GRID_S, partial(self._fire, step))
+        self._due[step].append(tick)
 
-    def _fire(self) -> None:
-        """One timer fires for one step; a timer that an earlier step overtook finds nothing left to do."""
-        if not self._order:
-            return
-        step = heapq.heappop(self._order)
+    def _fire(self, step: int) -> None:
         for tick in self._due.pop(step):
             tick(step * GRID_S)
-        if self._order:
-            self._call_at(self._order[0] * GRID_S, self._fire)

@@ -44,32 +44,34 @@ def test_levels_merge_to_the_newest_size_of_each_touched_price() -> None:
     assert b'"prev_sequence":4' in data
 
 
-@given(st.lists(st.floats(0, 3, allow_nan=False), max_size=30))
-def test_a_tick_comes_when_due_or_up_to_one_step_later_and_in_order(delays: list[float]) -> None:
+@given(st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 3)), max_size=30))
+def test_a_tick_comes_when_due_or_up_to_one_step_later(asked: list[tuple[float, float]]) -> None:
     clock, ticks = HandClock(), list[tuple[float, int, float]]()
     metronome = Metronome(clock.call_at)
 
-    def note(number: int, due: float, now: float) -> None:
-        ticks.append((now, number, due))
+    def note(number: int, due: float, _now: float) -> None:
+        ticks.append((clock.now, number, due))
 
-    for number, delay in enumerate(delays):
+    for number, (pause, delay) in enumerate(asked):
+        clock.advance(pause)
         due = clock.now + delay
         metronome.at(due, functools.partial(note, number, due))
     clock.advance(4)
-    assert sorted(number for _, number, _ in ticks) == list(range(len(delays)))
-    assert [now for now, _, _ in ticks] == sorted(now for now, _, _ in ticks)
+    assert sorted(number for _, number, _ in ticks) == list(range(len(asked)))
     assert all(-1e-8 <= now - due <= GRID_S + 1e-8 for now, _, due in ticks)
 
 
-def test_a_tick_may_ask_for_the_next_one() -> None:
-    clock, ticks = HandClock(), list[float]()
+def test_lanes_of_different_intervals_do_not_hurry_each_other() -> None:
+    clock, ticks = HandClock(), list[tuple[float, float]]()
     metronome = Metronome(clock.call_at)
 
-    def tick(now: float) -> None:
-        ticks.append(round(now - 1000, 3))
-        if len(ticks) < 3:
-            metronome.at(now + 0.1, tick)
+    def every(interval: float, now: float) -> None:
+        ticks.append((interval, round(clock.now - 1000, 6)))
+        metronome.at(now + interval, functools.partial(every, interval))
 
-    metronome.at(clock.now + 0.1, tick)
-    clock.advance(1)
-    assert ticks == [0.1, 0.2, 0.3]
+    for interval in (1.0, 0.05, 0.25):
+        metronome.at(clock.now + interval, functools.partial(every, interval))
+    clock.advance(10)
+    for interval in (1.0, 0.05, 0.25):
+        expected = [round((count + 1) * interval, 6) for count in range(round(10 / interval))]
+        assert [at for which, at in ticks if which == interval] == expected
