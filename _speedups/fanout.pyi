@@ -56,8 +56,11 @@ class Stream:
         `snapshot()` gives the state as of the newest number: (data, t_ex, t_in), or None when there is none.
         """
 
-    def publish(self, data: bytes, t_ex: int | None, t_in: int, snapshot: bool = False) -> int:
-        """Number `data`, keep it in the ring, and have it sent at the next flush. Returns its sequence."""
+    def publish(self, data: bytes, t_ex: int | None, t_in: int) -> int:
+        """Number `data`, keep it in the ring, and have it sent at the next flush. Returns its sequence.
+
+        Number 1 of a state stream is a snapshot: its data must be the whole state.
+        """
 
     def attach(
         self, outbox: Outbox, form: Form, *, epoch: str | None = None, sequence: int = 0, snapshot: bool = True

@@ -101,8 +101,9 @@ cdef class Stream:
     def ring(self, int64_t after):
         return self.updates.after(after)
 
-    def publish(self, bytes data not None, t_ex, int64_t t_in, bint snapshot=False):
-        cdef Update update = Update(self.updates.sequence + 1, data, t_ex, t_in, clock_ns(CLOCK_REALTIME), snapshot)
+    def publish(self, bytes data not None, t_ex, int64_t t_in):
+        cdef bint whole = self.delivery == STATE and self.updates.sequence == 0
+        cdef Update update = Update(self.updates.sequence + 1, data, t_ex, t_in, clock_ns(CLOCK_REALTIME), whole)
         self.updates.push(update)
         self.fanout.updates += 1
         if self.groups:

@@ -88,8 +88,6 @@ cdef class Outbox:
         list subscriptions
         list lagging                    # subscriptions to catch up once nothing waits, or None
         readonly Py_ssize_t queued_bytes    # == sum of what waits
-        readonly int64_t sent_bytes
-        readonly int64_t sent_messages
         readonly bint blocked           # the transport holds bytes back
         readonly bint finished          # nothing more is taken
         bint dirty                      # in sweeper.dirty_outboxes

@@ -21,8 +21,6 @@ class Outbox:
 
     owner: Owner
     queued_bytes: int
-    sent_bytes: int
-    sent_messages: int
     blocked: bool
     finished: bool
 

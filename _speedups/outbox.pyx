@@ -289,7 +289,6 @@ cdef class Outbox:
         cdef int64_t messages = chunk.last - chunk.first + 1
         self.queued_bytes -= PyBytes_GET_SIZE(chunk.wire)
         if chunk.first:
-            self.sent_messages += messages
             self.sweeper.messages += messages
             if chunk.t_in:
                 self.sweeper.latency.record(now - chunk.t_in, messages)
@@ -298,7 +297,6 @@ cdef class Outbox:
     cdef int send(self, const char* data, Py_ssize_t size) except -1:
         """Hand bytes to the kernel; what it does not take goes to the transport, which then calls `pause`."""
         cdef ssize_t sent = 0
-        self.sent_bytes += size
         self.sweeper.bytes += size
         self.sweeper.sends += 1
         if self.fd >= 0:

@@ -134,25 +134,20 @@ class Lane:
         self._due_s = now_s + self._interval_s
         if self.id.batch:
             data = b"[" + b",".join(self._data(item) for item in items) + b"]"
-            self.stream.publish(data, items[-1].t_ex, items[-1].t_in, self._whole)
+            self.stream.publish(data, items[-1].t_ex, items[-1].t_in)
         else:
             for item in items:
                 self._publish(item)
 
     def _publish(self, item: Item) -> None:
-        self.stream.publish(self._data(item), item.t_ex, item.t_in, self._whole)
-
-    @property
-    def _whole(self) -> bool:
-        """The first number of an epoch carries the whole state."""
-        return self.stream.sequence == 0 and self.topic.channel.delivery is Delivery.STATE
+        self.stream.publish(self._data(item), item.t_ex, item.t_in)
 
     def _data(self, item: Item) -> bytes:
         if not isinstance(item.data, Changes):
             return item.data
         book, key = self.topic.book, self.topic.key
         assert book is not None, "changes without a book"
-        if self.stream.sequence == 0:
+        if self.stream.sequence == 0:  # the first number of an epoch carries the whole state
             return book.snapshot(key.symbol, key.exchange)
         return encode_levels(item.data, book, key.symbol, key.exchange, self.stream.sequence)
 

@@ -311,7 +311,7 @@ def test_who_slept_through_a_new_epoch_is_told_of_both(loop: ManualLoop, fanout:
         stream.publish(PAD, None, 0)
         loop.settle()
     stream.reset("e2", "upstream")
-    stream.publish(b"7", None, 0, True)
+    stream.publish(b"7", None, 0)
     stream.publish(b"8", None, 0)
     loop.settle()
     peer.wake()

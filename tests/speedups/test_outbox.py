@@ -179,7 +179,7 @@ def test_many_chunks_leave_in_one_call_and_in_order(
             b"%d}" % number for number in range(10)
         ]
         assert fanout.counters()["sends"] == 1
-        assert peer.outbox.sent_messages == 10
+        assert fanout.counters()["messages"] == 10
 
 
 def test_a_peer_that_is_gone_is_left_alone(
@@ -216,5 +216,5 @@ def test_frames_of_any_size_leave_whole_in_order_and_replies_first(sizes: list[i
     assert [len(message) for message in messages[: len(replies)]] == replies
     assert [len(message["d"]) for message in messages[len(replies) :]] == sizes
     assert peer.outbox.queued_bytes == 0
-    assert peer.outbox.sent_bytes == len(peer.written)
+    assert fanout.counters()["bytes"] == len(peer.written)
     assert fanout.counters()["messages"] == len(sizes)
