@@ -89,6 +89,17 @@ class Client:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def reach(self, stream: Stream, count: int) -> None:
+        """Wait until a stream has brought that many messages."""
+        await self.until(lambda: stream.count >= count)
+
+    async def say(self, raw: str) -> Message:
+        """Send any text at all, return the reply."""
+        told = len(self.replies)
+        await self.wire.send(raw)
+        await self.until(lambda: len(self.replies) > told)
+        return self.replies[told]
+
     async def closed(self, timeout_s: float = WAIT_S) -> int | None:
         """Wait for the end of the connection; its code."""
         await asyncio.wait_for(asyncio.shield(self._reader), timeout_s)

@@ -33,6 +33,8 @@ class RawClient(asyncio.Protocol):
     async def connect(cls, url: str) -> RawClient:
         """Connected and upgraded; the greeting is its first frame."""
         parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port
         transport, client = await asyncio.get_running_loop().create_connection(cls, parts.hostname, parts.port)
         client.transport = transport
         key = base64.b64encode(os.urandom(16)).decode()

@@ -81,7 +81,7 @@ async def test_every_way_to_ask_shares_the_watch_of_its_key() -> None:
         trades = await first.join("trades", BTC)
         bars = await second.join("bars", BTC, timeframe="1s")
         for client, stream in ((first, fast), (second, slow), (first, trades), (second, bars)):
-            await client.until(lambda stream=stream: stream.count > 3)  # type: ignore[misc]
+            await client.reach(stream, 4)
         streams = await exchange.streams()
         assert {name: each["subscribes"] for name, each in streams.items()} == {TRADES: 1, DEPTH: 1}
         assert len(gateway.app.sources["sim"].status()) == 3  # bars are made of trades: three keys, two streams

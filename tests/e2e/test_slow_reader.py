@@ -30,8 +30,8 @@ async def flood(exchange: Exchange, reader: Client, trades: int) -> None:
         await exchange.post("burst", stream=TRADE, count=SLICE)
         await exchange.post("burst", stream=DIFF, count=SLICE)
         changes = book.count
-        await reader.until(lambda expected=expected: stream.count >= expected)  # type: ignore[misc]
-        await reader.until(lambda changes=changes: book.count > changes)  # type: ignore[misc]
+        await reader.reach(stream, expected)
+        await reader.reach(book, changes + 1)
 
 
 async def join(client: Client) -> None:
@@ -63,8 +63,9 @@ async def test_a_stalled_reader_is_told_what_it_missed_and_catches_up() -> None:
         assert book.book is not None
         assert late_book.book is not None
         await stalled.until(lambda: late.sequence == live.sequence)
-        await stalled.until(lambda: late_book.sequence == book.sequence and late_book.book.valid)
-        assert late_book.book.sides() == book.book.sides()
+        copy = late_book.book
+        await stalled.until(lambda: late_book.sequence == book.sequence and copy.valid)
+        assert copy.sides() == book.book.sides()
         for stream in (late, late_book):
             assert {gap.reason for gap in stream.gaps} == {"slow_consumer"}
             assert stream.epoch == stream.messages[0]["epoch"], "numbers go on"

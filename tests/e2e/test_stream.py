@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,7 +97,8 @@ async def test_every_form_says_the_same(
         await still.trade(BURST)
         await still.exchange.post("burst", stream=DIFF, count=BURST)
         for client, counted, changed in ((plain, trades, book), (formed, formed_trades, formed_book)):
-            await client.until(lambda c=counted, b=changed: c.count == BURST and b.count > BURST)  # type: ignore[misc]
+            await client.reach(counted, BURST)
+            await client.reach(changed, BURST + 1)
         await formed.until(lambda: formed_book.sequence == book.sequence)
         for one, another in pairs:
             common = {message["sequence"] for message in one.messages if message["kind"] == "update"}
@@ -132,8 +132,10 @@ async def test_throttled_streams_end_where_the_others_do(throttle_ms: int, tier_
         assert (slow_book.epoch == book.epoch) == (tier_ms == 0)
         await throttled.until(lambda: slow_book.count > 6 and slow_quotes.count > 6 and slow_trades.count > 30)
         for stream in (slow_book, slow_quotes):
-            times_ms = [message["t_out"] / 1e6 for message in stream.messages[2:]]
-            assert all(later - earlier > tier_ms * 0.8 for earlier, later in pairwise(times_ms))
+            times_ms = [message["t_out"] / 1e6 for message in stream.messages]
+            span_ms = times_ms[-1] - times_ms[0]
+            # After the snapshot one at once, then one an interval; a busy machine may shift a single one.
+            assert (len(times_ms) - 3) * tier_ms <= span_ms, f"{stream.channel}: too often"
         last = slow_trades.data[-1]["trade_id"]
         await client.until(lambda: trades.data[-1]["trade_id"] >= last)
         ids = [each["trade_id"] for each in trades.data]
@@ -207,19 +209,26 @@ async def test_a_position_nobody_has_any_more(still: Still) -> None:
             ({"epoch": "gone", "sequence": 5}, ("gone", 6, 6, seen.epoch)),
         ):
             async with client_of(still.gateway.url) as late:
-                ack = await late.subscribe("trades", BTC, resume={BTC: resume})
-                assert ack["streams"][BTC] == {**position(seen), "recovered": False, "replayed": 0}
-                stream = late.stream("trades", BTC)
-                await late.until(lambda stream=stream: stream.sequence == seen.sequence)  # type: ignore[misc]
-                first = stream.gaps[0]
-                assert (first.epoch, first.first, first.last, first.new_epoch) == gap
-                assert {each.reason for each in stream.gaps} == {"resync"}
+                await resume_in_vain(late, resume, seen, gap)
                 ack = await late.subscribe("book", BTC, resume={BTC: {"epoch": "gone", "sequence": 5}})
                 assert ack["streams"][BTC]["recovered"] is False
                 book = late.stream("book", BTC)
-                await late.until(lambda book=book: book.count > 0)  # type: ignore[misc]
+                await late.reach(book, 1)
                 assert book.messages[0]["kind"] == "snapshot"
                 assert book.sequence == known.sequence
+
+
+async def resume_in_vain(
+    late: Client, resume: dict[str, Any], seen: Stream, gap: tuple[str, int, int, str | None]
+) -> None:
+    """Ask for trades from a lost position; `gap` is what is told first, as (epoch, from, to, new epoch)."""
+    ack = await late.subscribe("trades", BTC, resume={BTC: resume})
+    assert ack["streams"][BTC] == {**position(seen), "recovered": False, "replayed": 0}
+    stream = late.stream("trades", BTC)
+    await late.until(lambda: stream.sequence == seen.sequence)
+    first = stream.gaps[0]
+    assert (first.epoch, first.first, first.last, first.new_epoch) == gap
+    assert {each.reason for each in stream.gaps} == {"resync"}
 
 
 async def test_numbers_can_be_had_again(still: Still) -> None:
@@ -246,10 +255,8 @@ async def test_a_mistake_costs_an_error_and_not_the_connection(still: Still) -> 
             ('{"action":"subscribe","channel":"weather","symbols":["BTC/USDT"]}', "unsupported_channel"),
             ('{"action":"subscribe","channel":"book","symbols":["BTC/USDT"],"depth":0}', "validation_error"),
         ):
-            told = len(client.replies)
-            await client.wire.send(raw)
-            await client.until(lambda told=told: len(client.replies) > told)  # type: ignore[misc]
-            assert (client.replies[-1]["type"], client.replies[-1]["code"]) == ("error", code)
+            reply = await client.say(raw)
+            assert (reply["type"], reply["code"]) == ("error", code)
         assert (await client.request(action="ping"))["type"] == "pong"
         ack = await client.subscribe("bars", BTC, timeframe="7w")
         assert ack["errors"] == {BTC: "validation_error"}
@@ -281,7 +288,7 @@ async def test_a_served_gateway_says_goodbye(tmp_path: Path) -> None:
         clients: list[Client] = [client, other]
         for each in clients:
             stream = await each.join("trades", BTC)
-            await each.until(lambda stream=stream: stream.count > 3)  # type: ignore[misc]
+            await each.reach(stream, 4)
         gateway.process.send_signal(signal.SIGTERM)
         for each in clients:
             assert await each.closed() == 1001
