@@ -14,8 +14,7 @@ from _speedups.bars import BarBuilder
 from _speedups.book import Book
 from _speedups.frame import Update
 from _speedups.text import number
-from gateway.core.key import CHANNELS, TIERS_MS, Key
-from gateway.core.topic import StreamId
+from gateway.core.key import CHANNELS, TIERS_MS, Key, StreamId
 from gateway.errors import CODES, TickwireError
 from gateway.limits import Limits
 from gateway.net import http

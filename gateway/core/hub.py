@@ -13,9 +13,9 @@ from _speedups.book import Book, Changes
 from _speedups.fanout import Fanout
 from _speedups.frame import Form
 from _speedups.outbox import Outbox
-from gateway.core.key import Key
+from gateway.core.key import Key, StreamId, stream_id
 from gateway.core.tiers import Item, Metronome
-from gateway.core.topic import BATCH_TIER_MS, Lane, StreamId, Topic
+from gateway.core.topic import Lane, Topic
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 
@@ -40,11 +40,11 @@ class Timer(Protocol):
 
 
 class Subscribed(NamedTuple):
-    """Where a subscriber stands: the stream's position, the tier used, and how a resume went (None: not asked)."""
+    """Where a subscriber stands: its stream, the position in it, and how a resume went (None: not asked)."""
 
+    id: StreamId
     epoch: str
     sequence: int
-    tier_ms: int
     recovered: bool | None
     replayed: int
 
@@ -117,21 +117,21 @@ class Hub:
         timer = self._lingering.pop(lane.id, None)
         if timer is not None:
             timer.cancel()
-        return Subscribed(lane.stream.epoch, lane.stream.sequence, lane.id.tier_ms, recovered, replayed)
+        return Subscribed(lane.id, lane.stream.epoch, lane.stream.sequence, recovered, replayed)
 
-    def unsubscribe(self, outbox: Outbox, key: Key, *, tier_ms: int = 0, batch: bool = False) -> bool:
+    def unsubscribe(self, outbox: Outbox, wanted: StreamId) -> bool:
         """Whether it was subscribed."""
-        lane = self._find(stream_id(key, tier_ms, batch=batch))
+        lane = self._find(wanted)
         return lane is not None and lane.stream.detach(outbox)
 
-    def resend(self, outbox: Outbox, key: Key, first: int, last: int, *, tier_ms: int = 0, batch: bool = False) -> int:
+    def resend(self, outbox: Outbox, wanted: StreamId, first: int, last: int) -> int:
         """Send numbers that the ring still holds again; returns how many."""
-        lane = self._find(stream_id(key, tier_ms, batch=batch))
+        lane = self._find(wanted)
         return 0 if lane is None else lane.stream.resend(outbox, first, last)
 
-    def position(self, key: Key, *, tier_ms: int = 0, batch: bool = False) -> tuple[str, int] | None:
+    def position(self, wanted: StreamId) -> tuple[str, int] | None:
         """(epoch, sequence) of a stream, if it exists."""
-        lane = self._find(stream_id(key, tier_ms, batch=batch))
+        lane = self._find(wanted)
         return None if lane is None else (lane.stream.epoch, lane.stream.sequence)
 
     # --- for operators ------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Hub:
 
     def _find(self, wanted: StreamId) -> Lane | None:
         topic = self._topics.get(wanted.key)
-        return None if topic is None else topic.lanes.get((wanted.tier_ms, wanted.batch))
+        return None if topic is None else topic.lanes.get(wanted)
 
     def _lane(self, wanted: StreamId) -> Lane:
         """The lane, made when missing; the first lane of a key starts its watch."""
@@ -172,7 +172,7 @@ class Hub:
             limits=self._limits,
             on_idle=self._on_idle,
         )
-        topic.lanes[wanted.tier_ms, wanted.batch] = lane
+        topic.lanes[wanted] = lane
         self._lanes += 1
         return lane
 
@@ -185,13 +185,8 @@ class Hub:
     def _drop(self, lane: Lane) -> None:
         del self._lingering[lane.id]
         assert lane.stream.subscribers == 0, "a subscriber cancels the linger timer"
-        del lane.topic.lanes[lane.id.tier_ms, lane.id.batch]
+        del lane.topic.lanes[lane.id]
         self._lanes -= 1
         if not lane.topic.lanes:
             del self._topics[lane.topic.key]
             self._sources[lane.topic.key.exchange].release(lane.topic.key)
-
-
-def stream_id(key: Key, tier_ms: int, *, batch: bool) -> StreamId:
-    """The stream that serves these options: a batch gathers for at least the shortest interval."""
-    return StreamId(key, max(tier_ms, BATCH_TIER_MS) if batch else tier_ms, batch)

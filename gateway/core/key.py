@@ -59,6 +59,22 @@ CHANNELS: Final[dict[str, Channel]] = {
 TIERS_MS: Final[tuple[int, ...]] = (0, 50, 100, 250, 500, 1000, 3000, 5000)
 
 
+BATCH_TIER_MS: Final = 50  # a batch gathers for at least the shortest interval
+
+
+class StreamId(NamedTuple):
+    """What makes a sequence: a key, its conflation interval, and whether what gathers is one frame."""
+
+    key: Key
+    tier_ms: int
+    batch: bool
+
+
+def stream_id(key: Key, tier_ms: int = 0, *, batch: bool = False) -> StreamId:
+    """The stream that serves these options."""
+    return StreamId(key, max(tier_ms, BATCH_TIER_MS) if batch else tier_ms, batch)
+
+
 def tier_of(throttle_ms: int) -> int:
     """The largest tier that is not above `throttle_ms` (protocol section 2)."""
     return max(tier for tier in TIERS_MS if tier <= throttle_ms)

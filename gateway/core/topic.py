@@ -7,23 +7,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
 from _speedups.book import Book, Changes
 from _speedups.fanout import Fanout, Stream
-from gateway.core.key import CHANNELS, Delivery, Key
+from gateway.core.key import CHANNELS, Delivery, Key, StreamId
 from gateway.core.tiers import Every, Item, Levels, Metronome, Newest, Pending, encode_levels
 from gateway.limits import Limits
-
-BATCH_TIER_MS: Final = 50  # a batch gathers for at least the shortest interval
-
-
-class StreamId(NamedTuple):
-    """What makes a sequence: a key, its conflation interval, and whether what gathers is one frame."""
-
-    key: Key
-    tier_ms: int
-    batch: bool
 
 
 def new_epoch() -> str:
@@ -37,7 +26,7 @@ class Topic:
     def __init__(self, key: Key) -> None:
         self.key = key
         self.channel = CHANNELS[key.channel]
-        self.lanes: dict[tuple[int, bool], Lane] = {}
+        self.lanes: dict[StreamId, Lane] = {}
         self.newest: Item | None = None
         self.book: Book | None = None
 

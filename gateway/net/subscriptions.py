@@ -16,6 +16,7 @@ from gateway.core.key import Key, tier_of
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.wire import stream
+from gateway.wire.forms import variant_field
 
 if TYPE_CHECKING:
     from _speedups.outbox import Outbox
@@ -44,7 +45,6 @@ class Active(NamedTuple):
     subscription_id: str
     spelling: str
     asked: Name  # what the spelling says; a source may have given the symbol its usual name
-    key: Key
     request: stream.Subscribe
     at: Subscribed
 
@@ -102,18 +102,20 @@ class Subscriptions:
             slot = slot_of(key)
             if slot not in joined:  # else the client spelled one stream in two ways
                 try:
-                    at = self._join(slot, spelling, key, request, deflate=deflate)
+                    at = self._join(slot, spelling, key, request, tier_ms, deflate=deflate)
                 except TickwireError as error:
                     errors[spelling] = error.code
                     continue
                 asked = self._spelling.read(spelling)
-                joined[slot] = self._active[slot] = Active(subscription_id, spelling, asked, key, request, at)
+                joined[slot] = self._active[slot] = Active(subscription_id, spelling, asked, request, at)
             at = joined[slot].at
-            tier_ms = at.tier_ms
+            tier_ms = at.id.tier_ms
             states[spelling] = stream.StreamState(at.epoch, at.sequence, at.recovered, at.replayed)
         return stream.subscribed(request, subscription_id, tier_ms, states, errors)
 
-    def _join(self, slot: Slot, spelling: str, key: Key, request: stream.Subscribe, *, deflate: bool) -> Subscribed:
+    def _join(
+        self, slot: Slot, spelling: str, key: Key, request: stream.Subscribe, tier_ms: int, *, deflate: bool
+    ) -> Subscribed:
         previous = self._active.pop(slot, None)
         if previous is not None:
             self._leave(previous)
@@ -124,14 +126,14 @@ class Subscriptions:
             self._outbox,
             key,
             form=self._forms.of(request.encoding, request.compression, deflate=deflate),
-            tier_ms=tier_of(request.throttle_ms),
+            tier_ms=tier_ms,
             batch=request.batch,
             resume=None if position is None else (position.epoch, position.sequence),
             snapshot=request.snapshot,
         )
 
     def _leave(self, active: Active) -> None:
-        self._hub.unsubscribe(self._outbox, active.key, tier_ms=active.at.tier_ms, batch=active.request.batch)
+        self._hub.unsubscribe(self._outbox, active.at.id)
 
     def unsubscribe(self, request: stream.Unsubscribe) -> bytes:
         """The reply; a symbol that is not subscribed is named in its errors."""
@@ -155,33 +157,24 @@ class Subscriptions:
             timeframes = {"timeframes": [slot.timeframe for slot in found]}
             raise TickwireError("validation_error", "say which `timeframe` to resend", details=timeframes)
         active = self._active[found[0]]
-        position = self._hub.position(active.key, tier_ms=active.at.tier_ms, batch=active.request.batch)
+        position = self._hub.position(active.at.id)
         if request.epoch is not None and position is not None and request.epoch != position[0]:
             raise TickwireError("validation_error", "that epoch has ended", details={"epoch": position[0]})
-        count = self._hub.resend(
-            self._outbox,
-            active.key,
-            request.from_,
-            request.to,
-            tier_ms=active.at.tier_ms,
-            batch=active.request.batch,
-        )
-        return stream.resent(request, count)
+        return stream.resent(request, self._hub.resend(self._outbox, active.at.id, request.from_, request.to))
 
     def listed(self) -> list[stream.Listed]:
         """Every stream, in the order of subscription."""
         return [
             stream.Listed(
                 subscription_id=active.subscription_id,
-                channel=active.key.channel,
+                channel=active.at.id.key.channel,
                 symbol=active.spelling,
-                exchange=active.key.exchange,
-                throttle_ms=active.at.tier_ms,
-                batch=active.request.batch,
+                exchange=active.at.id.key.exchange,
+                throttle_ms=active.at.id.tier_ms,
+                batch=active.at.id.batch,
                 encoding=active.request.encoding,
                 compression=active.request.compression,
-                timeframe=active.key.variant if active.key.channel == "bars" else None,
-                depth=int(active.key.variant) if active.key.channel == "book" else None,
+                **variant_field(active.at.id.key),
             )
             for active in self._active.values()
         ]

@@ -1,13 +1,13 @@
 """How numbered updates and gaps look in the stream dialect: one frame class per encoding and compression.
 
 Holds templates and the last step from payload to frame; each runs once per update and form, whoever receives it.
-Must not know subscribers, sockets or the hub: a topic is anything with a `key` and a `batch`.
+Must not know subscribers, sockets or the hub: a topic is only its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import orjson
@@ -27,7 +27,7 @@ from _speedups.frame import (
     Template,
     encode,
 )
-from gateway.core.key import CHANNELS, Key
+from gateway.core.key import CHANNELS, Key, StreamId
 from gateway.limits import Limits
 
 try:
@@ -39,15 +39,6 @@ GZIP_WBITS = 31  # zlib's way to ask for one gzip member
 GZIP_LEVEL = 1  # made in the hot path: 8 us for a book of 2.5 kB
 
 
-class Topic(Protocol):
-    """What a form needs to know of a stream's topic."""
-
-    @property
-    def key(self) -> Key: ...
-    @property
-    def batch(self) -> bool: ...
-
-
 def gzip(payload: bytes) -> bytes:
     return zlib.compress(payload, GZIP_LEVEL, GZIP_WBITS)
 
@@ -55,7 +46,7 @@ def gzip(payload: bytes) -> bytes:
 class StreamForm(Form):
     """Plain JSON in a TEXT frame; the other forms differ in how a payload becomes a frame."""
 
-    def template(self, topic: Topic) -> Template:
+    def template(self, topic: StreamId) -> Template:
         channel = CHANNELS[topic.key.channel]
         kind = "batch" if topic.batch else channel.type
         head = b'{"type":' + orjson.dumps(kind) + b',"channel":' + orjson.dumps(channel.name)
@@ -81,7 +72,7 @@ class StreamForm(Form):
             ]
         )
 
-    def gap(self, topic: Topic, epoch: str, first: int, last: int, reason: str, new_epoch: str | None) -> bytes:
+    def gap(self, topic: StreamId, epoch: str, first: int, last: int, reason: str, new_epoch: str | None) -> bytes:
         fields: dict[str, Any] = {
             "type": "gap",
             "channel": topic.key.channel,

@@ -14,21 +14,16 @@ from _speedups.fanout import Fanout, Stream
 from _speedups.frame import OP_TEXT, Form, Update, encode
 from _speedups.outbox import Outbox
 from _speedups.sequence import Ring
-from gateway.core.key import Key
+from gateway.core.key import Key, stream_id
 from gateway.sources.synthetic import quote
 from gateway.wire.forms import StreamForm
 
 pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=3)
 
-KEY = Key("bench", "quotes", "S0/USDT")
+TOPIC = stream_id(Key("bench", "quotes", "S0/USDT"))
 DATA = quote(KEY, 0)
 T_IN = 1_770_474_600_121_000_000
 SOCKETS = 1_000
-
-
-class Topic:
-    key = KEY
-    batch = False
 
 
 class Sink:
@@ -53,7 +48,7 @@ def test_frame(benchmark: BenchmarkFixture) -> None:
 
 
 def test_render(benchmark: BenchmarkFixture) -> None:
-    template = StreamForm().template(Topic())
+    template = StreamForm().template(TOPIC)
     update = Update(12_346, DATA, T_IN // 1_000_000, T_IN, T_IN + 90_000, False)
     assert benchmark(template.render, update, "k3f9").endswith(b"}")
 
@@ -77,7 +72,7 @@ def test_resume_from_the_ring(benchmark: BenchmarkFixture) -> None:
 def test_updates_to_a_thousand_sockets(benchmark: BenchmarkFixture, gathered: int) -> None:
     """A flush with `gathered` updates: each socket gets one write, whatever was gathered."""
     fanout = Fanout(never, never)
-    stream = Stream(fanout, Topic(), "k3f9", delivery=0)
+    stream = Stream(fanout, TOPIC, "k3f9", delivery=0)
     form: Form = StreamForm()
     sinks = [Sink() for _ in range(SOCKETS)]
     outboxes = [Outbox(fanout, -1, sink, sink) for sink in sinks]

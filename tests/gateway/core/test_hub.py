@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.core.hub import stream_id
-from gateway.core.key import Key
+from gateway.core.key import Key, StreamId, stream_id
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from tests.gateway.core.hub_parts import KEY, TRADES, Desk
@@ -21,9 +22,9 @@ def test_a_thousand_subscribers_of_all_tiers_are_one_watch() -> None:
         desk.hub.subscribe(desk.peer().outbox, KEY, form=desk.form, tier_ms=(0, 50, 100)[number % 3])
     assert desk.source.keys == [KEY]
     assert desk.hub.subscribers() == {
-        stream_id(KEY, 0, batch=False): 334,
-        stream_id(KEY, 50, batch=False): 333,
-        stream_id(KEY, 100, batch=False): 333,
+        stream_id(KEY): 334,
+        stream_id(KEY, 50): 333,
+        stream_id(KEY, 100): 333,
     }
 
 
@@ -143,27 +144,27 @@ def test_resend_gives_what_the_ring_holds_and_only_to_a_subscriber() -> None:
     for value in range(1, 6):
         desk.publish(value, TRADES)
     desk.read(peer)
-    assert desk.hub.resend(peer.outbox, TRADES, 1, 4) == 2
+    assert desk.hub.resend(peer.outbox, stream_id(TRADES), 1, 4) == 2
     assert [message["s"] for message in desk.read(peer)] == [3, 4]
-    assert desk.hub.resend(desk.peer().outbox, TRADES, 1, 4) == 0
-    assert desk.hub.resend(peer.outbox, KEY, 1, 4) == 0
+    assert desk.hub.resend(desk.peer().outbox, stream_id(TRADES), 1, 4) == 0
+    assert desk.hub.resend(peer.outbox, stream_id(KEY), 1, 4) == 0
 
 
 def test_positions_are_known_for_streams_that_exist() -> None:
     desk = Desk()
     subscribed = desk.hub.subscribe(desk.peer().outbox, KEY, form=desk.form)
-    assert desk.hub.position(KEY) == (subscribed.epoch, 0)
-    assert desk.hub.position(KEY, tier_ms=50) is None
-    assert desk.hub.position(TRADES) is None
+    assert desk.hub.position(subscribed.id) == (subscribed.epoch, 0)
+    assert desk.hub.position(stream_id(KEY, 50)) is None
+    assert desk.hub.position(stream_id(TRADES)) is None
 
 
 def test_unsubscribe_says_whether_there_was_anything() -> None:
     desk = Desk()
     peer = desk.peer()
-    desk.hub.subscribe(peer.outbox, KEY, form=desk.form, tier_ms=100)
-    assert desk.hub.unsubscribe(peer.outbox, KEY) is False
-    assert desk.hub.unsubscribe(peer.outbox, KEY, tier_ms=100) is True
-    assert desk.hub.unsubscribe(peer.outbox, KEY, tier_ms=100) is False
+    subscribed = desk.hub.subscribe(peer.outbox, KEY, form=desk.form, tier_ms=100)
+    assert desk.hub.unsubscribe(peer.outbox, stream_id(KEY)) is False
+    assert desk.hub.unsubscribe(peer.outbox, subscribed.id) is True
+    assert desk.hub.unsubscribe(peer.outbox, subscribed.id) is False
 
 
 KEYS = [KEY, TRADES, Key("sim", "quotes", "ETH/USDT")]
@@ -175,13 +176,13 @@ class HubMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.desk = Desk()
-        self.wanted: dict[tuple[int, Key, int, bool], Peer] = {}
+        self.wanted: dict[tuple[int, StreamId], Peer] = {}
         self.peers = [self.desk.peer() for _ in range(4)]
         self.left_at: dict[Key, float] = {}
 
     @rule(peer=st.integers(0, 3), key=st.sampled_from(KEYS), tier=st.sampled_from([0, 50, 1000]), batch=st.booleans())
     def subscribe(self, peer: int, key: Key, tier: int, batch: bool) -> None:
-        place = (peer, key, stream_id(key, tier, batch=batch).tier_ms, batch)
+        place = (peer, stream_id(key, tier, batch=batch))
         if place in self.wanted:
             return
         self.desk.hub.subscribe(self.peers[peer].outbox, key, form=self.desk.form, tier_ms=tier, batch=batch)
@@ -190,14 +191,14 @@ class HubMachine(RuleBasedStateMachine):
 
     def note_left(self) -> None:
         for key in KEYS:
-            if key in self.desk.source.keys and all(place[1] != key for place in self.wanted):
+            if key in self.desk.source.keys and all(wanted.key != key for _, wanted in self.wanted):
                 self.left_at.setdefault(key, self.desk.clock.now)
 
     @rule(peer=st.integers(0, 3), key=st.sampled_from(KEYS), tier=st.sampled_from([0, 50, 1000]), batch=st.booleans())
     def unsubscribe(self, peer: int, key: Key, tier: int, batch: bool) -> None:
-        place = (peer, key, stream_id(key, tier, batch=batch).tier_ms, batch)
+        place = (peer, stream_id(key, tier, batch=batch))
         was = self.wanted.pop(place, None) is not None
-        assert self.desk.hub.unsubscribe(self.peers[peer].outbox, key, tier_ms=tier, batch=batch) is was
+        assert self.desk.hub.unsubscribe(self.peers[peer].outbox, place[1]) is was
         self.note_left()
 
     @rule(peer=st.integers(0, 3))
@@ -218,12 +219,9 @@ class HubMachine(RuleBasedStateMachine):
 
     @invariant()
     def watches_are_the_keys_somebody_wants_or_has_just_left(self) -> None:
-        wanted = {place[1] for place in self.wanted}
+        wanted = {each.key for _, each in self.wanted}
         assert set(self.desk.source.keys) == wanted | set(self.left_at)
-        counts: dict[object, int] = {}
-        for _, key, tier, batch in self.wanted:
-            where = stream_id(key, tier, batch=batch)
-            counts[where] = counts.get(where, 0) + 1
+        counts = Counter(each for _, each in self.wanted)
         assert {where: count for where, count in self.desk.hub.subscribers().items() if count} == counts
 
 

@@ -96,7 +96,7 @@ def test_a_closed_bar_survives_conflation() -> None:
 def test_a_batch_is_one_numbered_frame_with_all_that_gathered() -> None:
     desk = Desk()
     peer = desk.peer()
-    assert desk.hub.subscribe(peer.outbox, KEY, form=desk.form, batch=True).tier_ms == 50
+    assert desk.hub.subscribe(peer.outbox, KEY, form=desk.form, batch=True).id.tier_ms == 50
     for value in range(5):
         desk.publish(value)
     assert desk.read(peer) == []

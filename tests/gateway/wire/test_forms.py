@@ -5,24 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import pytest
 
 from _speedups.frame import OP_BINARY, OP_TEXT, Form, Update
-from gateway.core.key import CHANNELS, Key
+from gateway.core.key import CHANNELS, Key, StreamId, stream_id
 from gateway.limits import Limits
 from gateway.wire.forms import Forms, StreamForm
 
 LIMITS = Limits(gzip_bytes_min=600, deflate_bytes_min=700)
-
-
-@dataclass
-class FakeTopic:
-    key: Key
-    batch: bool = False
 
 
 def deflate(payload: bytes) -> bytes:
@@ -31,12 +24,12 @@ def deflate(payload: bytes) -> bytes:
 
 
 FORMS = Forms(LIMITS, deflate)
-QUOTES = FakeTopic(Key("binance", "quotes", "BTC/USDT"))
+QUOTES = stream_id(Key("binance", "quotes", "BTC/USDT"))
 SMALL = b'{"symbol":"BTC/USDT","bid":1.25}'
 LARGE = b'{"symbol":"BTC/USDT","note":"' + b"x" * 900 + b'"}'
 
 
-def message_of(form: Form, topic: FakeTopic, data: bytes = SMALL, *, snapshot: bool = False) -> bytes:
+def message_of(form: Form, topic: StreamId, data: bytes = SMALL, *, snapshot: bool = False) -> bytes:
     update = Update(12346, data, 1770474600100, 1770474600121000000, 1770474600121090000, snapshot)
     return form.template(topic).render(update, "k3f9")
 
@@ -61,13 +54,13 @@ def test_the_printed_update() -> None:
 
 @pytest.mark.parametrize("channel", CHANNELS.values(), ids=lambda channel: channel.name)
 def test_every_channel_has_its_type(channel: Any) -> None:
-    topic = FakeTopic(Key("x", channel.name, "A/B"))
+    topic = stream_id(Key("x", channel.name, "A/B"))
     message = json.loads(message_of(StreamForm(), topic, snapshot=True))
     assert (message["type"], message["channel"], message["kind"]) == (channel.type, channel.name, "snapshot")
 
 
 def test_a_batch_is_the_same_envelope_with_a_list() -> None:
-    message = json.loads(message_of(StreamForm(), FakeTopic(QUOTES.key, batch=True), b"[" + SMALL + b"]"))
+    message = json.loads(message_of(StreamForm(), stream_id(QUOTES.key, batch=True), b"[" + SMALL + b"]"))
     assert message["type"] == "batch"
     assert (message["channel"], message["epoch"], message["sequence"]) == ("quotes", "k3f9", 12346)
     assert message["data"] == [json.loads(SMALL)]
