@@ -20,7 +20,8 @@ from gateway.wire.forms import StreamForm
 
 pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=3)
 
-TOPIC = stream_id(Key("bench", "quotes", "S0/USDT"))
+KEY = Key("bench", "quotes", "S0/USDT")
+TOPIC = stream_id(KEY)
 DATA = quote(KEY, 0)
 T_IN = 1_770_474_600_121_000_000
 SOCKETS = 1_000
