@@ -1,7 +1,7 @@
 """Finished server frames of RFC 6455 section 5.2, and the forms one update is sent in."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 OP_TEXT: int
 OP_BINARY: int
@@ -35,7 +35,8 @@ class Update:
     t_out: int
     data: bytes
 
-    def __init__(self, sequence: int, data: bytes, t_ex: int | None, t_in: int, t_out: int, snapshot: bool) -> None: ...
+    def __new__(cls, sequence: int, data: bytes, t_ex: int | None, t_in: int, t_out: int, snapshot: bool) -> Self:
+        """A negative `sequence`, `t_in` or `t_out` is a ValueError; a `t_ex` outside the years 1970 to 9999 is None."""
 
 class Template:
     """Literal bytes and slots, in order; rendering joins them."""

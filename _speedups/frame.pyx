@@ -5,19 +5,9 @@ Holds bytes and how they are joined. Must not know who receives a frame, nor wha
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint8_t
-from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
-cdef extern from "time.h" nogil:
-    ctypedef long time_t
-    cdef struct tm:
-        int tm_sec
-        int tm_min
-        int tm_hour
-        int tm_mday
-        int tm_mon
-        int tm_year
-    tm* gmtime_r(const time_t*, tm*)
+from _speedups.text cimport ISO_CHARS, has_iso, put_iso, put_whole
 
 OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -72,35 +62,30 @@ def close_frame(int code, str reason=""):
 
 
 cdef class Update:
-    def __init__(self, int64_t sequence, bytes data not None, t_ex, int64_t t_in, int64_t t_out, bint snapshot):
+    def __cinit__(self, int64_t sequence, bytes data not None, t_ex, int64_t t_in, int64_t t_out, bint snapshot):
+        if sequence < 0 or t_in < 0 or t_out < 0:
+            raise ValueError("an update's number and times are not negative")
         self.sequence = sequence
         self.data = data
-        self.exchange_ms = -1 if t_ex is None else t_ex
+        self.exchange_ms = t_ex if t_ex is not None and has_iso(t_ex) else -1
         self.t_in = t_in
         self.t_out = t_out
         self.snapshot = snapshot
 
     @property
     def t_ex(self):
-        """Exchange time in ms, or None."""
+        """Exchange time in ms, or None: not given, or no time of the years 1970 to 9999."""
         return None if self.exchange_ms < 0 else self.exchange_ms
 
 
-cdef int write_timestamp(char* out, int64_t ms) noexcept:
-    cdef time_t seconds = ms // 1000
-    cdef tm t
-    gmtime_r(&seconds, &t)
-    return snprintf(out, NUMBER_BYTES_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.tm_year + 1900, t.tm_mon + 1,
-                    t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, <int> (ms % 1000))
-
-
-cdef int write_slot(char* out, int slot, Update update) noexcept:
+cdef Py_ssize_t write_slot(char* out, int slot, Update update) noexcept:
     """The text of every slot that is bounded; returns its length."""
     if slot == SLOT_KIND:
         memcpy(out, b"snapshot" if update.snapshot else b"update", 8 if update.snapshot else 6)
         return 8 if update.snapshot else 6
     if slot == SLOT_TIMESTAMP:
-        return write_timestamp(out, update.exchange_ms if update.exchange_ms >= 0 else update.t_in // 1000000)
+        put_iso(out, update.exchange_ms if update.exchange_ms >= 0 else update.t_in // 1000000)
+        return ISO_CHARS
     if slot == SLOT_T_EX and update.exchange_ms < 0:
         memcpy(out, b"null", 4)
         return 4
@@ -111,7 +96,7 @@ cdef int write_slot(char* out, int slot, Update update) noexcept:
         value = update.t_in
     elif slot == SLOT_T_OUT:
         value = update.t_out
-    return snprintf(out, NUMBER_BYTES_MAX, "%lld", <long long> value)
+    return put_whole(out, <unsigned long long> value)
 
 
 cdef class Template:

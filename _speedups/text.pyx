@@ -1,4 +1,4 @@
-"""Numbers and strings as JSON text, written straight into one growing buffer.
+"""Numbers, times and strings as JSON text, written straight into one growing buffer.
 
 A number's text is canonical: the shortest decimal that reads back as the same double, without an exponent, and
 without ".0" on a whole number. Checksums are taken over this text, so it must be the same everywhere.
@@ -20,6 +20,7 @@ cdef extern from "Python.h":
 cdef enum:
     SAFE_DIGITS = 15  # two different decimals of at most this many digits are never the same double
     EXACT_POWER = 22  # 10**22 is the last power of ten that a double holds exactly
+    DAY_MS = 86400000
 
 cdef double[EXACT_POWER + 1] POWERS = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
@@ -62,8 +63,8 @@ cdef double tidy(double value) noexcept nogil:
     return <double> scaled(value, decimals) / POWERS[decimals]
 
 
-cdef inline Py_ssize_t put_whole(char* out, unsigned long long value) noexcept nogil:
-    cdef char[20] reverse
+cdef Py_ssize_t put_whole(char* out, unsigned long long value) noexcept nogil:
+    cdef char[WHOLE_CHARS_MAX] reverse
     cdef Py_ssize_t size = 0
     cdef Py_ssize_t index
     while True:
@@ -75,6 +76,32 @@ cdef inline Py_ssize_t put_whole(char* out, unsigned long long value) noexcept n
     for index in range(size):
         out[index] = reverse[size - 1 - index]
     return size
+
+
+cdef inline void put_padded(char* out, long long value, int width) noexcept nogil:
+    cdef int index
+    for index in range(width):
+        out[width - 1 - index] = <char> (c"0" + value % 10)
+        value //= 10
+
+
+cdef void put_iso(char* out, long long ms) noexcept nogil:
+    """UTC, with milliseconds; the calendar arithmetic is Howard Hinnant's civil_from_days."""
+    cdef long long of_day = ms % DAY_MS
+    cdef long long days = ms // DAY_MS + 719468  # since 0000-03-01
+    cdef long long era = days // 146097
+    cdef long long day_of_era = days % 146097
+    cdef long long year = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+    cdef long long day = day_of_era - (365 * year + year // 4 - year // 100)
+    cdef long long month = (5 * day + 2) // 153  # from March
+    memcpy(out, b"0000-00-00T00:00:00.000Z", ISO_CHARS)
+    put_padded(out, year + 400 * era + (month >= 10), 4)
+    put_padded(out + 5, month + 3 if month < 10 else month - 9, 2)
+    put_padded(out + 8, day - (153 * month + 2) // 5 + 1, 2)
+    put_padded(out + 11, of_day // 3600000, 2)
+    put_padded(out + 14, of_day // 60000 % 60, 2)
+    put_padded(out + 17, of_day // 1000 % 60, 2)
+    put_padded(out + 20, of_day % 1000, 3)
 
 
 cdef inline Py_ssize_t put_point(char* out, const char* digits, Py_ssize_t size, Py_ssize_t decimals) noexcept nogil:
@@ -130,7 +157,7 @@ cdef Py_ssize_t put_rare(char* out, double value) except -1:
 cdef Py_ssize_t put_number(char* out, double value) except -1:
     cdef int decimals
     cdef int64_t whole
-    cdef char[20] digits
+    cdef char[WHOLE_CHARS_MAX] digits
     cdef Py_ssize_t size
     if value == 0:
         out[0] = c'0'
@@ -223,7 +250,7 @@ cdef class Writer:
         return 0
 
     cdef int integer(self, unsigned long long value) except -1:
-        self.reserve(20)
+        self.reserve(WHOLE_CHARS_MAX)
         self.size += put_whole(self.at + self.size, value)
         return 0
 

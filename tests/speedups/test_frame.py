@@ -77,9 +77,9 @@ PARTS += [b',"i":', T_IN, b',"o":', T_OUT, b',"d":', DATA, b"}"]
 
 
 @given(
-    sequence=st.integers(0, 2**62),
-    t_ex=st.none() | st.integers(0, 4102444800000),
-    t_in=st.integers(0, 4102444800000000000),
+    sequence=st.integers(0, 2**63 - 1),
+    t_ex=st.none() | st.integers(0, 253402300799999),
+    t_in=st.integers(0, 2**63 - 6),
     snapshot=st.booleans(),
     data=st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5),
     epoch=st.text("abcdef0123456789", min_size=1, max_size=40),
@@ -114,6 +114,19 @@ def test_a_template_without_slots_is_its_text() -> None:
 def test_an_update_needs_bytes() -> None:
     with pytest.raises(TypeError):
         Update(1, None, None, 0, 0, False)  # type: ignore[arg-type]  # the point of the test
+
+
+@pytest.mark.parametrize("t_ex", [-1, 253402300800000, 2**63 - 1])
+def test_a_time_that_iso_8601_cannot_say_is_no_exchange_time(t_ex: int) -> None:
+    update = Update(1, b"", t_ex, 1_500_000, 0, False)
+    assert update.t_ex is None
+    assert Template([TIMESTAMP, b" ", T_EX]).render(update, "e") == b"1970-01-01T00:00:00.001Z null"
+
+
+@pytest.mark.parametrize(("sequence", "t_in", "t_out"), [(-1, 0, 0), (0, -1, 0), (0, 0, -1)])
+def test_an_update_is_not_before_the_epoch(sequence: int, t_in: int, t_out: int) -> None:
+    with pytest.raises(ValueError, match="not negative"):
+        Update(sequence, b"", None, t_in, t_out, False)
 
 
 def test_the_plain_form_is_a_text_frame_and_leaves_the_rest_to_a_codec() -> None:
