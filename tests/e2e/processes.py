@@ -101,15 +101,22 @@ async def first_line(output: asyncio.StreamReader | None, text: str) -> str:
     raise AssertionError(f"it ended before it said {text!r}: {''.join(said)}")
 
 
+async def echo(output: asyncio.StreamReader | None) -> None:
+    """Show with a failed test what a process says; and let it say on."""
+    assert output is not None
+    while line := await output.readline():
+        sys.stderr.write(line.decode())
+
+
 async def end(process: Process) -> int:
     """Ask a process to stop and wait for it; its exit code."""
     if process.returncode is None:
         process.terminate()
     try:
-        await asyncio.wait_for(process.communicate(), STOP_S)
+        await asyncio.wait_for(process.wait(), STOP_S)
     except TimeoutError:
         process.kill()
-        await process.communicate()
+        await process.wait()
         raise
     assert process.returncode is not None
     return process.returncode
@@ -176,6 +183,9 @@ async def served_of(exchange: Exchange, folder: Path) -> AsyncIterator[Served]:
     )
     try:
         line = await first_line(process.stderr, '"event":"listening"')
+        echoing = asyncio.create_task(echo(process.stderr))
         yield Served(process, json.loads(line)["port"])
+        await end(process)
+        await echoing
     finally:
         await end(process)

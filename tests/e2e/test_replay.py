@@ -28,7 +28,7 @@ DEPTH = 20
 INTERVALS_MS = {"1s": 1_000, "1m": 60_000, "5m": 300_000}
 SPEED = os.environ.get("TICKWIRE_E2E_SPEED", "60")
 RECORDED_S = 651
-REPLAY_S = 60.0 + (0 if SPEED == "max" else RECORDED_S / float(SPEED))
+REPLAY_S = 60.0 + RECORDED_S / float(SPEED)
 
 
 @dataclass
