@@ -14,8 +14,11 @@ cdef class Update:
 
 cdef class Template:
     cdef:
-        tuple parts                 # bytes objects, in order
-        list slots                  # a slot after each part, or -1
+        tuple parts                 # bytes objects, in order: one more than slots
+        bytes slots                 # what comes after each part but the last
+        Py_ssize_t room             # bytes a rendering needs at most, without epochs and data
+        Py_ssize_t epochs           # slots of them
+        Py_ssize_t datas
 
     cpdef bytes render(self, Update update, str epoch)
 

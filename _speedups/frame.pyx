@@ -2,12 +2,16 @@
 
 Holds bytes and how they are joined. Must not know who receives a frame, nor what `data` says.
 """
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE, _PyBytes_Resize
+from cpython.ref cimport Py_DECREF, PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
 from _speedups.text cimport ISO_CHARS, has_iso, put_iso, put_whole
+
+cdef extern from "Python.h":
+    PyObject* new_bytes "PyBytes_FromStringAndSize"(const char*, Py_ssize_t) except NULL
 
 OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -30,7 +34,7 @@ cdef Py_ssize_t NUMBER_BYTES_MAX = 32  # any slot but EPOCH and DATA, as text
 
 cpdef bytes encode(int opcode, bytes payload, bint rsv1=False):
     """A finished, unmasked frame with FIN set: the header's length field is the shortest that fits."""
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
+    cdef Py_ssize_t size = len(payload)  # a TypeError of None
     cdef Py_ssize_t head = 2 if size < 126 else (4 if size < 65536 else 10)
     cdef bytes out = PyBytes_FromStringAndSize(NULL, head + size)
     cdef uint8_t* p = <uint8_t*> PyBytes_AS_STRING(out)
@@ -99,10 +103,15 @@ cdef Py_ssize_t write_slot(char* out, int slot, Update update) noexcept:
     return put_whole(out, <unsigned long long> value)
 
 
+cdef inline char* put(char* out, const char* text, Py_ssize_t size) noexcept:
+    memcpy(out, text, size)
+    return out + size
+
+
 cdef class Template:
-    def __init__(self, parts):
-        literals, slots = [], []
-        literal = b""
+    def __cinit__(self, parts):
+        cdef bytes literal = b""
+        cdef list literals = [], slots = []
         for part in parts:
             if isinstance(part, int):
                 if not 0 <= part < SLOT_END:
@@ -113,42 +122,41 @@ cdef class Template:
             else:
                 literal += part
         literals.append(literal)
-        slots.append(-1)
         self.parts = tuple(literals)
-        self.slots = slots
+        self.slots = bytes(slots)
+        self.room = sum(map(len, literals)) + NUMBER_BYTES_MAX * len(slots)
+        self.epochs = slots.count(SLOT_EPOCH)
+        self.datas = slots.count(SLOT_DATA)
 
     cpdef bytes render(self, Update update, str epoch):
-        cdef Py_ssize_t epoch_size, room = 0, i
+        cdef Py_ssize_t epoch_size, data_size, i
         cdef const char* epoch_text = PyUnicode_AsUTF8AndSize(epoch, &epoch_size)
-        cdef Py_ssize_t data_size = PyBytes_GET_SIZE(update.data)
-        cdef int slot
-        cdef bytes literal
+        cdef char* start
+        cdef char* out
+        cdef uint8_t slot
+        cdef bytes part, finished
+        cdef PyObject* rendered
+        if update is None:
+            raise TypeError("there is no update to render")
+        data_size = PyBytes_GET_SIZE(update.data)
+        rendered = new_bytes(NULL, self.room + self.epochs * epoch_size + self.datas * data_size)
+        start = out = PyBytes_AS_STRING(<object> rendered)
         for i in range(len(self.slots)):
+            part = <bytes> self.parts[i]
+            out = put(out, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
             slot = self.slots[i]
-            room += PyBytes_GET_SIZE(<bytes> self.parts[i]) + NUMBER_BYTES_MAX
             if slot == SLOT_DATA:
-                room += data_size
+                out = put(out, PyBytes_AS_STRING(update.data), data_size)
             elif slot == SLOT_EPOCH:
-                room += epoch_size
-        cdef bytearray buffer = bytearray(room)
-        cdef char* start = buffer
-        cdef char* out = start
-        for i in range(len(self.slots)):
-            literal = <bytes> self.parts[i]
-            memcpy(out, PyBytes_AS_STRING(literal), PyBytes_GET_SIZE(literal))
-            out += PyBytes_GET_SIZE(literal)
-            slot = self.slots[i]
-            if slot < 0:
-                break
-            if slot == SLOT_DATA:
-                memcpy(out, PyBytes_AS_STRING(update.data), data_size)
-                out += data_size
-            elif slot == SLOT_EPOCH:
-                memcpy(out, epoch_text, epoch_size)
-                out += epoch_size
+                out = put(out, epoch_text, epoch_size)
             else:
                 out += write_slot(out, slot, update)
-        return PyBytes_FromStringAndSize(start, out - start)
+        part = <bytes> self.parts[len(self.slots)]
+        out = put(out, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+        _PyBytes_Resize(&rendered, out - start)
+        finished = <bytes> rendered
+        Py_DECREF(finished)  # `rendered` itself was a reference
+        return finished
 
 
 cdef class Form:

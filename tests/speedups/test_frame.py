@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -111,9 +112,23 @@ def test_a_template_without_slots_is_its_text() -> None:
     assert Template([b"a", b"b"]).render(Update(1, b"", None, 0, 0, False), "e") == b"ab"
 
 
-def test_an_update_needs_bytes() -> None:
+def test_a_slot_may_come_twice() -> None:
+    template = Template([DATA, EPOCH, DATA, EPOCH, SEQUENCE])
+    assert template.render(Update(7, b"x" * 500, None, 0, 0, False), "é") == (b"x" * 500 + "é".encode()) * 2 + b"7"
+
+
+def test_none_is_refused() -> None:
+    nothing: Any = None
     with pytest.raises(TypeError):
-        Update(1, None, None, 0, 0, False)  # type: ignore[arg-type]  # the point of the test
+        Update(1, nothing, None, 0, 0, False)
+    with pytest.raises(TypeError):
+        Template([nothing])
+    with pytest.raises(TypeError):
+        Template([b"a"]).render(nothing, "e")
+    with pytest.raises(TypeError):
+        Template([b"a"]).render(Update(1, b"", None, 0, 0, False), nothing)
+    with pytest.raises(TypeError):
+        encode(OP_TEXT, nothing)
 
 
 @pytest.mark.parametrize("t_ex", [-1, 253402300800000, 2**63 - 1])
