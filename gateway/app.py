@@ -85,7 +85,7 @@ class App:
         self.listener = Listener(
             self._route, http.build(self.stats, self._readiness, limits, __version__), limits, self.fanout
         )
-        self._started: dict[str, bool] = {}  # sources whose start has ended, and whether it went well
+        self._started: set[str] = set()  # sources that were able to serve
         self._starting: list[asyncio.Task[None]] = []
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
@@ -153,16 +153,15 @@ class App:
 
     def _able(self, source: Source) -> bool:
         states = {watch.state for watch in source.status()}
-        return "live" in states or (self._started.get(source.name, False) and states != {"backoff"})
+        return "live" in states or (source.name in self._started and states != {"backoff"})
 
     async def _start(self, source: Source) -> None:
         try:
             await source.start()
-        except Exception as error:  # it is asked again at the first subscribe, so the others go on
-            self._started[source.name] = False
+        except Exception as error:  # a source tries again what can help: this is a bug, and the others go on
             log.warning("exchange does not start", exchange=source.name, error=str(error) or type(error).__name__)
         else:
-            self._started[source.name] = True
+            self._started.add(source.name)
 
     async def _end(self, source: Source) -> None:
         try:

@@ -47,7 +47,7 @@ class Source(Protocol):
     name: str
 
     async def start(self) -> None:
-        """May do nothing: what is needed is loaded when first asked for."""
+        """Comes back once updates can be served, however long the exchange takes; keys may be resolved meanwhile."""
 
     async def close(self) -> None:
         """Release everything; no update comes after it."""

@@ -99,6 +99,13 @@ class CcxtSource:
 
     async def start(self) -> None:
         self._liveness = asyncio.create_task(self._watch_connections(), name=f"liveness {self.name}")
+        while True:
+            try:
+                await self._markets.get()
+            except TickwireError:  # why, they have logged
+                await asyncio.sleep(self._markets.retry_in_s)
+            else:
+                return
 
     async def close(self) -> None:
         for key in list(self._held):
@@ -295,7 +302,7 @@ class SharedMarkets:
         if self._exchange.markets:
             markets: Mapping[str, Any] = self._exchange.markets
             return markets
-        if self._error is not None and monotonic() < self._retry_s:
+        if self._error is not None and self.retry_in_s:
             raise self._refusal(self._error.code, self._error.message)
         if self._loading is None:
             self._loading = asyncio.create_task(self._load())
@@ -305,6 +312,11 @@ class SharedMarkets:
         finally:
             if self._loading is not None and self._loading.done():
                 self._loading = None
+
+    @property
+    def retry_in_s(self) -> float:
+        """How long the exchange is left in peace yet."""
+        return max(0.0, self._retry_s - monotonic())
 
     def close(self) -> None:
         if self._loading is not None:
@@ -330,5 +342,5 @@ class SharedMarkets:
         return self._refusal(code, message)
 
     def _refusal(self, code: str, message: str) -> TickwireError:
-        retry_after_ms = max(1, ceil((self._retry_s - monotonic()) * 1000))
+        retry_after_ms = max(1, ceil(self.retry_in_s * 1000))
         return TickwireError(code, message, retry_after_ms=retry_after_ms)

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -25,7 +26,9 @@ from gateway.config import Config, ServerConfig
 from gateway.limits import Limits
 from gateway.sources.base import Sink
 from gateway.sources.config import ExchangeConfig
+from gateway.sources.sim import sim_options
 from tests.gateway.net.fakes import FakeSource
+from tests.gateway.sources.tools import synthetic, until
 
 SYMBOLS = {"BTC/USDT", "ETH/USDT", "BTC/USDT:USDT"}
 
@@ -294,6 +297,25 @@ async def test_a_source_that_does_not_start_leaves_the_rest_running(start: Start
         async with gateway.subscribed("quotes"):
             gateway.source.publish("quotes", "BTC/USDT", bid=1)
             assert (await gateway.get("/readyz")).status_code == 200, "a live watch proves that it works"
+    finally:
+        await app.close()
+
+
+async def test_a_gateway_is_ready_when_its_exchange_appears() -> None:
+    async with synthetic() as server:
+        url = server.base_url  # and from here on nothing listens there
+    exchange = ExchangeConfig(klass="binance", options=sim_options(url))
+    app = App(msgspec.structs.replace(config_of(), exchanges={"sim": exchange}))
+    await app.start()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{app.port}") as client:
+            with capture_logs() as logs:
+                await until(lambda: any(line["event"] == "markets not loaded" for line in logs))
+            response = await client.get("/readyz")
+            assert (response.status_code, response.json()["checks"]["sources"]) == (503, False)
+            async with synthetic(port=int(url.rpartition(":")[2])):
+                await asyncio.wait_for(asyncio.wait(app._starting), 20)
+                assert (await client.get("/readyz")).status_code == 200
     finally:
         await app.close()
 

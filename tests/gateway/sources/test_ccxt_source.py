@@ -20,6 +20,7 @@ from tests.gateway.sources.tools import (
     RecordingSink,
     Rig,
     exchange_levels,
+    source_on,
     subscriptions,
     synthetic,
     until,
@@ -212,7 +213,8 @@ def test_options_reach_ccxt_and_the_sandbox_is_another_host() -> None:
 
 
 async def test_markets_are_loaded_once_and_one_who_gives_up_does_not_stop_the_others(rig: Rig) -> None:
-    exchange = rig.source.exchange
+    source = source_on(rig.server, rig.sink)
+    exchange = source.exchange
     loads, fetch_markets = [], exchange.fetch_markets
 
     async def counting(params: dict[str, Any]) -> Any:
@@ -220,12 +222,23 @@ async def test_markets_are_loaded_once_and_one_who_gives_up_does_not_stop_the_ot
         return await fetch_markets(params)
 
     exchange.fetch_markets = counting
-    impatient = asyncio.create_task(rig.source.resolve("trades", BTC, ""))
-    others = [asyncio.create_task(rig.source.resolve("trades", BTC, "")) for _ in range(50)]
+    impatient = asyncio.create_task(source.resolve("trades", BTC, ""))
+    others = [asyncio.create_task(source.resolve("trades", BTC, "")) for _ in range(50)]
     await until(lambda: loads)
     impatient.cancel()
     assert {key.symbol for key in await asyncio.gather(*others)} == {BTC}
     assert len(loads) == 1
+    await source.close()
+
+
+async def test_the_start_ends_when_the_exchange_has_told_its_markets() -> None:
+    async with synthetic() as server:
+        source = source_on(server, RecordingSink())
+        server.faults.apply({"fault": "rest", "status": 503, "count": 2})
+        async with asyncio.timeout(10):
+            await source.start()
+        assert BTC in source.exchange.markets
+        await source.close()
 
 
 async def test_an_exchange_that_is_down_is_asked_again_later() -> None:

@@ -88,9 +88,9 @@ async def until(condition: Callable[[], Any], timeout_s: float = 20) -> None:
             await asyncio.sleep(0.005)
 
 
-def synthetic(*, symbols: int = 2, rate: float = 0, seed: int = 1) -> ExchangeServer:
+def synthetic(*, symbols: int = 2, rate: float = 0, seed: int = 1, port: int = 0) -> ExchangeServer:
     """An exchange that stands still unless told otherwise."""
-    return ExchangeServer(lambda streams: SyntheticFeed(streams, symbols, rate, seed))
+    return ExchangeServer(lambda streams: SyntheticFeed(streams, symbols, rate, seed), port=port)
 
 
 def source_on(server: ExchangeServer, sink: RecordingSink, **config: Any) -> CcxtSource:
