@@ -1,6 +1,14 @@
 """Frames, updates, templates and forms: what the fan-out needs to know of them."""
 from libc.stdint cimport int64_t
 
+cpdef enum:
+    OP_CONTINUATION = 0x0
+    OP_TEXT = 0x1
+    OP_BINARY = 0x2
+    OP_CLOSE = 0x8
+    OP_PING = 0x9
+    OP_PONG = 0xA
+
 
 cdef class Update:
     cdef:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
+OP_CONTINUATION: int
 OP_TEXT: int
 OP_BINARY: int
 OP_CLOSE: int

@@ -13,23 +13,18 @@ from _speedups.text cimport ISO_CHARS, has_iso, put_iso, put_whole
 cdef extern from "Python.h":
     PyObject* new_bytes "PyBytes_FromStringAndSize"(const char*, Py_ssize_t) except NULL
 
-OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+cpdef enum:  # the slots of a template
+    KIND
+    EPOCH
+    SEQUENCE
+    TIMESTAMP
+    T_EX
+    T_IN
+    T_OUT
+    DATA
 
-cdef enum Slot:
-    SLOT_KIND
-    SLOT_EPOCH
-    SLOT_SEQUENCE
-    SLOT_TIMESTAMP
-    SLOT_T_EX
-    SLOT_T_IN
-    SLOT_T_OUT
-    SLOT_DATA
-    SLOT_END
-
-KIND, EPOCH, SEQUENCE, TIMESTAMP = SLOT_KIND, SLOT_EPOCH, SLOT_SEQUENCE, SLOT_TIMESTAMP
-T_EX, T_IN, T_OUT, DATA = SLOT_T_EX, SLOT_T_IN, SLOT_T_OUT, SLOT_DATA
-
-cdef Py_ssize_t NUMBER_BYTES_MAX = 32  # any slot but EPOCH and DATA, as text
+cdef enum:
+    SLOT_BYTES_MAX = ISO_CHARS  # of any slot but EPOCH and DATA
 
 
 cpdef bytes encode(int opcode, bytes payload, bint rsv1=False):
@@ -84,21 +79,21 @@ cdef class Update:
 
 cdef Py_ssize_t write_slot(char* out, int slot, Update update) noexcept:
     """The text of every slot that is bounded; returns its length."""
-    if slot == SLOT_KIND:
+    if slot == KIND:
         memcpy(out, b"snapshot" if update.snapshot else b"update", 8 if update.snapshot else 6)
         return 8 if update.snapshot else 6
-    if slot == SLOT_TIMESTAMP:
+    if slot == TIMESTAMP:
         put_iso(out, update.exchange_ms if update.exchange_ms >= 0 else update.t_in // 1000000)
         return ISO_CHARS
-    if slot == SLOT_T_EX and update.exchange_ms < 0:
+    if slot == T_EX and update.exchange_ms < 0:
         memcpy(out, b"null", 4)
         return 4
     cdef int64_t value = update.sequence
-    if slot == SLOT_T_EX:
+    if slot == T_EX:
         value = update.exchange_ms
-    elif slot == SLOT_T_IN:
+    elif slot == T_IN:
         value = update.t_in
-    elif slot == SLOT_T_OUT:
+    elif slot == T_OUT:
         value = update.t_out
     return put_whole(out, <unsigned long long> value)
 
@@ -114,7 +109,7 @@ cdef class Template:
         cdef list literals = [], slots = []
         for part in parts:
             if isinstance(part, int):
-                if not 0 <= part < SLOT_END:
+                if not 0 <= part <= DATA:
                     raise ValueError(f"no such slot: {part}")
                 literals.append(literal)
                 slots.append(part)
@@ -124,9 +119,9 @@ cdef class Template:
         literals.append(literal)
         self.parts = tuple(literals)
         self.slots = bytes(slots)
-        self.room = sum(map(len, literals)) + NUMBER_BYTES_MAX * len(slots)
-        self.epochs = slots.count(SLOT_EPOCH)
-        self.datas = slots.count(SLOT_DATA)
+        self.room = sum(map(len, literals)) + SLOT_BYTES_MAX * len(slots)
+        self.epochs = slots.count(EPOCH)
+        self.datas = slots.count(DATA)
 
     cpdef bytes render(self, Update update, str epoch):
         cdef Py_ssize_t epoch_size, data_size, i
@@ -145,9 +140,9 @@ cdef class Template:
             part = <bytes> self.parts[i]
             out = put(out, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
             slot = self.slots[i]
-            if slot == SLOT_DATA:
+            if slot == DATA:
                 out = put(out, PyBytes_AS_STRING(update.data), data_size)
-            elif slot == SLOT_EPOCH:
+            elif slot == EPOCH:
                 out = put(out, epoch_text, epoch_size)
             else:
                 out += write_slot(out, slot, update)
@@ -167,4 +162,4 @@ cdef class Form:
         raise NotImplementedError  # likewise
 
     cpdef bytes finish(self, bytes payload):
-        return encode(0x1, payload)
+        return encode(OP_TEXT, payload)

@@ -1,11 +1,6 @@
 """Bytes of a client in, messages out: RFC 6455 as a server reads it."""
 
-TEXT: int
-BINARY: int
-CLOSE: int
-PING: int
-PONG: int
-COMPRESSED: int  # or'ed to TEXT or BINARY: the payload came with RSV1 set
+COMPRESSED: int  # or'ed to OP_TEXT or OP_BINARY: the payload came with RSV1 set
 
 class Parser:
     """One connection's read side, without a socket."""
@@ -18,8 +13,8 @@ class Parser:
 
     def __init__(self, message_bytes_max: int, deflate: bool = False) -> None: ...
     def feed(self, data: bytes) -> list[tuple[int, str | bytes]]:
-        """What `data` completed, in order, as (kind, payload).
+        """What `data` completed, in order, as (kind, payload); a kind is an opcode of `_speedups.frame`.
 
-        TEXT comes as str, checked; BINARY, PING and PONG as bytes; CLOSE as its payload (empty, or an allowed code
-        and a UTF-8 reason). TEXT | COMPRESSED and BINARY | COMPRESSED come as the bytes to inflate, text unchecked.
+        Text comes as str, checked; binary, ping and pong as bytes; close as its payload (empty, or an allowed code and
+        a UTF-8 reason). OP_TEXT | COMPRESSED and OP_BINARY | COMPRESSED come as the bytes to inflate, text unchecked.
         """

@@ -10,23 +10,14 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
+from _speedups.frame cimport OP_BINARY, OP_CLOSE, OP_CONTINUATION, OP_PONG, OP_TEXT
+
+cpdef enum:
+    COMPRESSED = 0x40  # RSV1
+
 cdef enum:
-    CONTINUATION = 0
-    OP_TEXT = 1
-    OP_BINARY = 2
-    OP_CLOSE = 8
-    OP_PING = 9
-    OP_PONG = 10
-    RSV1 = 0x40
     HEAD_BYTES_MAX = 14
     BODY_BYTES_MIN = 512  # what a message in pieces starts with; it doubles
-
-TEXT = OP_TEXT
-BINARY = OP_BINARY
-CLOSE = OP_CLOSE
-PING = OP_PING
-PONG = OP_PONG
-COMPRESSED = RSV1
 
 
 cdef inline bint close_code_allowed(int code) noexcept:
@@ -53,7 +44,7 @@ cdef class Parser:
     cdef Py_ssize_t left
     cdef bytes control  # a control frame's payload so far, when it came in pieces
     # The message being read
-    cdef uint8_t message  # its opcode, with RSV1 when compressed; 0 between messages
+    cdef uint8_t message  # its opcode, with COMPRESSED when it is; 0 between messages
     cdef char* body
     cdef Py_ssize_t body_size
     cdef Py_ssize_t body_capacity
@@ -69,7 +60,7 @@ cdef class Parser:
     def __dealloc__(self):
         PyMem_Free(self.body)
 
-    cpdef list feed(self, bytes data):
+    def feed(self, bytes data not None):
         """Take what arrived; returns what it completed as (opcode, payload): see the stub for the kinds."""
         cdef list events = []
         cdef const uint8_t* at = <const uint8_t*> PyBytes_AS_STRING(data)
@@ -117,7 +108,7 @@ cdef class Parser:
 
     cdef int _check_bits(self) except -1:
         cdef uint8_t size = self.head[1] & 0x7F
-        cdef bint rsv1 = self.head[0] & RSV1
+        cdef bint rsv1 = self.head[0] & COMPRESSED
         self.opcode = self.head[0] & 0x0F
         self.fin = self.head[0] & 0x80
         self.head_need = 6 + (2 if size == 126 else 8 if size == 127 else 0)
@@ -132,7 +123,7 @@ cdef class Parser:
                 return self._fail(1002, "control frame in fragments")
             if size > 125:
                 return self._fail(1002, "control frame above 125 bytes")
-        elif self.opcode == CONTINUATION:
+        elif self.opcode == OP_CONTINUATION:
             if not self.message:
                 return self._fail(1002, "continuation of nothing")
         elif self.opcode > OP_BINARY:
@@ -140,7 +131,7 @@ cdef class Parser:
         elif self.message:
             return self._fail(1002, "new message inside a fragmented one")
         else:
-            self.message = self.opcode | (RSV1 if rsv1 else 0)
+            self.message = self.opcode | (COMPRESSED if rsv1 else 0)
         return 0
 
     cdef int _begin_payload(self) except -1:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from _speedups.frame import OP_BINARY, OP_PING, OP_PONG, OP_TEXT, close_frame, encode
+from _speedups.frame import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, close_frame, encode
 from _speedups.outbox import Outbox
-from _speedups.parser import CLOSE, COMPRESSED, PING, PONG, TEXT, Parser
+from _speedups.parser import COMPRESSED, Parser
 from gateway.net.deflate import WINDOW_BITS_MAX, Corrupt, TooBig, compress, inflate
 
 if TYPE_CHECKING:
@@ -184,17 +184,17 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._read_on)
         pongs: list[bytes] = []
         for kind, payload in self._parser.feed(data):
-            if kind == PING:
+            if kind == OP_PING:
                 assert isinstance(payload, bytes)
                 pongs.append(encode(OP_PONG, payload))
                 continue
             if pongs:
                 self.outbox.reply(b"".join(pongs))
                 pongs.clear()
-            if kind == CLOSE:
+            if kind == OP_CLOSE:
                 assert isinstance(payload, bytes)
                 self._peer_closed(payload)
-            elif kind != PONG and self._life is Life.OPEN:
+            elif kind != OP_PONG and self._life is Life.OPEN:
                 self._message(kind, payload)
         if pongs:
             self.outbox.reply(b"".join(pongs))
@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
             assert isinstance(payload, bytes)
             try:
                 payload = inflate(payload, self._shared.limits.message_bytes_max)
-                if kind == TEXT | COMPRESSED:
+                if kind == OP_TEXT | COMPRESSED:
                     payload = payload.decode()
             except TooBig as error:
                 return self._close(Life.FAILING, 1009, str(error), drop=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from _speedups.parser import BINARY, CLOSE, COMPRESSED, PING, PONG, TEXT, Parser
+from _speedups.frame import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT
+from _speedups.parser import COMPRESSED, Parser
 
 LIMIT = 300
 Event = tuple[int, str | bytes]
@@ -63,7 +65,7 @@ class Model:
         try:
             for event in self.events(stream):
                 events.append(event)
-                if event[0] == CLOSE:
+                if event[0] == OP_CLOSE:
                     break
         except ViolationError as error:
             return events, int(error.args[0])
@@ -108,15 +110,15 @@ class Model:
 
     def data(self, payload: bytes, *, done: bool) -> Iterator[Event]:
         self.parts += payload
-        if self.kind == TEXT:
+        if self.kind == OP_TEXT:
             self.decoder.decode(payload, final=done)
         if done:
-            yield self.kind, self.parts.decode() if self.kind == TEXT else self.parts
+            yield self.kind, self.parts.decode() if self.kind == OP_TEXT else self.parts
             self.kind, self.parts = 0, b""
             self.decoder = StrictDecoder()
 
     def control(self, opcode: int, payload: bytes) -> Event:
-        if opcode == CLOSE and payload:
+        if opcode == OP_CLOSE and payload:
             code = int.from_bytes(payload[:2], "big")
             allowed = {1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)}
             if len(payload) == 1 or code not in allowed:
@@ -171,13 +173,13 @@ def test_equals_the_model_however_it_arrives(stream: bytes, deflate: bool, cuts:
     expected, code = Model(LIMIT, deflate=deflate).read(stream)
     assert events == expected
     assert (parser.failure[0] if parser.failure else None) == code
-    assert parser.done == (code is not None or any(kind == CLOSE for kind, _ in events))
+    assert parser.done == (code is not None or any(kind == OP_CLOSE for kind, _ in events))
 
 
 @given(st.binary(max_size=40))
 def test_bad_text_is_noticed_at_its_first_wrong_byte(text: bytes) -> None:
     parser = Parser(LIMIT)
-    stream = frame(TEXT, text + b"." * 60, fin=False)
+    stream = frame(OP_TEXT, text + b"." * 60, fin=False)
     decoder = StrictDecoder()
     parser.feed(stream[:6])
     for index, byte in enumerate(text):
@@ -194,50 +196,53 @@ def test_bad_text_is_noticed_at_its_first_wrong_byte(text: bytes) -> None:
 def test_text_across_fragments(text: str, cuts: list[int]) -> None:
     parts = list(pieces(text.encode(), cuts))
     stream = b"".join(
-        frame(TEXT if index == 0 else 0, part, fin=index == len(parts) - 1) for index, part in enumerate(parts)
+        frame(OP_TEXT if index == 0 else 0, part, fin=index == len(parts) - 1) for index, part in enumerate(parts)
     )
-    assert Parser(400).feed(stream) == [(TEXT, text)]
+    assert Parser(400).feed(stream) == [(OP_TEXT, text)]
 
 
 def test_messages_in_front_of_a_violation_are_delivered() -> None:
     parser = Parser(LIMIT)
-    assert parser.feed(frame(TEXT, b"first") + frame(PING, b"p") + frame(3)) == [(TEXT, "first"), (PING, b"p")]
+    assert parser.feed(frame(OP_TEXT, b"first") + frame(OP_PING, b"p") + frame(3)) == [
+        (OP_TEXT, "first"),
+        (OP_PING, b"p"),
+    ]
     assert parser.failure == (1002, "reserved opcode")
 
 
 def test_nothing_after_a_close_or_a_failure() -> None:
     parser = Parser(LIMIT)
-    assert parser.feed(frame(CLOSE) + frame(TEXT, b"late")) == [(CLOSE, b"")]
-    assert parser.feed(frame(TEXT, b"later")) == []
+    assert parser.feed(frame(OP_CLOSE) + frame(OP_TEXT, b"late")) == [(OP_CLOSE, b"")]
+    assert parser.feed(frame(OP_TEXT, b"later")) == []
     assert parser.failure is None
     failed = Parser(LIMIT)
-    assert failed.feed(frame(11) + frame(TEXT, b"late")) == []
-    assert failed.feed(frame(TEXT, b"later")) == []
+    assert failed.feed(frame(11) + frame(OP_TEXT, b"late")) == []
+    assert failed.feed(frame(OP_TEXT, b"later")) == []
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535])
 def test_close_codes_nobody_may_send(code: int) -> None:
     parser = Parser(LIMIT)
-    assert parser.feed(frame(CLOSE, code.to_bytes(2, "big"))) == []
+    assert parser.feed(frame(OP_CLOSE, code.to_bytes(2, "big"))) == []
     assert parser.failure == (1002, "invalid close code")
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999])
 def test_close_codes_a_peer_may_send(code: int) -> None:
     payload = code.to_bytes(2, "big") + "grüße".encode()
-    assert Parser(LIMIT).feed(frame(CLOSE, payload)) == [(CLOSE, payload)]
+    assert Parser(LIMIT).feed(frame(OP_CLOSE, payload)) == [(OP_CLOSE, payload)]
 
 
 def test_control_frames_between_fragments() -> None:
     parser = Parser(LIMIT)
-    stream = frame(BINARY, b"ab", fin=False) + frame(PONG, b"x") + frame(0, b"") + frame(PING)
-    assert parser.feed(stream) == [(PONG, b"x"), (BINARY, b"ab"), (PING, b"")]
+    stream = frame(OP_BINARY, b"ab", fin=False) + frame(OP_PONG, b"x") + frame(0, b"") + frame(OP_PING)
+    assert parser.feed(stream) == [(OP_PONG, b"x"), (OP_BINARY, b"ab"), (OP_PING, b"")]
 
 
 def test_the_size_is_that_of_the_whole_message() -> None:
     parser = Parser(100)
-    assert parser.feed(frame(BINARY, bytes(100))) == [(BINARY, bytes(100))]
-    assert parser.feed(frame(BINARY, bytes(60), fin=False)) == []
+    assert parser.feed(frame(OP_BINARY, bytes(100))) == [(OP_BINARY, bytes(100))]
+    assert parser.feed(frame(OP_BINARY, bytes(60), fin=False)) == []
     assert parser.feed(frame(0, bytes(41))[:6]) == []  # its length is enough
     assert parser.failure == (1009, "message above 100 bytes")
 
@@ -250,12 +255,18 @@ def test_a_length_of_64_bits_does_not_wrap() -> None:
 
 def test_compressed_messages_come_as_they_are() -> None:
     parser = Parser(LIMIT, True)
-    stream = frame(TEXT, b"\xff\xfe", rsv=0x40) + frame(BINARY, b"a", rsv=0x40, fin=False) + frame(0, b"b")
-    assert parser.feed(stream) == [(TEXT | COMPRESSED, b"\xff\xfe"), (BINARY | COMPRESSED, b"ab")]
+    stream = frame(OP_TEXT, b"\xff\xfe", rsv=0x40) + frame(OP_BINARY, b"a", rsv=0x40, fin=False) + frame(0, b"b")
+    assert parser.feed(stream) == [(OP_TEXT | COMPRESSED, b"\xff\xfe"), (OP_BINARY | COMPRESSED, b"ab")]
 
 
 def test_long_frames() -> None:
     payload = bytes(range(256)) * 300
-    stream = frame(BINARY, payload)
-    assert fed(Parser(100_000), stream, [70_000]) == [(BINARY, payload)]
-    assert Parser(100_000).feed(stream) == [(BINARY, payload)]
+    stream = frame(OP_BINARY, payload)
+    assert fed(Parser(100_000), stream, [70_000]) == [(OP_BINARY, payload)]
+    assert Parser(100_000).feed(stream) == [(OP_BINARY, payload)]
+
+
+def test_none_is_no_data() -> None:
+    nothing: Any = None
+    with pytest.raises(TypeError):
+        Parser(LIMIT).feed(nothing)
