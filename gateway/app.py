@@ -81,10 +81,16 @@ class App:
             limits=limits,
             tally=tally,
         )
-        self.stats = Stats(self.fanout, self.streams, self.sources, tally, time.monotonic())
-        self.listener = Listener(
-            self._route, http.build(self.stats, self._readiness, limits, __version__), limits, self.fanout
+        self.stats = Stats(
+            fanned=self.fanout,
+            published=self.hub,
+            connected=self.streams,
+            sources=self.sources,
+            tally=tally,
+            started_s=time.monotonic(),
         )
+        resources = http.build(self.stats, self._readiness, limits, __version__)
+        self.listener = Listener(self._route, resources, limits, self.fanout, tally.sockets)
         self._started: set[str] = set()  # sources that were able to serve
         self._starting: list[asyncio.Task[None]] = []
         self._listening = False

@@ -22,6 +22,10 @@ RATE_WINDOW_S: Final = 5.0  # long enough to be steady, short enough to follow a
 # Counters of the fan-out that say why a reader did not get an update.
 DROPS: Final = {"conflated": "conflated", "skipped": "slow_consumer", "send_errors": "send_error"}
 
+# What becomes of a socket: taken; made a WebSocket; told why not; given up on while its request was awaited; dropped
+# unread because there are too many.
+SOCKETS: Final = ("accepted", "upgraded", "refused", "timed_out", "dropped")
+
 
 class Sample(NamedTuple):
     at_s: float
@@ -70,6 +74,13 @@ class Fanned(Protocol):
     def latency_buckets(self) -> list[tuple[int, int]]: ...
 
 
+class Published(Protocol):
+    """What is read of the hub."""
+
+    @property
+    def late(self) -> int: ...
+
+
 class Connected(Protocol):
     """What is read of the sessions."""
 
@@ -78,21 +89,30 @@ class Connected(Protocol):
 
 
 class Tally:
-    """What sessions count themselves: requests are far rarer than deliveries."""
+    """What sessions and the listener count themselves: requests and sockets are far rarer than deliveries."""
 
     def __init__(self) -> None:
         self.requests = 0
         self.errors: Counter[str] = Counter()  # by code
+        self.sockets: Counter[str] = Counter(dict.fromkeys(SOCKETS, 0))  # by what became of them
 
 
 class Stats:
     """The one place that is asked how the process is doing."""
 
     def __init__(
-        self, fanned: Fanned, connected: Connected, sources: Mapping[str, Source], tally: Tally, started_s: float
+        self,
+        *,
+        fanned: Fanned,
+        published: Published,
+        connected: Connected,
+        sources: Mapping[str, Source],
+        tally: Tally,
+        started_s: float,
     ) -> None:
         self.rates = Rates()
         self._fanned = fanned
+        self._published = published
         self._connected = connected
         self._sources = sources
         self._tally = tally
@@ -120,6 +140,8 @@ class Stats:
             "closed_for_slowness": counters["overflows"],
             "requests": self._tally.requests,
             "errors": dict(self._tally.errors),
+            "sockets": dict(self._tally.sockets),
+            "late": self._published.late,
             "counters": counters,
         }
 
@@ -150,6 +172,12 @@ class Stats:
         for code, count in self._tally.errors.items():
             errors.add_metric([code], count)
         yield errors
+        sockets = CounterMetricFamily("tickwire_sockets", "Sockets by what became of them", labels=["outcome"])
+        for outcome, count in self._tally.sockets.items():
+            sockets.add_metric([outcome], count)
+        yield sockets
+        late = self._published.late
+        yield CounterMetricFamily("tickwire_late", "Updates of a key that nobody watches any more", value=late)
         yield GaugeMetricFamily("tickwire_connections", "Open sockets", value=self._connected.connections())
         yield GaugeMetricFamily("tickwire_subscriptions", "Streams of all", value=self._connected.subscriptions())
         yield self._watch_metric()

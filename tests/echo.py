@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -56,7 +57,7 @@ async def serve(host: str, port: int) -> None:
     """Echo until cancelled."""
     loop = asyncio.get_running_loop()
     fanout = Fanout(loop.call_soon, loop.call_later, queue_bytes_max=LIMITS.queue_bytes_max)
-    listener = Listener(route, http_app, LIMITS, fanout)
+    listener = Listener(route, http_app, LIMITS, fanout, Counter())
     await listener.start(host, port)
     print(f"listening on {host}:{listener.port}", flush=True)
     try:

@@ -233,7 +233,14 @@ def test_every_error_and_close_that_is_sent_is_told() -> None:
 
 async def test_http_resources_are_told() -> None:
     rig = Rig()
-    stats = Stats(rig.fanout, rig.service, rig.sources, rig.tally, 0.0)
+    stats = Stats(
+        fanned=rig.fanout,
+        published=rig.hub,
+        connected=rig.service,
+        sources=rig.sources,
+        tally=rig.tally,
+        started_s=0.0,
+    )
     paths = {route.path for route in http.build(stats, dict, rig.limits, "0").routes}
     shown = {path.removeprefix("GET ") for path, _ in table(NAME, "## 10. HTTP")}
     assert shown == {path for path in paths if not path.startswith(("/schema", "/openapi.json/"))}

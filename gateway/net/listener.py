@@ -45,16 +45,18 @@ class Listener:
         http_app: Any,
         limits: Limits,
         fanout: Fanout,
+        counts: Counter[str],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`counts` is told what becomes of each socket: accepted, upgraded, refused, timed_out, dropped."""
         self.limits = limits
         self.wheel = Wheel(clock())
         self.shared = Shared(limits, fanout, self.wheel, clock, self.release)
         self.doors: set[Door] = set()
         self.http = HttpServer(http_app, limits, self.wheel, clock, lambda: LateDoor(self))
         self.port = 0
-        self.counts: Counter[str] = Counter()  # accepted, upgraded, refused, timed_out, dropped
+        self.counts = counts
         self._router = router
         self._per_ip: Counter[str] = Counter()
         self._server: asyncio.Server | None = None

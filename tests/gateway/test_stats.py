@@ -38,6 +38,10 @@ class FakeFanout:
         return self.buckets
 
 
+class FakeHub:
+    late = 9
+
+
 class FakeSessions:
     def connections(self) -> int:
         return 2
@@ -62,7 +66,10 @@ class FakeSource:
 def made(buckets: list[tuple[int, int]] | None = None) -> tuple[Stats, FakeFanout, Tally]:
     fanout, tally = FakeFanout(buckets or []), Tally()
     sources: Any = {"sim": FakeSource()}
-    return Stats(fanout, FakeSessions(), sources, tally, 100.0), fanout, tally
+    stats = Stats(
+        fanned=fanout, published=FakeHub(), connected=FakeSessions(), sources=sources, tally=tally, started_s=100.0
+    )
+    return stats, fanout, tally
 
 
 def test_rates_are_over_the_last_seconds() -> None:
@@ -98,6 +105,7 @@ def test_the_status_document() -> None:
     stats, fanout, tally = made([(1_000, 9), (2_000, 1)])
     tally.requests = 11
     tally.errors["unknown_symbol"] += 1
+    tally.sockets["refused"] += 1
     stats.sample(100.0)
     fanout.counts = {**COUNTERS, "messages": 300, "bytes": 9_000}
     stats.sample(102.0)
@@ -109,6 +117,8 @@ def test_the_status_document() -> None:
     assert status["drops"] == {"conflated": 3, "slow_consumer": 2, "send_error": 1}
     assert (status["gaps_announced"], status["closed_for_slowness"]) == (4, 5)
     assert status["errors"] == {"unknown_symbol": 1}
+    assert status["sockets"] == {"accepted": 0, "upgraded": 0, "refused": 1, "timed_out": 0, "dropped": 0}
+    assert status["late"] == 9
     live, failed = status["watches"]
     key = {"exchange": "sim", "channel": "bars", "symbol": "A", "variant": "1m"}
     counts = {"updates": 6, "errors": 1, "restarts": 2}
@@ -130,6 +140,8 @@ def test_metrics_say_the_same() -> None:
     assert samples["tickwire_messages_total",] == 100
     assert samples["tickwire_connections",] == 2
     assert samples["tickwire_errors_total", ("code", "rate_limited")] == 4
+    assert samples["tickwire_sockets_total", ("outcome", "timed_out")] == 0
+    assert samples["tickwire_late_total",] == 9
     assert samples["tickwire_watches", ("exchange", "sim"), ("state", "live")] == 1
     assert samples["tickwire_latency_seconds_bucket", ("le", "1e-06")] == 9
     assert samples["tickwire_latency_seconds_bucket", ("le", "+Inf")] == 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -70,6 +71,7 @@ class Server:
             http_app,
             limits,
             Fanout(loop.call_soon, loop.call_later, queue_bytes_max=limits.queue_bytes_max),
+            Counter(),
             clock=self.clock,
         )
 

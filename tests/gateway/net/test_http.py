@@ -19,7 +19,9 @@ from gateway.stats import Stats, Tally
 
 
 class Nothing:
-    """A fan-out and sessions without traffic."""
+    """A fan-out, a hub and sessions without traffic."""
+
+    late = 0
 
     def counters(self) -> dict[str, int]:
         return dict.fromkeys(("messages", "bytes", "conflated", "skipped", "send_errors", "gaps", "overflows"), 0)
@@ -54,7 +56,7 @@ CHECKS = {"listening": True, "sources": True}
 
 @pytest.fixture(name="client")
 def _client() -> Iterator[TestClient[Litestar]]:
-    stats = Stats(Nothing(), Nothing(), {}, Tally(), 0.0)
+    stats = Stats(fanned=Nothing(), published=Nothing(), connected=Nothing(), sources={}, tally=Tally(), started_s=0.0)
     CHECKS.update(listening=True, sources=True)
     app = http.build(stats, lambda: CHECKS, Limits(http_body_bytes_max=100), "1.2.3")
     for handler in (boom, refused, body):

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -205,7 +206,7 @@ async def test_no_new_connections_at_the_end(serve: Serve) -> None:
 async def test_a_taken_port_says_so(serve: Serve) -> None:
     server = await serve()
     loop = asyncio.get_running_loop()
-    other = Listener(server.route, http_app, Limits(), Fanout(loop.call_soon, loop.call_later))
+    other = Listener(server.route, http_app, Limits(), Fanout(loop.call_soon, loop.call_later), Counter())
     with pytest.raises(OSError, match="in use") as caught:
         await other.start("127.0.0.1", server.port)
     assert caught.value.errno == errno.EADDRINUSE
