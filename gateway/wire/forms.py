@@ -7,7 +7,7 @@ Must not know subscribers, sockets or the hub: a topic is only its name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -44,7 +44,7 @@ def gzip(payload: bytes) -> bytes:
 
 
 class StreamForm(Form):
-    """Plain JSON in a TEXT frame; the other forms differ in how a payload becomes a frame."""
+    """Plain JSON in a TEXT frame."""
 
     def template(self, topic: StreamId) -> Template:
         channel = CHANNELS[topic.key.channel]
@@ -88,45 +88,29 @@ class StreamForm(Form):
             fields["new_epoch"] = new_epoch
         return orjson.dumps(fields)
 
-    def finish(self, payload: bytes) -> bytes:
-        return encode(OP_TEXT, payload)
+
+class Squeeze(NamedTuple):
+    """A compression, and how its frames are told from others."""
+
+    squeeze: Callable[[bytes], bytes]
+    bytes_min: int  # below, it gains nothing
+    opcode: int | None  # None: as without it
+    rsv1: bool
 
 
-class MsgpackForm(StreamForm):
-    """The same message as msgpack in a BINARY frame."""
+class PackedForm(StreamForm):
+    """The same message as msgpack in a BINARY frame, or compressed where that is worth it, or both."""
 
-    def finish(self, payload: bytes) -> bytes:
-        return encode(OP_BINARY, _msgpack(payload))
-
-
-class GzipForm(StreamForm):
-    """Payloads worth it come as one gzip member in a BINARY frame; never deflated a second time."""
-
-    def __init__(self, bytes_min: int, *, msgpack: bool) -> None:
-        self._bytes_min = bytes_min
+    def __init__(self, *, msgpack: bool, squeeze: Squeeze | None = None) -> None:
         self._msgpack = msgpack
+        self._squeeze = squeeze
 
     def finish(self, payload: bytes) -> bytes:
-        packed = _msgpack(payload) if self._msgpack else payload
-        if len(packed) >= self._bytes_min:
-            return encode(OP_BINARY, gzip(packed))
-        return encode(OP_BINARY if self._msgpack else OP_TEXT, packed)
-
-
-class DeflateForm(StreamForm):
-    """For connections that negotiated permessage-deflate. Without context takeover, so one frame serves them all."""
-
-    def __init__(self, bytes_min: int, deflate: Callable[[bytes], bytes], *, msgpack: bool) -> None:
-        self._bytes_min = bytes_min
-        self._deflate = deflate
-        self._msgpack = msgpack
-
-    def finish(self, payload: bytes) -> bytes:
-        packed = _msgpack(payload) if self._msgpack else payload
-        opcode = OP_BINARY if self._msgpack else OP_TEXT
-        if len(packed) >= self._bytes_min:
-            return encode(opcode, self._deflate(packed), rsv1=True)
-        return encode(opcode, packed)
+        opcode, packed = (OP_BINARY, _msgpack(payload)) if self._msgpack else (OP_TEXT, payload)
+        squeeze = self._squeeze
+        if squeeze is None or len(packed) < squeeze.bytes_min:
+            return encode(opcode, packed)
+        return encode(squeeze.opcode or opcode, squeeze.squeeze(packed), squeeze.rsv1)
 
 
 def _msgpack(payload: bytes) -> bytes:
@@ -144,15 +128,15 @@ class Forms:
     """The forms of one process: every connection that asked for the same gets the same instance."""
 
     def __init__(self, limits: Limits, deflate: Callable[[bytes], bytes]) -> None:
-        gzip_min, deflate_min = limits.gzip_bytes_min, limits.deflate_bytes_min
-        self._plain: dict[str, Form] = {"json": StreamForm(), "msgpack": MsgpackForm()}
-        self._gzip: dict[str, Form] = {name: GzipForm(gzip_min, msgpack=name == "msgpack") for name in self._plain}
-        self._deflate: dict[str, Form] = {
-            name: DeflateForm(deflate_min, deflate, msgpack=name == "msgpack") for name in self._plain
-        }
+        zipped = Squeeze(gzip, limits.gzip_bytes_min, OP_BINARY, rsv1=False)
+        # Without context takeover, so one frame serves every connection that negotiated permessage-deflate.
+        deflated = Squeeze(deflate, limits.deflate_bytes_min, None, rsv1=True)
+        self._plain: dict[str, Form] = {"json": StreamForm(), "msgpack": PackedForm(msgpack=True)}
+        self._gzip = {name: PackedForm(msgpack=name == "msgpack", squeeze=zipped) for name in self._plain}
+        self._deflate = {name: PackedForm(msgpack=name == "msgpack", squeeze=deflated) for name in self._plain}
 
     def of(self, encoding: str, compression: str, *, deflate: bool) -> Form:
         """The form for a subscription's options on a connection that did or did not negotiate deflate."""
-        if compression == "gzip":
+        if compression == "gzip":  # never deflated a second time
             return self._gzip[encoding]
-        return (self._deflate if deflate else self._plain)[encoding]
+        return self._deflate[encoding] if deflate else self._plain[encoding]
