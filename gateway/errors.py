@@ -5,6 +5,7 @@ Holds codes and their meaning. Must not know how a dialect renders them, nor any
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, Final
 
 # code -> HTTP status (protocol section 7). One catalogue, one rendering per dialect.
@@ -69,3 +70,14 @@ class TickwireError(Exception):
     def status(self) -> int:
         """The HTTP status of this code."""
         return CODES[self.code]
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """HTTP's `Retry-After`, which knows whole seconds only."""
+        return None if self.retry_after_ms is None else ceil(self.retry_after_ms / 1000)
+
+    def fields(self, request_id: str | None = None) -> dict[str, Any]:
+        """What every dialect says of it; `request_id` names the request in our logs."""
+        more = {"request_id": request_id, "details": self.details, "retry_after_ms": self.retry_after_ms}
+        said = {name: value for name, value in more.items() if value is not None}
+        return {"code": self.code, "message": self.message, **said}

@@ -10,12 +10,14 @@ import binascii
 import hashlib
 import http
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 import httptools
 import orjson
 from multidict import CIMultiDict
+
+from gateway.errors import TickwireError
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _QUERY_FIELDS_MAX: Final = 100
@@ -29,20 +31,16 @@ class Refusal:
     status: int
     code: str
     message: str
-    details: dict[str, Any] | None = None
     retry_after_ms: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
     def render(self) -> bytes:
         """The whole HTTP response."""
-        body: dict[str, Any] = {"code": self.code, "message": self.message}
+        error = TickwireError(self.code, self.message, retry_after_ms=self.retry_after_ms)
         headers = [("Content-Type", "application/json"), ("Connection", "close"), *self.headers]
-        if self.details is not None:
-            body["details"] = self.details
-        if self.retry_after_ms is not None:
-            body["retry_after_ms"] = self.retry_after_ms
-            headers.append(("Retry-After", str(-(-self.retry_after_ms // 1000))))
-        content = orjson.dumps(body)
+        if error.retry_after_s is not None:
+            headers.append(("Retry-After", str(error.retry_after_s)))
+        content = orjson.dumps(error.fields())
         headers.append(("Content-Length", str(len(content))))
         lines = [f"HTTP/1.1 {self.status} {http.HTTPStatus(self.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers]

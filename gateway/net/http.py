@@ -90,14 +90,8 @@ def build(stats: Stats, readiness: Callable[[], dict[str, bool]], limits: Limits
 
 
 def _render(error: TickwireError, status: int) -> Response[dict[str, Any]]:
-    body: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": uuid4().hex}
-    if error.details is not None:
-        body["details"] = error.details
-    headers = {}
-    if error.retry_after_ms is not None:
-        body["retry_after_ms"] = error.retry_after_ms
-        headers["retry-after"] = str(-(-error.retry_after_ms // 1000))
-    return Response(body, status_code=status, media_type=MediaType.JSON, headers=headers)
+    headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+    return Response(error.fields(uuid4().hex), status_code=status, media_type=MediaType.JSON, headers=headers)
 
 
 def _known(_request: Request[Any, Any, Any], error: TickwireError) -> Response[dict[str, Any]]:

@@ -248,12 +248,7 @@ def pong(request: Ping) -> bytes:
 
 def error(failure: TickwireError, echoed: RequestId | None, request_id: str) -> bytes:
     """`echoed` is the client's own id; `request_id` names the request in our logs."""
-    fields: dict[str, Any] = {"code": failure.code, "message": failure.message, "request_id": request_id}
-    if failure.details is not None:
-        fields["details"] = failure.details
-    if failure.retry_after_ms is not None:
-        fields["retry_after_ms"] = failure.retry_after_ms
-    return _reply("error", echoed, fields)
+    return _reply("error", echoed, failure.fields(request_id))
 
 
 def server_shutdown(deadline_ms: int, reconnect_after_ms: int) -> bytes:

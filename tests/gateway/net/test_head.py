@@ -130,11 +130,11 @@ def test_the_answer_of_the_rfc() -> None:
 
 
 def test_a_refusal_is_a_whole_response() -> None:
-    refusal = Refusal(429, "rate_limited", "slow down", details={"limit": 5}, retry_after_ms=1500)
+    refusal = Refusal(429, "rate_limited", "slow down", retry_after_ms=1500)
     top, _, body = refusal.render().partition(b"\r\n\r\n")
     assert top.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
     assert f"Content-Length: {len(body)}".encode() in top
     assert b"Retry-After: 2" in top
     assert json.loads(body) == {
-        "code": "rate_limited", "message": "slow down", "details": {"limit": 5}, "retry_after_ms": 1500,
+        "code": "rate_limited", "message": "slow down", "retry_after_ms": 1500,
     }  # fmt: skip
