@@ -18,6 +18,7 @@ cdef class Group(Members):
     cdef Chunk live_chunk(self, list updates)
     cdef Chunk announce(self, str epoch, int64_t first, int64_t last, str reason, str new_epoch)
     cdef Chunk state_chunk(self)
+    cdef bint replay(self, Subscription subscription) except -1
 
 
 cdef class Stream:
@@ -30,6 +31,7 @@ cdef class Stream:
         bint deltas                     # an update means nothing without its predecessor
         object snapshot                 # () -> (data, t_ex, t_in) | None
         object on_idle                  # () -> None, or None: the last subscriber has gone
+        bint timed                      # its latency is measured: nothing in it waits on purpose
         str reason                      # of the last reset
         list groups
         list window                     # numbered, not yet distributed
@@ -37,6 +39,7 @@ cdef class Stream:
 
     cdef int distribute(self) except -1
     cdef Group group_of(self, Form form)
+    cdef tuple welcome(self, Subscription subscription, str epoch, int64_t sequence, bint snapshot)
     cdef int bring_to_now(self, Subscription subscription, str reason) except -1
 
 

@@ -47,12 +47,13 @@ class Stream:
         deltas: bool = False,
         snapshot: Callable[[], tuple[bytes, int | None, int] | None] | None = None,
         on_idle: Callable[[], None] | None = None,
+        timed: bool = True,
         ring_depth_updates: int = 1024,
         ring_bytes_max: int = 1048576,
     ) -> None:
         """`delivery` is a `Delivery`; `deltas`: an update means nothing without its predecessor (a book).
 
-        `on_idle()` is called when the last subscriber has gone.
+        `on_idle()` is called when the last subscriber has gone. `timed`: count it in `latency_buckets`.
         `snapshot()` gives the state as of the newest number: (data, t_ex, t_in), or None when there is none.
         """
 
@@ -72,7 +73,7 @@ class Stream:
 
     def detach(self, outbox: Outbox) -> bool: ...
     def resend(self, outbox: Outbox, first: int, last: int) -> int:
-        """Send what the ring still has of first..last again; returns how many."""
+        """Send what the ring still has of first..last again, as far as may wait for the socket; returns how many."""
 
     def reset(self, epoch: str, reason: str) -> None:
         """Continuity is lost: announce it, forget the ring, start again at 0 in `epoch`."""

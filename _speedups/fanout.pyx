@@ -9,9 +9,12 @@ from libc.stdint cimport int64_t, uint64_t
 
 from _speedups.frame cimport Form, Update
 from _speedups.outbox cimport (
-    CLOCK_MONOTONIC, CLOCK_REALTIME, STATE, Chunk, Outbox, Subscription, Sweeper, clock_ns,
+    APPEND, CLOCK_MONOTONIC, CLOCK_REALTIME, STATE, Chunk, Outbox, Subscription, Sweeper, clock_ns,
 )
 from _speedups.sequence cimport Ring
+
+cdef enum:
+    REPLAY_BYTES = 65536        # data of one slice of a replay: what may wait for its socket
 
 
 cdef class Group:
@@ -38,7 +41,6 @@ cdef class Group:
             chunk = self.announce(self.owner.epoch, first.sequence, last.sequence, "resync", None)
             chunk.first = first.sequence
             chunk.last = last.sequence
-        chunk.t_in = first.t_in
         return chunk
 
     cdef Chunk announce(self, str epoch, int64_t first, int64_t last, str reason, str new_epoch):
@@ -66,7 +68,27 @@ cdef class Group:
     cdef int catch_up(self, Subscription subscription) except -1:
         self.owner.distribute()  # while it still lags, so that it gets nothing twice
         subscription.lagging = False
+        if subscription.replaying and self.replay(subscription):
+            return 0
         return self.owner.bring_to_now(subscription, "slow_consumer")
+
+    cdef bint replay(self, Subscription subscription) except -1:
+        """Send the next slice of what a resumer missed; False: the ring has moved on beneath it."""
+        cdef Py_ssize_t size = 0, count = 0
+        subscription.replaying = False
+        missed = self.owner.updates.after(subscription.sequence) if subscription.epoch == self.owner.epoch else None
+        if missed is None:
+            return False
+        while count < len(missed) and (count == 0 or size < REPLAY_BYTES):
+            size += PyBytes_GET_SIZE((<Update> missed[count]).data)
+            count += 1
+        if count:
+            subscription.outbox.push(self.chunk(missed[:count]))
+            subscription.sequence += count
+        if count < len(missed):
+            subscription.replaying = True
+            subscription.outbox.lag(subscription)
+        return True
 
     cdef int emptied(self) except -1:
         self.owner.groups.remove(self)
@@ -77,7 +99,8 @@ cdef class Group:
 
 cdef class Stream:
     def __init__(self, Fanout fanout not None, topic, str epoch not None, *, int delivery, bint deltas=False,
-                 snapshot=None, on_idle=None, Py_ssize_t ring_depth_updates=1024, Py_ssize_t ring_bytes_max=1048576):
+                 snapshot=None, on_idle=None, bint timed=True, Py_ssize_t ring_depth_updates=1024,
+                 Py_ssize_t ring_bytes_max=1048576):
         self.fanout = fanout
         self.topic = topic
         self.epoch = epoch
@@ -86,6 +109,7 @@ cdef class Stream:
         self.deltas = deltas
         self.snapshot = snapshot
         self.on_idle = on_idle
+        self.timed = timed
         self.reason = "resync"
         self.groups = []
         self.window = []
@@ -129,6 +153,7 @@ cdef class Stream:
             members = group.subscriptions
             count = len(members)
             chunk = group.live_chunk(updates)
+            chunk.t_in = (<Update> updates[0]).t_in if self.timed else 0
             start = <Py_ssize_t> (self.fanout.flushes * 7919 % <uint64_t> count)  # nobody is always the last
             for i in range(count):
                 subscription = <Subscription> members[i + start if i + start < count else i + start - count]
@@ -168,21 +193,37 @@ cdef class Stream:
         subscription.index = len(group.subscriptions)
         group.subscriptions.append(subscription)
         outbox.subscriptions.append(subscription)
-        if epoch is None:
-            if snapshot:
-                chunk = group.state_chunk()
-                if chunk is not None:
-                    outbox.push(chunk)
-            return None, 0
-        missed = self.updates.after(sequence) if epoch == self.epoch else None
-        if missed is not None:
-            if missed:
-                outbox.push(group.chunk(missed))
-            return True, len(missed)
-        subscription.sequence = sequence
-        subscription.epoch = epoch
-        self.bring_to_now(subscription, "resync")
-        return False, 0
+        try:
+            return self.welcome(subscription, epoch, sequence, snapshot)
+        except Exception:
+            outbox.forget(subscription)  # a form that cannot render what it should
+            raise
+
+    cdef tuple welcome(self, Subscription subscription, str epoch, int64_t sequence, bint snapshot):
+        """What a newcomer gets first: (recovered, replayed)."""
+        cdef Outbox outbox = subscription.outbox
+        if epoch == self.epoch and sequence <= self.updates.sequence:
+            missed = self.updates.after(sequence)
+            if missed is not None:
+                if missed:
+                    subscription.sequence = sequence
+                    subscription.replaying = True
+                    outbox.lag(subscription)
+                return True, len(missed)
+        # A number that was never given names nothing that could be announced: as if none had been sent.
+        is_position = epoch is not None and (epoch != self.epoch or sequence <= self.updates.sequence)
+        if is_position:
+            subscription.sequence, subscription.epoch = sequence, epoch
+        if is_position or snapshot or epoch is not None:
+            if not outbox.takes(self.delivery, 0):
+                outbox.lag(subscription)
+            elif is_position:
+                self.bring_to_now(subscription, "resync")
+            else:
+                state = (<Group> subscription.members).state_chunk()
+                if state is not None:
+                    outbox.push(state)
+        return None if epoch is None else False, 0
 
     cdef int bring_to_now(self, Subscription subscription, str reason) except -1:
         """Announce what lies between a subscriber's position and the newest number, and send the newest state."""
@@ -190,7 +231,7 @@ cdef class Stream:
         cdef Outbox outbox = subscription.outbox
         cdef int64_t now = self.updates.sequence, announced = now
         cdef Chunk state = None
-        if subscription.epoch != self.epoch or subscription.sequence > now:
+        if subscription.epoch != self.epoch:
             # How much was lost is not known: one number stands for "at least this".
             why = reason if reason == "resync" else self.reason
             outbox.push(group.announce(subscription.epoch, subscription.sequence + 1, subscription.sequence + 1, why,
@@ -231,13 +272,21 @@ cdef class Stream:
 
     def resend(self, Outbox outbox not None, int64_t first, int64_t last):
         cdef Subscription subscription
+        cdef Update update
+        cdef Chunk chunk
+        cdef Py_ssize_t sent = 0
         for subscription in outbox.subscriptions:
-            if subscription.members.stream is self:
-                found = self.updates.between(first, last)
-                if found:
-                    outbox.push((<Group> subscription.members).chunk(found))
-                return len(found)
-        return 0
+            if subscription.members.stream is not self:
+                continue
+            for update in self.updates.between(first, last):
+                chunk = (<Group> subscription.members).chunk([update])
+                if not outbox.takes(APPEND, PyBytes_GET_SIZE(chunk.wire)) or (
+                        outbox.queued_bytes > self.fanout.queue_append_bytes):
+                    break
+                outbox.push(chunk)
+                sent += 1
+            break
+        return sent
 
     def reset(self, str epoch not None, str reason not None):
         cdef Group group
@@ -252,10 +301,14 @@ cdef class Stream:
             group.state = None
             chunk = group.announce(ended, after, after, reason, epoch)
             for subscription in group.subscriptions:
-                if not subscription.lagging:  # who lags is told when it catches up
-                    subscription.outbox.push(chunk)
-                    subscription.epoch = epoch
-                    subscription.sequence = 0
+                if subscription.lagging:
+                    continue  # it is told when it catches up
+                if not subscription.outbox.takes(self.delivery, PyBytes_GET_SIZE(chunk.wire)):
+                    subscription.outbox.lag(subscription)
+                    continue
+                subscription.outbox.push(chunk)
+                subscription.epoch = epoch
+                subscription.sequence = 0
 
 
 cdef class Fanout(Sweeper):
@@ -294,7 +347,10 @@ cdef class Fanout(Sweeper):
         self.sends_before, self.messages_before = self.sends, self.messages
         self.dirty_streams = []
         for stream in streams:
-            stream.distribute()
+            try:
+                stream.distribute()
+            except Exception as error:  # the others are to be served, and the next flush to come
+                self.report(error)
         self._sweep()
 
     def _sweep(self):

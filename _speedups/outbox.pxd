@@ -51,7 +51,8 @@ cdef class Subscription:
         str epoch                       # of `sequence`
         readonly int64_t sequence       # the last number queued for, or announced to, this subscriber
         Py_ssize_t index                # in members.subscriptions
-        readonly bint lagging           # skips until its socket has caught up
+        readonly bint lagging           # skips until nothing waits for its socket any more; then it catches up
+        bint replaying                  # lags on purpose: the ring is sent slice by slice, as the socket takes it
 
 
 cdef class Sweeper:
@@ -101,5 +102,7 @@ cdef class Outbox:
     cdef int send_chunks(self) except -1
     cdef int account(self, Chunk chunk, int64_t now) except -1
     cdef int send(self, const char* data, Py_ssize_t size) except -1
+    cdef bint takes(self, int delivery, Py_ssize_t size) noexcept
+    cdef int lag(self, Subscription subscription) except -1
     cdef int overflow(self) except -1
     cdef int forget(self, Subscription subscription) except -1

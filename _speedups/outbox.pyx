@@ -194,24 +194,34 @@ cdef class Outbox:
 
     cdef int offer(self, Subscription subscription, Chunk chunk) except -1:
         """Queue a chunk, or skip it when this reader is too slow for its class."""
-        cdef Sweeper sweeper = self.sweeper
         cdef int delivery = subscription.members.delivery
-        cdef int64_t skipped = chunk.last - chunk.first + 1
+        if subscription.replaying:
+            return 0  # it is in the ring, where the replay will find it
         if not subscription.lagging:
-            if (self.queued_bytes == 0 or self.queued_bytes + PyBytes_GET_SIZE(chunk.wire)
-                    <= sweeper.queue_limit(delivery, self.blocked)):
+            if self.takes(delivery, PyBytes_GET_SIZE(chunk.wire)):
                 subscription.sequence = chunk.last
                 return self.push(chunk)
             if delivery == CRITICAL:
                 return self.overflow()
-            subscription.lagging = True
-            if self.lagging is None:
-                self.lagging = []
-            self.lagging.append(subscription)
+            self.lag(subscription)
         if delivery == STATE:
-            sweeper.conflated += skipped
+            self.sweeper.conflated += chunk.last - chunk.first + 1
         else:
-            sweeper.skipped += skipped
+            self.sweeper.skipped += chunk.last - chunk.first + 1
+        return 0
+
+    cdef bint takes(self, int delivery, Py_ssize_t size) noexcept:
+        """Whether so many bytes of this class may wait here too. One alone always may."""
+        return self.queued_bytes == 0 or self.queued_bytes + size <= self.sweeper.queue_limit(delivery, self.blocked)
+
+    cdef int lag(self, Subscription subscription) except -1:
+        """Have a subscription catch up once nothing waits any more."""
+        subscription.lagging = True
+        if self.lagging is None:
+            self.lagging = []
+        self.lagging.append(subscription)
+        if not self.dirty and not self.blocked:
+            self.sweeper.touch(self)
         return 0
 
     cdef int overflow(self) except -1:

@@ -117,7 +117,8 @@ class Hub:
         timer = self._lingering.pop(lane.id, None)
         if timer is not None:
             timer.cancel()
-        return Subscribed(lane.id, lane.stream.epoch, lane.stream.sequence, recovered, replayed)
+        at = sequence if recovered else lane.stream.sequence
+        return Subscribed(lane.id, lane.stream.epoch, at, recovered, replayed)
 
     def unsubscribe(self, outbox: Outbox, wanted: StreamId) -> bool:
         """Whether it was subscribed."""

@@ -38,6 +38,8 @@ class Topic:
 
     def lost(self, reason: str, now_s: float) -> None:
         """Continuity is gone: what happened before still goes out, then the gap; the old state is no longer served."""
+        if self.newest is None:
+            return  # it was announced already, and nothing was served since
         for lane in self.lanes.values():
             lane.emit(now_s)
         self.newest = None
@@ -84,9 +86,13 @@ class Lane:
             deltas=topic.channel.name == "book",
             snapshot=self._snapshot,
             on_idle=lambda: on_idle(self),
+            timed=stream_id.tier_ms == 0,
             ring_depth_updates=limits.ring_depth_updates,
             ring_bytes_max=limits.ring_bytes_max,
         )
+        known = self._snapshot()
+        if known is not None:
+            self.stream.publish(*known)  # number 1: a state that is known already is the first of the epoch
 
     def _make_pending(self) -> Pending:
         if self.topic.channel.name == "book":

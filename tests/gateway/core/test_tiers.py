@@ -33,8 +33,7 @@ def test_every_keeps_all_in_order(count: int) -> None:
 def test_levels_merge_to_the_newest_size_of_each_touched_price() -> None:
     book, pending = Book(5), Levels()
     for size in (1.0, 2.0, 1.0):
-        book.replace([[100.0, size]], [[101.0, 1.0]])
-        changes = book.take_changes()
+        changes = book.replace([[100.0, size]], [[101.0, 1.0]])
         assert changes is not None
         pending.put(Item(changes, None, int(size)))
     [item] = pending.drain()

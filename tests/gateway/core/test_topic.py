@@ -114,8 +114,7 @@ def test_a_batch_is_bounded_and_goes_early_when_full() -> None:
 
 
 def publish_book(desk: Desk, book: Book, bids: list[list[float]], asks: list[list[float]]) -> None:
-    book.replace(bids, asks)
-    changes = book.take_changes()
+    changes = book.replace(bids, asks)
     if changes is not None:
         desk.hub.publish_book(BOOK, changes, book, t_ex=None, t_in=1)
 
@@ -171,6 +170,30 @@ def test_a_book_rebuilt_from_any_lane_joined_at_any_time_is_the_book(
     for peer in early + (late if join_at < len(states) else []):
         state = rebuilt[id(peer)]
         assert {side: state.get(side, {}) for side in ("bids", "asks")} == expected
+
+
+def test_a_second_loss_before_anything_came_is_not_told_again() -> None:
+    desk = Desk()
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+    desk.hub.lost(KEY, "upstream")
+    desk.publish(1)
+    desk.hub.lost(KEY, "upstream")
+    desk.hub.lost(KEY, "resync")
+    assert [message.get("why") for message in desk.read(peer)] == [None, "upstream"]
+
+
+def test_a_lane_made_when_the_state_is_known_begins_with_it() -> None:
+    desk = Desk()
+    first, second, third = desk.peer(), desk.peer(), desk.peer()
+    desk.hub.subscribe(first.outbox, KEY, form=desk.form)
+    desk.publish(1)
+    assert desk.hub.subscribe(second.outbox, KEY, form=desk.form, tier_ms=1000).sequence == 1
+    desk.hub.subscribe(third.outbox, KEY, form=desk.form, batch=True)
+    desk.publish(2)
+    desk.clock.advance(2)
+    assert [(each["k"], each["s"], each["d"]) for each in desk.read(second)] == [("snapshot", 1, 1), ("update", 2, 2)]
+    assert [each["d"] for each in desk.read(third)] == [[1], [2]]
 
 
 def test_a_loss_sends_what_waited_then_the_gap_and_serves_nothing_old() -> None:
