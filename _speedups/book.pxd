@@ -22,8 +22,7 @@ cdef class Book:
     cdef readonly Py_ssize_t depth  # levels kept on a side
     cdef Levels bids  # at most `depth`; a size is never 0
     cdef Levels asks
-    cdef Changes pending  # what was touched since the last `take_changes`, or None
     cdef unsigned int crc
     cdef bint crc_known  # `crc` still stands for the top levels
 
-    cdef int adopt(self, Levels* bids, Levels* asks) except -1
+    cdef Changes adopt(self, Levels* bids, Levels* asks)

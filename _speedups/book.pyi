@@ -28,14 +28,14 @@ class Book:
     @property
     def depth(self) -> int:
         """Levels kept on a side."""
-    def replace(self, bids: Sequence[Sequence[float]], asks: Sequence[Sequence[float]]) -> None:
+    def replace(self, bids: Sequence[Sequence[float]], asks: Sequence[Sequence[float]]) -> Changes | None:
         """The whole state is now this: lists or tuples [price, size, ..], best first, each price once.
 
         Prices are positive, sizes not negative, all finite floats or ints; what comes after `depth` levels is not
         looked at. A level of size 0 is no level. Anything else is a ValueError, and the book stays as it was.
+
+        Returns what changed, if anything did.
         """
-    def take_changes(self) -> Changes | None:
-        """What was touched since the last call."""
     def snapshot(self, symbol: str, exchange: str) -> bytes:
         """{"symbol","exchange","bids","asks","checksum"}."""
     def checksum(self) -> int:

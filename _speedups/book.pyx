@@ -246,7 +246,7 @@ cdef class Changes:
         PyMem_Free(self.asks.at)
 
     def __init__(self):
-        raise TypeError("Changes come from Book.take_changes()")
+        raise TypeError("Changes come from Book.replace()")
 
     def __len__(self):
         return self.bids.size + self.asks.size
@@ -308,7 +308,7 @@ cdef class Book:
         PyMem_Free(self.asks.at)
 
     def replace(self, bids, asks):
-        """The whole state is now this."""
+        """The whole state is now this; returns what changed, or None."""
         cdef object bid_items = PySequence_Fast(bids, b"bids must be a sequence of levels")
         cdef object ask_items = PySequence_Fast(asks, b"asks must be a sequence of levels")
         cdef Py_ssize_t index = 0
@@ -318,9 +318,9 @@ cdef class Book:
         why = read(&read_asks, <PyObject*> ask_items, self.depth, 1, &index)
         if why != FINE:
             raise refused("asks", ask_items, index, why)
-        self.adopt(&read_bids, &read_asks)
+        return self.adopt(&read_bids, &read_asks)
 
-    cdef int adopt(self, Levels* bids, Levels* asks) except -1:
+    cdef Changes adopt(self, Levels* bids, Levels* asks):
         """All that can fail comes first."""
         cdef Changes found
         reserve(&self.bids, bids.size)
@@ -330,27 +330,17 @@ cdef class Book:
         compare(&self.bids, bids, -1, &found_bids)
         compare(&self.asks, asks, 1, &found_asks)
         if found_bids.size + found_asks.size == 0:
-            return 0
+            return None
         found = Changes.__new__(Changes)
         reserve(&found.bids, found_bids.size)
         reserve(&found.asks, found_asks.size)
         copy(&found.bids, &found_bids)
         copy(&found.asks, &found_asks)
-        if self.pending is None:
-            self.pending = found
-        else:
-            self.pending.absorb(found)
         if not (same_top(&self.bids, bids) and same_top(&self.asks, asks)):
             self.crc_known = False
         copy(&self.bids, bids)
         copy(&self.asks, asks)
-        return 0
-
-    def take_changes(self):
-        """What was touched since the last call, or None."""
-        cdef Changes taken = self.pending
-        self.pending = None
-        return taken
+        return found
 
     def checksum(self):
         """CRC32 over the top of the book, as the protocol says."""

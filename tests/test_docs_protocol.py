@@ -153,8 +153,7 @@ def made_data() -> Iterator[tuple[str, str, bytes]]:
     assert bars.current is not None
     yield "bars", "update", bars.current.data("BTC/USDT", "sim", "1s")
     book = Book(10)
-    book.replace([[1.0, 1.0]], [[2.0, 1.0]])
-    changes = book.take_changes()
+    changes = book.replace([[1.0, 1.0]], [[2.0, 1.0]])
     assert changes is not None
     yield "book", "snapshot", book.snapshot("BTC/USDT", "sim")
     yield "book", "update", changes.data("BTC/USDT", "sim", 1, book.checksum())

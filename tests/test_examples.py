@@ -54,8 +54,7 @@ class Source(FakeSource):
 
     def move(self, key: Key, book: Book, bids: list[Level], asks: list[Level]) -> None:
         assert self.sink is not None
-        book.replace(bids, asks)
-        changes = book.take_changes()
+        changes = book.replace(bids, asks)
         assert changes is not None
         self.sink.publish_book(key, changes, book, t_ex=None, t_in=1)
 

@@ -98,11 +98,10 @@ class BookLevels:
     def update(self, _kind: str, payload: Payload, t_in: int) -> None:
         bids, asks = payload["bids"], payload["asks"]
         try:
-            self._book.replace(bids, asks)
+            changes = self._book.replace(bids, asks)
         except ValueError:
             # Some exchanges list orders, several at a price. Anything else that is wrong fails again.
-            self._book.replace(merged(bids, self.depth), merged(asks, self.depth))
-        changes = self._book.take_changes()
+            changes = self._book.replace(merged(bids, self.depth), merged(asks, self.depth))
         if changes is not None:
             self._sink.publish_book(self.key, changes, self._book, t_ex=payload.get("timestamp"), t_in=t_in)
 

@@ -33,13 +33,13 @@ def two_states(depth: int) -> tuple[Sides, Sides]:
     return (bids, asks), (later_bids, later_asks)
 
 
-def alternating(book: Book, states: tuple[Sides, Sides]) -> Callable[[], None]:
+def alternating(book: Book, states: tuple[Sides, Sides]) -> Callable[[], Changes | None]:
     turn = 0
 
-    def replace() -> None:
+    def replace() -> Changes | None:
         nonlocal turn
         turn ^= 1
-        book.replace(*states[turn])
+        return book.replace(*states[turn])
 
     return replace
 
@@ -56,12 +56,8 @@ def test_replace_changed(benchmark: BenchmarkFixture, depth: int) -> None:
     book = Book(depth)
     replace = alternating(book, two_states(depth))
 
-    def update() -> Changes | None:
-        replace()
-        return book.take_changes()
-
     replace()
-    assert benchmark(update)
+    assert benchmark(replace)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -70,8 +66,7 @@ def test_update_to_wire(benchmark: BenchmarkFixture, depth: int) -> None:
     replace = alternating(book, two_states(depth))
 
     def update() -> bytes:
-        replace()
-        changes = book.take_changes()
+        changes = replace()
         assert changes is not None
         return changes.data("BTC/USDT", "binance", 12345, book.checksum())
 
@@ -90,11 +85,8 @@ def test_merge(benchmark: BenchmarkFixture) -> None:
     book = Book(100)
     replace = alternating(book, two_states(100))
     replace()
-    book.take_changes()
-    replace()
-    first = book.take_changes()
-    replace()
-    later = book.take_changes()
+    first = replace()
+    later = replace()
     assert first is not None
     assert later is not None
     benchmark(first.merge, later)

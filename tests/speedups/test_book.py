@@ -58,24 +58,20 @@ def applied(side: Side, levels: Sequence[Sequence[float]]) -> Side:
 
 
 class Model:
-    """A book of plain dicts that remembers which prices were touched."""
+    """A book of plain dicts that says which prices were touched."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
         self.sides: tuple[Side, Side] = ({}, {})
-        self.touched: tuple[Side, Side] = ({}, {})
 
-    def replace(self, *states: list[Level]) -> None:
-        sides = []
-        for now, touched, levels in zip(self.sides, self.touched, states, strict=True):
+    def replace(self, *states: list[Level]) -> list[list[Level]] | None:
+        sides, touched = [], []
+        for now, levels in zip(self.sides, states, strict=True):
             new = dict([(price, size) for price, size in levels if size][: self.depth])
-            touched.update({price: new.get(price, 0) for price in now.keys() | new if now.get(price) != new.get(price)})
+            touched.append({price: new.get(price, 0) for price in now.keys() | new if now.get(price) != new.get(price)})
             sides.append(new)
         self.sides = (sides[0], sides[1])
-
-    def take(self) -> list[list[Level]] | None:
-        (bids, asks), self.touched = self.touched, ({}, {})
-        return [listed(bids, reverse=True), listed(asks, reverse=False)] if bids or asks else None
+        return [listed(touched[0], reverse=True), listed(touched[1], reverse=False)] if any(touched) else None
 
     def levels(self) -> list[list[Level]]:
         return [listed(self.sides[0], reverse=True), listed(self.sides[1], reverse=False)]
@@ -102,12 +98,11 @@ def levels_of(changes: Changes | None) -> list[list[Level]] | None:
     return [data["bids"], data["asks"]]
 
 
-@given(st.integers(1, 13), st.lists(st.tuples(STATES, st.booleans()), max_size=12))
-def test_book_is_the_model(depth: int, steps: list[tuple[tuple[list[Level], list[Level]], bool]]) -> None:
+@given(st.integers(1, 13), st.lists(STATES, max_size=12))
+def test_book_is_the_model(depth: int, states: list[tuple[list[Level], list[Level]]]) -> None:
     book, model = Book(depth), Model(depth)
-    for (bids, asks), take in steps:
-        book.replace(bids, asks)
-        model.replace(bids, asks)
+    for bids, asks in states:
+        assert levels_of(book.replace(bids, asks)) == model.replace(bids, asks)
         data = parsed(book.snapshot("BTC/USDT", "sim"))
         assert [data["bids"], data["asks"]] == model.levels()
         assert data["checksum"] == book.checksum() == reference_checksum(*map(texts, model.levels()))
@@ -115,41 +110,35 @@ def test_book_is_the_model(depth: int, steps: list[tuple[tuple[list[Level], list
         best = all(model.sides) and (*model.levels()[0][0], *model.levels()[1][0])
         assert book.best() == (best or None)
         assert book.crossed() == bool(best and best[0] >= best[2])
-        if take:
-            assert levels_of(book.take_changes()) == model.take()
-    assert levels_of(book.take_changes()) == model.take()
-    assert book.take_changes() is None
+        assert book.replace(bids, asks) is None
 
 
-@given(st.integers(1, 13), st.lists(STATES, min_size=1, max_size=8), st.data())
+@given(st.integers(1, 13), st.lists(STATES, min_size=1, max_size=8))
 def test_changes_lead_from_any_state_between_to_the_last(
-    depth: int, states: list[tuple[list[Level], list[Level]]], data: st.DataObject
+    depth: int, states: list[tuple[list[Level], list[Level]]]
 ) -> None:
     book, model = Book(depth), Model(depth)
     passed = [model.sides]
     merged: Changes | None = None
     for bids, asks in states:
-        book.replace(bids, asks)
+        later = book.replace(bids, asks)
         model.replace(bids, asks)
         passed.append(model.sides)
-        later = book.take_changes() if data.draw(st.booleans(), label="take") else None
         if later and merged:
             before = levels_of(later)
             merged.merge(later)
             assert levels_of(later) == before
         else:
             merged = merged or later
-    rest = book.take_changes()
-    if merged and rest:
-        merged.merge(rest)
-    bids, asks = levels_of(merged or rest) or ([], [])
+    bids, asks = levels_of(merged) or ([], [])
     for side in passed:
         assert (applied(side[0], bids), applied(side[1], asks)) == passed[-1]
 
 
 def test_wire_text() -> None:
     book = Book(2)
-    book.replace([[61837.0, 0.00001], [61836.5, 2]], [(61838.25, 1.10, 1723161255), [61839.0, 3.0], [61840.0, 4.0]])
+    bids: list[list[float]] = [[61837.0, 0.00001], [61836.5, 2]]
+    changes = book.replace(bids, [(61838.25, 1.10, 1723161255), [61839.0, 3.0], [61840.0, 4.0]])
     crc = zlib.crc32(b"".join([b"6183825", b"11", b"61839", b"3", b"61837", b"1", b"618365", b"2"]))
     sides = b'"bids":[[61837,0.00001],[61836.5,2]],"asks":[[61838.25,1.1],[61839,3]]'
     assert book.checksum() == crc
@@ -158,7 +147,6 @@ def test_wire_text() -> None:
     )
     as_text = json.loads(book.snapshot("BTC/USDT", "sim"), parse_float=str, parse_int=str)
     assert reference_checksum(as_text["bids"], as_text["asks"]) == crc
-    changes = book.take_changes()
     assert changes is not None
     assert changes.data("BTC/USDT", "sim", 41, 4294967295) == (
         b'{"symbol":"BTC/USDT","exchange":"sim",%s,"prev_sequence":41,"checksum":4294967295}' % sides
@@ -167,27 +155,26 @@ def test_wire_text() -> None:
 
 def test_a_level_leaves_and_enters_the_view() -> None:
     book = Book(2)
-    book.replace([[9.0, 1.0], [8.0, 1.0], [7.0, 1.0]], [])
-    book.take_changes()
-    book.replace([[10.0, 1.0], [9.0, 1.0], [8.0, 1.0], [7.0, 1.0]], [])
-    assert levels_of(book.take_changes()) == [[[10, 1], [8, 0]], []]
-    book.replace([[9.0, 1.0], [8.0, 1.0], [7.0, 1.0]], [])
-    assert levels_of(book.take_changes()) == [[[10, 0], [8, 1]], []]
+    state = [[9.0, 1.0], [8.0, 1.0], [7.0, 1.0]]
+    book.replace(state, [])
+    assert levels_of(book.replace([[10.0, 1.0], *state], [])) == [[[10, 1], [8, 0]], []]
+    assert levels_of(book.replace(state, [])) == [[[10, 0], [8, 1]], []]
 
 
 def test_a_touched_level_stays_at_its_old_size() -> None:
     book = Book(2)
     book.replace([[9.0, 1.0]], [])
-    book.take_changes()
-    book.replace([[9.0, 5.0]], [])
-    book.replace([[9.0, 1.0]], [])
-    assert levels_of(book.take_changes()) == [[[9, 1]], []]
+    there = book.replace([[9.0, 5.0]], [])
+    back = book.replace([[9.0, 1.0]], [])
+    assert there is not None
+    assert back is not None
+    there.merge(back)
+    assert levels_of(there) == [[[9, 1]], []]
 
 
 def test_changes_merged_with_themselves_stay() -> None:
     book = Book(2)
-    book.replace([[9.0, 1.0]], [[10.0, 1.0]])
-    changes = book.take_changes()
+    changes = book.replace([[9.0, 1.0]], [[10.0, 1.0]])
     assert changes is not None
     changes.merge(changes)
     assert levels_of(changes) == [[[9, 1]], [[10, 1]]]
@@ -217,22 +204,20 @@ def test_changes_merged_with_themselves_stay() -> None:
 )
 def test_a_refusal_changes_nothing(bids: Any, why: str) -> None:
     book = Book(5)
-    book.replace([[9.0, 1.0]], [[10.0, 1.0]])
-    book.take_changes()
     book.replace([[9.0, 2.0]], [[10.0, 1.0]])
     before = book.snapshot("S", "x")
     for arguments, pattern in (((bids, [[11.0, 1.0]]), why), (([[8.0, 1.0]], [[11.0, math.nan]]), r"asks\[0\].*size")):
         with pytest.raises(ValueError, match=pattern):
             book.replace(*arguments)
     assert book.snapshot("S", "x") == before
-    assert levels_of(book.take_changes()) == [[[9, 2]], []]
+    assert levels_of(book.replace([[9.0, 3.0]], [[10.0, 1.0]])) == [[[9, 3]], []]
 
 
 def test_what_is_no_sequence_is_a_type_error() -> None:
     nothing: Any = None
     with pytest.raises(TypeError, match="asks must be a sequence"):
         Book(5).replace([], nothing)
-    with pytest.raises(TypeError, match=r"take_changes"):
+    with pytest.raises(TypeError, match=r"Book.replace"):
         Changes()
     with pytest.raises(ValueError, match="depth"):
         Book(0)
@@ -305,13 +290,13 @@ def test_recorded_book_is_the_recorded_best_bid_and_ask(recorded_data: Path) -> 
         elif "B" in data:
             quotes[data["u"]] = (float(data["b"]), float(data["B"]), float(data["a"]), float(data["A"]))
         elif data["e"] == "depthUpdate" and upstream.diff(data):
-            book.replace(
+            changes = book.replace(
                 list(itertools.islice(upstream.bids.values(), depth + 1)),
                 list(itertools.islice(upstream.asks.values(), depth + 1)),
             )
             bests[data["u"]] = book.best()
             assert not book.crossed()
-            if (changes := book.take_changes()) is not None:
+            if changes is not None:
                 update = parsed(changes.data("BTC/USDT", "sim", 0, book.checksum()))
                 client = [applied(client[0], update["bids"]), applied(client[1], update["asks"])]
                 levels = listed(client[0], reverse=True), listed(client[1], reverse=False)
