@@ -15,8 +15,6 @@ cdef class Changes:
     cdef Levels bids  # touched prices with their newest size; 0: gone
     cdef Levels asks
 
-    cdef int absorb(self, Changes later) except -1
-
 
 cdef class Book:
     cdef readonly Py_ssize_t depth  # levels kept on a side

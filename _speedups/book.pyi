@@ -5,15 +5,15 @@ from typing import Self, final
 
 @final
 class Changes:
-    """The touched prices of both sides, each with its newest size (0: no such level any more).
+    """The touched prices of both sides, each with its newest size (0: no such level any more); never changes.
 
     A receiver that has no level at a deleted price ignores the deletion.
     """
 
     def __len__(self) -> int:
         """How many prices were touched."""
-    def merge(self, later: Changes) -> None:
-        """Take in what happened after; the newest size of a price wins. `later` stays as it is.
+    def merged(self, later: Changes) -> Changes:
+        """These and what happened after; the newest size of a price wins.
 
         A touched price stays, even back at its old size: so the merged changes are right on every state in between.
         """

@@ -239,7 +239,7 @@ cdef object refused(str side, object levels, Py_ssize_t index, Refusal why):
 @cython.final
 @cython.freelist(64)
 cdef class Changes:
-    """The touched prices of both sides, each with its newest size (0: no such level any more)."""
+    """The touched prices of both sides, each with its newest size (0: no such level any more); never changes."""
 
     def __dealloc__(self):
         PyMem_Free(self.bids.at)
@@ -251,29 +251,14 @@ cdef class Changes:
     def __len__(self):
         return self.bids.size + self.asks.size
 
-    def merge(self, Changes later not None):
-        """Take in what happened after, newest size first. A touched price stays, even back at its old size."""
-        self.absorb(later)
-
-    cdef int absorb(self, Changes later) except -1:
-        cdef Levels bids = [NULL, 0, 0]
-        cdef Levels asks = [NULL, 0, 0]
-        if later is self:
-            return 0
-        try:
-            reserve(&bids, self.bids.size + later.bids.size)
-            reserve(&asks, self.asks.size + later.asks.size)
-        except MemoryError:
-            PyMem_Free(bids.at)
-            PyMem_Free(asks.at)
-            raise
-        combine(&self.bids, &later.bids, -1, &bids)
-        combine(&self.asks, &later.asks, 1, &asks)
-        PyMem_Free(self.bids.at)
-        PyMem_Free(self.asks.at)
-        self.bids = bids
-        self.asks = asks
-        return 0
+    def merged(self, Changes later not None):
+        """These and what happened after, newest size first. A touched price stays, even back at its old size."""
+        cdef Changes both = Changes.__new__(Changes)
+        reserve(&both.bids, self.bids.size + later.bids.size)
+        reserve(&both.asks, self.asks.size + later.asks.size)
+        combine(&self.bids, &later.bids, -1, &both.bids)
+        combine(&self.asks, &later.asks, 1, &both.asks)
+        return both
 
     def data(
         self, str symbol not None, str exchange not None, unsigned long long prev_sequence, unsigned int checksum

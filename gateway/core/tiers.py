@@ -67,8 +67,7 @@ class Levels(Newest):
             touched = self._items[0].data
             assert isinstance(touched, Changes)
             assert isinstance(item.data, Changes)
-            touched.merge(item.data)  # a lane that shares the object has sent it already, or merges the same
-            self._items[0] = Item(touched, item.t_ex, item.t_in)
+            self._items[0] = Item(touched.merged(item.data), item.t_ex, item.t_in)
         else:
             self._items.append(item)
 

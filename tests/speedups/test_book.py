@@ -125,9 +125,10 @@ def test_changes_lead_from_any_state_between_to_the_last(
         model.replace(bids, asks)
         passed.append(model.sides)
         if later and merged:
-            before = levels_of(later)
-            merged.merge(later)
-            assert levels_of(later) == before
+            before = levels_of(merged), levels_of(later)
+            both = merged.merged(later)
+            assert (levels_of(merged), levels_of(later)) == before
+            merged = both
         else:
             merged = merged or later
     bids, asks = levels_of(merged) or ([], [])
@@ -168,16 +169,14 @@ def test_a_touched_level_stays_at_its_old_size() -> None:
     back = book.replace([[9.0, 1.0]], [])
     assert there is not None
     assert back is not None
-    there.merge(back)
-    assert levels_of(there) == [[[9, 1]], []]
+    assert levels_of(there.merged(back)) == [[[9, 1]], []]
 
 
 def test_changes_merged_with_themselves_stay() -> None:
     book = Book(2)
     changes = book.replace([[9.0, 1.0]], [[10.0, 1.0]])
     assert changes is not None
-    changes.merge(changes)
-    assert levels_of(changes) == [[[9, 1]], [[10, 1]]]
+    assert levels_of(changes.merged(changes)) == [[[9, 1]], [[10, 1]]]
 
 
 @pytest.mark.parametrize(
