@@ -3,13 +3,9 @@
 Must not know what is measured; percentiles are the reader's work.
 """
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memset
 
 
 cdef class Histogram:
-    def __cinit__(self):
-        memset(self.counts, 0, sizeof(self.counts))
-
     cdef void record(self, int64_t value, int64_t times) noexcept nogil:
         cdef int exponent = 0
         cdef uint64_t v = <uint64_t> value if value > 0 else 0

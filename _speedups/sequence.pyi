@@ -1,12 +1,14 @@
 """The ring of a stream: its newest updates, numbered without holes, bounded in number and bytes."""
 
+from typing import Self
+
 from _speedups.frame import Update
 
 class Ring:
     sequence: int
     data_bytes: int
 
-    def __init__(self, depth_max: int, bytes_max: int) -> None: ...
+    def __new__(cls, depth_max: int, bytes_max: int) -> Self: ...
     def __len__(self) -> int: ...
     def append(self, data: bytes, t_ex: int | None, t_in: int, t_out: int, snapshot: bool = False) -> Update:
         """Give `data` the next number and keep it; the oldest go when a bound is passed, never the newest."""

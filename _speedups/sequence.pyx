@@ -9,15 +9,12 @@ from _speedups.frame cimport Update
 
 
 cdef class Ring:
-    def __init__(self, Py_ssize_t depth_max, Py_ssize_t bytes_max):
+    def __cinit__(self, Py_ssize_t depth_max, Py_ssize_t bytes_max):
         if depth_max < 1:
             raise ValueError("a ring holds at least the newest update")
         self.slots = []
-        self.start = 0
         self.depth_max = depth_max
         self.bytes_max = bytes_max
-        self.data_bytes = 0
-        self.sequence = 0
 
     def __len__(self):
         return len(self.slots) - self.start
