@@ -19,23 +19,24 @@ from _speedups.fanout import Fanout
 from gateway import __version__
 from gateway.config import Config
 from gateway.core.hub import Hub
+from gateway.errors import Close
 from gateway.limits import Limits
 from gateway.net import http
 from gateway.net.connection import Handler
 from gateway.net.deflate import compress
 from gateway.net.head import Head, Refusal
 from gateway.net.listener import Listener
-from gateway.net.session import CLOSE_GOING_AWAY, StreamService
+from gateway.net.session import StreamService
 from gateway.sources import synthetic
 from gateway.sources.base import Sink, Source
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.stats import Stats, Tally
 from gateway.wire.forms import Forms
+from gateway.wire.stream import STREAM_PATH
 
 log = structlog.get_logger(__name__)
 
-STREAM_PATH = "/v1/stream"
 SAMPLE_S = 1.0  # how often rates are measured
 RECONNECT_AFTER_MS = 250  # a client that comes back at once finds this process still listed, or none yet
 CLOSE_SPACING_S = 0.001  # between two closes of a shutdown: reconnects arrive as a stream, not as a wave
@@ -129,7 +130,7 @@ class App:
             wait_s = begun_s + span_s * number / len(sessions) - loop.time()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            session.close(CLOSE_GOING_AWAY, "shutting down")
+            session.close(Close.GOING_AWAY, "shutting down")
         if not await self.streams.emptied_within(deadline_s - loop.time()):
             log.warning("clients did not answer the close in time", connections=len(self.streams.sessions))
 

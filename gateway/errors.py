@@ -1,10 +1,11 @@
 """The error catalogue: every code a client may see, with its HTTP status, and the one exception that carries it.
 
-Holds codes and their meaning. Must not know how a dialect renders them, nor any socket.
+Holds codes and their meaning, those of closes too. Must not know how a dialect renders them, nor any socket.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from math import ceil
 from typing import Any, Final
 
@@ -43,6 +44,26 @@ CODES: Final[dict[str, int]] = {
     "engine_unavailable": 503,
     "internal_error": 500,
 }
+
+
+class Close(IntEnum):
+    """Why a WebSocket ends (protocol section 9): below 4000 as RFC 6455 says, above it ours."""
+
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    NONE = 1005  # a CLOSE without a code was received; never sent
+    LOST = 1006  # the connection ended without a CLOSE; never sent
+    NOT_UTF8 = 1007
+    NOT_AUTHENTICATED = 1008
+    TOO_BIG = 1009
+    INTERNAL = 1011
+    SLOW_CONSUMER = 4008
+    TOO_MANY_CONNECTIONS = 4013
+    RATE_LIMITED = 4029
+    TOKEN_EXPIRED = 4401
+    NOT_YOUR_ACCOUNT = 4403
+    SILENT = 4408
 
 
 class TickwireError(Exception):

@@ -15,7 +15,7 @@ from _speedups.book import Book
 from _speedups.frame import Update
 from _speedups.text import number
 from gateway.core.key import CHANNELS, TIERS_MS, Key, StreamId
-from gateway.errors import CODES, TickwireError
+from gateway.errors import CODES, Close, TickwireError
 from gateway.limits import Limits
 from gateway.net import http
 from gateway.sources.channels import Quotes, Trades
@@ -222,10 +222,9 @@ def test_every_error_and_close_that_is_sent_is_told() -> None:
     raised = re.compile(r'(?:TickwireError|RequestError|_failed|Refusal)\(\s*(?:\d+,\s*)?"(\w+)"')
     assert {code for source in sources for code in raised.findall(source)} <= set(shown)
     closes = {code for row in table(NAME, "## 9. Closes") for code in re.findall(r"\d+", row.name)}
-    sent = re.compile(
-        r"^(?:CLOSE|CODE)_\w+: Final = (\d{4})\b|^(?:CLOSE|CODE)_(?!NONE|LOST)\w+ = (\d{4})\b", re.MULTILINE
-    )
-    assert {one or other for source in sources for one, other in sent.findall(source)} <= closes
+    sent = {name for source in sources for name in re.findall(r"close\((?:[\w.]+, )?Close\.([A-Z]\w+)", source)}
+    assert {"GOING_AWAY", "SLOW_CONSUMER", "SILENT", "RATE_LIMITED"} <= sent, "the pattern still finds them"
+    assert {str(int(Close[name])) for name in sent} <= closes
     parser = text_of("_speedups/parser.pyx")
     assert set(re.findall(r"_fail\((\d+)", parser)) <= closes
 

@@ -17,22 +17,24 @@ from urllib.parse import urlsplit
 import orjson
 from picows import WSError, WSFrame, WSHandshakeError, WSInvalidURL, WSListener, WSMsgType, WSTransport, ws_connect
 
-STREAM_PATH: Final = "/v1/stream"
+from gateway.errors import Close
+from gateway.wire.stream import STREAM_PATH
+
 WAITING_MESSAGES_MAX: Final = 1_000  # then reading stops, and the gateway treats us as the slow reader we are
 RETRY_BASE_S: Final = 0.25
 RETRY_MAX_S: Final = 15.0
 IDLE_PING_S: Final = 30.0
 
-# Closes after which coming back as we are would be refused again (protocol section 7).
-FINAL_CLOSES: Final = {
-    1002: "it found our frames wrong",
-    1003: "it does not take what we sent",
-    1007: "it could not read what we sent",
-    1008: "credentials are missing or wrong",
-    1009: "what we sent was too large",
-    4401: "the credentials have expired",
-    4403: "this account is not ours to watch",
-    4013: "it has reached its limit of connections",
+# Closes after which coming back as we are would be refused again (protocol section 9).
+FINAL_CLOSES: Final[dict[int, str]] = {
+    Close.PROTOCOL_ERROR: "it found our frames wrong",
+    Close.UNSUPPORTED_DATA: "it does not take what we sent",
+    Close.NOT_UTF8: "it could not read what we sent",
+    Close.NOT_AUTHENTICATED: "credentials are missing or wrong",
+    Close.TOO_BIG: "what we sent was too large",
+    Close.TOKEN_EXPIRED: "the credentials have expired",
+    Close.NOT_YOUR_ACCOUNT: "this account is not ours to watch",
+    Close.TOO_MANY_CONNECTIONS: "it has reached its limit of connections",
 }
 
 
@@ -58,7 +60,7 @@ class _Feed(WSListener):
     """One connection: frames joined into messages, which wait here until they are taken."""
 
     def __init__(self) -> None:
-        self.close_code = 1006
+        self.close_code: int = Close.LOST
         self.close_reason = ""
         self._transport: WSTransport | None = None
         self._parts: list[bytes] = []
@@ -72,7 +74,7 @@ class _Feed(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.CLOSE:
             payload = frame.get_payload_as_bytes()
-            self.close_code = int.from_bytes(payload[:2], "big") if payload else 1005
+            self.close_code = int.from_bytes(payload[:2], "big") if payload else Close.NONE
             self.close_reason = payload[2:].decode(errors="replace")
             transport.send(WSMsgType.CLOSE, payload[:2])
             transport.disconnect()
@@ -211,4 +213,4 @@ class StreamClient:
         if feed.close_code in FINAL_CLOSES:
             raise ClientError(f"the gateway closed with {feed.close_code}: {FINAL_CLOSES[feed.close_code]}")
         tail = f" ({feed.close_reason})" if feed.close_reason else ""
-        return "the connection broke" if feed.close_code == 1006 else f"closed with {feed.close_code}{tail}"
+        return "the connection broke" if feed.close_code == Close.LOST else f"closed with {feed.close_code}{tail}"

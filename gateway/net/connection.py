@@ -22,6 +22,7 @@ import structlog
 from _speedups.frame import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, close_frame, encode
 from _speedups.outbox import Outbox
 from _speedups.parser import COMPRESSED, Parser
+from gateway.errors import Close
 from gateway.net.deflate import WINDOW_BITS_MAX, Corrupt, TooBig, compress, inflate
 
 if TYPE_CHECKING:
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
     from gateway.net.wheel import Wheel
 
 log = structlog.get_logger(__name__)
-
-CODE_NONE = 1005  # a CLOSE without a code was received; never sent
-CODE_LOST = 1006  # the connection ended without a CLOSE; never sent
-CODE_INTERNAL = 1011
-CODE_SLOW_CONSUMER = 4008
-CODE_SILENT = 4408
 
 TURN_BYTES = 65_536  # after a read of this size the others get a turn: uvloop would read 8 MB of one flood at a stretch
 
@@ -97,7 +92,7 @@ class Connection(asyncio.Protocol):
         self.peer = head.peer
         self.handler = handler
         self.window_bits = bits
-        self.close_code = CODE_LOST  # of the first CLOSE that was sent or received
+        self.close_code: int = Close.LOST  # of the first CLOSE that was sent or received
         self.due_tick = -1
         self._shared = shared
         self._transport = transport
@@ -162,7 +157,7 @@ class Connection(asyncio.Protocol):
         if self._life is not Life.OPEN:
             self.abort()
         elif silent_s >= limits.silence_s:
-            self._close(Life.CLOSING, CODE_SILENT, "heartbeat timeout", drop=True)
+            self._close(Life.CLOSING, Close.SILENT, "heartbeat timeout", drop=True)
         elif silent_s >= limits.heartbeat_s:
             self.outbox.reply(encode(OP_PING, b""))
             self._shared.wheel.schedule(self, min(now_s + limits.heartbeat_s, self._heard_s + limits.silence_s))
@@ -173,7 +168,7 @@ class Connection(asyncio.Protocol):
 
     def on_overflow(self) -> None:
         """More waits than may wait for one socket."""
-        self._close(Life.CLOSING, CODE_SLOW_CONSUMER, "slow consumer", drop=True)
+        self._close(Life.CLOSING, Close.SLOW_CONSUMER, "slow consumer", drop=True)
 
     # For the transport
 
@@ -242,11 +237,11 @@ class Connection(asyncio.Protocol):
                 if kind == OP_TEXT | COMPRESSED:
                     payload = payload.decode()
             except TooBig as error:
-                return self._close(Life.FAILING, 1009, str(error), drop=False)
+                return self._close(Life.FAILING, Close.TOO_BIG, str(error), drop=False)
             except Corrupt as error:
-                return self._close(Life.FAILING, 1002, str(error), drop=False)
+                return self._close(Life.FAILING, Close.PROTOCOL_ERROR, str(error), drop=False)
             except UnicodeDecodeError:
-                return self._close(Life.FAILING, 1007, "text is not UTF-8", drop=False)
+                return self._close(Life.FAILING, Close.NOT_UTF8, "text is not UTF-8", drop=False)
         try:
             self.handler.on_message(self, payload)
         except Exception:
@@ -255,15 +250,15 @@ class Connection(asyncio.Protocol):
 
     def _handler_failed(self) -> None:
         log.exception("handler failed", connection_id=self.id)
-        self._close(Life.CLOSING, CODE_INTERNAL, "internal error", drop=False)
+        self._close(Life.CLOSING, Close.INTERNAL, "internal error", drop=False)
 
     def _peer_closed(self, payload: bytes) -> None:
-        code = int.from_bytes(payload[:2]) if payload else CODE_NONE
+        code = int.from_bytes(payload[:2]) if payload else Close.NONE
         if self._life is Life.CLOSING:
             self._life = Life.LEAVING
             self._end_when_sent()
         else:
-            self._close(Life.LEAVING, 0 if code == CODE_NONE else code, "", drop=True)
+            self._close(Life.LEAVING, 0 if code == Close.NONE else code, "", drop=True)
             self.close_code = code
 
     def _close(self, life: Life, code: int, reason: str, *, drop: bool) -> None:

@@ -22,6 +22,7 @@ from gateway.core.key import CHANNELS, TIERS_MS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.stats import Stats, StatsCollector
+from gateway.wire.stream import STREAM_PATH
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,7 @@ def build(stats: Stats, readiness: Callable[[], dict[str, bool]], limits: Limits
         """Connections, subscriptions, watches, rates, latency and drops."""
         return stats.status(time.monotonic(), time.time_ns())
 
-    @get("/v1/stream", include_in_schema=False, sync_to_thread=False)
+    @get(STREAM_PATH, include_in_schema=False, sync_to_thread=False)
     def stream() -> Response[dict[str, Any]]:
         """Here is a WebSocket, and nothing else."""
         response = _render(TickwireError("unsupported_action", "this is a WebSocket: upgrade the connection"), 426)

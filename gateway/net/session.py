@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.core.key import CHANNELS, Key
-from gateway.errors import TickwireError
+from gateway.errors import Close, TickwireError
 from gateway.limits import Limits
 from gateway.net.bucket import TokenBucket
 from gateway.net.subscriptions import Spelling, Subscriptions, variant_of
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CLOSE_RATE_LIMITED = 4029
-CLOSE_GOING_AWAY = 1001
 RETRY_AFTER_S_MAX = 3600.0  # what we say when the configured rate is zero
 
 
@@ -161,7 +159,7 @@ class Session:
     def _refuse(self, data: str | bytes, request_id: str, wait_s: float, now_s: float) -> None:
         """Too many requests: say when to try again; who does not listen to that is closed."""
         if self._refusals.take(now_s):
-            self._conn.close(CLOSE_RATE_LIMITED, "rate limited")
+            self._conn.close(Close.RATE_LIMITED, "rate limited")
             return
         limits = self._service.limits
         error = TickwireError(

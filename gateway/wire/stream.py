@@ -20,6 +20,7 @@ Natural = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # fits the compiled core
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]  # no exchange has a longer symbol
 Timeframe = Annotated[str, msgspec.Meta(min_length=2, max_length=8)]
 
+STREAM_PATH: Final = "/v1/stream"  # where this dialect is spoken
 DEFAULT_DEPTH: Final = 10
 DEFAULT_TIMEFRAME: Final = "1m"
 

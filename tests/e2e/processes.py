@@ -17,11 +17,12 @@ from typing import Any
 
 import aiohttp
 
-from gateway.app import STREAM_PATH, App
+from gateway.app import App
 from gateway.config import Config, ServerConfig
 from gateway.limits import Limits
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
+from gateway.wire.stream import STREAM_PATH
 from tests.conftest import ROOT
 
 # For a flood that a client must see whole although it shares this process with the gateway, and so is slow itself.

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from _speedups.frame import OP_BINARY
+from gateway.errors import Close
 from gateway.limits import Limits
-from gateway.net.session import CLOSE_RATE_LIMITED
 from tests.gateway.net.fakes import Client, Rig
 
 
@@ -252,7 +252,7 @@ async def test_too_many_requests_are_refused_and_then_closed() -> None:
     assert all(reply["retry_after_ms"] > 0 for reply in replies[3:])
     assert client.conn.closed is None
     client.say(action="ping", id=6)
-    assert client.conn.closed == (CLOSE_RATE_LIMITED, "rate limited")
+    assert client.conn.closed == (Close.RATE_LIMITED, "rate limited")
 
 
 async def test_what_waits_behind_a_slow_exchange_is_bounded() -> None:
