@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 cdef enum:
-    BUCKETS = 64 * 16               # 16 steps a power of two: within 7 %
+    BUCKETS = 60 * 16               # 16 steps a power of two, within 7 %: enough for 63 bits
 
 
 cdef class Histogram:
