@@ -15,6 +15,7 @@ from typing import Any
 import uvloop
 
 from _speedups.fanout import Fanout
+from _speedups.frame import OP_BINARY
 from gateway.limits import Limits
 from gateway.net.connection import Connection
 from gateway.net.head import Head
@@ -33,7 +34,10 @@ class Echo:
         pass
 
     def on_message(self, conn: Connection, data: str | bytes) -> None:
-        conn.send(data)
+        if isinstance(data, str):
+            conn.send(data.encode())
+        else:
+            conn.send(data, OP_BINARY)
 
     def on_closed(self, conn: Connection) -> None:
         pass

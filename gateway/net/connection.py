@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from _speedups.frame import OP_BINARY, OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, close_frame, encode
+from _speedups.frame import OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, close_frame, encode
 from _speedups.outbox import Outbox
 from _speedups.parser import COMPRESSED, Parser
 from gateway.errors import Close
@@ -114,9 +114,8 @@ class Connection(asyncio.Protocol):
         """Neither side has closed."""
         return self._life is Life.OPEN
 
-    def send(self, payload: str | bytes) -> None:
+    def send(self, data: bytes, opcode: int = OP_TEXT) -> None:
         """Send one message, ahead of queued data; compressed where agreed and worth it. Ignored once closed."""
-        opcode, data = (OP_TEXT, payload.encode()) if isinstance(payload, str) else (OP_BINARY, payload)
         if self.window_bits and len(data) >= self._shared.limits.deflate_bytes_min:
             frame = encode(opcode, compress(data, self.window_bits), True)
         else:

@@ -151,7 +151,7 @@ class Session:
 
     def send(self, message: bytes) -> None:
         """One reply; replies leave ahead of market data."""
-        self._conn.send(message.decode())
+        self._conn.send(message)
 
     def close(self, code: int, reason: str) -> None:
         self._conn.close(code, reason)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from _speedups.fanout import Fanout
+from _speedups.frame import OP_BINARY
 from gateway.limits import Limits
 from gateway.net.connection import Connection
 from gateway.net.head import Head, Refusal
@@ -49,7 +50,10 @@ class Recorder:
         if data == "raise":
             raise RuntimeError("as asked")
         if self.echo:
-            conn.send(data)
+            if isinstance(data, str):
+                conn.send(data.encode())
+            else:
+                conn.send(data, OP_BINARY)
 
     def on_closed(self, conn: Connection) -> None:
         assert conn is self.conn

@@ -111,9 +111,8 @@ class FakeConnection:
     def on_overflow(self) -> None:
         self.close(4008)
 
-    def send(self, payload: str | bytes) -> None:
-        assert isinstance(payload, str), "replies are text"
-        self.outbox.reply(encode(OP_TEXT, payload.encode()))
+    def send(self, data: bytes) -> None:
+        self.outbox.reply(encode(OP_TEXT, data))
 
     def close(self, code: int, reason: str = "") -> None:
         self.closed = (code, reason)

@@ -94,9 +94,9 @@ async def test_a_close_is_echoed_with_its_code(serve: Serve, payload: bytes) -> 
 
 async def test_our_close_waits_for_the_answer(serve: Serve) -> None:
     server, client, handler = await opened(serve)
-    handler.conn.send("last")
+    handler.conn.send(b"last")
     handler.conn.close(4013, "full")
-    handler.conn.send("too late")
+    handler.conn.send(b"too late")
     handler.conn.close(1000)
     assert not handler.conn.is_open
     assert await client.frame() == Frame(TEXT, b"last")
@@ -148,7 +148,7 @@ async def test_a_peer_that_vanishes(serve: Serve) -> None:
     server, client, handler = await opened(serve)
     client.drop()
     await asyncio.wait_for(handler.closed.wait(), 5)
-    handler.conn.send("into the void")
+    handler.conn.send(b"into the void")
     handler.conn.close(1000)
     await server.emptied()
 
@@ -217,7 +217,7 @@ async def test_a_reader_that_never_comes_back_is_dropped(serve: Serve) -> None:
     server, client, handler = await opened(serve, queue_bytes_max=262_144)
     client.stop_reading()
     for _ in range(100):
-        handler.conn.send(bytes(100_000))
+        handler.conn.send(bytes(100_000), BINARY)
     await asyncio.sleep(0)
     assert not handler.conn.is_open
     server.pass_time(server.listener.limits.close_timeout_s + 1)
@@ -228,7 +228,7 @@ async def test_what_is_queued_leaves_before_the_close(serve: Serve) -> None:
     _, client, handler = await opened(serve)
     payload = bytes(range(256)) * 2000
     for _ in range(2):
-        handler.conn.send(payload)
+        handler.conn.send(payload, BINARY)
     handler.conn.close(1001)
     assert handler.conn.outbox.blocked
     for _ in range(2):
