@@ -172,8 +172,9 @@ class CcxtSource:
 
     def acquire(self, key: Key) -> None:
         assert key not in self._held, key
-        consumer = self._consumer(key)
-        feeds = [self._feed(identity, key, consumer) for identity in self._feed_ids(key)]
+        identities = self._feed_ids(key)
+        consumer = self._consumer(key, identities)
+        feeds = [self._feed(identity, key, consumer) for identity in identities]
         self._held[key] = Held(consumer, feeds)
         for feed in feeds:
             feed.consumers.append(consumer)
@@ -193,14 +194,14 @@ class CcxtSource:
         if self._leaving.get(identity) is task:
             del self._leaving[identity]
 
-    def _consumer(self, key: Key) -> Consumer:
+    def _consumer(self, key: Key, identities: list[FeedId]) -> Consumer:
         if key.channel == "quotes":
-            return Quotes(key, self._sink, split=len(self._feed_ids(key)) > 1)
+            return Quotes(key, self._sink, split=len(identities) > 1)
         if key.channel == "trades":
             return Trades(key, self._sink)
         if key.channel == "book":
             return BookLevels(key, self._sink)
-        identity = self._feed_ids(key)[0]
+        identity = identities[0]
         if identity.kind == "ohlcv":
             return Candles(key, self._sink)
         if not self.exchange.has.get(FETCHES["trades"].has):
