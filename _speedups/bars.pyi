@@ -25,8 +25,6 @@ class Bar:
         """Volume-weighted mean price."""
     @property
     def closed(self) -> bool: ...
-    def repeat(self, timestamp: int) -> Bar:
-        """What exchanges' klines show for an interval without trades after this bar: its close, volume 0."""
     def data(self, symbol: str, exchange: str, timeframe: str) -> bytes:
         """{"symbol","exchange","timeframe","open","high","low","close","volume","vwap","timestamp","closed"}."""
 
@@ -36,7 +34,7 @@ class BarBuilder:
 
     A bar spans [start, start + interval) of the trades' own time and is closed by the first trade of a later interval
     or by `roll`, for good. Within it trades count in the order given, whatever their milliseconds say. No bar is
-    invented for an interval without trades; `Bar.repeat` makes the one that exchanges show there.
+    invented for an interval without trades.
     """
 
     def __new__(cls, interval_ms: int) -> Self: ...
@@ -48,10 +46,10 @@ class BarBuilder:
     @property
     def current(self) -> Bar | None:
         """The bar that trades still change."""
-    def trade(self, price: float, size: float, ts_ms: int) -> list[Bar]:
+    def trade(self, price: float, size: float, ts_ms: int) -> Bar | None:
         """Take one trade in; returns the bar it closed, if any.
 
         A price or size that is not in (0, 1e100], or a time that is out of range, is a ValueError and changes nothing.
         """
-    def roll(self, now_ms: int) -> list[Bar]:
+    def roll(self, now_ms: int) -> Bar | None:
         """Close the current bar when its interval has passed by `now_ms`; returns it."""

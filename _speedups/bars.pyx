@@ -6,7 +6,7 @@ A bar spans [start, start + interval) of the trades' own time; starts are multip
   late: it is counted in `late` and changes nothing.
 - Within a bar trades count in the order they are given (the exchange's order), whatever their milliseconds say.
 - No bar is invented for an interval without trades. Exchanges' klines have one there (Binance: previous close, volume
-  0): `Bar.repeat(timestamp)` makes it for who compares.
+  0).
 - Volume and vwap are compensated sums, rounded to the 15 digits a double carries for sure: a volume of decimals comes
   out as their decimal sum.
 
@@ -38,16 +38,6 @@ cdef class Bar:
 
     def __init__(self):
         raise TypeError("bars come from BarBuilder")
-
-    def repeat(self, long long timestamp):
-        """The bar that exchanges' klines show for an interval without trades after this one."""
-        cdef Bar bar = Bar.__new__(Bar)
-        check_timestamp(timestamp)
-        bar.timestamp = timestamp
-        bar.open = bar.high = bar.low = bar.close = bar.vwap = self.close
-        bar.volume = 0
-        bar.closed = True
-        return bar
 
     def data(self, str symbol not None, str exchange not None, str timeframe not None):
         """The bar's JSON object."""
@@ -82,12 +72,6 @@ cdef class Bar:
         return out.finish()
 
 
-cdef inline int check_timestamp(long long timestamp_ms) except -1:
-    if not has_iso(timestamp_ms):
-        raise ValueError(f"{timestamp_ms} is not a time in milliseconds since the epoch")
-    return 0
-
-
 @cython.final
 cdef class BarBuilder:
     """The bars of one market and one interval."""
@@ -98,21 +82,22 @@ cdef class BarBuilder:
         self.interval_ms = interval_ms
 
     def trade(self, double price, double size, long long ts_ms):
-        """Take one trade in; returns the bar it closed, if any, in a list.
+        """Take one trade in; returns the bar it closed, or None.
 
         A price or size that is not in (0, 1e100], or a time that is out of range, is a ValueError and changes nothing.
         """
-        cdef list closed = []
+        cdef Bar closed = None
         cdef long long start
         if not (0 < price <= AMOUNT_MAX and 0 < size <= AMOUNT_MAX):
             raise ValueError(f"price {price!r} and size {size!r} must be above 0 and at most {AMOUNT_MAX:g}")
-        check_timestamp(ts_ms)
+        if not has_iso(ts_ms):
+            raise ValueError(f"{ts_ms} is not a time in milliseconds since the epoch")
         start = ts_ms - ts_ms % self.interval_ms
         if start < (self.start if self.started else self.floor):
             self.late += 1
-            return closed
+            return None
         if self.started and start > self.start:
-            closed.append(self.end())
+            closed = self.end()
         if not self.started:
             self.started = True
             self.start = start
@@ -127,10 +112,8 @@ cdef class BarBuilder:
         return closed
 
     def roll(self, long long now_ms):
-        """Close the current bar when its interval has passed; returns it in a list."""
-        if self.started and now_ms >= self.start + self.interval_ms:
-            return [self.end()]
-        return []
+        """Close the current bar when its interval has passed; returns it, or None."""
+        return self.end() if self.started and now_ms >= self.start + self.interval_ms else None
 
     @property
     def current(self):

@@ -130,26 +130,26 @@ cdef Py_ssize_t put_rare(char* out, double value) except -1:
     cdef Py_ssize_t size = 0
     cdef Py_ssize_t decimals = 0
     cdef bint after_point = False
+    cdef bint negative
     cdef int exponent = 0
     cdef char* at = text
     while at[0] != 0 and at[0] != c'e':
         if at[0] == c'.':
             after_point = True
-        elif size > 0 or at[0] != c'0':
-            digits[size] = at[0]
-            size += 1
-            decimals += after_point
         else:
             decimals += after_point
+            if size > 0 or at[0] != c'0':
+                digits[size] = at[0]
+                size += 1
         at += 1
     if at[0] == c'e':
         at += 1
-        after_point = at[0] == c'-'  # reused as the exponent's sign
+        negative = at[0] == c'-'
         at += 1
         while at[0] != 0:
             exponent = exponent * 10 + (at[0] - c'0')
             at += 1
-        decimals += exponent if after_point else -exponent
+        decimals += exponent if negative else -exponent
     PyMem_Free(text)
     return put_point(out, digits, size, decimals)
 

@@ -105,8 +105,9 @@ class Bars:
         for trade in trades:
             ts_ms = trade["timestamp"]
             if ts_ms >= self._from_ms:
-                for bar in builder.trade(trade["price"], trade["amount"], ts_ms):
-                    self._publish(bar, ts_ms, t_in)
+                closed = builder.trade(trade["price"], trade["amount"], ts_ms)
+                if closed is not None:
+                    self._publish(closed, ts_ms, t_in)
         current = builder.current
         if current is not None:
             self._publish(current, ts_ms, t_in)
@@ -129,8 +130,9 @@ class Bars:
         if builder is None or builder.current is None:
             return
         now_ms = self._clock_ms + monotonic() * 1000
-        for bar in builder.roll(int(now_ms) - GRACE_MS):
-            self._publish(bar, None, time_ns())
+        closed = builder.roll(int(now_ms) - GRACE_MS)
+        if closed is not None:
+            self._publish(closed, None, time_ns())
         if builder.current is not None:
             self._arm(builder.current)
 

@@ -32,10 +32,10 @@ def test_closing(benchmark: BenchmarkFixture) -> None:
     builder = BarBuilder(1000)
     ts_ms = 0
 
-    def trade() -> list[Bar]:
+    def trade() -> Bar | None:
         nonlocal ts_ms
         ts_ms += 1000
         return builder.trade(61837.63, 0.02, ts_ms)
 
     trade()
-    assert len(benchmark(trade)) == 1
+    assert benchmark(trade).closed

@@ -8,7 +8,6 @@ import math
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,22 +36,22 @@ class Model:
         self.trades: list[Trade] = []
         self.start = self.floor = self.late = 0
 
-    def trade(self, trade: Trade) -> list[tuple[int, list[Trade]]]:
+    def trade(self, trade: Trade) -> tuple[int, list[Trade]] | None:
         start = trade.ts_ms // self.interval_ms * self.interval_ms
         if start < (self.start if self.trades else self.floor):
             self.late += 1
-            return []
+            return None
         closed = self.roll(start)
         self.start = start
         self.trades.append(trade)
         return closed
 
-    def roll(self, now_ms: int) -> list[tuple[int, list[Trade]]]:
+    def roll(self, now_ms: int) -> tuple[int, list[Trade]] | None:
         if not self.trades or now_ms < self.start + self.interval_ms:
-            return []
+            return None
         closed, self.trades = (self.start, self.trades), []
         self.floor = self.start + self.interval_ms
-        return [closed]
+        return closed
 
 
 def assert_bar(bar: Bar | None, start: int, trades: list[Trade], *, closed: bool) -> None:
@@ -79,9 +78,10 @@ def test_bars_are_the_model(interval_ms: int, steps: list[Trade | int]) -> None:
     for step in steps:
         closed = builder.roll(step) if isinstance(step, int) else builder.trade(*step)
         expected = model.roll(step) if isinstance(step, int) else model.trade(step)
-        assert len(closed) == len(expected)
-        for bar, (start, trades) in zip(closed, expected, strict=True):
-            assert_bar(bar, start, trades, closed=True)
+        if expected is None:
+            assert closed is None
+        else:
+            assert_bar(closed, *expected, closed=True)
         if model.trades:
             assert_bar(builder.current, model.start, model.trades, closed=False)
         else:
@@ -109,10 +109,12 @@ def test_a_large_trade_does_not_swallow_small_ones() -> None:
 def test_a_late_trade_is_counted_and_changes_nothing() -> None:
     builder = BarBuilder(1000)
     builder.trade(10.0, 1.0, 1999)
-    assert [bar.close for bar in builder.trade(11.0, 1.0, 2000)] == [10.0]
-    assert builder.trade(99.0, 9.0, 1999) == []
-    assert [(bar.high, bar.volume) for bar in builder.roll(3000)] == [(11.0, 1.0)]
-    assert builder.trade(99.0, 9.0, 2999) == []
+    before = builder.trade(11.0, 1.0, 2000)
+    assert builder.trade(99.0, 9.0, 1999) is None
+    after = builder.roll(3000)
+    assert builder.trade(99.0, 9.0, 2999) is None
+    assert_bar(before, 1000, [Trade(10.0, 1.0, 1999)], closed=True)
+    assert_bar(after, 2000, [Trade(11.0, 1.0, 2000)], closed=True)
     assert builder.current is None
     assert builder.late == 2
 
@@ -128,13 +130,9 @@ def test_within_a_bar_trades_count_in_the_order_given() -> None:
 def test_an_empty_interval_has_no_bar() -> None:
     builder = BarBuilder(1000)
     builder.trade(10.0, 1.0, 0)
-    (before,) = builder.trade(12.0, 1.0, 3000)
-    (after,) = builder.roll(4000)
-    assert (before.timestamp, after.timestamp) == (0, 3000)
-    flat = before.repeat(1000)
-    assert (flat.open, flat.high, flat.low, flat.close, flat.vwap, flat.volume) == (10.0, 10.0, 10.0, 10.0, 10.0, 0.0)
-    assert (flat.timestamp, flat.closed) == (1000, True)
-    assert builder.roll(9000) == []
+    assert_bar(builder.trade(12.0, 1.0, 3000), 0, [Trade(10.0, 1.0, 0)], closed=True)
+    assert_bar(builder.roll(4000), 3000, [Trade(12.0, 1.0, 3000)], closed=True)
+    assert builder.roll(9000) is None
 
 
 def test_wire_text() -> None:
@@ -147,7 +145,9 @@ def test_wire_text() -> None:
         b'"close":61838,"volume":0.02001,"vwap":61837.6301849075,"timestamp":"2024-08-08T23:54:00.000Z","closed":%s}'
     )
     assert builder.current.data("BTC/USDT", "sim", "1m") == text % b"false"
-    assert builder.roll(1723161300000)[0].data("BTC/USDT", "sim", "1m") == text % b"true"
+    closed = builder.roll(1723161300000)
+    assert closed is not None
+    assert closed.data("BTC/USDT", "sim", "1m") == text % b"true"
 
 
 @given(st.integers(0, YEAR_10000_MS - 1))
@@ -168,8 +168,6 @@ def test_a_refusal_changes_nothing(amount: float) -> None:
         with pytest.raises(ValueError, match=r"above 0|not a time"):
             builder.trade(price, size, ts_ms)
     assert_bar(builder.current, 0, [Trade(10.0, 1.0, 0)], closed=False)
-    with pytest.raises(ValueError, match="not a time"):
-        builder.roll(1000)[0].repeat(-1)
 
 
 def test_what_is_no_interval_is_refused() -> None:
@@ -194,19 +192,16 @@ class Kline(NamedTuple):
 
 
 def klines(trades: list[tuple[str, str, int]], interval_ms: int) -> dict[int, Kline]:
-    """Every interval from the first trade to the last; without trades the previous close, volume 0."""
+    """Every interval with trades, in order."""
     grouped: dict[int, list[tuple[Decimal, Decimal]]] = {}
     for price, size, ts_ms in trades:
         grouped.setdefault(ts_ms // interval_ms * interval_ms, []).append((Decimal(price), Decimal(size)))
     found: dict[int, Kline] = {}
-    close = Decimal(0)
-    for start in range(min(grouped), max(grouped) + 1, interval_ms):
-        group = grouped.get(start, [(close, Decimal(0))])
+    for start, group in sorted(grouped.items()):
         prices = [price for price, _ in group]
-        close = prices[-1]
         quote_volume = sum((price * size for price, size in group), Decimal(0))
         volume = sum((size for _, size in group), Decimal(0))
-        found[start] = Kline(prices[0], max(prices), min(prices), close, volume, quote_volume)
+        found[start] = Kline(prices[0], max(prices), min(prices), prices[-1], volume, quote_volume)
     return found
 
 
@@ -225,18 +220,13 @@ def recorded_trades(folder: Path) -> list[tuple[str, str, int]]:
 def test_recorded_trades_become_the_exchange_klines(recorded_data: Path, interval_ms: int) -> None:
     trades = recorded_trades(recorded_data)
     builder = BarBuilder(interval_ms)
-    bars = [bar for price, size, ts_ms in trades for bar in builder.trade(float(price), float(size), ts_ms)]
-    bars += builder.roll(YEAR_10000_MS)
+    told = [builder.trade(float(price), float(size), ts_ms) for price, size, ts_ms in trades]
+    told.append(builder.roll(YEAR_10000_MS))
+    bars = [bar for bar in told if bar is not None]
     assert (len(trades), builder.late) == (9757 + 10147, 0)
     expected = klines(trades, interval_ms)
-    filled = {bar.timestamp: bar for bar in bars}
-    for bar, following in pairwise(bars):
-        for start in range(bar.timestamp + interval_ms, following.timestamp, interval_ms):
-            filled[start] = bar.repeat(start)
-    assert filled.keys() == expected.keys()
-    for start, kline in expected.items():
-        bar = filled[start]
+    assert [bar.timestamp for bar in bars] == list(expected)
+    for bar, kline in zip(bars, expected.values(), strict=True):
         texts = [number(value) for value in (bar.open, bar.high, bar.low, bar.close, bar.volume)]
         assert [Decimal(text) for text in texts] == list(kline[:5])
-        vwap = kline.quote_volume / kline.volume if kline.volume else kline.close
-        assert bar.vwap == pytest.approx(float(vwap), rel=1e-14)
+        assert bar.vwap == pytest.approx(float(kline.quote_volume / kline.volume), rel=1e-14)
