@@ -68,15 +68,18 @@ cdef class Group:
     cdef int catch_up(self, Subscription subscription) except -1:
         self.owner.distribute()  # while it still lags, so that it gets nothing twice
         subscription.lagging = False
-        if subscription.replaying and self.replay(subscription):
-            return 0
+        if subscription.replaying:
+            if subscription.epoch != self.owner.epoch:
+                self.owner.end_epoch(subscription, self.owner.reason)
+            if self.replay(subscription):
+                return 0
         return self.owner.bring_to_now(subscription, "slow_consumer")
 
     cdef bint replay(self, Subscription subscription) except -1:
         """Send the next slice of what a resumer missed; False: the ring has moved on beneath it."""
         cdef Py_ssize_t size = 0, count = 0
         subscription.replaying = False
-        missed = self.owner.updates.after(subscription.sequence) if subscription.epoch == self.owner.epoch else None
+        missed = self.owner.updates.after(subscription.sequence)
         if missed is None:
             return False
         while count < len(missed) and (count == 0 or size < REPLAY_BYTES):
@@ -232,12 +235,7 @@ cdef class Stream:
         cdef int64_t now = self.updates.sequence, announced = now
         cdef Chunk state = None
         if subscription.epoch != self.epoch:
-            # How much was lost is not known: one number stands for "at least this".
-            why = reason if reason == "resync" else self.reason
-            outbox.push(group.announce(subscription.epoch, subscription.sequence + 1, subscription.sequence + 1, why,
-                                       self.epoch))
-            subscription.epoch = self.epoch
-            subscription.sequence = 0
+            self.end_epoch(subscription, reason if reason == "resync" else self.reason)
         if self.delivery == STATE:
             newest = self.updates.newest()
             if self.deltas or newest is None or reason == "resync":
@@ -251,6 +249,15 @@ cdef class Stream:
         if state is not None:
             outbox.push(state)
         subscription.sequence = now
+        return 0
+
+    cdef int end_epoch(self, Subscription subscription, str reason) except -1:
+        """Announce that a subscriber's epoch has ended; it stands at the beginning of the present one."""
+        cdef int64_t after = subscription.sequence + 1  # how much was lost is not known: one number, "at least this"
+        chunk = (<Group> subscription.members).announce(subscription.epoch, after, after, reason, self.epoch)
+        subscription.outbox.push(chunk)
+        subscription.epoch = self.epoch
+        subscription.sequence = 0
         return 0
 
     def detach(self, Outbox outbox not None):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.core.key import Key, tier_of
+from gateway.core.key import Key, stream_id, tier_of
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.wire import stream
@@ -116,21 +116,26 @@ class Subscriptions:
     def _join(
         self, slot: Slot, spelling: str, key: Key, request: stream.Subscribe, tier_ms: int, *, deflate: bool
     ) -> Subscribed:
-        previous = self._active.pop(slot, None)
-        if previous is not None:
-            self._leave(previous)
-        elif len(self._active) >= self._limits.subscriptions_per_connection_max:
+        previous = self._active.get(slot)
+        if previous is None and len(self._active) >= self._limits.subscriptions_per_connection_max:
             raise TickwireError("too_many_subscriptions", "this connection has as many streams as it may have")
+        replaces = previous is not None and previous.at.id == stream_id(key, tier_ms, batch=request.batch)
+        if previous is not None and replaces:
+            self._leave(previous)
         position = request.resume.get(spelling)
-        return self._hub.subscribe(
+        form = self._forms.of(request.encoding, request.compression, deflate=deflate, prefixed=spelling != key.symbol)
+        at = self._hub.subscribe(
             self._outbox,
             key,
-            form=self._forms.of(request.encoding, request.compression, deflate=deflate),
+            form=form,
             tier_ms=tier_ms,
             batch=request.batch,
             resume=None if position is None else (position.epoch, position.sequence),
             snapshot=request.snapshot,
         )
+        if previous is not None and not replaces:
+            self._leave(previous)  # only now: a refusal leaves what there was
+        return at
 
     def _leave(self, active: Active) -> None:
         self._hub.unsubscribe(self._outbox, active.at.id)

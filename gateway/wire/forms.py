@@ -44,7 +44,10 @@ def gzip(payload: bytes) -> bytes:
 
 
 class StreamForm(Form):
-    """Plain JSON in a TEXT frame."""
+    """Plain JSON in a TEXT frame. `prefixed`: for who spells symbols `exchange:symbol`, which a gap gives back."""
+
+    def __init__(self, *, prefixed: bool = False) -> None:
+        self._prefixed = prefixed
 
     def template(self, topic: StreamId) -> Template:
         channel = CHANNELS[topic.key.channel]
@@ -76,7 +79,7 @@ class StreamForm(Form):
         fields: dict[str, Any] = {
             "type": "gap",
             "channel": topic.key.channel,
-            "symbol": topic.key.symbol,
+            "symbol": f"{topic.key.exchange}:{topic.key.symbol}" if self._prefixed else topic.key.symbol,
             "exchange": topic.key.exchange,
             **variant_field(topic.key),
             "epoch": epoch,
@@ -101,7 +104,8 @@ class Squeeze(NamedTuple):
 class PackedForm(StreamForm):
     """The same message as msgpack in a BINARY frame, or compressed where that is worth it, or both."""
 
-    def __init__(self, *, msgpack: bool, squeeze: Squeeze | None = None) -> None:
+    def __init__(self, *, msgpack: bool, squeeze: Squeeze | None = None, prefixed: bool = False) -> None:
+        super().__init__(prefixed=prefixed)
         self._msgpack = msgpack
         self._squeeze = squeeze
 
@@ -131,12 +135,17 @@ class Forms:
         zipped = Squeeze(gzip, limits.gzip_bytes_min, OP_BINARY, rsv1=False)
         # Without context takeover, so one frame serves every connection that negotiated permessage-deflate.
         deflated = Squeeze(deflate, limits.deflate_bytes_min, None, rsv1=True)
-        self._plain: dict[str, Form] = {"json": StreamForm(), "msgpack": PackedForm(msgpack=True)}
-        self._gzip = {name: PackedForm(msgpack=name == "msgpack", squeeze=zipped) for name in self._plain}
-        self._deflate = {name: PackedForm(msgpack=name == "msgpack", squeeze=deflated) for name in self._plain}
+        self._forms: dict[tuple[str, str, bool], Form] = {}
+        for prefixed in (False, True):
+            self._forms["json", "plain", prefixed] = StreamForm(prefixed=prefixed)
+            self._forms["msgpack", "plain", prefixed] = PackedForm(msgpack=True, prefixed=prefixed)
+            for name, squeeze in (("gzip", zipped), ("deflate", deflated)):
+                for encoding in ("json", "msgpack"):
+                    form = PackedForm(msgpack=encoding == "msgpack", squeeze=squeeze, prefixed=prefixed)
+                    self._forms[encoding, name, prefixed] = form
 
-    def of(self, encoding: str, compression: str, *, deflate: bool) -> Form:
+    def of(self, encoding: str, compression: str, *, deflate: bool, prefixed: bool = False) -> Form:
         """The form for a subscription's options on a connection that did or did not negotiate deflate."""
-        if compression == "gzip":  # never deflated a second time
-            return self._gzip[encoding]
-        return self._deflate[encoding] if deflate else self._plain[encoding]
+        if compression != "gzip":  # what is zipped is not deflated a second time
+            compression = "deflate" if deflate else "plain"
+        return self._forms[encoding, compression, prefixed]

@@ -142,6 +142,14 @@ async def test_the_limit_refuses_only_what_is_too_much() -> None:
     assert table.subscribe("quotes", "B", throttle_ms=100)["errors"] == {}
 
 
+async def test_a_refused_change_of_options_leaves_the_stream_as_it_was() -> None:
+    table = Table(Limits(streams_max=1))
+    table.subscribe("quotes", "A")
+    assert table.subscribe("quotes", "A", throttle_ms=100)["errors"] == {"A": "too_many_subscriptions"}
+    [kept] = table.table.listed()
+    assert (kept.symbol, kept.throttle_ms) == ("A", 0)
+
+
 async def test_the_servers_limit_is_an_error_of_the_symbol() -> None:
     table = Table(Limits(streams_max=1))
     assert table.subscribe("quotes", "A", "B")["errors"] == {"B": "too_many_subscriptions"}
