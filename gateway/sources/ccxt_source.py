@@ -305,7 +305,7 @@ class SharedMarkets:
             return markets
         if self._error is not None and self.retry_in_s:
             raise self._refusal(self._error.code, self._error.message)
-        if self._loading is None:
+        if self._loading is None or self._loading.done():  # done: its callers had all given up
             self._loading = asyncio.create_task(self._load())
         try:
             # Shielded: one caller who gives up must not take the others along.

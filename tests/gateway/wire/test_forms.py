@@ -111,10 +111,10 @@ def test_every_form_carries_the_same_message(encoding: str, compression: str, de
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 @pytest.mark.parametrize("deflated", [False, True])
 def test_a_gap_spells_the_symbol_as_the_client_did(encoding: str, compression: str, deflated: bool) -> None:
-    for prefixed, spelled in ((False, "BTC/USDT"), (True, "sim:BTC/USDT")):
+    for prefixed, spelled in ((False, "BTC/USDT"), (True, "binance:BTC/USDT")):
         form = FORMS.of(encoding, compression, deflate=deflated, prefixed=prefixed)
         gap = json.loads(form.gap(QUOTES, "e1", 1, 2, "slow_consumer", None))
-        assert (gap["symbol"], gap["exchange"]) == (spelled, "sim")
+        assert (gap["symbol"], gap["exchange"]) == (spelled, "binance")
 
 
 def test_connections_that_ask_for_the_same_share_one_form() -> None:
