@@ -176,7 +176,7 @@ class Client:
             assert (state["recovered"] is None) == (resume is None)
             at = state if resume is None else resume
             if state["recovered"]:
-                assert state["sequence"] - resume["sequence"] == state["replayed"]
+                assert (state["epoch"], state["sequence"]) == (resume["epoch"], resume["sequence"])
             stream = Stream(channel, symbol, at["epoch"], at["sequence"], depth=request.get("depth", 20))
             if resume is None:
                 stream.joined()

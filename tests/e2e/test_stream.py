@@ -180,7 +180,7 @@ async def test_resume_after_a_disconnect(still: Still) -> None:
         await witness.until(lambda: seen.count == 2 * BURST and known.sequence >= book.sequence + BURST)
         async with client_of(still.gateway.url) as again:
             ack = await again.subscribe("trades", BTC, resume={BTC: position(trades)})
-            assert ack["streams"][BTC] == {**position(seen), "recovered": True, "replayed": BURST}
+            assert ack["streams"][BTC] == {**position(trades), "recovered": True, "replayed": BURST}
             resumed = again.stream("trades", BTC)
             await again.until(lambda: resumed.count == BURST)
             assert trades.messages + resumed.messages == seen.messages
