@@ -58,19 +58,13 @@ class CcxtFeed(Feed):
     async def subscribe(self) -> None:
         """Its result is nothing new: the tap has delivered it when the call returns."""
         SUBSCRIBING.set(self)
-        kind, symbol, timeframe = self.id
         self._forget()
         call = getattr(self._exchange, self._way.watch)
-        # Always fresh: some of ccxt's methods write into the dictionary they get.
-        params = dict(PARAMS.get((self.settings.klass, kind), {}))
-        if kind == "book":
-            await call(symbol, book_limit(self.settings.klass, self.depth), params)
-        elif kind == "ohlcv":
-            await call(symbol, timeframe, None, None, params)
-        elif kind == "trades":
-            await call(symbol, None, None, params)
+        arguments, params = self._arguments()
+        if self.id.kind == "book":
+            await call(*arguments, limit=book_limit(self.settings.klass, self.depth), params=params)
         else:
-            await call([symbol] if kind == "bidask" else symbol, params)
+            await call(*arguments, params=params)
         if self.watch.state is not State.LIVE:
             raise LookupError("ccxt answered, but nothing this gateway understands")
 
@@ -99,17 +93,23 @@ class CcxtFeed(Feed):
         """The tap's call: ccxt gave the subscription up. A checksum or sequence that did not fit is ours to repair."""
         self.fail(error, "resync" if type(error).__name__ in ("ChecksumError", "InvalidNonce") else "upstream")
 
-    async def _unwatch(self, tap: Tap) -> None:
-        """Leave a connection that others use."""
+    def _arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """What watching and un-watching begin with, and their `params`: some of ccxt's methods write into these."""
         kind, symbol, timeframe = self.id
         arguments: list[Any] = [[symbol] if kind == "bidask" else symbol]
         if kind == "ohlcv":
             arguments.append(timeframe)
-        arguments.append(dict(PARAMS.get((self.settings.klass, kind), {})))
+        return arguments, dict(PARAMS.get((self.settings.klass, kind), {}))
+
+    async def _unwatch(self, tap: Tap) -> None:
+        """Leave a connection that others use."""
+        kind = self.id.kind
+        arguments, params = self._arguments()
+        arguments.append(params)
         call = getattr(self._exchange, self._way.unwatch, None)
         if kind == "bidask" and self.settings.klass in BINANCE:
             # There is no un_watch_bids_asks, but the method beneath can.
-            arguments = ["unWatchBidsAsks", "bookTicker", [symbol], {}, True]
+            arguments = ["unWatchBidsAsks", "bookTicker", [self.id.symbol], {}, True]
             call = self._exchange.watch_multi_ticker_helper
         elif call is None or not can_unwatch(self._exchange, kind):
             call = None
