@@ -418,8 +418,7 @@ def test_a_stalled_socket_that_resumes_and_joins_holds_one_slice(loop: ManualLoo
         listeners[f"f{number}"] = Listener(f"e{number}" if epoch == "e" else epoch, sequence)
     for message in peer.read():
         name = message.get("new") or message["e"]
-        number = name if name in listeners else f"f{name[1:]}"
-        listeners[number].take([message])
+        listeners[name if name in listeners else f"f{name[1:]}"].take([message])
     assert {(each.epoch, each.sequence) for each in listeners.values()} == {(f"f{number}", 1) for number in range(50)}
 
 
