@@ -5,6 +5,7 @@ Pure: time (ms, any origin) and randomness are passed in. Must not know exchange
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, Flag, auto
 from random import Random
 from typing import Final
@@ -59,6 +60,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     backoff_ms: int = 250  # the first pause is drawn from 0..this, and the range doubles with each failure in a row
     backoff_max_ms: int = 30_000
     stable_ms: int = 10_000  # live this long forgets earlier failures; ten budgets forget one fault of silence
+
+
+def full_jitter(first: float, longest: float, failures: int, uniform: Callable[[float, float], float]) -> float:
+    """A pause before the next attempt, in the unit of its bounds.
+
+    Anything between nothing and a ceiling that doubles with each failure, so that many who fail never retry in step.
+    """
+    return uniform(0, min(first * 2 ** min(failures, 20), longest))
 
 
 class Watch:
@@ -118,10 +127,9 @@ class Watch:
         return self.last_ms + self.budget_ms if self.budget_ms else None
 
     def _pause(self) -> float:
-        """Full jitter: anything between nothing and the doubled ceiling, so that many watches never retry in step."""
-        ceiling = min(self.policy.backoff_ms << min(self.failures, 20), self.policy.backoff_max_ms)
+        pause_ms = full_jitter(self.policy.backoff_ms, self.policy.backoff_max_ms, self.failures, self._rng.uniform)
         self.failures += 1
-        return self._rng.uniform(0, ceiling)
+        return pause_ms
 
     def _forgive(self, now_ms: float) -> None:
         if self.state is not State.LIVE:

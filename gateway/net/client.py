@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import orjson
 from picows import WSError, WSFrame, WSHandshakeError, WSInvalidURL, WSListener, WSMsgType, WSTransport, ws_connect
 
+from gateway.core.watch import full_jitter
 from gateway.errors import Close
 from gateway.wire.stream import STREAM_PATH
 
@@ -163,8 +164,7 @@ class StreamClient:
                     feed.close()
                 reason = self._reason(feed)
             attempts += 1
-            ceiling_s = min(RETRY_MAX_S, RETRY_BASE_S * 2**attempts)
-            retry_s = self._come_back_s + self._jitter(0.0, ceiling_s)
+            retry_s = self._come_back_s + full_jitter(RETRY_BASE_S, RETRY_MAX_S, attempts, self._jitter)
             self._come_back_s = 0.0
             yield Lost(reason, retry_s)
             await asyncio.sleep(retry_s)

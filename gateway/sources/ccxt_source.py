@@ -20,7 +20,7 @@ import structlog
 from ccxt.base.errors import OperationFailed
 
 from gateway.core.key import CHANNELS, Key
-from gateway.core.watch import Policy, State
+from gateway.core.watch import Policy, State, full_jitter
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.sources.bars import INTERVALS_MS, Bars
@@ -336,10 +336,8 @@ class SharedMarkets:
         return markets
 
     def _failed(self, code: str, message: str) -> TickwireError:
-        first_ms, longest_ms = MARKETS_BACKOFF_MS
-        ceiling_ms = min(first_ms << min(self._failures, 20), longest_ms)
+        self._retry_s = monotonic() + full_jitter(*MARKETS_BACKOFF_MS, self._failures, self._rng.uniform) / 1000
         self._failures += 1
-        self._retry_s = monotonic() + self._rng.uniform(0, ceiling_ms) / 1000
         return self._refusal(code, message)
 
     def _refusal(self, code: str, message: str) -> TickwireError:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.watch import TABLE, Action, Event, Policy, State, Watch
+from gateway.core.watch import TABLE, Action, Event, Policy, State, Watch, full_jitter
 
 POLICY = Policy(silence_ms=1_000, silence_max_ms=8_000, start_ms=2_000, backoff_ms=100, backoff_max_ms=1_600)
 
@@ -121,3 +121,9 @@ def test_any_history(steps: list[tuple[Event | None, float]], seed: int) -> None
         deadline = machine.deadline_ms
         assert deadline is not None
         assert deadline <= now_ms + max(POLICY.silence_max_ms, POLICY.start_ms, POLICY.backoff_max_ms)
+
+
+def test_full_jitter_is_below_a_ceiling_that_doubles_up_to_the_longest() -> None:
+    ceilings = [full_jitter(0.25, 15.0, failures, lambda _low, high: high) for failures in (0, 1, 2, 6, 5_000)]
+    assert ceilings == [0.25, 0.5, 1.0, 15.0, 15.0]
+    assert full_jitter(500, 30_000, 3, lambda low, _high: low) == 0
