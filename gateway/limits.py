@@ -75,4 +75,4 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def published(self) -> dict[str, int | float]:
         """What `connected` tells clients: every limit by name."""
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        return msgspec.structs.asdict(self)
