@@ -16,25 +16,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 if TYPE_CHECKING:
-    from gateway.limits import Limits
-    from gateway.net.wheel import Wheel
+    from gateway.net.connection import Shared
 
 
 class HttpServer:
     """What all HTTP connections of a listener have in common."""
 
-    def __init__(
-        self,
-        app: Any,
-        limits: Limits,
-        wheel: Wheel,
-        clock: Callable[[], float],
-        upgrade: Callable[[], asyncio.Protocol],
-    ) -> None:
+    def __init__(self, app: Any, shared: Shared, upgrade: Callable[[], asyncio.Protocol]) -> None:
         """`upgrade` makes the protocol that takes over when a later request asks for a WebSocket."""
-        self.limits = limits
-        self.wheel = wheel
-        self.clock = clock
+        self._shared = shared
         self._state = ServerState()
         self._config = Config(
             app,
@@ -56,7 +46,7 @@ class HttpServer:
 
     def take(self, transport: asyncio.Transport, data: bytes) -> None:
         """Make a socket HTTP's, with the bytes it has sent so far."""
-        protocol = HttpConnection(self, self._config, self._state)
+        protocol = HttpConnection(self._shared, self._config, self._state)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         protocol.data_received(data)
@@ -70,9 +60,9 @@ class HttpServer:
 class HttpConnection(HttpToolsProtocol):
     """One connection; a head has `http_head_bytes_max` bytes and `handshake_timeout_s`, a body `silence_s`."""
 
-    def __init__(self, server: HttpServer, config: Config, state: ServerState) -> None:
+    def __init__(self, shared: Shared, config: Config, state: ServerState) -> None:
         super().__init__(config, state, app_state={})
-        self._server = server
+        self._shared = shared
         self._head_bytes = 0
         self._in_head = False
         self.due_tick = -1
@@ -83,30 +73,30 @@ class HttpConnection(HttpToolsProtocol):
         if not self._in_head:
             return
         self._head_bytes = self._head_bytes + len(data) if was_in_head else len(data)
-        if self._head_bytes > self._server.limits.http_head_bytes_max:
+        if self._head_bytes > self._shared.limits.http_head_bytes_max:
             self.transport.abort()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self._due_in(self._server.limits.handshake_timeout_s)
+        self._due_in(self._shared.limits.handshake_timeout_s)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._due_in(self._server.limits.silence_s)
+        self._due_in(self._shared.limits.silence_s)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._server.wheel.cancel(self)
+        self._shared.wheel.cancel(self)
         super().on_message_complete()
 
     def _due_in(self, seconds: float) -> None:
-        self._server.wheel.schedule(self, self._server.clock() + seconds)
+        self._shared.wheel.schedule(self, self._shared.clock() + seconds)
 
     def on_due(self, _now_s: float) -> None:
         """The head or the body has not come in time."""
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.wheel.cancel(self)
+        self._shared.wheel.cancel(self)
         super().connection_lost(exc)

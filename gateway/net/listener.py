@@ -50,11 +50,9 @@ class Listener:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`counts` is told what becomes of each socket: accepted, upgraded, refused, timed_out, dropped."""
-        self.limits = limits
-        self.wheel = Wheel(clock())
-        self.shared = Shared(limits, fanout, self.wheel, clock, self.release)
+        self.shared = Shared(limits, fanout, Wheel(clock()), clock, self.release)
         self.doors: set[Door] = set()
-        self.http = HttpServer(http_app, limits, self.wheel, clock, lambda: LateDoor(self))
+        self.http = HttpServer(http_app, self.shared, lambda: LateDoor(self))
         self.port = 0
         self.counts = counts
         self._router = router
@@ -83,7 +81,7 @@ class Listener:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
         # Inherited by accepted sockets: a small kernel buffer shows a slow reader early
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.shared.limits.send_buffer_bytes)
         self.port = sock.getsockname()[1]
         self._server = await asyncio.get_running_loop().create_server(lambda: Door(self), sock=sock, backlog=BACKLOG)
         self._tick()
@@ -107,12 +105,12 @@ class Listener:
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
-        self.wheel.advance(self.shared.clock())
+        self.shared.wheel.advance(self.shared.clock())
 
     def admit(self, peer: str) -> bool:
         """Count a new socket of this address; False: there are too many to even read its request."""
         self.counts["accepted"] += 1
-        if self.sockets >= self.limits.connections_max + SPARE_SOCKETS:
+        if self.sockets >= self.shared.limits.connections_max + SPARE_SOCKETS:
             self.counts["dropped"] += 1
             return False
         self._per_ip[peer] += 1
@@ -136,7 +134,7 @@ class Listener:
             return Refusal(500, "internal_error", "the request could not be decided")
 
     def _full(self, peer: str) -> Refusal | None:
-        limits = self.limits
+        limits = self.shared.limits
         if not self._accepting:
             return Refusal(503, "exchange_unavailable", "the server is shutting down", retry_after_ms=limits.drain_ms)
         if len(self.connections) >= limits.connections_max:
@@ -170,7 +168,8 @@ class Door(asyncio.Protocol):
             self.abort()
             return
         listener.doors.add(self)
-        listener.wheel.schedule(self, listener.shared.clock() + listener.limits.handshake_timeout_s)
+        shared = listener.shared
+        shared.wheel.schedule(self, shared.clock() + shared.limits.handshake_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self in self._listener.doors:
@@ -194,7 +193,7 @@ class Door(asyncio.Protocol):
         self._data += data
         end = self._data.find(_END, seen)
         size = len(self._data) if end < 0 else end + len(_END)
-        if size > self._listener.limits.http_head_bytes_max:
+        if size > self._listener.shared.limits.http_head_bytes_max:
             self._refuse(Refusal(431, "validation_error", "the head of the request is too large"))
         elif end >= 0:
             self._read(bytes(self._data[:size]), size)
@@ -232,7 +231,7 @@ class Door(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._listener.doors.discard(self)
-        self._listener.wheel.cancel(self)
+        self._listener.shared.wheel.cancel(self)
 
 
 class LateDoor(Door):

@@ -94,13 +94,13 @@ class Server:
     def pass_time(self, seconds: float) -> None:
         """Move the clock and look at the deadlines."""
         self.clock.now_s += seconds
-        self.listener.wheel.advance(self.clock.now_s)
+        self.listener.shared.wheel.advance(self.clock.now_s)
 
     async def emptied(self) -> None:
         """Every socket is gone, and nothing is left of it."""
         await until(lambda: not self.listener.sockets)
         assert self.listener.addresses == 0
-        assert len(self.listener.wheel) == 0
+        assert len(self.listener.shared.wheel) == 0
 
 
 async def http_app(

@@ -112,7 +112,7 @@ async def test_who_does_not_answer_our_close_is_dropped(serve: Serve) -> None:
     server, client, handler = await opened(serve)
     handler.conn.close(1001)
     assert (await client.frame()).opcode == CLOSE
-    server.pass_time(server.listener.limits.close_timeout_s + 1)
+    server.pass_time(server.listener.shared.limits.close_timeout_s + 1)
     assert await client.rest() == b""
     await asyncio.wait_for(handler.closed.wait(), 5)
 
@@ -220,7 +220,7 @@ async def test_a_reader_that_never_comes_back_is_dropped(serve: Serve) -> None:
         handler.conn.send(bytes(100_000), BINARY)
     await asyncio.sleep(0)
     assert not handler.conn.is_open
-    server.pass_time(server.listener.limits.close_timeout_s + 1)
+    server.pass_time(server.listener.shared.limits.close_timeout_s + 1)
     await asyncio.wait_for(handler.closed.wait(), 5)
 
 

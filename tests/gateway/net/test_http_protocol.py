@@ -36,8 +36,8 @@ async def test_a_later_request_must_come_in_time(serve: Serve, later: bytes) -> 
     server = await serve()
     client = await kept_alive(server)
     client.send(later)
-    await until(lambda: len(server.listener.wheel))
-    server.pass_time(server.listener.limits.silence_s + 1)
+    await until(lambda: len(server.listener.shared.wheel))
+    server.pass_time(server.listener.shared.limits.silence_s + 1)
     assert await client.rest() == b""
     await server.emptied()
 

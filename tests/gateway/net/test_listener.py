@@ -139,7 +139,7 @@ async def test_a_refused_peer_that_stays_is_dropped(serve: Serve) -> None:
     client.send(b"nonsense\r\n\r\n")
     await client.response()
     client.send(HANDSHAKE + b"\r\n")
-    server.pass_time(server.listener.limits.handshake_timeout_s + 1)
+    server.pass_time(server.listener.shared.limits.handshake_timeout_s + 1)
     await server.emptied()
     assert (server.handlers, server.listener.counts["timed_out"]) == ([], 0)
 
@@ -150,7 +150,7 @@ async def test_a_slow_head_is_cut(serve: Serve, start: bytes) -> None:
     client = await RawClient.connect(server.port)
     client.send(start)
     await until(lambda: server.listener.doors)
-    server.pass_time(server.listener.limits.handshake_timeout_s - 1)
+    server.pass_time(server.listener.shared.limits.handshake_timeout_s - 1)
     assert server.listener.sockets == 1
     server.pass_time(2)
     await server.emptied()
