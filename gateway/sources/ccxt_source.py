@@ -19,7 +19,7 @@ import ccxt.pro
 import structlog
 from ccxt.base.errors import OperationFailed
 
-from gateway.core.key import CHANNELS, Key
+from gateway.core.key import Key
 from gateway.core.watch import Policy, State, full_jitter
 from gateway.errors import TickwireError
 from gateway.limits import Limits
@@ -38,7 +38,6 @@ log = structlog.get_logger(__name__)
 LIVENESS_PERIOD_S: Final = 2.0
 QUIET_START_MS: Final = 600_000  # a subscription that brings nothing for this long is made anew
 MARKETS_BACKOFF_MS: Final = (500, 30_000)  # first and longest pause after markets could not be loaded
-DEFAULT_VARIANT: Final = {"bars": "1m", "book": "10"}
 
 HAS: Final = {
     "trades": "watchTrades",
@@ -122,9 +121,7 @@ class CcxtSource:
     # Names
 
     async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
-        if channel not in CHANNELS or CHANNELS[channel].private:
-            raise TickwireError("unsupported_channel", f"no public channel {channel!r}")
-        variant = self._variant(channel, variant or DEFAULT_VARIANT.get(channel, ""))
+        variant = self._variant(channel, variant)
         markets = await self._markets.get()
         if symbol not in markets:
             raise TickwireError("unknown_symbol", f"{self.name} has no market {symbol!r}")

@@ -179,7 +179,6 @@ async def test_releasing_one_symbol_of_a_shared_connection(rig: Rig) -> None:
     ("channel", "symbol", "variant", "code"),
     [
         ("quotes", "NO/SUCH", "", "unknown_symbol"),
-        ("orders", BTC, "", "unsupported_channel"),
         ("quotes", BTC, "5", "validation_error"),
         ("book", BTC, "0", "validation_error"),
         ("book", BTC, "1001", "validation_error"),
@@ -194,9 +193,7 @@ async def test_what_cannot_be_asked_for(rig: Rig, channel: str, symbol: str, var
 
 
 async def test_variants_have_one_spelling(rig: Rig) -> None:
-    assert (await rig.source.resolve("book", BTC, "")).variant == "10"
     assert (await rig.source.resolve("book", BTC, "007")).variant == "7"
-    assert (await rig.source.resolve("bars", BTC, "")).variant == "1m"
 
 
 def test_an_unknown_class_is_told_with_a_hint() -> None:
