@@ -1,14 +1,13 @@
 """The composition root: makes the parts of a gateway, joins them, and ends them in order.
 
-Holds who is given what, and the shutdown. Must not hold behaviour of its own: every decision about data, requests or
-exchanges is somewhere else.
+Holds who is given what, and the order of the start and the shutdown. Every decision about data, requests or exchanges
+is somewhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import signal
 import time
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from gateway.net.head import Head, Refusal
 from gateway.net.listener import Listener
 from gateway.net.session import StreamService
 from gateway.sources import synthetic
-from gateway.sources.base import Sink, Source
+from gateway.sources.base import Sink, Source, is_able
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.stats import Stats, Tally
@@ -39,7 +38,6 @@ log = structlog.get_logger(__name__)
 
 SAMPLE_S = 1.0  # how often rates are measured
 RECONNECT_AFTER_MS = 250  # a client that comes back at once finds this process still listed, or none yet
-CLOSE_SPACING_S = 0.001  # between two closes of a shutdown: reconnects arrive as a stream, not as a wave
 SOURCE_CLOSE_S = 5.0  # an exchange that does not answer its close is left
 
 MakeSource = Callable[[str, ExchangeConfig, Sink, Limits], Source]
@@ -109,7 +107,7 @@ class App:
         self._listening = True
         self._starting = [asyncio.create_task(self._start(source)) for source in self.sources.values()]
         self._sample()
-        if not is_loopback(server.host):
+        if not server.is_loopback:
             log.warning("anyone who reaches this port reads everything: there is no authentication", host=server.host)
         log.info("listening", host=server.host, port=self.port, exchanges=list(self.sources))
 
@@ -123,14 +121,7 @@ class App:
         grace_s = min(RECONNECT_AFTER_MS, self.config.limits.drain_ms / 4) / 1000
         if await self.streams.emptied_within(grace_s):
             return
-        sessions = list(self.streams.sessions)
-        span_s = min(len(sessions) * CLOSE_SPACING_S, (deadline_s - loop.time()) * 0.8)
-        begun_s = loop.time()
-        for number, session in enumerate(sessions):
-            wait_s = begun_s + span_s * number / len(sessions) - loop.time()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            session.close(Close.GOING_AWAY, "shutting down")
+        await self.streams.close_all(Close.GOING_AWAY, "shutting down", (deadline_s - loop.time()) * 0.8)
         if not await self.streams.emptied_within(deadline_s - loop.time()):
             log.warning("clients did not answer the close in time", connections=len(self.streams.sessions))
 
@@ -155,12 +146,8 @@ class App:
 
     def _readiness(self) -> dict[str, bool]:
         """One exchange that works is enough: the others are reported, not a reason to take this process out."""
-        able = any(self._able(source) for source in self.sources.values())
+        able = any(is_able(source.status(), started=name in self._started) for name, source in self.sources.items())
         return {"listening": self._listening, "sources": able}
-
-    def _able(self, source: Source) -> bool:
-        states = {watch.state for watch in source.status()}
-        return "live" in states or (source.name in self._started and states != {"backoff"})
 
     async def _start(self, source: Source) -> None:
         try:
@@ -179,14 +166,6 @@ class App:
     def _sample(self) -> None:
         self.stats.sample(time.monotonic())
         self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host name or address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> None:

@@ -70,7 +70,6 @@ MAY_AWAIT = ("gateway/app.py", "gateway/cli.py", "gateway/commands/", "gateway/n
 # Source files without a test file of the same name, and why.
 NO_TEST_OF_ITS_OWN = {
     "_speedups/__init__.py": "tests/test_packaging.py imports every module it lists",
-    "gateway/sources/base.py": "protocols: nothing that runs",
     "loadtest/locustfile.py": "tests/loadtest/test_load.py runs it: importing locust patches every socket of a process",
 }
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+CLOSE_SPACING_S = 0.001  # between two closes of a shutdown
 RETRY_AFTER_S_MAX = 3600.0  # what we say when the configured rate is zero
 
 
@@ -70,6 +71,18 @@ class StreamService:
         message = stream.server_shutdown(self.limits.drain_ms, reconnect_after_ms)
         for session in self.sessions:
             session.send(message)
+
+    async def close_all(self, code: int, reason: str, span_s: float) -> None:
+        """Close every session, spread over `span_s` at most: reconnects arrive as a stream, not as a wave."""
+        loop = asyncio.get_running_loop()
+        sessions = list(self.sessions)
+        begun_s = loop.time()
+        pause_s = min(CLOSE_SPACING_S, span_s / max(1, len(sessions)))
+        for number, session in enumerate(sessions):
+            wait_s = begun_s + pause_s * number - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            session.close(code, reason)
 
     async def emptied_within(self, timeout_s: float) -> bool:
         """Wait until the last session has ended; False when that takes too long."""

@@ -1,10 +1,11 @@
 """What the hub asks of a source, and what a source asks of the hub.
 
-Holds the two protocols. Must not know any exchange, nor how the hub fans out.
+Holds the two protocols, and what follows from a status. Must not know any exchange, nor how the hub fans out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -41,6 +42,12 @@ class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
 
 
+def is_able(watches: Sequence[WatchStatus], *, started: bool) -> bool:
+    """Whether a source can serve: what it watches proves it, and before that that its start succeeded."""
+    states = {watch.state for watch in watches}
+    return "live" in states or (started and states != {"backoff"})
+
+
 class Source(Protocol):
     """Where the updates of one configured exchange come from."""
 
@@ -53,7 +60,10 @@ class Source(Protocol):
         """Release everything; no update comes after it."""
 
     async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
-        """The key a client means, or TickwireError: unknown_symbol, unsupported_channel, validation_error, .."""
+        """The key a client means, in one of `CHANNELS`.
+
+        Raises TickwireError: unknown_symbol, unsupported_channel, validation_error, ..
+        """
 
     def acquire(self, key: Key) -> None:
         """Start the one watch of a key that `resolve` gave."""

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.app import App, is_loopback, run
+from gateway.app import App, run
 from gateway.config import Config, ServerConfig
 from gateway.limits import Limits
 from gateway.sources.base import Sink
@@ -409,11 +409,3 @@ async def test_a_taken_port_is_an_error_of_the_caller(start: Start) -> None:
     config = Config(server=ServerConfig(port=gateway.app.port))
     with pytest.raises(OSError, match="in use"):
         await run(config)
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
-)
-def test_only_loopback_is_private(host: str, loopback: bool) -> None:
-    assert is_loopback(host) == loopback

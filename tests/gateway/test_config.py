@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config, ConfigError, key_lines, load
+from gateway.config import Config, ConfigError, ServerConfig, key_lines, load
 
 GOOD = """
 default_exchange = "kraken"
@@ -179,3 +179,11 @@ def test_key_lines_finds_tables_quoted_and_dotted_keys() -> None:
     assert lines["a", "b.c", "x", "y"] == 3
     assert lines["a", "b.c", "z z"] == 4
     assert lines["list", "k"] == 6
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_only_loopback_is_private(host: str, loopback: bool) -> None:
+    assert ServerConfig(host=host).is_loopback == loopback
