@@ -15,7 +15,7 @@ from gateway import log
 from gateway.commands.exchange import ExchangeProcess
 from gateway.commands.failure import CommandError
 from gateway.commands.serve import start
-from gateway.config import Config, LogConfig, ServerConfig
+from gateway.config import Config, ServerConfig
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
 
@@ -78,7 +78,6 @@ def settings(port: int, exchange_url: str) -> Config:
         server=ServerConfig(port=port),
         default_exchange="sim",
         exchanges={"sim": ExchangeConfig(klass="binance", options=sim_options(exchange_url))},
-        log=LogConfig(level="warning"),
     )
 
 
