@@ -18,8 +18,7 @@ cdef class Bar:
 
 
 cdef class BarBuilder:
-    cdef readonly long long interval_ms
-    cdef readonly unsigned long long late  # trades refused because their bar was closed already
+    cdef long long interval_ms
     cdef long long start  # of the current bar
     cdef long long floor  # the end of the last closed bar: what is older comes late
     cdef bint started  # there is a current bar

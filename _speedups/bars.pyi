@@ -33,16 +33,11 @@ class BarBuilder:
     """The bars of one market and one interval.
 
     A bar spans [start, start + interval) of the trades' own time and is closed by the first trade of a later interval
-    or by `roll`, for good. Within it trades count in the order given, whatever their milliseconds say. No bar is
-    invented for an interval without trades.
+    or by `roll`, for good: a trade that comes later changes nothing. Within it trades count in the order given,
+    whatever their milliseconds say. No bar is invented for an interval without trades.
     """
 
     def __new__(cls, interval_ms: int) -> Self: ...
-    @property
-    def interval_ms(self) -> int: ...
-    @property
-    def late(self) -> int:
-        """Trades that came after their bar was closed: counted, otherwise ignored."""
     @property
     def current(self) -> Bar | None:
         """The bar that trades still change."""

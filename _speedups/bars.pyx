@@ -3,7 +3,7 @@
 A bar spans [start, start + interval) of the trades' own time; starts are multiples of the interval since the epoch.
 
 - A bar is closed by the first trade of a later interval or by `roll`, never reopened. A trade for a closed bar comes
-  late: it is counted in `late` and changes nothing.
+  late and changes nothing.
 - Within a bar trades count in the order they are given (the exchange's order), whatever their milliseconds say.
 - No bar is invented for an interval without trades. Exchanges' klines have one there (Binance: previous close, volume
   0).
@@ -94,7 +94,6 @@ cdef class BarBuilder:
             raise ValueError(f"{ts_ms} is not a time in milliseconds since the epoch")
         start = ts_ms - ts_ms % self.interval_ms
         if start < (self.start if self.started else self.floor):
-            self.late += 1
             return None
         if self.started and start > self.start:
             closed = self.end()

@@ -17,7 +17,7 @@ cdef class Changes:
 
 
 cdef class Book:
-    cdef readonly Py_ssize_t depth  # levels kept on a side
+    cdef Py_ssize_t depth  # levels kept on a side
     cdef Levels bids  # at most `depth`; a size is never 0
     cdef Levels asks
     cdef unsigned int crc

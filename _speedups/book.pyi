@@ -25,9 +25,6 @@ class Book:
     """The best `depth` levels of each side."""
 
     def __new__(cls, depth: int) -> Self: ...
-    @property
-    def depth(self) -> int:
-        """Levels kept on a side."""
     def replace(self, bids: Sequence[Sequence[float]], asks: Sequence[Sequence[float]]) -> Changes | None:
         """The whole state is now this: lists or tuples [price, size, ..], best first, each price once.
 
@@ -40,9 +37,3 @@ class Book:
         """{"symbol","exchange","bids","asks","checksum"}."""
     def checksum(self) -> int:
         """CRC32 over the top 10: asks low to high, then bids high to low; price then size text, digits only."""
-    def best(self) -> tuple[float, float, float, float] | None:
-        """(bid, bid size, ask, ask size), or None while a side is empty."""
-    def crossed(self) -> bool:
-        """Whether the best bid reaches the best ask."""
-    def sizes(self) -> tuple[int, int]:
-        """How many levels the bids and the asks have."""

@@ -343,17 +343,3 @@ cdef class Book:
         out.integer(checksum)
         out.raw(b"}", 1)
         return out.finish()
-
-    def best(self):
-        """(bid, bid size, ask, ask size), or None while a side is empty."""
-        if self.bids.size == 0 or self.asks.size == 0:
-            return None
-        return self.bids.at[0].price, self.bids.at[0].size, self.asks.at[0].price, self.asks.at[0].size
-
-    def crossed(self):
-        """Whether the best bid reaches the best ask: no matching engine rests so."""
-        return self.bids.size > 0 and self.asks.size > 0 and self.bids.at[0].price >= self.asks.at[0].price
-
-    def sizes(self):
-        """How many levels the bids and the asks have."""
-        return self.bids.size, self.asks.size

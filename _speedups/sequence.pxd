@@ -10,7 +10,7 @@ cdef class Ring:
         Py_ssize_t start            # index of the oldest; what is before it is forgotten
         Py_ssize_t depth_max        # updates
         Py_ssize_t bytes_max        # of data
-        readonly Py_ssize_t data_bytes  # of data held
+        Py_ssize_t data_bytes       # of data held
         readonly int64_t sequence   # the newest number given, 0 before the first
 
     cdef int push(self, Update update) except -1

@@ -1,4 +1,7 @@
-"""The ring of a stream: its newest updates, numbered without holes, bounded in number and bytes."""
+"""The ring of a stream: its newest updates, numbered without holes, bounded in number and bytes.
+
+The fan-out uses it in C; what is shown here is for tests.
+"""
 
 from typing import Self
 
@@ -6,7 +9,6 @@ from _speedups.frame import Update
 
 class Ring:
     sequence: int
-    data_bytes: int
 
     def __new__(cls, depth_max: int, bytes_max: int) -> Self: ...
     def __len__(self) -> int: ...

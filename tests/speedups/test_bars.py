@@ -34,12 +34,11 @@ class Model:
     def __init__(self, interval_ms: int) -> None:
         self.interval_ms = interval_ms
         self.trades: list[Trade] = []
-        self.start = self.floor = self.late = 0
+        self.start = self.floor = 0
 
     def trade(self, trade: Trade) -> tuple[int, list[Trade]] | None:
         start = trade.ts_ms // self.interval_ms * self.interval_ms
         if start < (self.start if self.trades else self.floor):
-            self.late += 1
             return None
         closed = self.roll(start)
         self.start = start
@@ -86,7 +85,6 @@ def test_bars_are_the_model(interval_ms: int, steps: list[Trade | int]) -> None:
             assert_bar(builder.current, model.start, model.trades, closed=False)
         else:
             assert builder.current is None
-        assert builder.late == model.late
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=1000))
@@ -106,7 +104,7 @@ def test_a_large_trade_does_not_swallow_small_ones() -> None:
     assert builder.current.volume == pytest.approx(1e16 + 1000, rel=1e-15)
 
 
-def test_a_late_trade_is_counted_and_changes_nothing() -> None:
+def test_a_late_trade_changes_nothing() -> None:
     builder = BarBuilder(1000)
     builder.trade(10.0, 1.0, 1999)
     before = builder.trade(11.0, 1.0, 2000)
@@ -116,7 +114,6 @@ def test_a_late_trade_is_counted_and_changes_nothing() -> None:
     assert_bar(before, 1000, [Trade(10.0, 1.0, 1999)], closed=True)
     assert_bar(after, 2000, [Trade(11.0, 1.0, 2000)], closed=True)
     assert builder.current is None
-    assert builder.late == 2
 
 
 def test_within_a_bar_trades_count_in_the_order_given() -> None:
@@ -124,7 +121,7 @@ def test_within_a_bar_trades_count_in_the_order_given() -> None:
     builder.trade(10.0, 1.0, 1500)
     builder.trade(11.0, 1.0, 1400)
     assert builder.current is not None
-    assert (builder.current.open, builder.current.close, builder.late) == (10.0, 11.0, 0)
+    assert (builder.current.open, builder.current.close, builder.current.volume) == (10.0, 11.0, 2.0)
 
 
 def test_an_empty_interval_has_no_bar() -> None:
@@ -223,7 +220,7 @@ def test_recorded_trades_become_the_exchange_klines(recorded_data: Path, interva
     told = [builder.trade(float(price), float(size), ts_ms) for price, size, ts_ms in trades]
     told.append(builder.roll(YEAR_10000_MS))
     bars = [bar for bar in told if bar is not None]
-    assert (len(trades), builder.late) == (9757 + 10147, 0)
+    assert len(trades) == 9757 + 10147
     expected = klines(trades, interval_ms)
     assert [bar.timestamp for bar in bars] == list(expected)
     for bar, kline in zip(bars, expected.values(), strict=True):

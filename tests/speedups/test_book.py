@@ -106,10 +106,6 @@ def test_book_is_the_model(depth: int, states: list[tuple[list[Level], list[Leve
         data = parsed(book.snapshot("BTC/USDT", "sim"))
         assert [data["bids"], data["asks"]] == model.levels()
         assert data["checksum"] == book.checksum() == reference_checksum(*map(texts, model.levels()))
-        assert book.sizes() == (len(model.sides[0]), len(model.sides[1]))
-        best = all(model.sides) and (*model.levels()[0][0], *model.levels()[1][0])
-        assert book.best() == (best or None)
-        assert book.crossed() == bool(best and best[0] >= best[2])
         assert book.replace(bids, asks) is None
 
 
@@ -226,9 +222,7 @@ def test_levels_beyond_the_depth_are_not_looked_at() -> None:
     junk: Any = [[9.0, 0.0], [8.0, 1.0], "junk"]
     book = Book(1)
     book.replace(junk, [])
-    assert book.sizes() == (1, 0)
-    assert book.best() is None
-    assert not book.crossed()
+    assert b'"bids":[[8,1]],"asks":[]' in book.snapshot("S", "x")
 
 
 # The recorded session
@@ -281,7 +275,7 @@ def test_recorded_book_is_the_recorded_best_bid_and_ask(recorded_data: Path) -> 
     upstream, book = Upstream(), Book(depth)
     client: list[Side] = [{}, {}]
     quotes: dict[int, tuple[float, ...]] = {}
-    bests: dict[int, tuple[float, ...] | None] = {}
+    bests: dict[int, tuple[float, ...]] = {}
     for message in recorded(recorded_data):
         data = message.get("data", message)
         if "lastUpdateId" in data:
@@ -293,14 +287,13 @@ def test_recorded_book_is_the_recorded_best_bid_and_ask(recorded_data: Path) -> 
                 list(itertools.islice(upstream.bids.values(), depth + 1)),
                 list(itertools.islice(upstream.asks.values(), depth + 1)),
             )
-            bests[data["u"]] = book.best()
-            assert not book.crossed()
             if changes is not None:
                 update = parsed(changes.data("BTC/USDT", "sim", 0, book.checksum()))
                 client = [applied(client[0], update["bids"]), applied(client[1], update["asks"])]
                 levels = listed(client[0], reverse=True), listed(client[1], reverse=False)
                 assert update["checksum"] == reference_checksum(*map(texts, levels))
-                assert (len(levels[0]), len(levels[1])) == book.sizes() == (depth, depth)
+                assert (len(levels[0]), len(levels[1])) == (depth, depth)
+            bests[data["u"]] = (*levels[0][0], *levels[1][0])
     shared = quotes.keys() & bests.keys()
     assert len(shared) == 1072
     assert all(quotes[update_id] == bests[update_id] for update_id in shared)
