@@ -14,6 +14,8 @@ from _speedups.frame import DATA, EPOCH, KIND, SEQUENCE, Form, Template
 from _speedups.outbox import Outbox
 
 Message = dict[str, Any]
+STATE, APPEND, CRITICAL = 0, 1, 2
+PAD = b'"' + b"x" * 60 + b'"'
 
 
 class ManualLoop:
