@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from gateway import log
 from gateway.commands.exchange import ExchangeProcess
@@ -19,16 +20,18 @@ from gateway.config import Config, ServerConfig
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
 
+PORT: Final = Parameter(validator=Number(gte=0, lte=65_535))
+
 
 def demo(
     *,
-    port: int = 8765,
-    exchange_port: int = 0,
+    port: Annotated[int, PORT] = 8765,
+    exchange_port: Annotated[int, PORT] = 0,
     replay: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
     synthetic: bool = False,
     speed: str | None = None,
-    symbols: int | None = None,
-    rate: float | None = None,
+    symbols: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     seed: int | None = None,
     log_level: Literal["debug", "info", "warning", "error"] = "warning",
 ) -> None:
@@ -67,7 +70,11 @@ def demo(
     exchange = ExchangeProcess(arguments)
     try:
         exchange_url = exchange.wait_ready()
-        start(settings(port, exchange_url), lambda open_port: print(what_to_try(open_port, exchange_url), flush=True))
+        start(
+            settings(port, exchange_url),
+            lambda open_port: print(what_to_try(open_port, exchange_url), flush=True),
+            port_setting="--port",
+        )
     finally:
         exchange.stop()
 

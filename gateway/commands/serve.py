@@ -31,7 +31,7 @@ def serve(*, config: Path | None = None) -> None:
         The configuration; without it, tickwire.toml of this folder when there is one. TICKWIRE_SERVER__PORT=9000 in
         the environment overrides `port` of `[server]`, and so on.
     """
-    settings = find(config)
+    settings = _usable(config)
     log.configure(settings.log.level, settings.log.format)
     start(settings)
 
@@ -44,10 +44,7 @@ def check(*, config: Path | None = None) -> None:
     config
         The configuration; without it, tickwire.toml of this folder when there is one.
     """
-    settings = find(config)
-    _require_compiled()
-    if problems := list(_unusable(settings, config or DEFAULT_FILE)):
-        raise ConfigError(problems)
+    settings = _usable(config)
     print(f"The configuration is right: listen on {settings.server.host}:{settings.server.port}")
     for name, exchange in settings.exchanges.items():
         is_default = " (default)" if name == settings.default_exchange else ""
@@ -65,8 +62,13 @@ def find(file: Path | None) -> Config:
     return settings
 
 
-def start(settings: Config, ready: Callable[[int], None] | None = None) -> None:
-    """Serve until told to stop; `ready` hears the port once it is open. Failures become a CommandError."""
+def start(
+    settings: Config, ready: Callable[[int], None] | None = None, *, port_setting: str = "`port` of [server]"
+) -> None:
+    """Serve until told to stop; `ready` hears the port once it is open. Failures become a CommandError.
+
+    `port_setting`: what its user sets to have another port.
+    """
     _require_compiled()
     from gateway import app  # noqa: PLC0415  # it needs the compiled modules
 
@@ -75,7 +77,7 @@ def start(settings: Config, ready: Callable[[int], None] | None = None) -> None:
     except TickwireError as error:
         raise CommandError(error.message) from error
     except OSError as error:
-        if advice := _advice(error, settings):
+        if advice := _advice(error, settings, port_setting):
             raise CommandError(advice) from error
         raise
 
@@ -85,6 +87,15 @@ def _require_compiled() -> None:
         raise CommandError(
             f"compiled modules are missing: {', '.join(missing)}; run `make setup`, or install gcc and tickwire again"
         )
+
+
+def _usable(file: Path | None) -> Config:
+    """The configuration, once it is sure that there is an exchange for each entry; else every mistake at once."""
+    settings = find(file)
+    _require_compiled()
+    if problems := list(_unusable(settings, file or DEFAULT_FILE)):
+        raise ConfigError(problems)
+    return settings
 
 
 def _unusable(settings: Config, file: Path) -> Iterator[Problem]:
@@ -103,14 +114,14 @@ def _unusable(settings: Config, file: Path) -> Iterator[Problem]:
             yield Problem(place, f"exchanges.{name}", error.message)
 
 
-def _advice(error: OSError, settings: Config) -> str | None:
+def _advice(error: OSError, settings: Config, port_setting: str) -> str | None:
     """What to do about a socket that does not open; nothing for errors that have another cause."""
     host, port = settings.server.host, settings.server.port
     if isinstance(error, socket.gaierror):
         return f"there is no host '{host}' on this machine: set `host` of [server] to one of its addresses"
     return {
-        errno.EADDRINUSE: f"port {port} on {host} is taken: stop what uses it, or set another `port` in [server]",
+        errno.EADDRINUSE: f"port {port} on {host} is taken: stop what uses it, or choose another with {port_setting}",
         errno.EADDRNOTAVAIL: f"{host} is no address of this machine: set `host` of [server] to one of its addresses",
-        errno.EACCES: f"port {port} needs rights this user does not have: set `port` of [server] to 1024 or more",
+        errno.EACCES: f"port {port} needs rights this user does not have: set {port_setting} to 1024 or more",
         errno.EMFILE: "too many open files: raise the limit with `ulimit -n`",
     }.get(error.errno or 0)

@@ -34,6 +34,11 @@ ADVICE: Final = {
     "exchange_error": "the exchange refused; see the gateway's log",
     "too_many_subscriptions": "the gateway has reached its limit of subscriptions",
 }
+# The one option of a channel that a symbol's `validation_error` can be about: the answer has the code alone.
+OPTION_ADVICE: Final = {
+    "bars": "the exchange has no such --timeframe; 1s, 1m and 5m are made of trades wherever there are trades",
+    "book": "the gateway serves no such --depth; its limit is `book_depth_max` of [limits], 1000 unless set",
+}
 
 
 def watch(
@@ -83,14 +88,15 @@ def watch(
         raise CommandError(str(error)) from None
 
 
-def refusal(body: dict[str, Any], symbol: str) -> str | None:
+def refusal(body: dict[str, Any], symbol: str, channel: str) -> str | None:
     """What to tell the person when a message says that this will not work."""
     if body.get("type") == "error":
         return f"the gateway refused: {body.get('message', body.get('code'))}"
     errors = body.get("data", {}).get("errors") if body.get("type") == "subscribed" else None
     if errors and symbol in errors:
         code = errors[symbol]
-        return f"{symbol}: {ADVICE.get(code, code)}"
+        advice = OPTION_ADVICE.get(channel) if code == "validation_error" else ADVICE.get(code)
+        return f"{symbol}: {advice or code}"
     return None
 
 
@@ -99,7 +105,7 @@ def _take(view: View, event: Message | Lost) -> bool:
     if isinstance(event, Lost):
         view.lost(event.reason, event.retry_s)
         return False
-    if problem := refusal(event.body, view.symbol):
+    if problem := refusal(event.body, view.symbol, view.channel):
         raise CommandError(problem)
     return view.apply(event.body, time.time_ns())
 

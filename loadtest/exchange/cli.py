@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import uvloop
 
@@ -16,11 +18,13 @@ from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.streams import Streams
 from loadtest.exchange.synthetic import SyntheticFeed
 
+Number = TypeVar("Number", int, float)
+
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="exchange", description="A simulated Binance-spot-compatible exchange.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0, the default, takes any free one")
+    parser.add_argument("--port", type=_port, default=0, help="0, the default, takes any free one")
     feed = parser.add_mutually_exclusive_group()
     feed.add_argument("--synthetic", action="store_true", help="a seeded market (the default)")
     feed.add_argument("--replay", nargs="+", type=Path, metavar="FILE", help="recorded Binance spot messages")
@@ -33,20 +37,36 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="replay: begin now, at the first subscription (default), or at POST /admin/start",
     )
     parser.add_argument("--loop", action="store_true", help="replay: begin anew at the end, cutting connections")
-    parser.add_argument("--symbols", type=int, default=10, metavar="N", help="synthetic: how many markets")
-    parser.add_argument("--rate", type=float, default=20.0, metavar="R", help="synthetic: arrivals a second a market")
+    parser.add_argument("--symbols", type=_count, default=10, metavar="N", help="synthetic: how many markets")
+    parser.add_argument("--rate", type=_rate, default=20.0, metavar="R", help="synthetic: arrivals a second a market")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="synthetic: the same seed, the same market")
     return parser.parse_args(argv)
 
 
+def _number(read: Callable[[str], Number], is_right: Callable[[Number], bool], wanted: str) -> Callable[[str], Number]:
+    """What reads an argument and refuses it with what would be right."""
+
+    def parse(text: str) -> Number:
+        try:
+            value = read(text)
+        except ValueError:
+            value = None
+        if value is None or not is_right(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return parse
+
+
+_port = _number(int, lambda port: 0 <= port <= 65_535, "a port: 0 to 65535")
+_count = _number(int, lambda count: count >= 1, "a whole number of at least 1")
+_positive = _number(float, lambda number: 0 < number < math.inf, "a number above 0")
+_rate = _number(float, lambda rate: 0 <= rate < math.inf, "a number of at least 0 (0: markets move on command only)")
+
+
 def _speed(text: str) -> float | None:
     """None for max."""
-    if text == "max":
-        return None
-    speed = float(text)
-    if not speed > 0:
-        raise ValueError(text)
-    return speed
+    return None if text == "max" else _positive(text)
 
 
 def _feed_maker(arguments: argparse.Namespace) -> Callable[[Streams], Feed]:

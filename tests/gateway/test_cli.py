@@ -84,6 +84,25 @@ def test_a_wrong_option_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "quotes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "advice"),
+    [
+        ("--port", "70000", "Must be <= 65535"),
+        ("--port", "-1", "Must be >= 0"),
+        ("--exchange-port", "70000", "Must be <= 65535"),
+        ("--symbols", "0", "Must be >= 1"),
+        ("--rate", "-5", "Must be > 0"),
+    ],
+)
+def test_a_number_that_cannot_be_is_told(
+    option: str, value: str, advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tickwire(monkeypatch, "demo", option, value) != 0
+    err = capsys.readouterr().err
+    assert option in err
+    assert advice in err
+
+
 def test_an_interrupt_is_no_failure_to_explain(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -116,6 +135,7 @@ def test_an_unknown_exchange_is_told_without_a_traceback() -> None:
     with in_a_process("serve") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
+    assert "tickwire: tickwire.toml:4: exchanges.sim: " in err
     assert "binanse" in err
     assert "binance" in err, "the message offers what was meant"
     assert "Traceback" not in err
@@ -141,6 +161,14 @@ def test_a_demo_serves_until_it_is_interrupted() -> None:
             _, err = watching.communicate(timeout=60)
         assert watching.returncode == 1
         assert err.startswith("tickwire: FOO/BAR: no such symbol")
+        with in_a_process("watch", "BTC/USDT", "bars", "--timeframe", "7m", "--url", f"ws://{address}") as watching:
+            _, err = watching.communicate(timeout=60)
+        assert watching.returncode == 1
+        assert err.startswith("tickwire: BTC/USDT: the exchange has no such --timeframe")
+        with in_a_process("demo", "--port", address.split(":")[1], "--symbols", "1") as second:
+            _, err = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert "is taken: stop what uses it, or choose another with --port" in err
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode in {0, 130}

@@ -44,7 +44,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that were served; each is told that port 10 is open."""
     configs: list[Config] = []
 
-    def start(config: Config, ready: Callable[[int], None]) -> None:
+    def start(config: Config, ready: Callable[[int], None], *, port_setting: str) -> None:
+        assert port_setting == "--port"
         configs.append(config)
         ready(10)
 
@@ -75,7 +76,7 @@ def test_a_made_up_market_unless_a_recording_is_named(
 
 
 def test_the_exchange_ends_when_the_gateway_cannot_start(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(_config: Config, _ready: Callable[[int], None]) -> None:
+    def start(_config: Config, _ready: Callable[[int], None], *, port_setting: str) -> None:
         raise CommandError("port 8765 is taken")
 
     monkeypatch.setattr(module, "start", start)

@@ -70,10 +70,11 @@ def test_check_says_what_would_be_served(capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
-def test_check_finds_an_exchange_that_is_none() -> None:
+@pytest.mark.parametrize("command", [check, serve])
+def test_an_exchange_that_is_none_is_found(command: Callable[[], None]) -> None:
     Path("tickwire.toml").write_text(f'{FILE}[exchanges.typo]\nsandbox = false\nclass = "binanse"\n')
     with pytest.raises(ConfigError, match=r"^tickwire\.toml:8: exchanges\.typo: .*'binanse'.*binance"):
-        check()
+        command()
 
 
 def test_check_finds_an_exchange_of_the_environment_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +106,21 @@ def test_a_failure_to_serve_is_told_with_what_helps(
     fail_with(error)
     with pytest.raises(CommandError, match=advice):
         start(Config())
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(errno.EADDRINUSE, "in use"), "choose another with --port$"),
+        (PermissionError(errno.EACCES, "x"), "set --port to 1024 or more$"),
+    ],
+)
+def test_the_advice_names_what_the_user_can_set(
+    fail_with: Callable[[Exception], None], error: Exception, advice: str
+) -> None:
+    fail_with(error)
+    with pytest.raises(CommandError, match=advice):
+        start(Config(), port_setting="--port")
 
 
 def test_an_error_nobody_foresaw_keeps_its_traceback(fail_with: Callable[[Exception], None]) -> None:

@@ -109,13 +109,25 @@ def test_nobody_there() -> None:
         watch("BTC/USDT", url="localhost:8765")
 
 
+def refused(code: str) -> dict[str, Any]:
+    """The answer to a subscription to X that came to nothing."""
+    return {"type": "subscribed", "data": {"streams": {}, "errors": {"X": code}}}
+
+
 def test_refusals_are_told_in_words() -> None:
     assert (
-        refusal({"type": "error", "code": "rate_limited", "message": "too fast"}, "X")
+        refusal({"type": "error", "code": "rate_limited", "message": "too fast"}, "X", "quotes")
         == "the gateway refused: too fast"
     )
-    assert refusal({"type": "subscribed", "data": {"errors": {"X": "rate_limited"}}}, "X") == "X: rate_limited"
-    assert refusal({"type": "quote", "data": {}}, "X") is None
+    assert refusal(refused("rate_limited"), "X", "quotes") == "X: rate_limited"
+    assert refusal({"type": "quote", "data": {}}, "X", "quotes") is None
+
+
+def test_a_refused_option_is_named() -> None:
+    assert "--timeframe; 1s, 1m and 5m" in str(refusal(refused("validation_error"), "X", "bars"))
+    assert "--depth; its limit is" in str(refusal(refused("validation_error"), "X", "book"))
+    assert refusal(refused("validation_error"), "X", "quotes") == "X: validation_error"
+    assert "no such symbol" in str(refusal(refused("unknown_symbol"), "X", "bars"))
 
 
 def test_advice_is_about_codes_that_exist() -> None:

@@ -76,9 +76,25 @@ def test_a_file_that_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "missing.gz" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--speed", "0"], ["--speed", "fast"], ["--replay", "a", "--synthetic"]])
-def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["--speed", "0"], "--speed: '0' is not a number above 0"),
+        (["--speed", "fast"], "--speed: 'fast' is not a number above 0"),
+        (["--port", "70000"], "--port: '70000' is not a port: 0 to 65535"),
+        (["--port", "-1"], "--port: '-1' is not a port: 0 to 65535"),
+        (["--port", "http"], "--port: 'http' is not a port: 0 to 65535"),
+        (["--symbols", "0"], "--symbols: '0' is not a whole number of at least 1"),
+        (["--rate", "-5"], "--rate: '-5' is not a number of at least 0"),
+        (["--rate", "inf"], "--rate: 'inf' is not a number of at least 0"),
+        (["--rate", "nan"], "--rate: 'nan' is not a number of at least 0"),
+        (["--replay", "a", "--synthetic"], "not allowed with argument"),
+    ],
+)
+def test_wrong_arguments(arguments: list[str], advice: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         cli.main(arguments)
     assert refused.value.code == 2
-    assert "usage" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "usage" in err
+    assert advice in err
