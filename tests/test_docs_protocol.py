@@ -222,7 +222,8 @@ def test_every_error_and_close_that_is_sent_is_told() -> None:
     raised = re.compile(r'(?:TickwireError|RequestError|_failed|Refusal)\(\s*(?:\d+,\s*)?"(\w+)"')
     assert {code for source in sources for code in raised.findall(source)} <= set(shown)
     closes = {code for row in table(NAME, "## 9. Closes") for code in re.findall(r"\d+", row.name)}
-    sent = {name for source in sources for name in re.findall(r"close(?:_all)?\((?:[\w.]+, )?Close\.([A-Z]\w+)", source)}
+    named = re.compile(r"close(?:_all)?\((?:[\w.]+, )?Close\.([A-Z]\w+)")
+    sent = {name for source in sources for name in named.findall(source)}
     assert {"GOING_AWAY", "SLOW_CONSUMER", "SILENT", "RATE_LIMITED"} <= sent, "the pattern still finds them"
     assert {str(int(Close[name])) for name in sent} <= closes
     parser = text_of("_speedups/parser.pyx")
