@@ -10,7 +10,16 @@ import pytest
 from gateway.core.key import Key
 from gateway.sources.ccxt_source import CcxtSource
 from loadtest.exchange.server import ExchangeServer
-from tests.gateway.sources.tools import BTC, RecordingSink, Rig, exchange_levels, source_on, subscriptions, synthetic
+from tests.gateway.sources.tools import (
+    BTC,
+    USUAL_VARIANTS,
+    RecordingSink,
+    Rig,
+    exchange_levels,
+    source_on,
+    subscriptions,
+    synthetic,
+)
 
 WATCHES = ("watchTrades", "watchOrderBook", "watchTicker", "watchBidsAsks", "watchOHLCV")
 
@@ -23,7 +32,7 @@ def polling(server: ExchangeServer, sink: RecordingSink, **config: Any) -> CcxtS
 
 
 async def acquired(source: CcxtSource, channel: str, variant: str = "") -> Key:
-    key = await source.resolve(channel, BTC, variant)
+    key = await source.resolve(channel, BTC, variant or USUAL_VARIANTS.get(channel, ""))
     source.acquire(key)
     return key
 
@@ -101,5 +110,5 @@ async def test_a_channel_with_neither_watch_nor_fetch_is_refused() -> None:
         source = polling(server, RecordingSink())
         source.exchange.has["fetchOrderBook"] = False
         with pytest.raises(Exception, match="offers no book"):
-            await source.resolve("book", BTC, "")
+            await source.resolve("book", BTC, "10")
         await source.close()

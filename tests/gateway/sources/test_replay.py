@@ -19,7 +19,7 @@ from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.quirks import BEST_PRICE_STREAM
 from gateway.sources.replay import Market, Payload, frames, offline, play, replies
-from tests.gateway.sources.tools import RecordingSink
+from tests.gateway.sources.tools import USUAL_VARIANTS, RecordingSink
 
 ROOT = Path(__file__).parents[3]
 RECORDED = Path(os.environ.get("TICKWIRE_RECORDED_DATA", ROOT / "../shared/data")) / "cryptofeed-raw"
@@ -150,7 +150,7 @@ async def ours(recording: Recording, channel: str) -> dict[str, list[Any]]:
     """What our channels say, by symbol."""
     exchange, sink = recording.exchange(taps=True), Top()
     source = CcxtSource("x", ExchangeConfig(klass=recording.venue.klass), sink, exchange=exchange)
-    keys = [await source.resolve(channel, symbol, "") for symbol in exchange.markets]
+    keys = [await source.resolve(channel, symbol, USUAL_VARIANTS.get(channel, "")) for symbol in exchange.markets]
     for key in keys:
         source.acquire(key)
     await _settle()

@@ -21,6 +21,7 @@ from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.synthetic import SyntheticFeed
 
 BTC = "BTC/USDT"
+USUAL_VARIANTS = {"book": "10", "bars": "1m"}  # what the stream dialect means when nothing is said
 
 
 class Call(NamedTuple):
@@ -149,7 +150,7 @@ class Rig:
 
     async def live(self, channel: str, variant: str = "", symbol: str = BTC, poke: str = "") -> Key:
         """Acquire a key and wait until its stream is subscribed; `poke`: a stream to make a first message of."""
-        key = await self.source.resolve(channel, symbol, variant)
+        key = await self.source.resolve(channel, symbol, variant or USUAL_VARIANTS.get(channel, ""))
         self.source.acquire(key)
         if poke:
             await until(lambda: poke in subscriptions(self.server))
