@@ -19,9 +19,11 @@ from gateway.sources.unpack import Payload
 
 
 class Quotes:
-    """Best prices, last price and volume; `split`: bid and ask come from a feed of their own, the rest from the ticker.
+    """Best prices, last price and volume; `split`: best prices have a feed of their own, the rest is the ticker's.
 
-    What is not known, or no longer, is null.
+    What is not known, or no longer, is null. Best prices' own feed speaks at every change. When it said nothing from
+    one ticker to the next, the ticker's are the same or it is stuck: they are told until it speaks again. Once either
+    feed came without a time, no quote has a `t_ex`, or its time would go to and fro between two clocks.
     """
 
     def __init__(self, key: Key, sink: Sink, *, split: bool) -> None:
@@ -30,13 +32,17 @@ class Quotes:
         self._split = split
         self._top: dict[str, Any] = {}
         self._day: dict[str, Any] = {}
+        self._tickers = 0  # since the best prices' own feed spoke
+        self._timeless = False
 
     def update(self, kind: str, payload: Payload, t_in: int) -> None:
-        if kind == "bidask" or not self._split:
+        if kind == "bidask":
             self._top = payload
-        if kind == "ticker":
+            self._tickers = 0
+        else:
             self._day = payload
-        top, day = self._top, self._day
+            self._tickers += 1
+        top, day = self._best(), self._day
         data = orjson.dumps(
             {
                 "symbol": self.key.symbol,
@@ -49,14 +55,27 @@ class Quotes:
                 "volume": day.get("baseVolume"),
             }
         )
-        self._sink.publish(self.key, data, t_ex=payload.get("timestamp"), t_in=t_in)
+        t_ex = payload.get("timestamp")
+        self._timeless |= self._split and t_ex is None
+        self._sink.publish(self.key, data, t_ex=None if self._timeless else t_ex, t_in=t_in)
 
     def lost(self, kind: str, reason: Reason) -> None:
-        if kind == "bidask" or not self._split:
+        if kind == "bidask":
             self._top = {}
-        if kind == "ticker":
+        else:
             self._day = {}
         self._sink.lost(self.key, reason)
+
+    def _best(self) -> dict[str, Any]:
+        """The fresher of the two that may tell the best prices."""
+        top, day = self._top, self._day
+        if top and self._tickers < 2:
+            return top
+        prices = day.get("bid"), day.get("ask")
+        if prices == (None, None):
+            return top
+        # Not every ticker says sizes.
+        return top if prices == (top.get("bid"), top.get("ask")) and day.get("bidVolume") is None else day
 
 
 class Trades:

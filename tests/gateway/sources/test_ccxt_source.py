@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.key import Key
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.sources.ccxt_source import CcxtSource, make_exchange
@@ -65,6 +66,57 @@ async def test_quotes_burst(rig: Rig, stream: str, field: str, raw_field: str) -
         changed = [value for index, value in enumerate(sent) if index == 0 or value != sent[index - 1]]
         await rig.sink.until(lambda: told()[-len(changed) :] == changed)
     assert len(rig.sink.published(key)) - before >= BURST
+
+
+TOP = {"bid": "b", "ask": "a", "bid_size": "B", "ask_size": "A"}  # ours and binance's
+DAY = {"last": "c", "volume": "v"}
+
+
+def as_quoted(message: dict[str, Any], fields: dict[str, str]) -> dict[str, float]:
+    return {name: float(message[raw]) for name, raw in fields.items()}
+
+
+async def test_quotes_are_what_the_exchange_sent(rig: Rig) -> None:
+    key = await rig.live("quotes", poke="btcusdt@bookTicker")
+    await until(lambda: len(subscriptions(rig.server)) == 2)
+    async with Raw(rig.server, "btcusdt@bookTicker") as tops, Raw(rig.server, "btcusdt@ticker") as days:
+        for count in range(1, 20):
+            rig.server.feed.burst("btcusdt@bookTicker", 1)
+            await until(functools.partial(lambda count: len(tops.messages) == count, count))
+            sent = as_quoted(tops.messages[-1], TOP)
+            await rig.sink.until(functools.partial(lambda sent: sent.items() <= newest(rig, key).items(), sent))
+        for trades in (1, 2):  # the last one is at the ask, then at the bid
+            before = days.messages[-1]["n"] if days.messages else 1
+            rig.server.feed.burst("btcusdt@ticker", trades)
+            await until(functools.partial(lambda n: days.messages and days.messages[-1]["n"] == n, before + trades))
+            sent = as_quoted(days.messages[-1], {**TOP, **DAY})
+            await rig.sink.until(functools.partial(lambda sent: sent.items() <= newest(rig, key).items(), sent))
+    assert sent["bid"] < sent["ask"]
+    assert len({sent[name] for name in ("bid_size", "ask_size", "volume")}) == 3, "none can stand for another"
+
+
+def newest(rig: Rig, key: Key) -> dict[str, Any]:
+    quote: dict[str, Any] = rig.sink.published(key)[-1]
+    return quote
+
+
+async def test_best_prices_that_stand_still_are_the_ticker_s(rig: Rig) -> None:
+    """The bookTicker stream says nothing more, its connection lives."""
+    key = await rig.live("quotes", poke="btcusdt@bookTicker")
+    await until(lambda: len(subscriptions(rig.server)) == 2)
+    rig.fault("silent", stream="btcusdt@bookTicker", pong=True)
+    async with Raw(rig.server, "btcusdt@ticker") as days:
+        for _ in range(2):
+            rig.server.feed.burst("btcusdt@ticker", 1)
+        await until(lambda: len(days.messages) >= 2)
+        sent = as_quoted(days.messages[-1], {**TOP, **DAY})
+        await rig.sink.until(lambda: sent.items() <= newest(rig, key).items())
+    rig.fault("clear")
+    async with Raw(rig.server, "btcusdt@bookTicker") as tops:
+        rig.server.feed.burst("btcusdt@bookTicker", 1)
+        await until(lambda: tops.messages)
+        await rig.sink.until(lambda: as_quoted(tops.messages[-1], TOP).items() <= newest(rig, key).items())
+    assert rig.sink.of(key, "lost") == []
 
 
 @pytest.mark.parametrize("depth", [1, 10, 1000])

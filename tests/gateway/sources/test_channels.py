@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.key import Key
 from gateway.sources.channels import BookLevels, Candles, Quotes, Trades, iso
@@ -38,16 +40,96 @@ async def test_quotes_have_the_protocol_s_keys_in_its_order() -> None:
 async def test_split_quotes_merge_what_is_known() -> None:
     sink = RecordingSink()
     quotes = Quotes(key("quotes"), sink, split=True)
-    quotes.update("ticker", day(1.5), 1)
+    quotes.update("ticker", day(1.5), 1)  # until the best prices' own feed speaks, they are the ticker's
     quotes.update("bidask", top(10.0, 11.0), 2)
     quotes.lost("ticker", "upstream")
     quotes.update("bidask", top(12.0, None), 3)
-    told = [(quote["bid"], quote["ask"], quote["last"], quote["volume"]) for quote in sink.published(quotes.key)]
-    assert told == [(None, None, 1.5, 7.0), (10.0, 11.0, 1.5, 7.0), (12.0, None, None, None)]
-    assert [call.name for call in sink.calls] == ["publish", "publish", "lost", "publish"]
+    quotes.update("ticker", day(1.75), 4)
     quotes.lost("bidask", "upstream")
-    quotes.update("ticker", day(2.0), 4)
-    assert sink.calls[-1].data["bid"] is None
+    quotes.update("ticker", day(2.0), 5)
+    quotes.update("bidask", top(13.0, 14.0), 6)
+    told = [(quote["bid"], quote["ask"], quote["last"], quote["volume"]) for quote in sink.published(quotes.key)]
+    assert told == [
+        (1.0, 2.0, 1.5, 7.0),
+        (10.0, 11.0, 1.5, 7.0),
+        (12.0, None, None, None),
+        (12.0, None, 1.75, 7.0),
+        (1.0, 2.0, 2.0, 7.0),
+        (13.0, 14.0, 2.0, 7.0),
+    ]
+    assert [call.name for call in sink.calls if call.name == "lost"] == ["lost"] * 2
+
+
+def best(sink: RecordingSink) -> list[float | None]:
+    return [sink.calls[-1].data[name] for name in ("bid", "ask", "bid_size", "ask_size")]
+
+
+async def test_a_ticker_without_best_prices_does_not_replace_them() -> None:
+    sink = RecordingSink()
+    quotes = Quotes(key("quotes"), sink, split=True)
+    quotes.update("bidask", top(10.0, 11.0), 1)
+    for number in range(3):
+        quotes.update("ticker", {**day(1.5), **dict.fromkeys(("bid", "ask", "bidVolume", "askVolume"))}, number)
+        assert best(sink) == [10.0, 11.0, 1.0, 2.0]
+
+
+async def test_a_ticker_without_sizes_takes_none_away_from_the_same_prices() -> None:
+    sink = RecordingSink()
+    quotes = Quotes(key("quotes"), sink, split=True)
+    quotes.update("bidask", top(1.0, 2.0), 1)
+    sizeless = {**day(1.5), "bidVolume": None, "askVolume": None}
+    for number in range(3):
+        quotes.update("ticker", sizeless, number)
+        assert best(sink) == [1.0, 2.0, 1.0, 2.0]
+    quotes.update("ticker", {**sizeless, "ask": 3.0}, 4)
+    assert best(sink) == [1.0, 3.0, None, None]
+
+
+async def test_split_quotes_do_not_go_to_and_fro_between_two_clocks() -> None:
+    def times(stamps: list[tuple[str, int | None]], *, split: bool = True) -> list[int | None]:
+        sink = RecordingSink()
+        quotes = Quotes(key("quotes"), sink, split=split)
+        for kind, stamp in stamps:
+            quotes.update(kind, {**day(1.5), "timestamp": stamp}, 9)
+        return [call.t_ex for call in sink.calls]
+
+    assert times([("ticker", 5), ("bidask", 6), ("ticker", 7)]) == [5, 6, 7]
+    assert times([("ticker", 5), ("bidask", None), ("ticker", 7), ("bidask", 8)]) == [5, None, None, None]
+    assert times([("ticker", 5), ("ticker", None), ("ticker", 7)], split=False) == [5, None, 7]
+
+
+Event = tuple[str, tuple[float, float]]
+PRICES = st.tuples(st.floats(1, 9), st.floats(1, 9))
+EVENTS = st.lists(st.tuples(st.sampled_from(["bidask", "ticker", "lost bidask", "lost ticker"]), PRICES), max_size=30)
+
+
+@given(EVENTS)
+def test_best_prices_are_the_fresher_feed_s(events: list[Event]) -> None:
+    """Told from the whole history: of the best prices' own feed, if it spoke since the last but one ticker."""
+    sink = RecordingSink()
+    quotes = Quotes(key("quotes"), sink, split=True)
+    for number, (what, prices) in enumerate(events):
+        if what.startswith("lost "):
+            quotes.lost(what.removeprefix("lost "), "upstream")
+            continue
+        quotes.update(what, {**day(1.5), "bid": prices[0], "ask": prices[1]}, number)
+        past = events[: number + 1]
+        assert tuple(best(sink)[:2]) == expected(past)
+        assert sink.calls[-1].data["last"] == (1.5 if newest(past, "ticker") is not None else None)
+
+
+def newest(past: list[Event], kind: str) -> int | None:
+    """Where the last update of a feed is, if it was not lost since."""
+    at = next((at for at in reversed(range(len(past))) if kind in past[at][0]), None)
+    return at if at is not None and past[at][0] == kind else None
+
+
+def expected(past: list[Event]) -> tuple[float, float]:
+    own, other = newest(past, "bidask"), newest(past, "ticker")
+    tickers = [what for what, _ in past[own:]].count("ticker") if own is not None else 0
+    chosen = other if own is None or (tickers >= 2 and other is not None) else own
+    assert chosen is not None
+    return past[chosen][1]
 
 
 async def test_trades_are_told_one_by_one() -> None:
