@@ -3,7 +3,7 @@
 Holds the shape of a configuration and where each value came from. Must not open a socket nor know ccxt; an
 exchange's own options are a table it passes on unread. No message repeats a value that may be secret.
 
-A setting `port` of `[server]` is overridden by `TICKWIRE_SERVER__PORT`; lists and tables are written as JSON there.
+A setting `port` of `[server]` is overridden by `TICKWIRE_SERVER__PORT`; a value there is JSON where it reads as JSON.
 """
 
 from __future__ import annotations
@@ -95,8 +95,9 @@ class Origin(NamedTuple):
 
 def where(file: Path | None, environ: Mapping[str, str], path: KeyPath) -> str:
     """Where a setting of a configuration that loads was made, to explain what only its user finds wrong with it."""
-    origin = Origin(str(file or "configuration"), key_lines(_read(file)) if file else {}, {})
-    list(_override({}, environ, origin))
+    text = _read(file) if file else ""
+    origin = Origin(str(file or "configuration"), key_lines(text), {})
+    list(_override(tomllib.loads(text), environ, origin))
     return origin.of(path)
 
 
@@ -168,32 +169,74 @@ def _dotted(key: str) -> KeyPath:
 
 
 def _override(data: dict[str, Any], environ: Mapping[str, str], origin: Origin) -> Iterator[Problem]:
-    """Put `TICKWIRE_A__B=value` at a.b. Other names of ours (switches of build and tests) have no double underscore."""
+    """Put `TICKWIRE_A__B=value` at a.b; a value that is JSON is what it says, any other is text."""
     for variable, text in sorted(environ.items()):
-        path = tuple(variable.removeprefix(ENV_PREFIX).lower().split("__"))
-        ours = variable.startswith(ENV_PREFIX) and (len(path) > 1 or path[0] in Config.__struct_fields__)
-        if not ours:
+        if not variable.startswith(ENV_PREFIX):
             continue
         where = f"environment variable {variable}"
-        if path[0] not in Config.__struct_fields__:
-            yield Problem(where, ".".join(path), _unknown(path[0], Config.__struct_fields__))
+        parts = variable.removeprefix(ENV_PREFIX).split("__")
+        first = parts[0].lower()
+        if len(parts) == 1 and first not in Config.__struct_fields__:
+            if meant := _meant(variable, text):
+                yield Problem(where, "", f"is no setting; did you mean `{meant}`?")
             continue
-        value: Any = text
-        if text.lstrip()[:1] in {"[", "{"}:
-            try:
-                value = msgspec.json.decode(text)
-            except msgspec.DecodeError as error:
-                yield Problem(where, ".".join(path), f"looks like JSON but is not: {error}")
+        if first not in Config.__struct_fields__:
+            yield Problem(where, ".".join(parts).lower(), _unknown(first, Config.__struct_fields__))
+            continue
+        try:
+            value: Any = msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            if text.lstrip()[:1] in {"[", "{"}:
+                yield Problem(where, ".".join(parts).lower(), f"looks like JSON but is not: {error}")
                 continue
-        node = data
-        for part in path[:-1]:
-            node = node.setdefault(part, {})
-            if not isinstance(node, dict):
-                yield Problem(where, ".".join(path), f"{part} is a single value, not a table")
-                break
+            value = text
+        if problem := _put(data, parts, value, variable, origin):
+            yield Problem(where, ".".join(parts).lower(), problem)
+
+
+def _put(data: dict[str, Any], parts: list[str], value: Any, variable: str, origin: Origin) -> str | None:
+    """Set what `parts` mean to `value`; what is wrong when they mean nothing. Tables on the way are made."""
+    node: Any = data
+    path: KeyPath = ()
+    for part in parts:
+        if not isinstance(node, dict):
+            return f"{path[-1]} is a single value, not a table"
+        like = [key for key in node if key.lower() == part.lower()]
+        if part in node or not like:
+            # Capitals are the custom for variables, so they say nothing; a mixture does.
+            name = part.lower() if part.isupper() and part not in node else part
+        elif len(like) == 1:
+            (name,) = like
         else:
-            node[path[-1]] = value
+            return f"may be {' or '.join(like)}: write it as the file does"
+        path = (*path, name)
+        if len(path) == len(parts):
+            node[name] = value
             origin.variables[path] = variable
+        elif name not in node:
+            node[name] = {}
+            origin.variables[path] = variable  # the first that speaks of a table has made it
+        node = node[name]
+    return None
+
+
+def _meant(variable: str, text: str) -> str | None:
+    """The override that a variable seems to be a misspelling of. Others may have names with our prefix, too."""
+    if re.search(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)", variable) or re.match(r"(tcp|udp)://", text):
+        return None  # Kubernetes tells every container of a service `tickwire` so
+    name = variable.removeprefix(ENV_PREFIX).lower()
+    tables = {"server": ServerConfig, "limits": Limits, "log": LogConfig}
+    table, _, key = name.partition("_")
+    if table in {"exchange", "exchanges"} and key:
+        return f"{ENV_PREFIX}EXCHANGES__NAME__KEY"
+    if table in tables and key:
+        return f"{ENV_PREFIX}{table}__{key}".upper()
+    settings = [(table, key) for table, struct in tables.items() for key in _names(struct)]
+    spellings = {key: f"{table}__{key}" for table, key in settings}
+    spellings |= {f"{table}_{key}": f"{table}__{key}" for table, key in settings}
+    spellings["default_exchange"] = "default_exchange"
+    close = difflib.get_close_matches(name, spellings, n=1, cutoff=0.8)
+    return f"{ENV_PREFIX}{spellings[close[0]]}".upper() if close else None
 
 
 def _sections(data: dict[str, Any], origin: Origin, problems: list[Problem]) -> Iterator[tuple[str, Any]]:
@@ -218,7 +261,7 @@ def _convert(value: Any, to: Any, path: KeyPath, origin: Origin, problems: list[
     """`value` as `to`. msgspec stops at the first mistake: note it, take the culprit out, and look for the next."""
     while True:
         try:
-            # Not strict, because every value of the environment is text.
+            # Not strict: `SANDBOX=1` and `SANDBOX=True` are what people write into the environment.
             return msgspec.convert(value, to, strict=False)
         except msgspec.ValidationError as error:
             inner, message = _explain(str(error), to)

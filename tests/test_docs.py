@@ -114,7 +114,8 @@ def test_environment_overrides_load() -> None:
     environ["TICKWIRE_EXCHANGES__KRAKEN__CLASS"] = "kraken"
     config = load(None, {name: value.strip("'") for name, value in environ.items()})
     assert (config.server.port, config.default_exchange, config.limits.drain_ms) == (9000, "kraken", 2000)
-    assert config.exchanges["binance"].options == {"apiKey": "..", "secret": ".."}
+    options = {"apiKey": "..", "secret": "..", "timeout": 5000, "enableRateLimit": False}
+    assert config.exchanges["binance"].options == options
 
 
 # --- the simulated exchange -------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config, ConfigError, ServerConfig, key_lines, load
+from gateway.config import Config, ConfigError, ServerConfig, key_lines, load, where
 
 GOOD = """
 default_exchange = "kraken"
@@ -148,6 +148,90 @@ def test_a_mistake_in_the_environment_names_the_variable(
     tmp_path: Path, variable: str, value: str, problem: str
 ) -> None:
     assert f"environment variable {variable}: {problem}" in problems(tmp_path, GOOD, {variable: value})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "meant"),
+    [
+        ("TICKWIRE_SERVER_PORT", "9000", "TICKWIRE_SERVER__PORT"),
+        ("TICKWIRE_PORT", "9000", "TICKWIRE_SERVER__PORT"),
+        ("TICKWIRE_SERVR_PORT", "9000", "TICKWIRE_SERVER__PORT"),
+        ("TICKWIRE_LIMITS_DRAIN_MS", "1", "TICKWIRE_LIMITS__DRAIN_MS"),
+        ("TICKWIRE_LOG_LEVEL", "debug", "TICKWIRE_LOG__LEVEL"),
+        ("TICKWIRE_DEFAULT_EXCHANG", "sim", "TICKWIRE_DEFAULT_EXCHANGE"),
+        ("TICKWIRE_EXCHANGES_SIM_CLASS", "binance", "TICKWIRE_EXCHANGES__NAME__KEY"),
+    ],
+)
+def test_a_misspelt_override_is_told_its_spelling(tmp_path: Path, variable: str, value: str, meant: str) -> None:
+    found = problems(tmp_path, GOOD, {variable: value})
+    assert found == [f"environment variable {variable}: is no setting; did you mean `{meant}`?"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *((f"TICKWIRE_{name}_SPEEDUPS", "1") for name in ("REQUIRE", "SKIP", "DEBUG")),
+        *((f"TICKWIRE_{name}", "x") for name in ("RECORDED_DATA", "LOAD_TOOLS", "PEERS_PYTHON", "E2E_SPEED")),
+        # What Kubernetes tells about a service `tickwire`, or `tickwire-server`.
+        ("TICKWIRE_SERVICE_PORT", "8765"),
+        ("TICKWIRE_SERVER_SERVICE_HOST", "10.0.0.1"),
+        ("TICKWIRE_PORT", "tcp://10.0.0.1:8765"),
+        ("TICKWIRE_PORT_8765_TCP_ADDR", "10.0.0.1"),
+        ("TICKWIRE_CLIENT_NAME", "x"),
+    ],
+)
+def test_variables_that_are_no_overrides_are_let_be(tmp_path: Path, variable: str, value: str) -> None:
+    assert read(tmp_path, GOOD, {variable: value}) == read(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("5000", 5000), ("false", False), ("null", None), ("2.5", 2.5), ('["a"]', ["a"])),
+        *(("spot", "spot"), ("http://a:1", "http://a:1"), ('"5000"', "5000"), ("", ""), ("007", "007")),
+    ],
+)
+def test_a_value_is_json_where_it_can_be(tmp_path: Path, text: str, value: object) -> None:
+    config = read(tmp_path, GOOD, {"TICKWIRE_EXCHANGES__KRAKEN__OPTIONS__TIMEOUT": text})
+    assert config.exchanges["kraken"].options == {"timeout": value}
+
+
+def test_names_in_capitals_find_those_of_the_file(tmp_path: Path) -> None:
+    text = '[exchanges.simA]\nclass = "binance"\noptions = { enableRateLimit = true }'
+    environ = {
+        "TICKWIRE_EXCHANGES__SIMA__CLASS": "kraken",
+        "TICKWIRE_EXCHANGES__SIMA__OPTIONS__ENABLERATELIMIT": "false",
+    }
+    config = read(tmp_path, text, environ)
+    assert list(config.exchanges) == ["simA"]
+    assert config.exchanges["simA"].klass == "kraken"
+    assert config.exchanges["simA"].options == {"enableRateLimit": False}
+    place = where(tmp_path / "tickwire.toml", environ, ("exchanges", "simA", "class"))
+    assert place == "environment variable TICKWIRE_EXCHANGES__SIMA__CLASS"
+
+
+def test_a_name_of_mixed_case_is_taken_as_written(tmp_path: Path) -> None:
+    environ = {
+        "TICKWIRE_EXCHANGES__KRAKEN__OPTIONS__enableRateLimit": "false",
+        "TICKWIRE_EXCHANGES__KRAKEN__OPTIONS": '{"apiKey": "x"}',
+        "TICKWIRE_EXCHANGES__simB__CLASS": "binance",
+    }
+    config = read(tmp_path, GOOD, environ)
+    assert config.exchanges["kraken"].options == {"apiKey": "x", "enableRateLimit": False}
+    assert config.exchanges["simB"].klass == "binance"
+
+
+def test_names_that_differ_in_case_alone_must_be_written_out(tmp_path: Path) -> None:
+    text = '[exchanges.simA]\nclass = "binance"\n[exchanges.Sima]\nclass = "binance"'
+    (problem,) = problems(tmp_path, text, {"TICKWIRE_EXCHANGES__SIMA__CLASS": "kraken"})
+    assert problem.endswith("exchanges.sima.class: may be simA or Sima: write it as the file does")
+    assert read(tmp_path, text, {"TICKWIRE_EXCHANGES__Sima__CLASS": "kraken"}).exchanges["Sima"].klass == "kraken"
+
+
+def test_what_the_environment_adds_is_blamed_on_it(tmp_path: Path) -> None:
+    variable = "TICKWIRE_EXCHANGES__SIMB__SANDBOX"
+    (problem,) = problems(tmp_path, GOOD, {variable: "true"})
+    assert problem == f"environment variable {variable}: exchanges.simb: `class` is missing: it has no default"
 
 
 def test_broken_json_in_the_environment_is_said(tmp_path: Path) -> None:
