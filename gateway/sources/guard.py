@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final
 
 Side = Sequence[Sequence[float]]
+Level = tuple[float, float]  # price and size
 
 TRADES_MIN: Final = 3  # a single odd print (hidden liquidity, a block trade) is no proof against a book
 
@@ -29,6 +30,7 @@ class BookGuard:
         self._nonce: int | None = None
         self._ts_ms: int | None = None  # the exchange's time of the state
         self._best: tuple[float, float] | None = None
+        self._state: tuple[int | None, Level | None, Level | None] | None = None  # a state that differs has moved
         self._crossed_since_ms: float | None = None
         # Trades since the book last moved, and trades in a row outside its best prices: (first at, how many)
         self._since_still: tuple[float, int] | None = None
@@ -42,7 +44,10 @@ class BookGuard:
                 return self._broken(f"nonce went back from {self._nonce} to {nonce}")
             self._nonce = nonce
         self._ts_ms = ts_ms
-        self._since_still = None
+        # A poll, and some exchanges, tell again what they told.
+        state = (nonce, _first(bids), _first(asks))
+        if state != self._state:
+            self._state, self._since_still = state, None
         if not bids or not asks:
             self._best = self._crossed_since_ms = None
             return Verdict.SERVE
@@ -89,3 +94,8 @@ class BookGuard:
     def _broken(self, why: str) -> Verdict:
         self.why = why
         return Verdict.BROKEN
+
+
+def _first(side: Side) -> Level | None:
+    """A copy: ccxt changes the levels it gave."""
+    return (side[0][0], side[0][1]) if side else None

@@ -60,6 +60,36 @@ def test_a_book_that_moves_does_not_stand_still(guard: BookGuard) -> None:
         assert guard.book(BIDS, ASKS, 10 + now_ms, now_ms, now_ms) is Verdict.SERVE
 
 
+@pytest.mark.parametrize("nonce", [10, None])
+def test_a_book_that_is_told_again_and_again_stands_still(guard: BookGuard, nonce: int | None) -> None:
+    guard.book(BIDS, ASKS, nonce, 1_000, 0)
+    verdicts = []
+    for now_ms in range(1_000, 8_000, 1_000):
+        verdicts.append(guard.trade(101.0, now_ms, now_ms))
+        verdicts.append(guard.book([[*level] for level in BIDS], ASKS, nonce, now_ms, now_ms))
+    assert verdicts[:13] == [Verdict.SERVE] * 12 + [Verdict.BROKEN]
+    assert guard.why.startswith("stands still")
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("field", [0, 1])
+def test_a_best_level_that_changes_is_a_book_that_moves(guard: BookGuard, side: int, field: int) -> None:
+    """Also where ccxt changes the very levels that it gave before."""
+    sides = [[[100.0, 1.0]], [[101.0, 1.0]]]
+    for now_ms in range(1_000, 20_000, 1_000):
+        assert guard.trade(100.5, now_ms, now_ms) is Verdict.SERVE
+        sides[side][0][field] += 0.1 if now_ms % 2_000 else -0.1
+        assert guard.book(sides[0], sides[1], None, now_ms, now_ms) is Verdict.SERVE
+
+
+def test_a_book_with_one_side_that_is_told_again_stands_still(guard: BookGuard) -> None:
+    verdicts = []
+    for now_ms in range(1_000, 8_000, 1_000):
+        guard.book([], ASKS, None, now_ms, now_ms)
+        verdicts.append(guard.trade(101.0, now_ms, now_ms))
+    assert verdicts == [Verdict.SERVE] * 6 + [Verdict.BROKEN]
+
+
 def test_few_trades_prove_nothing(guard: BookGuard) -> None:
     guard.trade(101.0, 1_000, 1_000)
     assert guard.trade(101.0, 9_000, 9_000) is Verdict.SERVE
