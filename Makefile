@@ -64,14 +64,14 @@ $(VENV)/.pins: $(VENV)/.made FORCE
 	@echo $(CONSTRAINTS) | cmp -s - $@ || echo $(CONSTRAINTS) > $@
 FORCE:
 
-# The build requirements go in first, so that the project itself builds against the pinned picows and Cython.
+# The build requirements go in first, so that the project itself builds with the pinned Cython.
 $(VENV)/.installed: $(VENV)/.made $(PINNED)
 	@command -v $(CC) >/dev/null || { \
 		echo "No C compiler ('$(CC)'): on Debian and Ubuntu, apt-get install gcc; or name one: make CC=clang ..." >&2; exit 1; }
 	@$(BIN)/python -c 'import pathlib, sys, sysconfig; \
 		sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || { \
 		echo "Python.h is missing: on Debian and Ubuntu, apt-get install python3-dev" >&2; exit 1; }
-	$(PIP) setuptools cython picows aiofastnet
+	$(PIP) setuptools cython
 	TICKWIRE_SKIP_SPEEDUPS=1 $(PIP) --no-build-isolation --editable .
 	@touch $@
 

@@ -60,7 +60,7 @@ RULES = (
 
 # Rooms that may import the standard library and these, nothing else.
 ONLY = {
-    "_speedups": {"picows", "aiofastnet", "cpython", "libc", "cython", "_speedups"},
+    "_speedups": {"cpython", "libc", "cython", "_speedups"},
     "driver": {"ccxt", "aiohttp", "requests", "driver"},
 }
 
