@@ -185,7 +185,7 @@ async def ccxt_s(recording: Recording, channel: str) -> dict[str, list[Any]]:
     return {symbol: _distinct(values) for symbol, values in said.items()} if channel == "book" else said
 
 
-async def _consume(exchange: Any, kind: str, symbol: str, said: list[Any], quote: dict[str, Any]) -> None:
+async def _consume(exchange: Any, kind: str, symbol: str, said: list[Any], state: dict[str, Any]) -> None:
     while True:
         if kind == "trades":
             batch = await exchange.watch_trades(symbol)
@@ -205,10 +205,15 @@ async def _consume(exchange: Any, kind: str, symbol: str, said: list[Any], quote
                 if best
                 else await exchange.watch_ticker(symbol, params)
             )
-            if best or alone:
-                quote.update({name: ticker[field] for name, field in TOP.items()})
-            if not best:
-                quote.update(last=ticker["last"], volume=ticker["baseVolume"])
+            state["tickers"] = 0 if best else state.get("tickers", 0) + 1
+            state["best" if best else "ticker"] = ticker
+            top, day = state.get("best", {}), state.get("ticker", {})
+            stuck = state["tickers"] > 1 or not top  # silent between two tickers, or not heard yet
+            if alone or (stuck and (day.get("bid"), day.get("ask")) != (None, None)):
+                same = not alone and (day["bid"], day["ask"]) == (top.get("bid"), top.get("ask"))
+                top = top if same and day.get("bidVolume") is None else day
+            quote = {name: top.get(field) for name, field in TOP.items()}
+            quote.update(last=day.get("last"), volume=day.get("baseVolume"))
             said.append({**dict.fromkeys(QUOTE), **quote})
 
 
