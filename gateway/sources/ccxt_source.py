@@ -31,7 +31,7 @@ from gateway.sources.ccxt_tap import tapped
 from gateway.sources.channels import BookLevels, Candles, Quotes, Trades
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.feed import Consumer, Feed, FeedId, FeedSettings, since_ns
-from gateway.sources.quirks import BEST_PRICE_STREAM
+from gateway.sources.quirks import has_best_price_stream
 
 log = structlog.get_logger(__name__)
 
@@ -156,7 +156,8 @@ class CcxtSource:
         """What a key is built on; empty: the exchange does not offer it."""
         if key.channel == "quotes":
             kinds = ["bidask", "ticker"]
-            if not (self.config.klass in BEST_PRICE_STREAM and all(map(self._can_watch, kinds))):
+            spot = bool(self.exchange.markets[key.symbol].get("spot"))
+            if not (has_best_price_stream(self.config.klass, spot=spot) and all(map(self._can_watch, kinds))):
                 kinds = ["bidask"] if self._can_watch("bidask") and not self._can_watch("ticker") else ["ticker"]
             return [FeedId(kind, key.symbol) for kind in kinds if self._can(kind)]
         if key.channel == "bars" and not (key.variant in INTERVALS_MS and self._can("trades")):

@@ -12,9 +12,10 @@ BINANCE: Final = frozenset({"binance", "binanceus", "binancecoinm", "binanceusdm
 # watchBidsAsks reads a best-price stream of its own, fresher than the ticker (elsewhere it is the ticker again): bid
 # and ask come from it, last and volume from the ticker. Read from ccxt 4.5.64 and 4.5.90.
 BEST_PRICE_STREAM: Final = BINANCE | {
-    "aster", "backpack", "bitmart", "bybit", "coinex", "deribit", "gate", "gateio", "hitbtc", "kucoin", "mexc",
-    "modetrade", "weex", "woo", "woofipro",
+    "aster", "backpack", "bequant", "bitmart", "bybit", "bybiteu", "bybitid", "coinex", "deribit", "gate", "gateeu",
+    "hitbtc", "kucoin", "kucoineu", "kucoinfutures", "modetrade", "weex", "woo", "woofipro",
 }  # fmt: skip
+BEST_PRICE_STREAM_SPOT_ONLY: Final = frozenset({"weex"})
 
 # Parameters a watch needs. binance's default ticker is the mini ticker, which costs ccxt more and says less.
 PARAMS: Final[dict[tuple[str, str], dict[str, Any]]] = {(name, "ticker"): {"name": "ticker"} for name in BINANCE}
@@ -50,3 +51,7 @@ def book_limit(klass: str, depth: int) -> int | None:
     if limits is None:
         return None
     return next((limit for limit in limits if limit >= depth), limits[-1])
+
+
+def has_best_price_stream(klass: str, *, spot: bool) -> bool:
+    return klass in BEST_PRICE_STREAM and (spot or klass not in BEST_PRICE_STREAM_SPOT_ONLY)
