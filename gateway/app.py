@@ -7,7 +7,6 @@ is somewhere else.
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import structlog
 
 from _speedups.fanout import Fanout
 from gateway import __version__
+from gateway.collector import collecting
 from gateway.config import Config
 from gateway.core.hub import Hub
 from gateway.errors import Close
@@ -189,12 +189,10 @@ async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> 
         await app.start()
         if ready is not None:
             ready(app.port)
-        # What is there now lives as long as the process: no collection needs to look at it again.
-        gc.collect()
-        gc.freeze()
-        await stop.wait()
-        log.info("shutting down", connections=len(app.streams.sessions))
-        await app.drain()
+        with collecting(loop.call_later):
+            await stop.wait()
+            log.info("shutting down", connections=len(app.streams.sessions))
+            await app.drain()
     finally:
         await app.close()
         for number in (signal.SIGTERM, signal.SIGINT):

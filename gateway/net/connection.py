@@ -225,6 +225,7 @@ class Connection(asyncio.Protocol):
             self.handler.on_closed(self)
         except Exception:
             log.exception("handler failed in on_closed", connection_id=self.id)
+        del self.handler  # it holds us: without this every connection would be garbage only the collector can free
 
     # Within
 
