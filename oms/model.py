@@ -1,0 +1,261 @@
+"""The nouns of the OMS: accounts, orders, deals, positions, events, and who asks.
+
+Plain immutable values; money is `Decimal`, time is integer nanoseconds UTC. Holds no rule: which state may follow is in
+`states`, what a deal does to a position in `positions`, what may be sent in `risk`. Must not know SQL, JSON or a venue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+ZERO: Final = Decimal(0)
+
+
+class OrderState(StrEnum):
+    PENDING_SUBMIT = "PENDING_SUBMIT"  # committed, not sent
+    UNKNOWN = "UNKNOWN"  # sent, outcome ambiguous
+    SUBMITTED = "SUBMITTED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    PENDING_REPLACE = "PENDING_REPLACE"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+
+TERMINAL: Final = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED})
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    LIMIT = "limit"
+    MARKET = "market"
+    STOP = "stop"  # a market order once trigger_price is reached
+    STOP_LIMIT = "stop_limit"
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+
+
+class Environment(StrEnum):
+    LIVE = "live"
+    SANDBOX = "sandbox"
+    SIMULATED = "simulated"
+
+
+class PositionMode(StrEnum):
+    HEDGE = "hedge"
+    NETTING = "netting"
+    STRATEGY_NETTING = "strategy_netting"
+
+
+class TradingState(StrEnum):
+    ACTIVE = "active"
+    REDUCING = "reducing"
+    HALTED = "halted"
+
+
+class PositionState(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """What is traded on. `exchange` is the gateway's configured name of it (`sim`, `binance`)."""
+
+    id: int
+    name: str
+    exchange: str
+    environment: Environment = Environment.SIMULATED
+    position_mode: PositionMode = PositionMode.NETTING
+    blocked: bool = False
+    epoch: str  # of its private streams; durable, made with the account
+
+
+class Risk(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of one account; None: not limited."""
+
+    account_id: int
+    allow_new_positions: bool = True
+    max_order_qty: Decimal | None = None
+    max_order_notional: Decimal | None = None
+    max_open_orders: int | None = 200
+    max_position_notional: Decimal | None = None
+    price_collar_bps: int | None = None  # a limit price may be this far through the market, in 1/100 of a per cent
+    max_orders_per_s: int | None = None
+    max_market_data_age_ms: int = 5_000
+    trading_state: TradingState = TradingState.ACTIVE
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """What the venue says of a symbol. Steps and minimums of 0 mean there is none."""
+
+    symbol: str
+    base: str
+    quote: str
+    contract_size: Decimal = Decimal(1)
+    inverse: bool = False
+    spot: bool = True
+    price_step: Decimal = ZERO
+    qty_step: Decimal = ZERO
+    qty_min: Decimal = ZERO
+    notional_min: Decimal = ZERO
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway's own view of a market; `stale` when its stream is not to be trusted."""
+
+    bid: Decimal | None
+    ask: Decimal | None
+    last: Decimal | None
+    t_in_ns: int
+    stale: bool = False
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """One order. `filled` and `average_price` come from deals; `version` grows by one at every change."""
+
+    id: int
+    account_id: int
+    symbol: str
+    side: Side
+    order_type: OrderType
+    qty: Decimal
+    client_order_id: str
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expires_ns: int | None = None  # of GTD
+    post_only: bool = False
+    reduce_only: bool = False
+    stop_loss: Decimal | None = None
+    stop_gain: Decimal | None = None
+    strategy_id: int = 0
+    position_id: int = 0  # 0: chosen by the position mode
+    reason: str = ""
+    comment: str = ""
+    params: Mapping[str, Any] = {}
+    state: OrderState = OrderState.PENDING_SUBMIT
+    exchange_order_id: str | None = None
+    filled: Decimal = ZERO
+    average_price: Decimal | None = None
+    replaces: int = 0  # how often it was created anew at the venue under this id; part of the venue's client id
+    error_code: str | None = None
+    error_message: str | None = None
+    flags: tuple[str, ...] = ()  # `overfill`, `late_fill`
+    exchange_time_ns: int | None = None  # of the newest update of the venue that was applied
+    created_ns: int
+    updated_ns: int
+    closed_ns: int | None = None
+    version: int = 1
+
+    @property
+    def is_open(self) -> bool:
+        return self.state not in TERMINAL
+
+    @property
+    def remaining(self) -> Decimal:
+        return max(ZERO, self.qty - self.filled)
+
+
+class Deal(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution. Without an id of the venue, `exchange_trade_id` is `syn:` + hash of order, total qty and price."""
+
+    id: int
+    account_id: int
+    order_id: int
+    position_id: int
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    exchange_trade_id: str
+    fee: Decimal = ZERO
+    fee_currency: str | None = None
+    realized_pnl: Decimal = ZERO
+    strategy_id: int = 0
+    maker: bool | None = None
+    reason: str = ""  # `external`, `close_by`, ...
+    executed_ns: int
+    created_ns: int
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """A pure fold over its deals. `qty` is signed: long above zero."""
+
+    id: int
+    account_id: int
+    symbol: str
+    strategy_id: int
+    qty: Decimal
+    entry_price: Decimal | None
+    realized_pnl: Decimal = ZERO
+    fees: Mapping[str, Decimal] = {}
+    inverse: bool = False
+    contract_size: Decimal = Decimal(1)
+    stop_loss: Decimal | None = None
+    stop_gain: Decimal | None = None
+    comment: str = ""
+    reason: str = ""
+    state: PositionState = PositionState.OPEN
+    net_key: str | None = None  # what makes it the one open position of its mode; None in hedge mode
+    opened_ns: int
+    updated_ns: int
+    closed_ns: int | None = None
+    version: int = 1
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the outbox: `sequence` is gapless in the account, `channel_sequence` in the account's channel."""
+
+    account_id: int
+    sequence: int
+    channel: str  # orders, deals, positions
+    channel_sequence: int
+    event: str  # order_created, order_updated, deal_created, position_updated, position_closed, command_failed
+    data: bytes  # the resource, a finished JSON object
+    command_id: int | None = None
+    created_ns: int
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """What one API key may do on one account; empty `strategies`: any."""
+
+    account_id: int
+    can_read: bool = True
+    can_trade: bool = False
+    can_close_position: bool = False
+    can_risk_manage: bool = False
+    strategies: frozenset[int] = frozenset()
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks: a user by one API key. An admin may do everything on every account."""
+
+    user_id: int
+    user_name: str
+    api_key_id: int
+    is_admin: bool = False
+    permissions: Mapping[int, Permission] = {}
