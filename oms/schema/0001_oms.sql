@@ -173,7 +173,7 @@ CREATE TABLE oms_deals (
     symbol text NOT NULL,
     side text NOT NULL,
     qty numeric(36, 18) NOT NULL,
-    price numeric(36, 18) NOT NULL,
+    price numeric(54, 30) NOT NULL,        -- of a merge or a close_by it is the entry price of a position
     exchange_trade_id text NOT NULL,
     fee numeric(36, 18) NOT NULL,
     fee_currency text,
