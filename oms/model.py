@@ -251,6 +251,45 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     strategies: frozenset[int] = frozenset()
 
 
+class Role(StrEnum):
+    ADMIN = "admin"
+    TRADER = "trader"
+    VIEWER = "viewer"  # reads, whatever its keys' permissions say
+
+
+class Scope(StrEnum):
+    """What a key may be used for at all; its permissions say on which accounts."""
+
+    READ = "read"
+    TRADE = "trade"
+    RISK = "risk"
+    ADMIN = "admin"  # everything on every account, when its user is an admin
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    name: str
+    role: Role = Role.TRADER
+    disabled: bool = False
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as it is stored, with whose it is and what it may do. The key itself is not kept."""
+
+    id: int
+    user: User
+    name: str = ""
+    prefix: str
+    hash: bytes
+    scopes: frozenset[str] = frozenset({Scope.READ, Scope.TRADE})
+    expires_ns: int | None = None
+    revoked_ns: int | None = None
+    last_used_ns: int | None = None
+    requests_per_s: int | None = None
+    created_ns: int
+    permissions: Mapping[int, Permission] = {}
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks: a user by one API key. An admin may do everything on every account."""
 
