@@ -1,0 +1,77 @@
+"""A real PostgreSQL for tests: one embedded server a process, and a new migrated database for whoever asks.
+
+Holds fixtures' parts that other folders' tests may use too. Must not know what is tested with them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oms.postgres import Embedded
+from oms.store.migrate import migrate
+from oms.store.pool import connect
+
+# What a power cut would do is not tested, so nothing waits for the disk.
+SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "60"}
+TEMPLATE = "migrated"
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def embedded(settings: dict[str, str] | None = None) -> Iterator[Embedded]:
+    """A server in a folder of its own, gone with it. As root its account must reach the folder, so it is in /tmp."""
+    folder = Path(tempfile.mkdtemp(prefix="tickwire-", dir="/tmp"))
+    folder.chmod(0o755)
+    server = Embedded(folder, SETTINGS if settings is None else settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=os.geteuid() != 0)
+
+
+def of(dsn: str, database: str) -> str:
+    """The address of another database of the same server."""
+    return dsn.replace("@/postgres?", f"@/{database}?")
+
+
+async def make_template(dsn: str) -> None:
+    """A migrated database that others are copied from; once a server."""
+    connection = await connect(dsn)
+    try:
+        await connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    finally:
+        await connection.close()
+    connection = await connect(of(dsn, TEMPLATE))
+    try:
+        await migrate(connection)
+    finally:
+        await connection.close()
+
+
+async def make_database(dsn: str, template: str = TEMPLATE) -> str:
+    """The address of a new database."""
+    name = f"test_{next(_numbers)}"
+    connection = await connect(dsn)
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    finally:
+        await connection.close()
+    return of(dsn, name)
+
+
+async def drop_database(dsn: str, made: str) -> None:
+    """Throw a database away, with whoever is still connected to it."""
+    name = made.split("@/", 1)[1].split("?", 1)[0]
+    connection = await connect(dsn)
+    try:
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
