@@ -16,6 +16,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.net.position import position_after
+from gateway.wire.stream import Position
+
 RATE_WINDOW_NS: Final = 5_000_000_000
 LATENCIES_KEPT: Final = 2_000
 TRADES_SHOWN: Final = 12
@@ -62,7 +65,7 @@ class View:
         self.unannounced = 0  # numbers missing without a word: a fault of the gateway
         self.reconnects = 0
         self.notice = "connecting"
-        self._position: tuple[str, int] | None = None
+        self._position: Position | None = None
         self._arrivals_ns: deque[int] = deque()
         self._latencies_us: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._last: dict[str, Any] = {}
@@ -74,35 +77,26 @@ class View:
         kind = body.get("type")
         if kind == "subscribed":
             self.notice = "live"
-            self._start(body)
         elif kind == "gap":
             self.gaps += 1
             self.missing += body["to"] - body["from"] + 1
             self.notice = f"gap {body['from']}..{body['to']} ({body['reason']})"
-            self._position = (body["epoch"], body["to"])
         elif kind == "server_shutdown":
             self.notice = "the gateway is shutting down"
         elif "sequence" in body:
             self._update(body, now_ns)
-            return True
-        return False
+        self._position = position_after(body, self.symbol, self._position)
+        return "sequence" in body
 
     def lost(self, reason: str, retry_s: float) -> None:
         """The connection is gone."""
         self.reconnects += 1
         self.notice = f"{reason}; trying again in {retry_s:.1f} s"
 
-    def _start(self, body: dict[str, Any]) -> None:
-        """A stream that was not recovered begins where the acknowledgement says."""
-        stream = body.get("data", {}).get("streams", {}).get(self.symbol)
-        if stream and not stream.get("recovered"):
-            self._position = (stream["epoch"], stream["sequence"])
-
     def _update(self, body: dict[str, Any], now_ns: int) -> None:
         epoch, sequence, data = body["epoch"], body["sequence"], body["data"]
-        if self._position is not None and self._position[0] == epoch and body["kind"] == "update":
-            self.unannounced += max(0, sequence - self._position[1] - 1)
-        self._position = (epoch, sequence)
+        if self._position is not None and self._position.epoch == epoch and body["kind"] == "update":
+            self.unannounced += max(0, sequence - self._position.sequence - 1)
         self.updates += 1
         self._arrivals_ns.append(now_ns)
         if body["kind"] == "update" and body.get("t_in"):
@@ -153,7 +147,8 @@ class View:
             (f"   {self.unannounced} lost without a word", "bold red") if self.unannounced else "",
             f"   {self.reconnects} reconnects" if self.reconnects else "",
         )
-        position = f"{self._position[0]}:{self._position[1]}" if self._position else ""
+        at = self._position
+        position = f"{at.epoch}:{at.sequence}" if at else ""
         return Panel(
             Group(self._table(), status), title=f"{self.symbol} {self.channel}", subtitle=f"{self.notice} {position}"
         )

@@ -14,19 +14,21 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
 import orjson
 from picows import WSError, WSFrame, WSHandshakeError, WSInvalidURL, WSListener, WSMsgType, WSTransport, ws_connect
 
 from gateway.core.watch import full_jitter
 from gateway.errors import Close
-from gateway.wire.stream import STREAM_PATH
+from gateway.net.position import position_after
+from gateway.wire.stream import STREAM_PATH, Position
 
 WAITING_MESSAGES_MAX: Final = 1_000  # then reading stops, and the gateway treats us as the slow reader we are
 RETRY_BASE_S: Final = 0.25
 RETRY_MAX_S: Final = 15.0
 IDLE_PING_S: Final = 30.0
 
-# Closes after which coming back as we are would be refused again (protocol section 9).
+# Closes after which coming back as we are would be refused again (docs/protocol.md, "Closes").
 FINAL_CLOSES: Final[dict[int, str]] = {
     Close.PROTOCOL_ERROR: "it found our frames wrong",
     Close.UNSUPPORTED_DATA: "it does not take what we sent",
@@ -57,7 +59,7 @@ class Lost(NamedTuple):
     retry_s: float
 
 
-class _Feed(WSListener):
+class _Link(WSListener):
     """One connection: frames joined into messages, which wait here until they are taken."""
 
     def __init__(self) -> None:
@@ -136,7 +138,7 @@ class StreamClient:
         self.url = url if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}{STREAM_PATH}"
         self._request = {"action": "subscribe", "channel": channel, "symbols": [symbol], **(options or {})}
         self._symbol = symbol
-        self._position: dict[str, Any] | None = None
+        self._position: Position | None = None
         self._come_back_s = 0.0  # what a gateway that shuts down asked for
         self._jitter = jitter
 
@@ -146,7 +148,7 @@ class StreamClient:
         was_connected = False
         while True:
             try:
-                feed = await self._connect()
+                link = await self._connect()
             except ClientError as error:
                 if not was_connected:
                     raise
@@ -154,24 +156,26 @@ class StreamClient:
             else:
                 was_connected = True
                 try:
-                    feed.send(self._subscribe())
-                    while (raw := await feed.take()) is not None:
+                    link.send(self._subscribe())
+                    while (raw := await link.take()) is not None:
                         attempts = 0
                         body = orjson.loads(raw)
-                        self._remember(body)
+                        self._position = position_after(body, self._symbol, self._position)
+                        if body.get("type") == "server_shutdown":
+                            self._come_back_s = body.get("reconnect_after_ms", 0) / 1000
                         yield Message(raw, body)
                 finally:
-                    feed.close()
-                reason = self._reason(feed)
+                    link.close()
+                reason = self._reason(link)
             attempts += 1
             retry_s = self._come_back_s + full_jitter(RETRY_BASE_S, RETRY_MAX_S, attempts, self._jitter)
             self._come_back_s = 0.0
             yield Lost(reason, retry_s)
             await asyncio.sleep(retry_s)
 
-    async def _connect(self) -> _Feed:
+    async def _connect(self) -> _Link:
         try:
-            _, feed = await ws_connect(_Feed, self.url, enable_auto_ping=True, auto_ping_idle_timeout=IDLE_PING_S)
+            _, link = await ws_connect(_Link, self.url, enable_auto_ping=True, auto_ping_idle_timeout=IDLE_PING_S)
         except WSInvalidURL as error:
             raise ClientError(f"'{self.url}' is not a WebSocket address: {error}") from None
         except WSHandshakeError as error:
@@ -186,31 +190,17 @@ class StreamClient:
             raise ClientError(f"there is no host '{urlsplit(self.url).hostname}', or no network to find it") from None
         except (OSError, TimeoutError, WSError) as error:
             raise ClientError(f"{self.url} cannot be reached: {error or type(error).__name__}") from None
-        assert isinstance(feed, _Feed)
-        return feed
+        assert isinstance(link, _Link)
+        return link
 
     def _subscribe(self) -> dict[str, Any]:
         if self._position is None:
             return self._request
-        return {**self._request, "resume": {self._symbol: self._position}}
-
-    def _remember(self, body: dict[str, Any]) -> None:
-        """Note how far the stream has been read: numbers a gap announced are lost, and not asked for again."""
-        kind = body.get("type")
-        if kind == "subscribed":
-            stream = body.get("data", {}).get("streams", {}).get(self._symbol)
-            if stream and not stream.get("recovered"):
-                self._position = {"epoch": stream["epoch"], "sequence": stream["sequence"]}
-        elif kind == "gap":
-            self._position = {"epoch": body["epoch"], "sequence": body["to"]}
-        elif kind == "server_shutdown":
-            self._come_back_s = body.get("reconnect_after_ms", 0) / 1000
-        elif "sequence" in body:
-            self._position = {"epoch": body["epoch"], "sequence": body["sequence"]}
+        return {**self._request, "resume": {self._symbol: msgspec.to_builtins(self._position)}}
 
     @staticmethod
-    def _reason(feed: _Feed) -> str:
-        if feed.close_code in FINAL_CLOSES:
-            raise ClientError(f"the gateway closed with {feed.close_code}: {FINAL_CLOSES[feed.close_code]}")
-        tail = f" ({feed.close_reason})" if feed.close_reason else ""
-        return "the connection broke" if feed.close_code == Close.LOST else f"closed with {feed.close_code}{tail}"
+    def _reason(link: _Link) -> str:
+        if link.close_code in FINAL_CLOSES:
+            raise ClientError(f"the gateway closed with {link.close_code}: {FINAL_CLOSES[link.close_code]}")
+        tail = f" ({link.close_reason})" if link.close_reason else ""
+        return "the connection broke" if link.close_code == Close.LOST else f"closed with {link.close_code}{tail}"

@@ -72,6 +72,22 @@ def test_a_new_epoch_or_snapshot_starts_anew() -> None:
     assert view.unannounced == 0
 
 
+def test_an_announced_new_epoch_begins_at_one() -> None:
+    view = View("trades", "BTC/USDT")
+    view.apply(update(7), NOW_NS)
+    view.apply({"type": "gap", "epoch": "e1", "from": 8, "to": 8, "reason": "upstream", "new_epoch": "e2"}, NOW_NS)
+    view.apply(update(1, epoch="e2"), NOW_NS)
+    assert (view.gaps, view.missing, view.unannounced) == (1, 1, 0)
+
+
+def test_a_hole_at_the_start_of_an_announced_epoch_is_a_fault() -> None:
+    view = View("trades", "BTC/USDT")
+    view.apply(update(7), NOW_NS)
+    view.apply({"type": "gap", "epoch": "e1", "from": 8, "to": 8, "reason": "upstream", "new_epoch": "e2"}, NOW_NS)
+    view.apply(update(4, epoch="e2"), NOW_NS)
+    assert view.unannounced == 3
+
+
 def test_the_acknowledgement_says_where_the_stream_begins() -> None:
     view = View("quotes", "BTC/USDT")
     view.apply(subscribed(10), NOW_NS)

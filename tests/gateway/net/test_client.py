@@ -106,6 +106,21 @@ async def test_a_new_epoch_in_the_acknowledgement_is_where_it_resumes() -> None:
     assert asked[1]["resume"] == {"BTC/USDT": {"epoch": "e2", "sequence": 5}}
 
 
+async def test_after_a_lost_continuity_it_resumes_at_the_start_of_the_new_epoch() -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def handler(connection: ServerConnection, request: dict[str, Any]) -> None:
+        asked.append(request)
+        await connection.send(update(7))
+        lost = {"type": "gap", "epoch": "e1", "from": 8, "to": 8, "reason": "upstream", "new_epoch": "e2"}
+        await connection.send(json.dumps(lost))
+        await connection.close()
+
+    async with gateway(handler) as url:
+        await take(watching(url), 4)
+    assert asked[1]["resume"] == {"BTC/USDT": {"epoch": "e2", "sequence": 0}}
+
+
 async def test_a_shutdown_says_when_to_come_back() -> None:
     async def handler(connection: ServerConnection, _request: dict[str, Any]) -> None:
         await connection.send(json.dumps({"type": "server_shutdown", "reconnect_after_ms": 250}))
