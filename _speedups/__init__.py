@@ -1,4 +1,4 @@
-"""Compiled hot paths: frame, sequence, fanout, book, bars.
+"""Compiled hot paths.
 
 Holds the work done once per update or once per subscriber. Must not know asyncio policy,
 JSON libraries, or anything else of ours.

@@ -1,4 +1,4 @@
-"""Who is offered what. A comment a field; the invariants are in the design."""
+"""Who is offered what. A comment a field; the invariants are in ARCHITECTURE.md."""
 from libc.stdint cimport int64_t, uint64_t
 
 from _speedups.frame cimport Form, Template
@@ -9,7 +9,7 @@ from _speedups.sequence cimport Ring
 cdef class Group(Members):
     """The subscribers of one stream that take it in one form."""
     cdef:
-        Stream owner                    # `stream` and `form`, as what they are
+        Stream owner                    # `stream`, as what it is
         Form frames
         Template template
         Chunk state                     # newest state as a chunk, for those who join or catch up

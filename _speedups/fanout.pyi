@@ -1,4 +1,4 @@
-"""Offer one update to many sockets and write each touched socket once (design: flow 1 and flow 3)."""
+"""Offer one update to many sockets and write each touched socket once (ARCHITECTURE.md, flows 1 and 3)."""
 
 from collections.abc import Callable
 from typing import Any

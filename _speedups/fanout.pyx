@@ -1,4 +1,4 @@
-"""Offer one update to many sockets, then have each touched socket written once (design: flows 1 and 3).
+"""Offer one update to many sockets, then have each touched socket written once (ARCHITECTURE.md, flows 1 and 3).
 
 Publishing only appends. A flush first distributes: the updates that gathered in a stream's window become one chunk per
 form, shared by all its subscribers. Then it sweeps: each touched outbox is written once, in slices, so that a reply
@@ -170,7 +170,7 @@ cdef class Stream:
                 return group
         group = Group.__new__(Group)
         group.stream = group.owner = self
-        group.form = group.frames = form
+        group.frames = form
         group.delivery = self.delivery
         group.template = form.template(self.topic)
         group.subscriptions = []

@@ -1,4 +1,4 @@
-"""What waits for each socket. A comment a field; the invariants are in the design."""
+"""What waits for each socket. A comment a field; the invariants are in ARCHITECTURE.md."""
 from libc.stdint cimport int64_t, uint64_t
 
 from _speedups.histogram cimport Histogram
@@ -35,8 +35,7 @@ cdef class Chunk:
 cdef class Members:
     """Those who get the same chunks; a stream's group is one."""
     cdef:
-        readonly object stream
-        readonly object form
+        object stream
         int delivery
         list subscriptions              # order is arbitrary; each knows its index
 
@@ -45,13 +44,14 @@ cdef class Members:
 
 
 cdef class Subscription:
+    """One outbox on one stream in one form."""
     cdef:
-        readonly Outbox outbox
+        Outbox outbox
         Members members
         str epoch                       # of `sequence`
-        readonly int64_t sequence       # the last number queued for, or announced to, this subscriber
+        int64_t sequence                # the last number queued for, or announced to, this subscriber
         Py_ssize_t index                # in members.subscriptions
-        readonly bint lagging           # skips until nothing waits for its socket any more; then it catches up
+        bint lagging                    # skips until nothing waits for its socket any more; then it catches up
         bint replaying                  # lags on purpose: the ring is sent slice by slice, as the socket takes it
 
 
@@ -81,7 +81,7 @@ cdef class Outbox:
         Sweeper sweeper
         int fd                          # -1: only the transport may write
         object transport
-        readonly object owner
+        object owner
         Chunk head                      # the oldest chunk that waits
         list rest                       # the others, or None
         list replies                    # frames that leave before any chunk, or None

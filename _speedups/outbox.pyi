@@ -3,7 +3,6 @@
 from typing import Protocol
 
 from _speedups.fanout import Fanout, Stream
-from _speedups.frame import Form
 
 class Writer(Protocol):
     """The part of an asyncio transport that an outbox uses."""
@@ -19,7 +18,6 @@ class Owner(Protocol):
 class Outbox:
     """What waits for one socket. Replies leave before data; nothing here ever waits."""
 
-    owner: Owner
     queued_bytes: int
     blocked: bool
     finished: bool
@@ -46,12 +44,3 @@ class Outbox:
         """The socket is gone: drop what waits, leave every stream. Call before the descriptor can be reused."""
 
     def streams(self) -> list[Stream]: ...
-
-class Subscription:
-    """One outbox on one stream in one form."""
-
-    outbox: Outbox
-    stream: Stream
-    form: Form
-    sequence: int
-    lagging: bool

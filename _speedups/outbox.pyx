@@ -1,4 +1,4 @@
-"""What waits for one socket, and the sweep that writes each touched socket once (design: flows 1 and 3).
+"""What waits for one socket, and the sweep that writes each touched socket once (ARCHITECTURE.md, flows 1 and 3).
 
 Replies leave before data, a CLOSE behind everything. What the kernel does not take at once goes to the transport, and
 nothing else is sent until that is empty. Must not know streams, numbers or what a frame says; nothing here waits.
@@ -38,13 +38,7 @@ cdef class Members:
 
 
 cdef class Subscription:
-    @property
-    def stream(self):
-        return self.members.stream
-
-    @property
-    def form(self):
-        return self.members.form
+    pass
 
 
 cdef class Sweeper:
