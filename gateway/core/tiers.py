@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from _speedups.book import Book, Changes
+from _speedups.book import Changes
 
 GRID_S = 0.005  # due times are rounded up to this, so that lanes that tick together leave in one write a socket
 
@@ -70,11 +70,6 @@ class Levels(Newest):
             self._items[0] = Item(touched.merged(item.data), item.t_ex, item.t_in)
         else:
             self._items.append(item)
-
-
-def encode_levels(changes: Changes, book: Book, symbol: str, exchange: str, prev_sequence: int) -> bytes:
-    """The data of a book update: right for any state between the last update and now."""
-    return changes.data(symbol, exchange, prev_sequence, book.checksum())
 
 
 class Metronome:

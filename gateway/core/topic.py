@@ -11,7 +11,7 @@ from collections.abc import Callable
 from _speedups.book import Book, Changes
 from _speedups.fanout import Fanout, Stream
 from gateway.core.key import CHANNELS, Delivery, Key, StreamId
-from gateway.core.tiers import Every, Item, Levels, Metronome, Newest, Pending, encode_levels
+from gateway.core.tiers import Every, Item, Levels, Metronome, Newest, Pending
 from gateway.limits import Limits
 
 
@@ -29,17 +29,20 @@ class Topic:
         self.lanes: dict[StreamId, Lane] = {}
         self.newest: Item | None = None
         self.book: Book | None = None
+        self._announced = False  # the last thing that happened was a loss
 
     def publish(self, item: Item, now_s: float) -> None:
         """Give an update to every lane."""
         self.newest = item
+        self._announced = False
         for lane in self.lanes.values():
             lane.offer(item, now_s)
 
     def lost(self, reason: str, now_s: float) -> None:
         """Continuity is gone: what happened before still goes out, then the gap; the old state is no longer served."""
-        if self.newest is None:
-            return  # it was announced already, and nothing was served since
+        if self._announced:
+            return  # and nothing was served since
+        self._announced = True
         for lane in self.lanes.values():
             lane.emit(now_s)
         self.newest = None
@@ -144,7 +147,7 @@ class Lane:
         assert book is not None, "changes without a book"
         if self.stream.sequence == 0:  # the first number of an epoch carries the whole state
             return book.snapshot(key.symbol, key.exchange)
-        return encode_levels(item.data, book, key.symbol, key.exchange, self.stream.sequence)
+        return item.data.data(key.symbol, key.exchange, self.stream.sequence, book.checksum())
 
     def _snapshot(self) -> tuple[bytes, int | None, int] | None:
         state = self.topic.state()

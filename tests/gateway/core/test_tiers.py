@@ -5,8 +5,8 @@ import functools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from _speedups.book import Book
-from gateway.core.tiers import GRID_S, Every, Item, Levels, Metronome, Newest, encode_levels
+from _speedups.book import Book, Changes
+from gateway.core.tiers import GRID_S, Every, Item, Levels, Metronome, Newest
 from tests.gateway.core.hub_parts import HandClock
 
 
@@ -38,7 +38,8 @@ def test_levels_merge_to_the_newest_size_of_each_touched_price() -> None:
         pending.put(Item(changes, None, int(size)))
     [item] = pending.drain()
     assert item.t_in == 1
-    data = encode_levels(item.data, book, "BTC/USDT", "sim", 4)  # type: ignore[arg-type]  # a book's items are changes
+    assert isinstance(item.data, Changes)
+    data = item.data.data("BTC/USDT", "sim", 4, book.checksum())
     assert b'"bids":[[100,1]]' in data
     assert b'"prev_sequence":4' in data
 
