@@ -9,7 +9,7 @@ from enum import IntEnum
 from math import ceil
 from typing import Any, Final
 
-# code -> HTTP status (protocol section 7). One catalogue, one rendering per dialect.
+# code -> HTTP status (docs/protocol.md, "Errors"). One catalogue, one rendering per dialect.
 CODES: Final[dict[str, int]] = {
     "validation_error": 422,
     "unknown_symbol": 404,
@@ -47,7 +47,7 @@ CODES: Final[dict[str, int]] = {
 
 
 class Close(IntEnum):
-    """Why a WebSocket ends (protocol section 9): below 4000 as RFC 6455 says, above it ours."""
+    """Why a WebSocket ends (docs/protocol.md, "Closes"): below 4000 as RFC 6455 says, above it ours."""
 
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002

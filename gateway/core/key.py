@@ -12,7 +12,7 @@ import msgspec
 
 
 class Delivery(IntEnum):
-    """What happens to a channel's updates when a reader is slow (design: flow 3)."""
+    """What happens to a channel's updates when a reader is slow (ARCHITECTURE.md, flow 3)."""
 
     STATE = 0  # keep the newest, announce the gap once
     APPEND = 1  # skip and announce; resendable while in the ring
@@ -37,7 +37,7 @@ class Key(NamedTuple):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """A row of the channel table of the protocol reference (section 2)."""
+    """A row of the channel table (docs/protocol.md, "Channels")."""
 
     name: str  # as clients spell it: "quotes"
     type: str  # the `type` of its messages: "quote"
@@ -76,5 +76,5 @@ def stream_id(key: Key, tier_ms: int = 0, *, batch: bool = False) -> StreamId:
 
 
 def tier_of(throttle_ms: int) -> int:
-    """The largest tier that is not above `throttle_ms` (protocol section 2)."""
+    """The largest tier that is not above `throttle_ms` (docs/protocol.md, "subscribe")."""
     return max(tier for tier in TIERS_MS if tier <= throttle_ms)

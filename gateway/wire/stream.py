@@ -1,4 +1,4 @@
-"""The stream dialect as a pure codec (protocol section 2): bytes in, requests out; values in, bytes out.
+"""The stream dialect as a pure codec (docs/protocol.md, "Requests"): bytes in, requests out; values in, bytes out.
 
 Holds the grammar of requests and the shape of every reply. Must not know a socket, the hub, a clock or a source:
 numbered updates and gaps are framed by `forms.py`.
@@ -7,7 +7,7 @@ numbered updates and gaps are framed by `forms.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 import orjson
@@ -91,7 +91,7 @@ class List(_Request, tag="list", frozen=True, kw_only=True):
 
 
 Request: TypeAlias = Subscribe | Unsubscribe | Resend | Ack | Command | Auth | Ping | List
-ACTIONS: Final = ("subscribe", "unsubscribe", "resend", "ack", "command", "auth", "ping", "list")
+ACTIONS: Final[tuple[str, ...]] = tuple(kind.__struct_config__.tag for kind in get_args(Request))
 
 _requests: Final = msgspec.json.Decoder(Request)
 _anything: Final = msgspec.json.Decoder()

@@ -1,4 +1,4 @@
-"""The stream dialect's grammar: the messages printed in protocol section 2, and whatever else a peer may send."""
+"""The stream dialect's grammar: the messages printed in docs/protocol.md, and whatever else a peer may send."""
 
 from __future__ import annotations
 
