@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.wire.forms import Forms
 
 
-class Name(NamedTuple):
+class Listing(NamedTuple):
     """What a client's spelling of a symbol means."""
 
     exchange: str
@@ -32,10 +32,10 @@ class Name(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """What makes two streams of one connection different; the name is as the source gave it."""
+    """What makes two streams of one connection different; the listing is as the source gave it."""
 
     channel: str
-    name: Name
+    listing: Listing
     timeframe: str  # empty but for bars
 
 
@@ -44,7 +44,7 @@ class Active(NamedTuple):
 
     subscription_id: str
     spelling: str
-    asked: Name  # what the spelling says; a source may have given the symbol its usual name
+    asked: Listing  # what the spelling says; a source may have given the symbol its usual name
     request: stream.Subscribe
     at: Subscribed
 
@@ -56,11 +56,11 @@ class Spelling:
         self._exchanges = exchanges
         self._default = default
 
-    def read(self, spelling: str) -> Name:
+    def read(self, spelling: str) -> Listing:
         prefix, colon, symbol = spelling.partition(":")
         if colon and symbol and prefix in self._exchanges:
-            return Name(prefix, symbol)
-        return Name(self._default or "", spelling)
+            return Listing(prefix, symbol)
+        return Listing(self._default or "", spelling)
 
 
 def variant_of(request: stream.Subscribe) -> str:
@@ -69,7 +69,7 @@ def variant_of(request: stream.Subscribe) -> str:
 
 
 def slot_of(key: Key) -> Slot:
-    return Slot(key.channel, Name(key.exchange, key.symbol), key.variant if key.channel == "bars" else "")
+    return Slot(key.channel, Listing(key.exchange, key.symbol), key.variant if key.channel == "bars" else "")
 
 
 class Subscriptions:
@@ -143,14 +143,14 @@ class Subscriptions:
     def unsubscribe(self, request: stream.Unsubscribe) -> bytes:
         """The reply; a symbol that is not subscribed is named in its errors."""
         asked = None if request.symbols is None else {each: self._spelling.read(each) for each in request.symbols}
-        left: dict[Name, str] = {}  # as the client and as the source says it
+        left: dict[Listing, str] = {}  # as the client and as the source says it
         for slot in self._find(request.channel, None if asked is None else set(asked.values()), request.timeframe):
             active = self._active.pop(slot)
             self._leave(active)
-            left[slot.name] = left[active.asked] = active.spelling
+            left[slot.listing] = left[active.asked] = active.spelling
         if asked is None:
             return stream.unsubscribed(request, list(dict.fromkeys(left.values())), {})
-        errors = {each: "unknown_symbol" for each, name in asked.items() if name not in left}
+        errors = {each: "unknown_symbol" for each, listing in asked.items() if listing not in left}
         return stream.unsubscribed(request, [each for each in asked if each not in errors], errors)
 
     def resend(self, request: stream.Resend) -> bytes:
@@ -184,11 +184,11 @@ class Subscriptions:
             for active in self._active.values()
         ]
 
-    def _find(self, channel: str, names: set[Name] | None, timeframe: str | None) -> list[Slot]:
+    def _find(self, channel: str, listings: set[Listing] | None, timeframe: str | None) -> list[Slot]:
         return [
             slot
             for slot, active in self._active.items()
             if slot.channel == channel
-            and (names is None or slot.name in names or active.asked in names)
+            and (listings is None or slot.listing in listings or active.asked in listings)
             and (timeframe is None or slot.timeframe in {timeframe, ""})
         ]

@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic, time_ns
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from _speedups.bars import Bar, BarBuilder
 from gateway.core.key import Key
 from gateway.sources.base import Reason, Sink
+from gateway.sources.tape import Trade
 from gateway.sources.unpack import Payload
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,6 @@ INTERVALS_MS: Final[dict[str, int]] = {"1s": 1_000, "1m": 60_000, "5m": 300_000}
 GRACE_MS: Final = 1_000  # a trade may arrive this much later than its neighbours and still count
 HISTORY_TIMEOUT_S: Final = 10.0
 
-Trade = dict[str, Any]
 History = Callable[[], Awaitable[list[Trade]]]
 
 

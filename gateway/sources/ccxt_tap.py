@@ -73,7 +73,7 @@ class Tap:
         queue = getattr(protocol, "_payload", None)
         if hasattr(queue, "_buffer") and hasattr(queue, "feed_data") and hasattr(protocol, "_payload_parser"):
             self._queue = queue
-            protocol._payload_parser = Parser(protocol._payload_parser, self.read)
+            protocol._payload_parser = ParserFront(protocol._payload_parser, self.read)
 
     def read(self, feed: Callable[[bytes], Any], data: bytes) -> Any:
         """Bytes came: have them parsed, then handle the frames they complete."""
@@ -196,7 +196,7 @@ class Tap:
             self.client.on_error(NetworkError(f"{type(error).__name__}: {error}"))
 
 
-class Parser:
+class ParserFront:
     """Stands before aiohttp's WebSocket parser."""
 
     def __init__(self, parser: Any, read: Callable[[Callable[[bytes], Any], bytes], Any]) -> None:

@@ -19,7 +19,7 @@ from ccxt.base.errors import NetworkError
 
 from gateway.sources.ccxt_tap import tapped
 
-Payload = str | bytes
+Recorded = str | bytes
 
 TURNS = 10  # of the loop, ample for ccxt's own chain of futures and tasks between a frame and who awaits it
 
@@ -27,7 +27,7 @@ _FRAME = re.compile(r"\d+\.\d+: ")
 _REPLY = re.compile(r"(\S+) -> \d+(?:\.\d+)?: (.*)", re.DOTALL)
 
 
-def frames(path: Path) -> Iterator[Payload]:
+def frames(path: Path) -> Iterator[Recorded]:
     """The WebSocket messages of a recording, `<time>: <text>` a line; a binary one is written as a Python literal."""
     with lzma.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -136,7 +136,7 @@ def _structure(exchange: Any, market: Market) -> dict[str, Any]:
     return structure
 
 
-async def play(exchange: Any, recorded: Iterable[Payload]) -> int:
+async def play(exchange: Any, recorded: Iterable[Recorded]) -> int:
     """Feed frames to the exchange's client, with turns of the loop between them for what ccxt does beside."""
     count = 0
     for payload in recorded:

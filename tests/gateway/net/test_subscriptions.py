@@ -11,7 +11,7 @@ import pytest
 from gateway.core.key import Key
 from gateway.errors import TickwireError
 from gateway.limits import Limits
-from gateway.net.subscriptions import Name, Spelling, Subscriptions, variant_of
+from gateway.net.subscriptions import Listing, Spelling, Subscriptions, variant_of
 from gateway.wire import stream
 from tests.gateway.net.fakes import FakeConnection, Rig
 
@@ -19,23 +19,23 @@ SPELLING = Spelling({"sim": None, "kraken": None}, "sim")
 
 
 @pytest.mark.parametrize(
-    ("spelling", "name"),
+    ("spelling", "listing"),
     [
-        ("BTC/USDT", Name("sim", "BTC/USDT")),
-        ("kraken:ETH/USD", Name("kraken", "ETH/USD")),
-        ("BTC/USDT:USDT", Name("sim", "BTC/USDT:USDT")),
-        ("sim:BTC/USDT:USDT", Name("sim", "BTC/USDT:USDT")),
-        ("other:BTC/USDT", Name("sim", "other:BTC/USDT")),
-        ("sim:", Name("sim", "sim:")),
-        (":x", Name("sim", ":x")),
+        ("BTC/USDT", Listing("sim", "BTC/USDT")),
+        ("kraken:ETH/USD", Listing("kraken", "ETH/USD")),
+        ("BTC/USDT:USDT", Listing("sim", "BTC/USDT:USDT")),
+        ("sim:BTC/USDT:USDT", Listing("sim", "BTC/USDT:USDT")),
+        ("other:BTC/USDT", Listing("sim", "other:BTC/USDT")),
+        ("sim:", Listing("sim", "sim:")),
+        (":x", Listing("sim", ":x")),
     ],
 )
-def test_only_a_configured_exchange_is_a_prefix(spelling: str, name: Name) -> None:
-    assert SPELLING.read(spelling) == name
+def test_only_a_configured_exchange_is_a_prefix(spelling: str, listing: Listing) -> None:
+    assert SPELLING.read(spelling) == listing
 
 
 def test_without_a_default_a_bare_symbol_has_no_exchange() -> None:
-    assert Spelling({"sim": None}, None).read("BTC/USDT") == Name("", "BTC/USDT")
+    assert Spelling({"sim": None}, None).read("BTC/USDT") == Listing("", "BTC/USDT")
 
 
 def test_the_variant_is_what_the_channel_depends_on() -> None:
@@ -60,8 +60,8 @@ class Table:
         return dict(json.loads(self.table.subscribe(request, keys, {}, deflate=False))["data"])
 
     def _key(self, channel: str, spelling: str, variant: str) -> Key:
-        name = self.rig.service.spelling.read(spelling)
-        return Key(name.exchange, channel, name.symbol.upper(), variant)
+        listing = self.rig.service.spelling.read(spelling)
+        return Key(listing.exchange, channel, listing.symbol.upper(), variant)
 
     def unsubscribe(self, channel: str, *symbols: str, **options: Any) -> dict[str, Any]:
         request = stream.Unsubscribe(channel=channel, symbols=list(symbols) or None, **options)

@@ -18,7 +18,7 @@ from gateway.core.key import Key
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.quirks import BEST_PRICE_STREAM
-from gateway.sources.replay import Market, Payload, frames, offline, play, replies
+from gateway.sources.replay import Market, Recorded, frames, offline, play, replies
 from tests.gateway.sources.tools import USUAL_VARIANTS, RecordingSink
 
 ROOT = Path(__file__).parents[3]
@@ -34,22 +34,22 @@ KUCOIN_TOKEN = {
 pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="no recorded data (TICKWIRE_RECORDED_DATA)")
 
 
-def as_is(payload: Payload) -> Payload:
+def as_is(payload: Recorded) -> Recorded:
     return payload
 
 
-def out_of_envelope(payload: Payload) -> Payload:
+def out_of_envelope(payload: Recorded) -> Recorded:
     """Recorded as a combined stream; ccxt subscribes to raw ones."""
     return json.dumps(json.loads(payload)["data"])
 
 
-def without_sequence(payload: Payload) -> Payload:
+def without_sequence(payload: Recorded) -> Recorded:
     """Recorded with the sequence numbers that `conf` with flag 65536 asks for; ccxt does not ask."""
     message = json.loads(payload)
     return json.dumps(message[:-1]) if isinstance(message, list) else payload
 
 
-def every_100ms(payload: Payload) -> Payload:
+def every_100ms(payload: Recorded) -> Recorded:
     """Recorded from the raw channels, which need a login by now; ccxt subscribes to the gathered ones."""
     assert isinstance(payload, str)
     return payload.replace(".raw", ".100ms")
@@ -62,7 +62,7 @@ class Venue(NamedTuple):
     recording: str
     ids: str
     channels: str  # those that still parse
-    adapt: Callable[[Payload], Payload] = as_is
+    adapt: Callable[[Recorded], Recorded] = as_is
     symbol: str = "{}/X"
 
 
@@ -139,7 +139,7 @@ class Top(RecordingSink):
         raise AssertionError(f"{key} lost: {reason}")
 
 
-def acknowledgements(exchange: Any) -> list[Payload]:
+def acknowledgements(exchange: Any) -> list[Recorded]:
     """binance fetches a book's snapshot when its subscription is acknowledged; the recordings begin later."""
     if not exchange.id.startswith("binance"):
         return []
