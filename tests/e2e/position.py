@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import zlib
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 Message = dict[str, Any]
@@ -188,8 +187,3 @@ class Stream:
             for message in self.messages
             for item in (message["data"] if message["type"] == "batch" else [message["data"]])
         ]
-
-
-def in_order(numbers: list[int]) -> bool:
-    """Each one above the one before."""
-    return all(later > earlier for earlier, later in pairwise(numbers))

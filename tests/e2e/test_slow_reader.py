@@ -19,7 +19,6 @@ LIMITS = Limits()
 RCVBUF_BYTES = 4_096
 STALLED: dict[str, Any] = {"rcvbuf_bytes": RCVBUF_BYTES, "max_queue": 1}
 SLICE = 250  # messages of one burst: less than what would make the reading client a slow one, too
-MIB = 1 << 20
 
 
 async def flood(exchange: Exchange, reader: Client, trades: int) -> None:
