@@ -327,7 +327,9 @@ class SharedMarkets:
         except Exception as error:  # also what is no error of ccxt's: a reply it stumbles over
             code = "exchange_unavailable" if isinstance(error, OperationFailed) else "exchange_error"
             self._error = self._failed(code, f"{self._name}: markets could not be loaded: {type(error).__name__}")
-            log.warning("markets not loaded", exchange=self._name, error=f"{type(error).__name__}: {error}")
+            # ccxt's own text names the request; what the network said of it is the cause.
+            why = " <- ".join(f"{type(each).__name__}: {each}" for each in (error, error.__cause__) if each is not None)
+            log.warning("markets not loaded", exchange=self._name, error=why, retry_ms=round(self.retry_in_s * 1000))
             raise self._error from error
         self._failures, self._error = 0, None
         log.info("markets loaded", exchange=self._name, markets=len(markets))

@@ -253,6 +253,7 @@ class Feed(ABC):
         if verdict is Verdict.BROKEN:
             self.fail(guard.why, "resync")
         else:
+            self.last = None  # it is the live book: nobody may catch up from it while it is crossed
             delay_s = self.settings.book_crossed_ms / 1000 + 0.01
             asyncio.get_running_loop().call_later(delay_s, self._recheck, guard)
         return None

@@ -311,6 +311,9 @@ async def test_a_gateway_is_ready_when_its_exchange_appears() -> None:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{app.port}") as client:
             with capture_logs() as logs:
                 await until(lambda: any(line["event"] == "markets not loaded" for line in logs))
+            [told, *_] = [line for line in logs if line["event"] == "markets not loaded"]
+            assert "Cannot connect to host 127.0.0.1" in told["error"], "why, not only what was asked"
+            assert told["retry_ms"] > 0
             response = await client.get("/readyz")
             assert (response.status_code, response.json()["checks"]["sources"]) == (503, False)
             async with synthetic(port=int(url.rpartition(":")[2])):

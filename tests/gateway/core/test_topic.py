@@ -180,7 +180,20 @@ def test_a_second_loss_before_anything_came_is_not_told_again() -> None:
     desk.publish(1)
     desk.hub.lost(KEY, "upstream")
     desk.hub.lost(KEY, "resync")
-    assert [message.get("why") for message in desk.read(peer)] == [None, "upstream"]
+    assert [message.get("why") for message in desk.read(peer)] == ["upstream", None, "upstream"]
+
+
+def test_a_loss_before_the_first_update_is_told_once() -> None:
+    """Upstream was live for somebody else: what printed meanwhile is lost for who has had nothing yet, too."""
+    desk = Desk()
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+    desk.hub.lost(KEY, "upstream")
+    desk.hub.lost(KEY, "upstream")
+    desk.publish(1)
+    gap, update = desk.read(peer)
+    assert (gap["gap"], gap["why"]) == ([1, 1], "upstream")
+    assert (update["e"], update["s"]) == (gap["new"], 1)
 
 
 def test_a_lane_made_when_the_state_is_known_begins_with_it() -> None:

@@ -185,8 +185,10 @@ async def test_a_crossed_book_is_not_served_and_then_given_up() -> None:
     feed.deliver(book(1, 2), 1)
     feed.deliver(book(2, 2), 2)
     feed.deliver(book(1, 3), 3)
+    assert feed.last == book(1, 3)
     feed.deliver(book(3, 3), 4)
     assert calls(feed) == [book(1, 2), book(1, 3)]
+    assert feed.last is None, "nor to who comes later"
     await until(lambda: calls(feed)[-1] == "resync")
     await asyncio.wait([feed.close()])
 
