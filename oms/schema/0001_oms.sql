@@ -196,7 +196,7 @@ CREATE TABLE oms_events (
     channel text NOT NULL,
     channel_sequence bigint NOT NULL,
     event text NOT NULL,
-    data jsonb NOT NULL,
+    data json NOT NULL,                    -- not jsonb: told again byte for byte as it was told first
     command_id bigint,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, sequence),

@@ -5,17 +5,31 @@ Holds what every reader of the store shares. Must not know a table.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import asyncpg
 import orjson
 
+from oms.errors import OmsError
+
 APPLICATION: Final = "tickwire"
 CONNECT_S: Final = 10.0
+SETTINGS: Final = {"application_name": APPLICATION, "timezone": "UTC"}
 
 # Generic in the type checker's eyes only: what a query returns is always Record here.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+# What a statement raises when it is the database that is missing, and not the statement that is wrong.
+UNAVAILABLE: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+)
 
 
 async def prepare(connection: Connection) -> None:
@@ -28,19 +42,29 @@ def _encode(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-async def connect(dsn: str) -> Connection:
-    """One connection of its own; OSError or asyncpg.PostgresError when there is none to be had."""
-    connection = await asyncpg.connect(
-        dsn, timeout=CONNECT_S, server_settings={"application_name": APPLICATION, "timezone": "UTC"}
-    )
-    await prepare(connection)
+async def connect(dsn: str, *, json_as_text: bool = False) -> Connection:
+    """One connection of its own. OmsError when there is none to be had."""
+    with _told():
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_S, server_settings=SETTINGS)
+        if not json_as_text:
+            await prepare(connection)
     return connection
 
 
 async def open_pool(dsn: str, *, size_max: int = 4) -> Pool:
-    """Connections for reading and administration. Close it, or enter it."""
-    return await asyncpg.create_pool(
-        dsn,
-        min_size=1, max_size=size_max, timeout=CONNECT_S, init=prepare,
-        server_settings={"application_name": APPLICATION, "timezone": "UTC"},
-    )  # fmt: skip
+    """Connections for reading and administration; close it, or enter it. OmsError when there are none to be had."""
+    with _told():
+        return await asyncpg.create_pool(
+            dsn, min_size=1, max_size=size_max, timeout=CONNECT_S, init=prepare, server_settings=SETTINGS
+        )
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the server or the system says may be passed on; what the address's reader says may quote a password."""
+    try:
+        yield
+    except (OSError, asyncpg.PostgresError) as error:
+        raise OmsError("engine_unavailable", f"the order database cannot be reached: {error}") from error
+    except (asyncpg.InterfaceError, ValueError) as error:
+        raise OmsError("engine_unavailable", f"the order database's address is wrong: {type(error).__name__}") from None
