@@ -20,9 +20,11 @@ from gateway.errors import TickwireError
 
 DEFAULT_FILE: Final = Path("tickwire.toml")
 EXAMPLE: Final = '[exchanges.binance]\nclass = "binance"\n'
+# What a name that does not resolve ends with; `socket.create_server` makes plain OSErrors of them.
+NO_SUCH_HOST: Final = frozenset(value for name, value in vars(socket).items() if name.startswith("EAI_"))
 
 
-def serve(*, config: Path | None = None) -> None:
+def serve(config: Path | None = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
     Parameters
@@ -36,7 +38,7 @@ def serve(*, config: Path | None = None) -> None:
     start(settings)
 
 
-def check(*, config: Path | None = None) -> None:
+def check(config: Path | None = None) -> None:
     """Read the configuration as `serve` would, and explain every mistake with its line.
 
     Parameters
@@ -49,6 +51,9 @@ def check(*, config: Path | None = None) -> None:
     for name, exchange in settings.exchanges.items():
         is_default = " (default)" if name == settings.default_exchange else ""
         print(f"  {name}{is_default}: {exchange.klass}{', sandbox' if exchange.sandbox else ''}")
+    if settings.default_exchange is None:
+        prefix = next(iter(settings.exchanges))
+        print(f"No exchange is the default: symbols need a prefix ({prefix}:BTC/USDT), or set `default_exchange`")
 
 
 def find(file: Path | None) -> Config:
@@ -110,14 +115,15 @@ def _unusable(settings: Config, file: Path) -> Iterator[Problem]:
             else:
                 make_exchange(exchange)
         except TickwireError as error:
-            place = where(file if file.exists() else None, os.environ, ("exchanges", name, "class"))
+            setting = (error.details or {}).get("setting", "class")
+            place = where(file if file.exists() else None, os.environ, ("exchanges", name, setting))
             yield Problem(place, f"exchanges.{name}", error.message)
 
 
 def _advice(error: OSError, settings: Config, port_setting: str) -> str | None:
     """What to do about a socket that does not open; nothing for errors that have another cause."""
     host, port = settings.server.host, settings.server.port
-    if isinstance(error, socket.gaierror):
+    if error.errno in NO_SUCH_HOST:
         return f"there is no host '{host}' on this machine: set `host` of [server] to one of its addresses"
     return {
         errno.EADDRINUSE: f"port {port} on {host} is taken: stop what uses it, or choose another with {port_setting}",

@@ -65,7 +65,7 @@ def make_exchange(config: ExchangeConfig) -> Any:
     exchange = tapped(klass)({"enableRateLimit": True, **config.options})
     if config.sandbox:
         if not exchange.urls.get("test"):
-            raise TickwireError("validation_error", f"{config.klass!r} has no sandbox")
+            raise TickwireError("validation_error", f"{config.klass!r} has no sandbox", details={"setting": "sandbox"})
         exchange.set_sandbox_mode(True)
     return exchange
 

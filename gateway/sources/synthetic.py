@@ -34,7 +34,7 @@ def read_options(options: Mapping[str, Any]) -> Options:
     try:
         return msgspec.convert(options, Options)
     except msgspec.ValidationError as error:
-        raise TickwireError("validation_error", f"options: {error}") from None
+        raise TickwireError("validation_error", f"options: {error}", details={"setting": "options"}) from None
 
 
 class Timer(Protocol):

@@ -75,8 +75,9 @@ def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_a_failure_is_one_sentence_and_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tickwire(monkeypatch, "check", "--config", "nope.toml") == 1
-    assert capsys.readouterr().err == "tickwire: nope.toml: there is no such file; name another with --config\n"
+    for arguments in (["--config", "nope.toml"], ["nope.toml"]):
+        assert tickwire(monkeypatch, "check", *arguments) == 1
+        assert capsys.readouterr().err == "tickwire: nope.toml: there is no such file; name another with --config\n"
 
 
 def test_a_wrong_option_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from gateway.commands.failure import CommandError
 from gateway.commands.serve import check, find, serve, start
 from gateway.config import Config, ConfigError, ServerConfig
 from gateway.errors import TickwireError
+from gateway.sources import synthetic
+from gateway.sources.config import ExchangeConfig
 
 FILE = '[exchanges.sim]\nclass = "binance"\n[exchanges.paper]\nclass = "bitmex"\nsandbox = true\n'
 
@@ -70,11 +72,35 @@ def test_check_says_what_would_be_served(capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
+def test_check_says_that_symbols_need_a_prefix(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tickwire.toml").write_text(FILE)
+    check()
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "No exchange is the default: symbols need a prefix (sim:BTC/USDT), or set `default_exchange`"
+    )
+    Path("tickwire.toml").write_text('[exchanges.sim]\nclass = "binance"\n')
+    check()
+    assert "prefix" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", [check, serve])
 def test_an_exchange_that_is_none_is_found(command: Callable[[], None]) -> None:
     Path("tickwire.toml").write_text(f'{FILE}[exchanges.typo]\nsandbox = false\nclass = "binanse"\n')
     with pytest.raises(ConfigError, match=r"^tickwire\.toml:8: exchanges\.typo: .*'binanse'.*binance"):
         command()
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ('class = "kraken"\noptions = {}\nsandbox = true', 4),
+        ('class = "synthetic"\npoll_interval_ms = 100\n[exchanges.x.options]\nsymbols = -1', 4),
+    ],
+)
+def test_the_line_of_the_setting_that_is_wrong(table: str, line: int) -> None:
+    Path("tickwire.toml").write_text(f"[exchanges.x]\n{table}\n")
+    with pytest.raises(ConfigError, match=rf"^tickwire\.toml:{line}: exchanges\.x: "):
+        check()
 
 
 def test_check_finds_an_exchange_of_the_environment_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +122,6 @@ def test_check_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
         (OSError(errno.EADDRNOTAVAIL, "x"), "127.0.0.1 is no address of this machine"),
         (PermissionError(errno.EACCES, "x"), "port 8765 needs rights"),
         (OSError(errno.EMFILE, "x"), "ulimit -n"),
-        (socket.gaierror(socket.EAI_NONAME, "x"), "no host '127.0.0.1'"),
         (TickwireError("validation_error", "no exchange class `binanse`"), "no exchange class `binanse`"),
     ],
 )
@@ -127,6 +152,14 @@ def test_an_error_nobody_foresaw_keeps_its_traceback(fail_with: Callable[[Except
     fail_with(OSError(errno.EIO, "disk"))
     with pytest.raises(OSError, match="disk"):
         start(Config(server=ServerConfig(port=1)))
+
+
+@pytest.mark.parametrize("host", ["nohost.invalid", "256.1.1.1", "not a host", "[::1]", "::1:x"])
+def test_a_host_that_does_not_resolve_is_told(host: str) -> None:
+    exchange = ExchangeConfig(klass=synthetic.KLASS)
+    settings = Config(server=ServerConfig(host=host, port=0), exchanges={"made": exchange})
+    with pytest.raises(CommandError, match=f"^there is no host '{re.escape(host)}' on this machine: set `host`"):
+        start(settings)
 
 
 def test_missing_compiled_modules_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
