@@ -1,7 +1,4 @@
-"""A client that keeps the very bytes of the socket: what a library would have decoded cannot be compared.
-
-Knows as much of RFC 6455 as it takes to split unmasked server frames.
-"""
+"""A client that keeps the very bytes of the socket: what a library would have decoded cannot be compared."""
 
 from __future__ import annotations
 
@@ -11,6 +8,8 @@ import json
 import os
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.frames import Frame, split
 
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -23,9 +22,9 @@ class RawClient(asyncio.Protocol):
     """Gathers frames as they stand on the wire; the first ones are replies to what it asked."""
 
     def __init__(self) -> None:
-        self.frames: list[bytes] = []
+        self.frames: list[Frame] = []
         self.transport: asyncio.Transport | None = None
-        self._bytes = bytearray()
+        self._bytes = b""
         self._open = False
         self._changed = asyncio.Event()
 
@@ -45,17 +44,14 @@ class RawClient(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._bytes += data
         if not self._open:
-            head, end, rest = bytes(self._bytes).partition(b"\r\n\r\n")
+            head, end, rest = self._bytes.partition(b"\r\n\r\n")
             if not end:
                 return
             assert head.startswith(b"HTTP/1.1 101 "), head
             self._open = True
-            self._bytes = bytearray(rest)
-        at = 0
-        while (size := frame_size(self._bytes, at)) is not None:
-            self.frames.append(bytes(self._bytes[at : at + size]))
-            at += size
-        del self._bytes[:at]
+            self._bytes = rest
+        found, self._bytes = split(self._bytes)
+        self.frames += found
         self._changed.set()
 
     def send(self, **request: Any) -> None:
@@ -80,21 +76,7 @@ class RawClient(asyncio.Protocol):
         self.transport.abort()
 
 
-def frame_size(data: bytearray, at: int) -> int | None:
-    """How long the frame there is; None when it is not whole."""
-    if len(data) - at < 2:
-        return None
-    size, head = data[at + 1], 2
-    if size in {126, 127}:
-        head = 4 if size == 126 else 10
-        if len(data) - at < head:
-            return None
-        size = int.from_bytes(data[at + 2 : at + head], "big")
-    return head + size if len(data) - at >= head + size else None
-
-
-def payload(frame: bytes) -> dict[str, Any]:
+def payload(frame: Frame) -> dict[str, Any]:
     """A text frame's JSON."""
-    assert frame[0] == 0x81, "one whole, uncompressed text frame"
-    head = {126: 4, 127: 10}.get(frame[1], 2)
-    return dict(json.loads(frame[head:]))
+    assert frame.first == 0x81, "one whole, uncompressed text frame"
+    return dict(json.loads(frame.payload))

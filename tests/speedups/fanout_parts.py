@@ -12,6 +12,7 @@ from typing import Any
 from _speedups.fanout import Fanout
 from _speedups.frame import DATA, EPOCH, KIND, SEQUENCE, Form, Template
 from _speedups.outbox import Outbox
+from tests.frames import whole
 
 Message = dict[str, Any]
 STATE, APPEND, CRITICAL = 0, 1, 2
@@ -79,24 +80,9 @@ class Peer:
 
     def read(self) -> list[Message]:
         """The messages written since the last call."""
-        messages = [json.loads(payload) for _, payload in frames(bytes(self.written))]
+        messages = [json.loads(frame.payload) for frame in whole(bytes(self.written))]
         self.written.clear()
         return messages
-
-
-def frames(wire: bytes) -> list[tuple[int, bytes]]:
-    """(first byte, payload) of each frame; the bytes must end with a whole one."""
-    found, at = [], 0
-    while at < len(wire):
-        size, head = wire[at + 1], 2
-        if size == 126:
-            size, head = int.from_bytes(wire[at + 2 : at + 4], "big"), 4
-        elif size == 127:
-            size, head = int.from_bytes(wire[at + 2 : at + 10], "big"), 10
-        assert at + head + size <= len(wire), "a frame is cut"
-        found.append((wire[at], wire[at + head : at + head + size]))
-        at += head + size
-    return found
 
 
 class Listener:

@@ -8,16 +8,6 @@ from _speedups.fanout import Fanout, Stream
 from tests.speedups.fanout_parts import APPEND, CRITICAL, PAD, STATE, JsonForm, ManualLoop, Peer
 
 
-@pytest.fixture
-def loop() -> ManualLoop:
-    return ManualLoop()
-
-
-@pytest.fixture
-def fanout(loop: ManualLoop) -> Fanout:
-    return Fanout(loop.call_soon, loop.call_later, queue_state_bytes=200, queue_append_bytes=300, queue_bytes_max=1000)
-
-
 def test_subscribers_of_one_form_get_the_very_same_bytes(loop: ManualLoop, fanout: Fanout) -> None:
     stream, form, peers = Stream(fanout, None, "e1", delivery=STATE), JsonForm(), [Peer(fanout) for _ in range(50)]
     for peer in peers:

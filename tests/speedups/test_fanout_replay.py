@@ -11,16 +11,6 @@ from _speedups.frame import encode
 from tests.speedups.fanout_parts import APPEND, STATE, JsonForm, Listener, ManualLoop, Message, Peer
 
 
-@pytest.fixture
-def loop() -> ManualLoop:
-    return ManualLoop()
-
-
-@pytest.fixture
-def fanout(loop: ManualLoop) -> Fanout:
-    return Fanout(loop.call_soon, loop.call_later, queue_state_bytes=200, queue_append_bytes=300, queue_bytes_max=1000)
-
-
 def resumed(fanout: Fanout, stream: Stream, epoch: str, sequence: int) -> tuple[Any, list[Message]]:
     peer = Peer(fanout)
     result = stream.attach(peer.outbox, JsonForm(), epoch=epoch, sequence=sequence)

@@ -9,12 +9,8 @@ from hypothesis import strategies as st
 
 from _speedups.fanout import Fanout, Stream
 from _speedups.frame import encode
-from tests.speedups.fanout_parts import JsonForm, ManualLoop, Peer, frames
-
-
-@pytest.fixture
-def loop() -> ManualLoop:
-    return ManualLoop()
+from tests.frames import whole
+from tests.speedups.fanout_parts import JsonForm, ManualLoop, Peer
 
 
 @pytest.fixture
@@ -61,7 +57,7 @@ def test_finish_sends_the_close_behind_what_waits_and_takes_nothing_more(loop: M
     peer.outbox.finish(b"\x88\x00")
     peer.outbox.reply(b"late")
     loop.settle()
-    assert [first for first, _ in frames(bytes(peer.written))] == [0x81, 0x88]
+    assert [frame.first for frame in whole(bytes(peer.written))] == [0x81, 0x88]
     assert stream.subscribers == 0
     assert peer.outbox.finished
     with pytest.raises(ValueError, match="takes nothing more"):
@@ -175,7 +171,7 @@ def test_many_chunks_leave_in_one_call_and_in_order(
             stream.attach(peer.outbox, form)
             stream.publish(b"%d" % number, None, 0)
         loop.settle()
-        assert [payload.split(b'"d":')[1] for _, payload in frames(theirs.recv(10000))] == [
+        assert [frame.payload.split(b'"d":')[1] for frame in whole(theirs.recv(10000))] == [
             b"%d}" % number for number in range(10)
         ]
         assert fanout.counters()["sends"] == 1
@@ -212,7 +208,7 @@ def test_frames_of_any_size_leave_whole_in_order_and_replies_first(sizes: list[i
     for size in replies:
         peer.outbox.reply(encode(1, b'"' + b"r" * size + b'"'))
     peer.wake()
-    messages = [json.loads(payload) for _, payload in frames(bytes(peer.written))]
+    messages = [json.loads(frame.payload) for frame in whole(bytes(peer.written))]
     assert [len(message) for message in messages[: len(replies)]] == replies
     assert [len(message["d"]) for message in messages[len(replies) :]] == sizes
     assert peer.outbox.queued_bytes == 0

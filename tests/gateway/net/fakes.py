@@ -19,6 +19,7 @@ from gateway.net.session import Session, StreamService
 from gateway.sources.base import Sink, WatchStatus
 from gateway.stats import Tally
 from gateway.wire.forms import Forms
+from tests.frames import whole
 
 
 class FakeSource:
@@ -69,20 +70,6 @@ class FakeSource:
         self.sink.publish(key, json.dumps(data).encode(), t_ex=None, t_in=time.time_ns())
 
 
-def frames_of(wire: bytes) -> list[tuple[int, bool, bytes]]:
-    """(opcode, rsv1, payload) of each finished server frame."""
-    frames, at = [], 0
-    while at < len(wire):
-        size, start = wire[at + 1], at + 2
-        if size >= 126:
-            width = 2 if size == 126 else 8
-            size, start = int.from_bytes(wire[start : start + width], "big"), start + width
-        frames.append((wire[at] & 0x0F, bool(wire[at] & 0x40), wire[start : start + size]))
-        at = start + size
-    assert at == len(wire)
-    return frames
-
-
 class FakeSocket:
     """The transport of an outbox: keeps what is written."""
 
@@ -119,11 +106,11 @@ class FakeConnection:
         self.outbox.finish(b"")
 
     def take_frames(self) -> list[tuple[int, bool, bytes]]:
-        """What was sent since the last call, with all that is due."""
+        """(opcode, whether compressed, payload) of what was sent since the last call, with all that is due."""
         self._fanout.flush_now()
         wire = bytes(self.socket.written)
         self.socket.written.clear()
-        return frames_of(wire)
+        return [(frame.opcode, frame.is_compressed, frame.payload) for frame in whole(wire)]
 
     def take(self) -> list[dict[str, Any]]:
         """The same as messages; only for text frames that are not compressed."""
