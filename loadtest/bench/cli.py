@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 
 from loadtest.bench import machine, report, tools
 from loadtest.bench.workloads import WORKLOADS, Plan, Result, measure
@@ -74,7 +75,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
 
 def _keep(found: machine.Machine, results: list[Result]) -> None:
     path = tools.results_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    raw = {"machine": found.as_dict(), "results": [result.as_dict() for result in results]}
+    raw = {"machine": asdict(found), "results": [asdict(result) for result in results]}
     path.write_text(json.dumps(raw, indent=1), encoding="utf-8")
     _say(f"raw figures in {path}")
 

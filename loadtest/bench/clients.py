@@ -5,7 +5,7 @@ Knows both clients' options and results. Must not know workloads or goals.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,6 @@ class Figures:
     def kib_per_conn(self) -> float:
         """Memory the connections took, over the empty process."""
         return (self.rss_kib - self.empty_rss_kib) / max(1, self.conns)
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

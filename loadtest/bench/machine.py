@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -34,9 +34,6 @@ class Machine:
     versions: dict[str, str]
     open_files_max: int
     load_before: float  # the one-minute load average before the run: how quiet the machine was
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def describe(open_files_max: int) -> Machine:

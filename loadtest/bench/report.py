@@ -221,8 +221,8 @@ def summary(results: Sequence[Result]) -> str:
 
 
 HOW = """\
-Made by the command above on the machine below; nothing here is edited by hand. Server on one core, clients on another,
-over loopback, no TLS. Machines differ and are shared: compare only rows of one table, as ratios.
+Made by the command and on the machine of the first table; nothing here is edited by hand. Server on one core, clients
+on another, over loopback, no TLS. Machines differ and are shared: compare only rows of one table, as ratios.
 
 - *tickwire* is the real gateway as `tickwire serve` starts it, with everything on: epoch, sequence, three stamps,
   limits, statistics. Its source is `synthetic`, which publishes made quotes through the hub at the wanted rate, the

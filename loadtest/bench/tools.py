@@ -16,9 +16,12 @@ from loadtest.swarm import ToolError, cache_folder, compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBURING_STUB = Path(__file__).parent / "stub"
-PEERS = ("picows", "socketify", "websockets", "aiohttp", "fastapi", "ws_node")
-PEER_NEEDS = {"picows": "uvloop, picows", "websockets": "uvloop, websockets", "aiohttp": "uvloop, aiohttp"} | {
+PEERS = {  # name -> what it imports; of Node for the one that runs there
+    "picows": "uvloop, picows",
     "socketify": "socketify",
+    "ws_node": "ws",
+    "websockets": "uvloop, websockets",
+    "aiohttp": "uvloop, aiohttp",
     "fastapi": "uvloop, fastapi, uvicorn",
 }
 
@@ -54,7 +57,7 @@ def find() -> Tools:
     except ToolError as error:
         floor = None
         notes.append(f"no C floor: {str(error).splitlines()[0]}")
-    peers = {name: words for name in PEERS if (words := _peer(name))}
+    peers = {name: words for name, needs in PEERS.items() if (words := _peer(name, needs))}
     missing = [name for name in PEERS if name not in peers]
     if missing:
         notes.append(f"peers not installed here: {', '.join(missing)} (TICKWIRE_PEERS_PYTHON names a Python with them)")
@@ -74,12 +77,12 @@ def peers_python() -> str:
     return os.environ.get("TICKWIRE_PEERS_PYTHON") or sys.executable
 
 
-def _peer(name: str) -> tuple[str, ...] | None:
+def _peer(name: str, needs: str) -> tuple[str, ...] | None:
     if name == "ws_node":
         node = shutil.which("node")
-        return (node, "p_ws.js") if node and _succeeds([node, "-e", "require('ws')"]) else None
+        return (node, "p_ws.js") if node and _succeeds([node, "-e", f"require('{needs}')"]) else None
     python = peers_python()
-    return (python, f"p_{name}.py") if _succeeds([python, "-c", f"import {PEER_NEEDS[name]}"]) else None
+    return (python, f"p_{name}.py") if _succeeds([python, "-c", f"import {needs}"]) else None
 
 
 def _succeeds(words: list[str]) -> bool:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from loadtest.bench import servers
 from loadtest.bench.clients import Figures, Load, prober, run, swarm_of
 from loadtest.bench.servers import Server
-from loadtest.bench.tools import Tools
+from loadtest.bench.tools import PEERS, Tools
 from loadtest.swarm import ToolError, subscribe
 
 Say = Callable[[str], None]
@@ -47,13 +47,12 @@ class Workload:
         return (subscribe(["S%d/USDT"]),)
 
 
-ALL_PEERS = ("picows", "socketify", "ws_node", "websockets", "aiohttp", "fastapi")
 CROWD_PEERS = ("picows", "socketify", "ws_node")  # the others need minutes to accept 10,000 connections meanwhile
 
 WORKLOADS: dict[str, Workload] = {
     row.name: row
     for row in (
-        Workload("A", "1,000 connections, 1 key, 100 updates/s", 1_000, 1, 1, 100.0, peers=ALL_PEERS),
+        Workload("A", "1,000 connections, 1 key, 100 updates/s", 1_000, 1, 1, 100.0, peers=tuple(PEERS)),
         Workload("B", "1,000 connections, 10 keys each, 100 updates/s a key", 1_000, 10, 10, 100.0),
         Workload(
             "C", "10,000 connections, 200 keys, 1 key each, 10 updates/s", 10_000, 200, 1, 10.0, peers=CROWD_PEERS
@@ -88,9 +87,6 @@ class Result:
     channels: dict[str, Figures] = field(default_factory=dict)  # G: by channel
     extra: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import asdict
+
+import pytest
 
 from loadtest.bench import machine
 
@@ -16,7 +19,7 @@ def test_describe_names_what_matters() -> None:
     assert found.cores == os.cpu_count()
     assert found.open_files_max == 1_234
     assert found.versions["picows"]
-    assert json.dumps(found.as_dict())
+    assert json.dumps(asdict(found))
 
 
 def test_a_distribution_that_is_not_there_has_no_version() -> None:
@@ -45,7 +48,42 @@ def test_memory_of_a_process() -> None:
     assert machine.rss_kib(os.getpid()) > 5_000
 
 
-def test_waiting_for_ports_ends() -> None:
+class HandTime:
+    """Stands in for the clock's module: time passes by sleeping only."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.sleeps = 0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.sleeps += 1
+
+
+@pytest.fixture
+def hand_time(monkeypatch: pytest.MonkeyPatch) -> HandTime:
+    made = HandTime()
+    monkeypatch.setattr(machine, "time", made)
+    return made
+
+
+def test_ports_that_wait_are_read_of_the_kernel() -> None:
     assert machine.ports_waiting() >= 0
-    assert machine.wait_for_ports(10**9) < 1.0
-    assert machine.wait_for_ports(-1, timeout_s=0.0) < 1.0
+
+
+def test_waiting_for_ports_ends_when_few_enough_are_kept(monkeypatch: pytest.MonkeyPatch, hand_time: HandTime) -> None:
+    kept = iter([5, 5, 0])
+    monkeypatch.setattr(machine, "ports_waiting", lambda: next(kept))
+    assert machine.wait_for_ports(4) == hand_time.now_s - 100.0
+    assert hand_time.sleeps == 2
+
+
+def test_waiting_for_ports_ends_in_time_when_too_many_stay(
+    monkeypatch: pytest.MonkeyPatch, hand_time: HandTime
+) -> None:
+    monkeypatch.setattr(machine, "ports_waiting", lambda: 5)
+    assert machine.wait_for_ports(4, timeout_s=3.0) == 3.0
+    assert hand_time.sleeps > 0

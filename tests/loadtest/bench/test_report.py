@@ -141,6 +141,7 @@ def test_document_holds_command_machine_summary_and_sections() -> None:
     text = report.document("python -m loadtest.bench", MACHINE, [result("A"), result("C")], ["no C floor"])
     assert text.startswith("# Benchmarks\n")
     for wanted in (
+        "Made by the command and on the machine of the first table;",
         "`python -m loadtest.bench`",
         "2 x A Processor",
         "picows 2.3.1",

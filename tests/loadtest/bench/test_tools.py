@@ -72,10 +72,10 @@ def test_the_stub_stands_in_for_liburing(tmp_path: Path) -> None:
 
 def test_peers_are_those_that_import(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert folder.exists()
-    monkeypatch.setattr(tools, "PEER_NEEDS", dict.fromkeys(tools.PEERS, "no_such_module") | {"picows": "picows"})
+    monkeypatch.setattr(tools, "PEERS", dict.fromkeys(tools.PEERS, "no_such_module") | {"picows": "picows"})
     found = tools.find()
     assert found.peers["picows"] == (sys.executable, "p_picows.py")
-    assert set(found.peers) <= {"picows", "ws_node"}
+    assert set(found.peers) == {"picows"}
     assert any("not installed" in note and "websockets" in note for note in found.notes)
 
 
