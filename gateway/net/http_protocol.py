@@ -8,15 +8,23 @@ application.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from gateway.net.head import Refusal
+
 if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
     from gateway.net.connection import Shared
+
+SLICE_BYTES: Final = 4096
+CHUNK_OVERHEAD_BYTES: Final = 8  # what a chunk of one byte may cost around it
 
 
 class HttpServer:
@@ -38,6 +46,8 @@ class HttpServer:
             proxy_headers=False,
         )
         self._config.load()
+        # A warning for each request that is not understood: whoever reaches the port could fill our log.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
     @property
     def connections(self) -> set[Any]:
@@ -58,45 +68,92 @@ class HttpServer:
 
 
 class HttpConnection(HttpToolsProtocol):
-    """One connection; a head has `http_head_bytes_max` bytes and `handshake_timeout_s`, a body `silence_s`."""
+    """One connection. What is not body has `http_head_bytes_max` bytes a request, head and trailers together.
+
+    A head may take `handshake_timeout_s`, a body `silence_s`, and so may a client that reads nothing of its answer.
+    """
 
     def __init__(self, shared: Shared, config: Config, state: ServerState) -> None:
         super().__init__(config, state, app_state={})
         self._shared = shared
-        self._head_bytes = 0
-        self._in_head = False
+        self._overhead_bytes = 0  # of the request that is being read
+        self._reading = False
+        self._running: RequestResponseCycle | None = None  # the request that is being answered
         self.due_tick = -1
 
     def data_received(self, data: bytes) -> None:
-        was_in_head = self._in_head
-        super().data_received(data)
-        if not self._in_head:
-            return
-        self._head_bytes = self._head_bytes + len(data) if was_in_head else len(data)
-        if self._head_bytes > self._shared.limits.http_head_bytes_max:
-            self.transport.abort()
+        # In slices: a request is not charged with more than one of the requests before it in the same read.
+        for start in range(0, len(data), SLICE_BYTES):
+            piece = data[start : start + SLICE_BYTES]
+            self._overhead_bytes += len(piece)
+            super().data_received(piece)
+            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                return
+            if self._overhead_bytes > self._shared.limits.http_head_bytes_max + SLICE_BYTES:
+                self._refuse(Refusal(431, "validation_error", "the head of the request is too large"))
+                return
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._overhead_bytes = 0
+        self._reading = True
         self._due_in(self._shared.limits.handshake_timeout_s)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         self._due_in(self._shared.limits.silence_s)
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._overhead_bytes = max(0, self._overhead_bytes - len(body) * (1 + CHUNK_OVERHEAD_BYTES))
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        self._shared.wheel.cancel(self)
+        self._reading = False
+        if not self.flow.write_paused:
+            self._shared.wheel.cancel(self)
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._due_in(self._shared.limits.silence_s)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._reading:
+            self._shared.wheel.cancel(self)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Refusal(400, "validation_error", msg))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say why and close; in the middle of an answer there is no place to say it."""
+        running = self._running
+        if running is not None and running.response_started and not running.response_complete:
+            self.transport.abort()
+            return
+        self._leave()
+        self.transport.write(refusal.render())
+        self.transport.close()
+
+    def _leave(self) -> None:
+        """Nothing more is answered. uvicorn would tell only the newest of pipelined requests."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _due_in(self, seconds: float) -> None:
         self._shared.wheel.schedule(self, self._shared.clock() + seconds)
 
     def on_due(self, _now_s: float) -> None:
-        """The head or the body has not come in time."""
+        """The head or the body has not come in time, or the answer is not read."""
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._shared.wheel.cancel(self)
+        self._leave()
         super().connection_lost(exc)

@@ -7,13 +7,16 @@ numbered updates and gaps are framed by `forms.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 import orjson
 
 from gateway.errors import TickwireError
 from gateway.limits import Limits
+
+if TYPE_CHECKING:
+    from gateway.auth import Principal
 
 RequestId: TypeAlias = str | int
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # fits the compiled core's 64-bit sequences
@@ -79,7 +82,10 @@ class Command(_Request, tag="command", frozen=True, kw_only=True):
 
 
 class Auth(_Request, tag="auth", frozen=True, kw_only=True):
-    token: str
+    token: str  # or an API key
+
+    def __repr__(self) -> str:
+        return "Auth()"
 
 
 class Ping(_Request, tag="ping", frozen=True, kw_only=True):
@@ -161,7 +167,7 @@ def _echoable(request_id: RequestId | None, limits: Limits) -> bool:
 def _oversize(request: Request, limits: Limits) -> str | None:
     """The configured bound a well-formed request breaks, as a sentence."""
     if not _echoable(request.id, limits):
-        return f"`id` is longer than {limits.request_ids_bytes_max} bytes"
+        return f"`id` is longer than {limits.request_ids_bytes_max} bytes, or no 64-bit number"
     match request:
         case Subscribe() | Unsubscribe() if len(request.symbols or ()) > limits.symbols_per_request_max:
             return f"more than {limits.symbols_per_request_max} symbols in one request"
@@ -241,6 +247,21 @@ def resent(request: Resend, count: int) -> bytes:
 
 def subscriptions(request: List, listed: Sequence[Listed]) -> bytes:
     return _reply("subscriptions", request.id, {"data": {"subscriptions": listed}})
+
+
+def authenticated(request: Auth, principal: Principal, reauthenticate_after_ms: int) -> bytes:
+    """Who the connection speaks for from here on, and when it will be asked again."""
+    data = {
+        "user": principal.user_name,
+        "admin": principal.is_admin,
+        "account_ids": sorted(principal.permissions),
+        "reauthenticate_after_ms": reauthenticate_after_ms,
+    }
+    return _reply("authenticated", request.id, {"data": data})
+
+
+def reauthenticate(deadline_ms: int) -> bytes:
+    return _reply("reauthenticate", None, {"deadline_ms": deadline_ms})
 
 
 def pong(request: Ping) -> bytes:
