@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
@@ -23,12 +25,13 @@ from gateway.core.key import CHANNELS
 from gateway.net.client import ClientError, Lost, Message, StreamClient
 
 FRAMES_PER_S: Final = 8
+LIBRARIES: Final = ("asyncio", "picows")
 Channel = Literal["quotes", "trades", "bars", "book"]
 
 # What to do about a symbol the gateway refused.
 ADVICE: Final = {
-    "unknown_symbol": "no such symbol: write it as the exchange lists it, for example BTC/USDT or kraken:ETH/USD; "
-    "the part before the colon must be a configured exchange",
+    "unknown_symbol": "no such symbol: write it as the exchange lists it, for example BTC/USDT; of another exchange "
+    "than the gateway's default, or where none is the default, write exchange:symbol, for example kraken:ETH/USD",
     "unsupported_channel": "the exchange does not offer this channel",
     "exchange_unavailable": "the gateway cannot reach the exchange; see its log",
     "exchange_error": "the exchange refused; see the gateway's log",
@@ -79,13 +82,25 @@ def watch(
     is_live = sys.stdout.isatty() and not json
     try:
         client = StreamClient(url, channel, symbol, options)
-        loop.run(
-            _live(client, View(channel, symbol), count)
-            if is_live
-            else _lines(client, View(channel, symbol), count, json)
-        )
+        view = View(channel, symbol)
+        with _quiet():
+            loop.run(_live(client, view, count) if is_live else _lines(client, view, count, json))
     except ClientError as error:
         raise CommandError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No word of the libraries below the client: what went wrong comes as an error, and is told once."""
+    loggers = [logging.getLogger(name) for name in LIBRARIES]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def refusal(body: dict[str, Any], symbol: str, channel: str) -> str | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import orjson
@@ -27,6 +28,7 @@ WAITING_MESSAGES_MAX: Final = 1_000  # then reading stops, and the gateway treat
 RETRY_BASE_S: Final = 0.25
 RETRY_MAX_S: Final = 15.0
 IDLE_PING_S: Final = 30.0
+SCHEMES: Final = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 # Closes after which coming back as we are would be refused again (docs/protocol.md, "Closes").
 FINAL_CLOSES: Final[dict[int, str]] = {
@@ -117,6 +119,19 @@ class _Link(WSListener):
         return self._messages.popleft()
 
 
+def _address(url: str) -> str:
+    """The WebSocket address that is meant, with the path of the dialect unless it has one."""
+    try:
+        parts = urlsplit(url)
+        scheme = SCHEMES.get(parts.scheme)
+        if scheme is None or not parts.hostname or parts.port == 0:
+            raise ValueError
+    except ValueError:  # brackets or a port that are none
+        raise ClientError(f"'{url}' is not a WebSocket address: write ws://HOST:PORT") from None
+    path = parts.path if parts.path.strip("/") else STREAM_PATH
+    return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
+
+
 class StreamClient:
     """Watches one stream of a gateway for as long as it is iterated, across disconnects.
 
@@ -132,10 +147,8 @@ class StreamClient:
         *,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"ws", "wss"} or not parts.hostname:
-            raise ClientError(f"'{url}' is not a WebSocket address: write ws://HOST:PORT")
-        self.url = url if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}{STREAM_PATH}"
+        self.url = _address(url)
+        self._is_tls = self.url.startswith("wss:")
         self._request = {"action": "subscribe", "channel": channel, "symbols": [symbol], **(options or {})}
         self._symbol = symbol
         self._position: Position | None = None
@@ -188,8 +201,12 @@ class StreamClient:
             ) from None
         except socket.gaierror:
             raise ClientError(f"there is no host '{urlsplit(self.url).hostname}', or no network to find it") from None
+        except UnicodeError:  # what IDNA cannot write
+            raise ClientError(f"'{urlsplit(self.url).hostname}' is not a host") from None
         except (OSError, TimeoutError, WSError) as error:
-            raise ClientError(f"{self.url} cannot be reached: {error or type(error).__name__}") from None
+            is_answered = not isinstance(error, TimeoutError | ssl.SSLCertVerificationError)
+            hint = "; the gateway there may have no TLS: try ws://" if is_answered and self._is_tls else ""
+            raise ClientError(f"{self.url} cannot be reached: {str(error) or type(error).__name__}{hint}") from None
         assert isinstance(link, _Link)
         return link
 

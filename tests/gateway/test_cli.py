@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -140,6 +142,34 @@ def test_an_unknown_exchange_is_told_without_a_traceback() -> None:
     assert "binanse" in err
     assert "binance" in err, "the message offers what was meant"
     assert "Traceback" not in err
+
+
+def test_a_gateway_of_two_exchanges_watched() -> None:
+    tables = "".join(f'[exchanges.{name}]\nclass = "synthetic"\n' for name in ("left", "right"))
+    Path("tickwire.toml").write_text(f"[server]\nport = 0\n{tables}")
+
+    def watched(address: str, symbol: str) -> tuple[int, str, str]:
+        with in_a_process("watch", symbol, "--url", address, "--count", "1") as watching:
+            out, err = watching.communicate(timeout=60)
+        return watching.returncode, out, err
+
+    with in_a_process("serve") as process:
+        assert process.stderr is not None
+        port = next(json.loads(line)["port"] for line in process.stderr if '"listening"' in line)
+        code, out, err = watched(f"http://127.0.0.1:{port}", "left:S0/USDT")
+        assert (code, len(out.splitlines()), err) == (0, 1, "")
+        code, _, err = watched(f"ws://127.0.0.1:{port}", "S0/USDT")
+        assert code == 1
+        assert err.startswith("tickwire: S0/USDT: no such symbol")
+        assert "write exchange:symbol" in err
+        code, _, err = watched(f"wss://127.0.0.1:{port}", "left:S0/USDT")
+        assert code == 1
+        assert re.fullmatch(r"tickwire: wss://\S+ cannot be reached: \w.*; the gateway there may have no TLS.*\n", err)
+        code, _, err = watched("ws://127.0.0.1:99999", "left:S0/USDT")
+        assert (code, err) == (1, "tickwire: 'ws://127.0.0.1:99999' is not a WebSocket address: write ws://HOST:PORT\n")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
 
 
 def test_a_demo_serves_until_it_is_interrupted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from gateway.commands.failure import CommandError
-from gateway.commands.watch import ADVICE, refusal, watch
+from gateway.commands.watch import ADVICE, LIBRARIES, refusal, watch
 from gateway.errors import CODES
 
 
@@ -128,6 +129,16 @@ def test_a_refused_option_is_named() -> None:
     assert "--depth; its limit is" in str(refusal(refused("validation_error"), "X", "book"))
     assert refusal(refused("validation_error"), "X", "quotes") == "X: validation_error"
     assert "no such symbol" in str(refusal(refused("unknown_symbol"), "X", "bars"))
+
+
+def test_where_no_exchange_is_the_default_the_form_with_one_is_told() -> None:
+    assert "none is the default, write exchange:symbol" in str(refusal(refused("unknown_symbol"), "X", "quotes"))
+
+
+def test_libraries_are_silent_while_it_watches_only(url: str) -> None:
+    levels = [logging.getLogger(name).level for name in LIBRARIES]
+    watch("BTC/USDT", url=url, count=1)
+    assert [logging.getLogger(name).level for name in LIBRARIES] == levels
 
 
 def test_advice_is_about_codes_that_exist() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -187,7 +188,38 @@ async def test_a_server_that_is_no_gateway_is_said() -> None:
             await take(watching(url), 1)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:8765", "ws://"])
+async def test_a_gateway_without_tls_is_said() -> None:
+    """Whatever it does with what it cannot read: the one here hangs up, the other answers in plain text."""
+
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    for serve_plainly in (hang_up, answer):
+        server = await asyncio.start_server(serve_plainly, "127.0.0.1", 0)
+        async with server:
+            url = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            with pytest.raises(ClientError, match=r"cannot be reached: .*\w.*; the gateway there may have no TLS"):
+                await take(watching(url), 1)
+
+
+async def test_a_host_no_network_knows_is_said() -> None:
+    with pytest.raises(ClientError, match=r"no host 'nohost\.invalid'"):
+        await take(watching("ws://nohost.invalid:1"), 1)
+    with pytest.raises(ClientError, match=r"'a\.\.b' is not a host"):
+        await take(watching("ws://a..b:1"), 1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ftp://127.0.0.1:1", "127.0.0.1:8765", "ws://", "http://"),
+        *("ws://127.0.0.1:99999", "ws://127.0.0.1:0", "ws://127.0.0.1:abc", "ws://[abc", "ws://[::1"),
+    ],
+)
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ClientError, match="ws://HOST:PORT"):
         watching(url)
@@ -196,3 +228,9 @@ def test_an_address_that_is_none(url: str) -> None:
 def test_the_path_is_added_unless_given() -> None:
     assert watching("ws://h:1").url == "ws://h:1/v1/stream"
     assert watching("ws://h:1/other").url == "ws://h:1/other"
+    assert watching("ws://[::1]:1/?a=b").url == "ws://[::1]:1/v1/stream?a=b"
+
+
+def test_the_address_of_http_is_taken_too() -> None:
+    assert watching("http://h:1").url == "ws://h:1/v1/stream"
+    assert watching("https://h/other").url == "wss://h/other"
