@@ -1,0 +1,204 @@
+"""What may be sent: an account's limits, the kill switch, the venue's rules of a market, and how old a price may be.
+
+Pure: an order and what it is held against go in, a refusal with its code comes out. Must not know where any of it comes
+from, nor a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from decimal import Decimal, localcontext
+from typing import Final, NamedTuple
+
+from oms.errors import OmsError
+from oms.model import (
+    ZERO,
+    Account,
+    Instrument,
+    Order,
+    OrderType,
+    Position,
+    Quote,
+    Risk,
+    Side,
+    TradingState,
+)
+from oms.positions import CONTEXT, net_key
+
+BPS: Final = Decimal(10_000)
+NS_PER_MS: Final = 1_000_000
+_SEVERITY: Final = (TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED)
+
+
+class Situation(NamedTuple):
+    """What an order is held against. `others` are the open orders of the account without this one."""
+
+    account: Account
+    risk: Risk
+    everywhere: TradingState  # the kill switch of all accounts
+    instrument: Instrument
+    quote: Quote | None
+    position: Position | None  # what it would go to
+    others: Collection[Order]
+    sent_last_s: int
+    now_ns: int
+
+
+def check(order: Order, situation: Situation) -> None:
+    """Raises OmsError unless the order may be sent."""
+    with localcontext(CONTEXT):
+        _check_states(order, situation)
+        _check_rate(situation)
+        _check_terms(order, situation.instrument)
+        price = _price(order, situation)
+        _check_size(order, situation, price)
+        _check_exposure(order, situation, price)
+
+
+def needs_quote(order: Order, risk: Risk) -> bool:
+    """Whether the order is priced off the market, so that without a fresh quote it is refused."""
+    limited = order.order_type is OrderType.LIMIT
+    return order.order_type is OrderType.MARKET or (limited and risk.price_collar_bps is not None)
+
+
+def fresh(quote: Quote | None, risk: Risk, now_ns: int) -> Quote | None:
+    """The quote, unless it is stale or too old to be believed."""
+    if quote is None or quote.stale or now_ns - quote.t_in_ns > risk.max_market_data_age_ms * NS_PER_MS:
+        return None
+    return quote
+
+
+def trading_state(risk: Risk, everywhere: TradingState) -> TradingState:
+    """The stricter of the account's and everybody's."""
+    return max(risk.trading_state, everywhere, key=_SEVERITY.index)
+
+
+def notional(instrument: Instrument, qty: Decimal, price: Decimal) -> Decimal:
+    """In the quote currency: an inverse contract is worth a fixed amount of it."""
+    return qty * instrument.contract_size * (1 if instrument.inverse else price)
+
+
+def _blocked(limit: str, message: str, code: str = "risk_blocked") -> OmsError:
+    return OmsError(code, message, details={"limit": limit})
+
+
+def _check_states(order: Order, situation: Situation) -> None:
+    risk = situation.risk
+    if situation.account.blocked:
+        raise OmsError("account_blocked", "this account is blocked: an administrator can lift that")
+    state = trading_state(risk, situation.everywhere)
+    if state is TradingState.HALTED:
+        raise _blocked("trading_state", "trading is halted: orders can be canceled, none can be sent")
+    # Everything else that goes the same way may be executed before it.
+    position = situation.position
+    held = position.qty if position else ZERO
+    room = abs(held) - _pending(order, situation) if held * order.side.sign < 0 else ZERO
+    if order.remaining <= room:
+        return
+    if order.reduce_only:
+        raise _blocked("reduce_only", f"only {max(ZERO, room):f} is left to be reduced", "reduce_only_violation")
+    if state is TradingState.REDUCING:
+        raise _blocked("trading_state", "trading is reducing: only orders that reduce a position may be sent")
+    if not risk.allow_new_positions:
+        raise _blocked("allow_new_positions", "this account may not open or increase a position")
+
+
+def _pending(order: Order, situation: Situation) -> Decimal:
+    """What the other open orders may still do in the same direction to what this one would change."""
+    return sum((other.remaining for other in situation.others if _goes_along(other, order, situation)), ZERO)
+
+
+def _goes_along(other: Order, order: Order, situation: Situation) -> bool:
+    if other.symbol != order.symbol or other.side is not order.side:
+        return False
+    account, position = situation.account, situation.position
+    if position is not None and other.position_id == position.id:
+        return True
+    key = net_key(account, order.symbol, order.strategy_id)
+    return key is not None and key == net_key(
+        account, other.symbol, other.strategy_id, external=other.reason == "external"
+    )
+
+
+def _check_rate(situation: Situation) -> None:
+    most = situation.risk.max_orders_per_s
+    if most is not None and situation.sent_last_s >= most:
+        raise OmsError(
+            "rate_limited",
+            f"this account may send {most} orders a second",
+            details={"limit": "max_orders_per_s"},
+            retry_after_ms=1_000,
+        )
+
+
+def _check_terms(order: Order, instrument: Instrument) -> None:
+    """The venue's steps: what it would round or refuse is refused here, by name."""
+    if instrument.qty_step and order.qty % instrument.qty_step:
+        raise _wrong("qty", f"must be a multiple of {instrument.qty_step:f}")
+    if order.qty < instrument.qty_min:
+        raise _wrong("qty", f"must be at least {instrument.qty_min:f}")
+    for name in ("price", "trigger_price"):
+        price: Decimal | None = getattr(order, name)
+        if price is not None and instrument.price_step and price % instrument.price_step:
+            raise _wrong(name, f"must be a multiple of {instrument.price_step:f}")
+    if order.expires_ns is not None and order.expires_ns <= order.created_ns:
+        raise _wrong("expires_at", "has passed")
+
+
+def _wrong(field: str, message: str) -> OmsError:
+    return OmsError("validation_error", f"{field}: {message}", details={"field": field})
+
+
+def _price(order: Order, situation: Situation) -> Decimal:
+    """At what price it is valued: its own, or what the market would give."""
+    quote = fresh(situation.quote, situation.risk, situation.now_ns)
+    if not needs_quote(order, situation.risk):
+        price = order.price or order.trigger_price
+        assert price is not None
+        return price
+    if quote is None:
+        raise _stale(order)
+    market = (quote.ask if order.side is Side.BUY else quote.bid) or (quote.last if order.price is None else None)
+    if market is None:
+        raise _stale(order)
+    if order.price is None:
+        return market
+    assert situation.risk.price_collar_bps is not None
+    through = (order.price - market) * order.side.sign
+    if through * BPS > market * situation.risk.price_collar_bps:
+        raise OmsError(
+            "risk_blocked",
+            f"price: further than {situation.risk.price_collar_bps} bps through the market at {market:f}",
+            details={"limit": "price_collar_bps", "market": format(market, "f")},
+        )
+    return order.price
+
+
+def _stale(order: Order) -> OmsError:
+    return OmsError("stale_market_data", f"no fresh price of {order.symbol} to hold this order against")
+
+
+def _check_size(order: Order, situation: Situation, price: Decimal) -> None:
+    risk, instrument = situation.risk, situation.instrument
+    if risk.max_order_qty is not None and order.qty > risk.max_order_qty:
+        raise _blocked("max_order_qty", f"qty is above {risk.max_order_qty:f}")
+    value = notional(instrument, order.qty, price)
+    if value < instrument.notional_min:
+        raise _wrong("qty", f"an order is worth at least {instrument.notional_min:f} {instrument.quote}")
+    if risk.max_order_notional is not None and value > risk.max_order_notional:
+        raise _blocked("max_order_notional", f"worth {value:f} {instrument.quote}, above {risk.max_order_notional:f}")
+
+
+def _check_exposure(order: Order, situation: Situation, price: Decimal) -> None:
+    risk = situation.risk
+    if risk.max_open_orders is not None and len(situation.others) >= risk.max_open_orders:
+        raise _blocked("max_open_orders", f"{risk.max_open_orders} orders are open already")
+    if risk.max_position_notional is None:
+        return
+    held = situation.position.qty if situation.position else ZERO
+    after = held + order.side.sign * (order.remaining + _pending(order, situation))
+    if abs(after) <= abs(held) and after * held >= 0:
+        return  # it only reduces
+    value = notional(situation.instrument, abs(after), price)
+    if value > risk.max_position_notional:
+        raise _blocked("max_position_notional", f"the position could be worth {value:f}")

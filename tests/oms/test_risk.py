@@ -1,0 +1,209 @@
+"""What may be sent: each limit refuses with its code, and nothing else."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from oms import risk
+from oms.errors import OmsError
+from oms.model import (
+    Account,
+    Instrument,
+    Order,
+    OrderType,
+    Position,
+    PositionMode,
+    Quote,
+    Risk,
+    Side,
+    TradingState,
+)
+from oms.risk import Situation
+
+NOW_NS = 1_700_000_000_000_000_000
+ACCOUNT = Account(id=1, name="a", exchange="sim", epoch="e")
+LIMITS = Risk(account_id=1)
+BTC = Instrument(symbol="BTC/USDT", base="BTC", quote="USDT")
+QUOTE = Quote(bid=Decimal(99), ask=Decimal(101), last=Decimal(100), t_in_ns=NOW_NS)
+
+
+def an_order(**terms: Any) -> Order:
+    plain = Order(
+        id=1, account_id=1, symbol="BTC/USDT", side=Side.BUY, order_type=OrderType.LIMIT, qty=Decimal(1),
+        price=Decimal(100), client_order_id="c1", created_ns=NOW_NS, updated_ns=NOW_NS,
+    )  # fmt: skip
+    return replace(plain, **terms)
+
+
+def a_market_order(**terms: Any) -> Order:
+    return an_order(order_type=OrderType.MARKET, price=None, **terms)
+
+
+def held(qty: str, **terms: Any) -> Position:
+    return Position(
+        id=7, account_id=1, symbol="BTC/USDT", strategy_id=0, qty=Decimal(qty), entry_price=Decimal(100),
+        net_key="1:BTC/USDT", opened_ns=NOW_NS, updated_ns=NOW_NS, **terms,
+    )  # fmt: skip
+
+
+def situation(**changes: Any) -> Situation:
+    limits = replace(LIMITS, **changes.pop("limits", {}))
+    plain = Situation(
+        account=ACCOUNT, risk=limits, everywhere=TradingState.ACTIVE, instrument=BTC, quote=QUOTE, position=None,
+        others=(), sent_last_s=0, now_ns=NOW_NS,
+    )  # fmt: skip
+    return plain._replace(**changes)
+
+
+def refusal(order: Order, **changes: Any) -> OmsError:
+    with pytest.raises(OmsError) as caught:
+        risk.check(order, situation(**changes))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("limits", "limit"),
+    [
+        ({"max_order_qty": Decimal("0.9")}, "max_order_qty"),
+        ({"max_order_notional": Decimal(99)}, "max_order_notional"),
+        ({"max_position_notional": Decimal(99)}, "max_position_notional"),
+        ({"max_open_orders": 0}, "max_open_orders"),
+        ({"allow_new_positions": False}, "allow_new_positions"),
+        ({"trading_state": TradingState.HALTED}, "trading_state"),
+        ({"trading_state": TradingState.REDUCING}, "trading_state"),
+    ],
+)
+def test_each_limit_refuses_what_is_above_it_and_nothing_else(limits: dict[str, Any], limit: str) -> None:
+    risk.check(an_order(), situation())
+    error = refusal(an_order(), limits=limits)
+    assert error.code == "risk_blocked"
+    assert error.details is not None
+    assert error.details["limit"] == limit
+
+
+def test_a_limit_lets_through_what_meets_it() -> None:
+    edge = {"max_order_qty": Decimal(1), "max_order_notional": Decimal(100), "max_position_notional": Decimal(100),
+            "max_open_orders": 1, "max_orders_per_s": 1, "price_collar_bps": 0}  # fmt: skip
+    risk.check(an_order(), situation(limits=edge))
+
+
+def test_too_many_a_second_are_told_when_to_come_again() -> None:
+    error = refusal(an_order(), limits={"max_orders_per_s": 3}, sent_last_s=3)
+    assert (error.code, error.retry_after_ms) == ("rate_limited", 1_000)
+
+
+def test_a_blocked_account_sends_nothing() -> None:
+    assert refusal(an_order(), account=replace(ACCOUNT, blocked=True)).code == "account_blocked"
+
+
+def test_the_kill_switch_of_all_is_as_strict_as_that_of_the_account() -> None:
+    assert refusal(an_order(), everywhere=TradingState.HALTED).code == "risk_blocked"
+    states = list(TradingState)
+    for mine in states:
+        for ours in states:
+            strictest = states[max(states.index(mine), states.index(ours))]
+            assert risk.trading_state(replace(LIMITS, trading_state=mine), ours) is strictest
+
+
+def test_while_reducing_or_without_new_positions_one_may_reduce() -> None:
+    sell = an_order(side=Side.SELL)
+    for limits in ({"trading_state": TradingState.REDUCING}, {"allow_new_positions": False}):
+        risk.check(sell, situation(limits=limits, position=held("1")))
+        assert refusal(sell, limits=limits, position=held("0.5")).code == "risk_blocked"
+        assert refusal(an_order(), limits=limits, position=held("1")).code == "risk_blocked"
+
+
+def test_reduce_only_counts_what_may_be_executed_before_it() -> None:
+    sell = an_order(side=Side.SELL, reduce_only=True)
+    risk.check(sell, situation(position=held("1")))
+    assert refusal(sell).code == "reduce_only_violation"
+    assert refusal(sell, position=held("-1")).code == "reduce_only_violation"
+    before = an_order(id=2, client_order_id="c2", side=Side.SELL, qty=Decimal("0.1"))
+    assert refusal(sell, position=held("1"), others=[before]).code == "reduce_only_violation"
+    risk.check(sell, situation(position=held("1.1"), others=[before]))
+    for elsewhere in ({"side": Side.BUY}, {"symbol": "ETH/USDT"}):
+        risk.check(sell, situation(position=held("1"), others=[replace(before, **elsewhere)]))
+
+
+@pytest.mark.parametrize(
+    ("mode", "counts"),
+    [(PositionMode.NETTING, True), (PositionMode.STRATEGY_NETTING, False), (PositionMode.HEDGE, False)],
+)
+def test_whose_orders_go_to_the_same_position_depends_on_the_mode(mode: PositionMode, *, counts: bool) -> None:
+    account = replace(ACCOUNT, position_mode=mode)
+    sell = an_order(side=Side.SELL, reduce_only=True, position_id=7)
+    other = an_order(id=2, client_order_id="c2", side=Side.SELL, strategy_id=5)
+    where = situation(account=account, position=held("1"), others=[other])
+    if counts:
+        with pytest.raises(OmsError, match="left to be reduced"):
+            risk.check(sell, where)
+    else:
+        risk.check(sell, where)
+    with pytest.raises(OmsError, match="left to be reduced"):
+        risk.check(sell, where._replace(others=[replace(other, position_id=7)]))
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [None, replace(QUOTE, stale=True), replace(QUOTE, t_in_ns=NOW_NS - 5_000_000_001),
+     replace(QUOTE, bid=None, ask=None, last=None)],
+)  # fmt: skip
+def test_what_is_priced_off_the_market_needs_a_fresh_price(quote: Quote | None) -> None:
+    assert refusal(a_market_order(), quote=quote).code == "stale_market_data"
+    assert refusal(an_order(), quote=quote, limits={"price_collar_bps": 50}).code == "stale_market_data"
+    risk.check(an_order(), situation(quote=quote))  # a limit without a collar is not priced off anything
+
+
+def test_a_price_may_be_through_the_market_as_far_as_the_collar() -> None:
+    collar = {"price_collar_bps": 100}
+    for side, edge, beyond in ((Side.BUY, "102.01", "102.02"), (Side.SELL, "98.01", "98.00")):
+        risk.check(an_order(side=side, price=Decimal(edge)), situation(limits=collar))
+        assert refusal(an_order(side=side, price=Decimal(beyond)), limits=collar).code == "risk_blocked"
+        risk.check(an_order(side=side, price=Decimal(200 if side is Side.SELL else 1)), situation(limits=collar))
+
+
+def test_a_market_order_is_valued_at_what_it_would_get() -> None:
+    assert refusal(a_market_order(), limits={"max_order_notional": Decimal(100)}).code == "risk_blocked"
+    risk.check(a_market_order(side=Side.SELL), situation(limits={"max_order_notional": Decimal(99)}))
+    one_sided = replace(QUOTE, ask=None)
+    risk.check(a_market_order(), situation(quote=one_sided, limits={"max_order_notional": Decimal(100)}))
+
+
+def test_an_inverse_contract_is_worth_a_fixed_amount() -> None:
+    inverse = replace(BTC, inverse=True, spot=False, contract_size=Decimal(100))
+    assert risk.notional(inverse, Decimal(3), Decimal(50_000)) == 300
+    assert risk.notional(replace(inverse, inverse=False), Decimal(3), Decimal(2)) == 600
+
+
+def test_exposure_counts_open_orders_and_lets_a_position_shrink() -> None:
+    limits = {"max_position_notional": Decimal(150)}
+    other = an_order(id=2, client_order_id="c2")
+    assert refusal(an_order(), limits=limits, others=[other]).code == "risk_blocked"
+    risk.check(an_order(side=Side.SELL), situation(limits=limits, position=held("9")))
+    assert refusal(an_order(side=Side.SELL, qty=Decimal(20)), limits=limits, position=held("9")).code == "risk_blocked"
+
+
+@pytest.mark.parametrize(
+    ("terms", "rules", "field"),
+    [
+        ({"qty": Decimal("1.05")}, {"qty_step": Decimal("0.1")}, "qty"),
+        ({"qty": Decimal("0.5")}, {"qty_min": Decimal(1)}, "qty"),
+        ({"price": Decimal("1.05")}, {"price_step": Decimal("0.1")}, "price"),
+        ({"qty": Decimal("0.1")}, {"notional_min": Decimal("10.01")}, "qty"),
+        ({"order_type": OrderType.STOP, "price": None, "trigger_price": Decimal("1.05")},
+         {"price_step": Decimal("0.1")}, "trigger_price"),
+        ({"expires_ns": NOW_NS}, {}, "expires_at"),
+    ],
+)  # fmt: skip
+def test_the_rules_of_the_market_are_refused_by_field(terms: dict[str, Any], rules: dict[str, Any], field: str) -> None:
+    error = refusal(an_order(**terms), instrument=replace(BTC, **rules))
+    assert (error.code, error.details) == ("validation_error", {"field": field})
+
+
+def test_a_step_of_18_digits_does_not_exceed_the_precision() -> None:
+    tiny = replace(BTC, qty_step=Decimal("1E-18"), price_step=Decimal("1E-18"))
+    risk.check(an_order(qty=Decimal(10**17) + Decimal("1E-18")), situation(instrument=tiny))
