@@ -23,6 +23,7 @@ RATE_WINDOW_NS: Final = 5_000_000_000
 LATENCIES_KEPT: Final = 2_000
 TRADES_SHOWN: Final = 12
 LEVELS_SHOWN: Final = 10
+LIVE: Final = "live"
 QUOTE_FIELDS: Final = ("bid", "ask", "last", "bid_size", "ask_size", "volume")
 BAR_FIELDS: Final = ("timeframe", "open", "high", "low", "close", "volume", "vwap", "timestamp", "closed")
 
@@ -64,7 +65,8 @@ class View:
         self.missing = 0  # numbers that gaps announced
         self.unannounced = 0  # numbers missing without a word: a fault of the gateway
         self.reconnects = 0
-        self.notice = "connecting"
+        self.notice = "connecting"  # how it stands with the connection
+        self._gap = ""  # the one that no update has followed yet
         self._position: Position | None = None
         self._arrivals_ns: deque[int] = deque()
         self._latencies_us: deque[float] = deque(maxlen=LATENCIES_KEPT)
@@ -76,11 +78,13 @@ class View:
         """Take a message in; whether it was an update."""
         kind = body.get("type")
         if kind == "subscribed":
-            self.notice = "live"
+            self.notice = LIVE
         elif kind == "gap":
             self.gaps += 1
             self.missing += body["to"] - body["from"] + 1
-            self.notice = f"gap {body['from']}..{body['to']} ({body['reason']})"
+            self._gap = f"gap {body['from']}..{body['to']} ({body['reason']})"
+            if "new_epoch" in body:
+                self._void()
         elif kind == "server_shutdown":
             self.notice = "the gateway is shutting down"
         elif "sequence" in body:
@@ -93,11 +97,18 @@ class View:
         self.reconnects += 1
         self.notice = f"{reason}; trying again in {retry_s:.1f} s"
 
+    def _void(self) -> None:
+        """Continuity is lost: what was known is valid no more. Trades that were made stay made."""
+        self._gap += ", waiting for the exchange"
+        self._last = {}
+        self._book = Book()
+
     def _update(self, body: dict[str, Any], now_ns: int) -> None:
         epoch, sequence, data = body["epoch"], body["sequence"], body["data"]
         if self._position is not None and self._position.epoch == epoch and body["kind"] == "update":
             self.unannounced += max(0, sequence - self._position.sequence - 1)
         self.updates += 1
+        self._gap = ""
         self._arrivals_ns.append(now_ns)
         if body["kind"] == "update" and body.get("t_in"):
             self._latencies_us.append((now_ns - body["t_in"]) / 1000)
@@ -149,8 +160,9 @@ class View:
         )
         at = self._position
         position = f"{at.epoch}:{at.sequence}" if at else ""
+        state = self._gap or self.notice if self.notice == LIVE else self.notice
         return Panel(
-            Group(self._table(), status), title=f"{self.symbol} {self.channel}", subtitle=f"{self.notice} {position}"
+            Group(self._table(), status), title=f"{self.symbol} {self.channel}", subtitle=f"{state} {position}"
         )
 
     def _table(self) -> Table:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import AsyncGenerator
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from gateway.app import App
 from gateway.commands.view import Book, View
+from gateway.config import Config, ServerConfig
+from gateway.core.key import Key
+from gateway.limits import Limits
+from gateway.net.client import Lost, Message, StreamClient
+from gateway.sources.base import Sink
+from gateway.sources.config import ExchangeConfig
+from tests.gateway.net.fakes import FakeSource
 
 NOW_NS = 1_770_474_600_000_000_000
 
@@ -53,7 +64,57 @@ def test_an_announced_gap_is_counted_and_is_no_fault() -> None:
     assert not view.apply({"type": "gap", "epoch": "e1", "from": 2, "to": 5, "reason": "slow_consumer"}, NOW_NS)
     view.apply(update(6), NOW_NS)
     assert (view.gaps, view.missing, view.unannounced) == (1, 4, 0)
-    assert "gap 2..5 (slow_consumer)" in view.notice
+
+
+def test_a_gap_is_noted_until_the_next_update() -> None:
+    view = View("quotes", "BTC/USDT")
+    view.apply(subscribed(0), NOW_NS)
+    view.apply(update(1), NOW_NS)
+    view.apply({"type": "gap", "epoch": "e1", "from": 2, "to": 5, "reason": "slow_consumer"}, NOW_NS)
+    assert "gap 2..5 (slow_consumer) e1:5" in shown(view)
+    assert "1.6" in shown(view), "older than it should be, and as valid"
+    view.apply(update(6), NOW_NS)
+    assert "live e1:6" in shown(view)
+
+
+@pytest.mark.parametrize(
+    ("channel", "data", "kind"),
+    [
+        ("quotes", {"bid": 61837.5, "ask": 61838}, "update"),
+        ("bars", {"timeframe": "1m", "close": 61837.5}, "update"),
+        ("book", {"bids": [[61837.5, 1]], "asks": [[61838, 2]]}, "snapshot"),
+    ],
+)
+def test_what_is_void_is_not_shown(channel: str, data: dict[str, Any], kind: str) -> None:
+    view = View(channel, "BTC/USDT")
+    view.apply(subscribed(6), NOW_NS)
+    view.apply(update(7, data, kind=kind), NOW_NS)
+    assert "61837.5" in shown(view)
+    view.apply({"type": "gap", "epoch": "e1", "from": 8, "to": 8, "reason": "upstream", "new_epoch": "e2"}, NOW_NS)
+    assert "61837.5" not in shown(view)
+    assert "gap 8..8 (upstream), waiting for the exchange e2:0" in shown(view)
+    view.apply(update(1, data, kind="snapshot", epoch="e2"), NOW_NS)
+    assert "61837.5" in shown(view)
+    assert "live e2:1" in shown(view)
+
+
+def test_trades_that_were_made_stay() -> None:
+    view = View("trades", "BTC/USDT")
+    view.apply(subscribed(6), NOW_NS)
+    view.apply(update(7, {"price": 61837.5, "trade_id": "t9"}), NOW_NS)
+    view.apply({"type": "gap", "epoch": "e1", "from": 8, "to": 8, "reason": "upstream", "new_epoch": "e2"}, NOW_NS)
+    assert "t9" in shown(view)
+    assert "waiting for the exchange" in shown(view)
+
+
+def test_a_lost_connection_is_told_before_a_gap_and_a_gap_before_live() -> None:
+    view = View("book", "BTC/USDT")
+    view.apply(subscribed(6), NOW_NS)
+    view.apply({"type": "gap", "epoch": "e1", "from": 7, "to": 7, "reason": "upstream", "new_epoch": "e2"}, NOW_NS)
+    view.lost("the connection broke", 0.5)
+    assert "the connection broke; trying again in 0.5 s e2:0" in shown(view)
+    view.apply(subscribed(0, recovered=True), NOW_NS)
+    assert "waiting for the exchange e2:0" in shown(view)
 
 
 def test_a_hole_without_a_word_is_a_fault() -> None:
@@ -166,3 +227,41 @@ def test_numbers_have_no_exponent_and_nothing_is_a_dash() -> None:
     view.apply(body, NOW_NS)
     assert view.line(body).endswith("bid=- bid_size=0.00004 last=10000000000000000")
     assert "0.00004" in shown(view)
+
+
+async def test_beside_a_gateway_that_loses_its_exchange() -> None:
+    made: list[FakeSource] = []
+
+    def make_source(name: str, _config: ExchangeConfig, sink: Sink, _limits: Limits) -> FakeSource:
+        made.append(FakeSource(name, {"BTC/USDT"}, sink))
+        return made[0]
+
+    exchanges = {"sim": ExchangeConfig(klass="binance")}
+    app = App(Config(server=ServerConfig(port=0), default_exchange="sim", exchanges=exchanges), make_source=make_source)
+    await app.start()
+    view = View("quotes", "BTC/USDT")
+
+    async def follow(events: AsyncGenerator[Message | Lost, None], kind: str) -> str:
+        async for event in events:
+            assert isinstance(event, Message)
+            view.apply(event.body, NOW_NS)
+            if event.body["type"] == kind:
+                break
+        return shown(view)
+
+    client = StreamClient(f"ws://127.0.0.1:{app.port}", "quotes", "BTC/USDT")
+    async with contextlib.aclosing(client.events()) as events:
+        await follow(events, "subscribed")
+        (source,) = made
+        source.publish("quotes", "BTC/USDT", bid=61837.5, ask=61838)
+        assert "61837.5" in await follow(events, "quote")
+        assert source.sink is not None
+        source.sink.lost(Key("sim", "quotes", "BTC/USDT"), "upstream")
+        text = await follow(events, "gap")
+        assert "61837.5" not in text
+        assert "(upstream), waiting for the exchange" in text
+        source.publish("quotes", "BTC/USDT", bid=61839.5, ask=61840)
+        text = await follow(events, "quote")
+        assert "61839.5" in text
+        assert "live" in text
+    await app.close()
