@@ -109,6 +109,14 @@ class Risk(msgspec.Struct, frozen=True, kw_only=True):
     trading_state: TradingState = TradingState.ACTIVE
 
 
+class Strategy(msgspec.Struct, frozen=True, kw_only=True):
+    """What orders and positions of an account are told apart by; 0 is none of them."""
+
+    id: int
+    account_id: int
+    name: str
+
+
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """What the venue says of a symbol. Steps and minimums of 0 mean there is none."""
 

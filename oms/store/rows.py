@@ -6,6 +6,7 @@ Holds the names of columns and how times and amounts stand in them. Must not kno
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, Final
@@ -15,19 +16,24 @@ from asyncpg import Record
 
 from oms.model import (
     Account,
+    ApiKey,
     Deal,
     Environment,
     Event,
     Order,
     OrderState,
     OrderType,
+    Permission,
     Position,
     PositionMode,
     PositionState,
     Risk,
+    Role,
     Side,
+    Strategy,
     TimeInForce,
     TradingState,
+    User,
 )
 from oms.writes import CommandRow, CommandStatus, Sequences, SequenceStep
 
@@ -47,7 +53,7 @@ def ns_of(at: datetime) -> int:
     return (at - EPOCH) // MICROSECOND * 1000
 
 
-def _time(at_ns: int | None) -> datetime | None:
+def time_or_none(at_ns: int | None) -> datetime | None:
     return None if at_ns is None else time_of(at_ns)
 
 
@@ -88,7 +94,7 @@ def command_row(command: CommandRow) -> Row:
         "order_id": command.order_id,
         "result": command.result,
         "created_at": time_of(command.created_ns),
-        "finished_at": _time(command.finished_ns),
+        "finished_at": time_or_none(command.finished_ns),
     }
 
 
@@ -104,7 +110,7 @@ def order_row(order: Order) -> Row:
         "price": order.price,
         "trigger_price": order.trigger_price,
         "time_in_force": order.time_in_force,
-        "expires_at": _time(order.expires_ns),
+        "expires_at": time_or_none(order.expires_ns),
         "post_only": order.post_only,
         "reduce_only": order.reduce_only,
         "stop_loss": order.stop_loss,
@@ -122,10 +128,10 @@ def order_row(order: Order) -> Row:
         "error_code": order.error_code,
         "error_message": order.error_message,
         "flags": order.flags,
-        "exchange_time": _time(order.exchange_time_ns),
+        "exchange_time": time_or_none(order.exchange_time_ns),
         "created_at": time_of(order.created_ns),
         "updated_at": time_of(order.updated_ns),
-        "closed_at": _time(order.closed_ns),
+        "closed_at": time_or_none(order.closed_ns),
         "version": order.version,
     }
 
@@ -150,7 +156,7 @@ def position_row(position: Position) -> Row:
         "net_key": position.net_key,
         "opened_at": time_of(position.opened_ns),
         "updated_at": time_of(position.updated_ns),
-        "closed_at": _time(position.closed_ns),
+        "closed_at": time_or_none(position.closed_ns),
         "version": position.version,
     }
 
@@ -351,4 +357,42 @@ def risk_of(row: Record) -> Risk:
         max_orders_per_s=row["max_orders_per_s"],
         max_market_data_age_ms=row["max_market_data_age_ms"],
         trading_state=TradingState(row["trading_state"]),
+    )
+
+
+def strategy_of(row: Record) -> Strategy:
+    return Strategy(id=row["id"], account_id=row["account_id"], name=row["name"])
+
+
+def user_of(row: Record) -> User:
+    return User(id=row["id"], name=row["name"], role=Role(row["role"]), disabled=row["disabled"])
+
+
+def permission_of(row: Mapping[str, Any]) -> Permission:
+    """`row`: as JSON has it."""
+    return Permission(
+        account_id=row["account_id"],
+        can_read=row["can_read"],
+        can_trade=row["can_trade"],
+        can_close_position=row["can_close_position"],
+        can_risk_manage=row["can_risk_manage"],
+        strategies=frozenset(row["restrict_to_strategies"]),
+    )
+
+
+def key_of(row: Record) -> ApiKey:
+    """Of a key joined with its user and permissions."""
+    return ApiKey(
+        id=row["id"],
+        user=User(id=row["user_id"], name=row["user_name"], role=Role(row["role"]), disabled=row["disabled"]),
+        name=row["name"],
+        prefix=row["prefix"],
+        hash=row["hash"],
+        scopes=frozenset(row["scopes"]),
+        expires_ns=_ns(row["expires_at"]),
+        revoked_ns=_ns(row["revoked_at"]),
+        last_used_ns=_ns(row["last_used_at"]),
+        requests_per_s=row["requests_per_s"],
+        created_ns=ns_of(row["created_at"]),
+        permissions={each["account_id"]: permission_of(each) for each in row["permissions"]},
     )

@@ -15,7 +15,7 @@ from oms.model import Event, OrderState, PositionState
 from oms.store import rows
 from oms.store.pool import Pool
 from oms.writes import CommandStatus, Writes
-from tests.oms import samples
+from tests.oms import full_rows
 
 
 class Heard:
@@ -52,51 +52,55 @@ async def transactions(pool: Pool) -> int:
 
 
 async def test_writes_every_kind_of_row_as_it_is(dsn: str, pool: Pool, heard: Heard) -> None:
-    await samples.make_account(pool)
+    await full_rows.make_account(pool)
     writes = Writes(
-        commands={1: samples.command(1)},
-        orders={1: samples.order(1)},
-        deals={1: samples.deal(1)},
-        positions={2: samples.position(2)},
-        events=[samples.event(1)],
-        sequences={1: samples.step(0, 1)},
+        commands={1: full_rows.command(1)},
+        orders={1: full_rows.order(1)},
+        deals={1: full_rows.deal(1)},
+        positions={2: full_rows.position(2)},
+        events=[full_rows.event(1)],
+        sequences={1: full_rows.step(0, 1)},
     )
     async with opened(dsn, heard) as journal:
         await journal.append(writes)
-    assert heard.events == [samples.event(1)]
-    assert rows.command_of(await samples.only(pool, "SELECT * FROM oms_commands")) == samples.command(1)
-    assert rows.order_of(await samples.only(pool, "SELECT * FROM oms_orders")) == samples.order(1)
-    assert rows.deal_of(await samples.only(pool, "SELECT * FROM oms_deals")) == samples.deal(1)
-    assert rows.position_of(await samples.only(pool, "SELECT * FROM oms_positions")) == samples.position(2)
-    row = await samples.only(pool, "SELECT *, data::text AS text FROM oms_events")
-    assert row["text"] == samples.event(1).data.decode()
-    assert rows.sequences_of(await samples.only(pool, "SELECT * FROM accounts")) == samples.step(0, 1).new
+    assert heard.events == [full_rows.event(1)]
+    assert rows.command_of(await full_rows.only(pool, "SELECT * FROM oms_commands")) == full_rows.command(1)
+    assert rows.order_of(await full_rows.only(pool, "SELECT * FROM oms_orders")) == full_rows.order(1)
+    assert rows.deal_of(await full_rows.only(pool, "SELECT * FROM oms_deals")) == full_rows.deal(1)
+    assert rows.position_of(await full_rows.only(pool, "SELECT * FROM oms_positions")) == full_rows.position(2)
+    row = await full_rows.only(pool, "SELECT *, data::text AS text FROM oms_events")
+    assert row["text"] == full_rows.event(1).data.decode()
+    assert rows.sequences_of(await full_rows.only(pool, "SELECT * FROM accounts")) == full_rows.step(0, 1).new
 
 
 async def test_a_row_that_changed_is_written_over(dsn: str, pool: Pool, heard: Heard) -> None:
-    await samples.make_account(pool)
-    changed = samples.order(1, state=OrderState.FILLED, version=9, closed_ns=samples.T, flags=(), error_code=None)
-    answered = samples.command(1, status=CommandStatus.OK, result={"order_id": 1}, order_id=1, finished_ns=samples.T)
-    moved = samples.position(2, qty=Decimal("-3"), version=5)
+    await full_rows.make_account(pool)
+    changed = full_rows.order(1, state=OrderState.FILLED, version=9, closed_ns=full_rows.T, flags=(), error_code=None)
+    answered = full_rows.command(
+        1, status=CommandStatus.OK, result={"order_id": 1}, order_id=1, finished_ns=full_rows.T
+    )
+    moved = full_rows.position(2, qty=Decimal("-3"), version=5)
     async with opened(dsn, heard) as journal:
         await journal.append(
-            Writes(orders={1: samples.order(1)}, commands={1: samples.command(1)}, positions={2: samples.position(2)})
+            Writes(
+                orders={1: full_rows.order(1)}, commands={1: full_rows.command(1)}, positions={2: full_rows.position(2)}
+            )
         )
         await journal.append(Writes(orders={1: changed}, commands={1: answered}, positions={2: moved}))
-    assert rows.order_of(await samples.only(pool, "SELECT * FROM oms_orders")) == changed
-    assert rows.command_of(await samples.only(pool, "SELECT * FROM oms_commands")) == answered
-    assert rows.position_of(await samples.only(pool, "SELECT * FROM oms_positions")) == moved
+    assert rows.order_of(await full_rows.only(pool, "SELECT * FROM oms_orders")) == changed
+    assert rows.command_of(await full_rows.only(pool, "SELECT * FROM oms_commands")) == answered
+    assert rows.position_of(await full_rows.only(pool, "SELECT * FROM oms_positions")) == moved
 
 
 async def test_many_at_once_share_transactions(dsn: str, pool: Pool, heard: Heard) -> None:
     """Of 200 the first goes alone, because nothing is being written then; all others wait, and go together."""
-    await samples.make_account(pool)
+    await full_rows.make_account(pool)
     async with opened(dsn, heard) as journal:
         await journal.append(Writes())
         before = await transactions(pool)
 
         async def command(number: int) -> None:
-            await journal.append(samples.one(number))
+            await journal.append(full_rows.one(number))
 
         await asyncio.gather(*[command(number) for number in range(1, 201)])
         assert await transactions(pool) - before - 1 <= 2
@@ -105,13 +109,13 @@ async def test_many_at_once_share_transactions(dsn: str, pool: Pool, heard: Hear
 
 
 async def test_what_comes_while_one_batch_is_written_is_the_next(dsn: str, pool: Pool, heard: Heard) -> None:
-    await samples.make_account(pool)
+    await full_rows.make_account(pool)
     async with opened(dsn, heard) as journal:
         numbers = iter(range(1, 1001))
 
         async def trader() -> None:
             for _ in range(10):
-                await journal.append(samples.one(next(numbers)))
+                await journal.append(full_rows.one(next(numbers)))
 
         before = await transactions(pool)
         await asyncio.gather(*[trader() for _ in range(32)])
@@ -122,18 +126,18 @@ async def test_what_comes_while_one_batch_is_written_is_the_next(dsn: str, pool:
 
 
 async def test_a_batch_is_bounded(dsn: str, pool: Pool, heard: Heard) -> None:
-    await samples.make_account(pool)
+    await full_rows.make_account(pool)
     async with opened(dsn, heard) as journal:
         journal._rows_max = 10
-        await asyncio.gather(*[journal.append(samples.one(number)) for number in range(1, 21)])
+        await asyncio.gather(*[journal.append(full_rows.one(number)) for number in range(1, 21)])
         assert journal.commits == 4
 
 
 async def test_what_was_appended_is_told_after_it_is_durable(dsn: str, pool: Pool) -> None:
-    await samples.make_account(pool)
+    await full_rows.make_account(pool)
     told: list[int] = []
     journal = await open_journal(dsn, on_committed=lambda events: told.append(len(events)), on_lost=lambda _: None)
-    done = journal.append(samples.one(1))
+    done = journal.append(full_rows.one(1))
     assert not told
     await done
     assert told == [1]
@@ -152,11 +156,11 @@ async def test_a_second_desk_is_refused(dsn: str, heard: Heard, monkeypatch: pyt
 
 async def test_a_second_writer_changes_nothing_and_is_lost(dsn: str, pool: Pool, heard: Heard) -> None:
     """Whatever became of the lock: sequences do not follow, so the batch is refused as a whole."""
-    await samples.make_account(pool)
+    await full_rows.make_account(pool)
     async with opened(dsn, heard) as journal:
-        await journal.append(samples.one(1))
+        await journal.append(full_rows.one(1))
         await pool.execute("UPDATE accounts SET event_sequence = 5")
-        waiting = [journal.append(samples.one(2)), journal.append(samples.one(3))]
+        waiting = [journal.append(full_rows.one(2)), journal.append(full_rows.one(3))]
         for done in waiting:
             with pytest.raises(OmsError) as caught:
                 await done
@@ -168,15 +172,15 @@ async def test_a_second_writer_changes_nothing_and_is_lost(dsn: str, pool: Pool,
 
 
 async def test_a_lost_connection_fails_what_waits_and_all_that_comes(dsn: str, pool: Pool, heard: Heard) -> None:
-    await samples.make_account(pool)
+    await full_rows.make_account(pool)
     async with opened(dsn, heard) as journal:
-        done = journal.append(samples.one(1))
+        done = journal.append(full_rows.one(1))
         await done
         blocked = await pool.acquire()
         transaction = blocked.transaction()
         await transaction.start()
         await blocked.execute("LOCK TABLE oms_orders")
-        waiting = [journal.append(samples.one(2)), journal.append(samples.one(3))]
+        waiting = [journal.append(full_rows.one(2)), journal.append(full_rows.one(3))]
         await pool.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%oms_write(%' "
                            "AND pid <> pg_backend_pid()")  # fmt: skip
         for done in waiting:
@@ -186,7 +190,7 @@ async def test_a_lost_connection_fails_what_waits_and_all_that_comes(dsn: str, p
         await pool.release(blocked)
         assert journal.is_lost
         with pytest.raises(OmsError):
-            await journal.append(samples.one(2))
+            await journal.append(full_rows.one(2))
     assert len(heard.lost) == 1
     assert [event.sequence for event in heard.events] == [1]
 
@@ -201,21 +205,21 @@ async def test_a_connection_lost_while_nothing_is_written_is_noticed(dsn: str, p
 
 
 async def test_a_text_with_a_character_of_code_0_is_kept_without_it(dsn: str, pool: Pool, heard: Heard) -> None:
-    await samples.make_account(pool)
+    await full_rows.make_account(pool)
     said = 'a\x00b\\u0000c\\\x00"'
     async with opened(dsn, heard) as journal:
-        await journal.append(Writes(orders={1: samples.order(1, error_message=said, params={"x": said})}))
-    kept = rows.order_of(await samples.only(pool, "SELECT * FROM oms_orders"))
+        await journal.append(Writes(orders={1: full_rows.order(1, error_message=said, params={"x": said})}))
+    kept = rows.order_of(await full_rows.only(pool, "SELECT * FROM oms_orders"))
     assert kept.error_message == said.replace("\x00", "\ufffd") == kept.params["x"]
 
 
 async def test_one_batch_may_flip_a_position(dsn: str, pool: Pool, heard: Heard) -> None:
     """The next position of a net_key may open with the very batch that closes the one before."""
-    await samples.make_account(pool)
+    await full_rows.make_account(pool)
     key = "1:BTC/USDT"
-    closed = samples.position(1, net_key=key, state=PositionState.CLOSED, closed_ns=samples.T)
+    closed = full_rows.position(1, net_key=key, state=PositionState.CLOSED, closed_ns=full_rows.T)
     async with opened(dsn, heard) as journal:
-        await journal.append(Writes(positions={1: samples.position(1, net_key=key)}))
-        await journal.append(Writes(positions={2: samples.position(2, net_key=key), 1: closed}))
+        await journal.append(Writes(positions={1: full_rows.position(1, net_key=key)}))
+        await journal.append(Writes(positions={2: full_rows.position(2, net_key=key), 1: closed}))
     assert not heard.lost
     assert await pool.fetchval("SELECT id FROM oms_positions WHERE state = 'open'") == 2

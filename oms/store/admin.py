@@ -1,0 +1,263 @@
+"""Users, keys and permissions, accounts and what belongs to them, settings and the audit log.
+
+Holds what an administrator changes. Every change is told on the channel `tickwire` by the database itself. Must not
+know how a key is made, or credentials are sealed: it keeps what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from oms.errors import OmsError
+from oms.model import (
+    Account,
+    ApiKey,
+    Environment,
+    Permission,
+    PositionMode,
+    Risk,
+    Role,
+    Strategy,
+    User,
+)
+from oms.store import rows
+from oms.store.pool import Database
+
+
+@contextmanager
+def _unique(what: str) -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError:
+        raise OmsError("validation_error", f"there is {what} already") from None
+
+
+# Users
+
+
+async def add_user(db: Database, name: str, role: Role = Role.TRADER) -> User:
+    with _unique(f"a user named {name}"):
+        (row,) = await db.fetch("INSERT INTO users (name, role) VALUES ($1, $2) RETURNING *", name, role)
+    return rows.user_of(row)
+
+
+async def users(db: Database) -> list[User]:
+    return [rows.user_of(row) for row in await db.fetch("SELECT * FROM users ORDER BY id")]
+
+
+async def set_user(db: Database, user: User) -> None:
+    """Store a user's role and whether it is disabled; the name too."""
+    with _unique(f"a user named {user.name}"):
+        await db.execute(
+            "UPDATE users SET name = $2, role = $3, disabled = $4 WHERE id = $1",
+            user.id, user.name, user.role, user.disabled,
+        )  # fmt: skip
+
+
+# API keys
+
+KEYS: Final = """
+SELECT api_keys.*, users.name AS user_name, users.role, users.disabled,
+    (SELECT coalesce(jsonb_agg(p), '[]') FROM api_key_account_permissions AS p WHERE p.api_key_id = api_keys.id)
+    AS permissions
+FROM api_keys JOIN users ON users.id = user_id
+"""
+
+
+async def add_key(
+    db: Database,
+    user_id: int,
+    *,
+    prefix: str,
+    hash: bytes,  # noqa: A002  # the column's name
+    name: str = "",
+    scopes: frozenset[str],
+    expires_ns: int | None = None,
+    requests_per_s: int | None = None,
+) -> ApiKey:
+    """Store a new key, which may do nothing on any account until it is granted."""
+    made = await db.fetchval(
+        "INSERT INTO api_keys (user_id, name, prefix, hash, scopes, expires_at, requests_per_s) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+        user_id, name, prefix, hash, sorted(scopes), rows.time_or_none(expires_ns), requests_per_s,
+    )  # fmt: skip
+    (row,) = await db.fetch(f"{KEYS} WHERE api_keys.id = $1", made)
+    return rows.key_of(row)
+
+
+async def api_keys(db: Database) -> list[ApiKey]:
+    """Every key, also of those revoked, with its user and permissions."""
+    return [rows.key_of(row) for row in await db.fetch(f"{KEYS} ORDER BY api_keys.id")]
+
+
+async def revoke_key(db: Database, key_id: int) -> bool:
+    """From now on; False when there is no such key that is still good."""
+    revoked = "UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING true"
+    return bool(await db.fetchval(revoked, key_id))
+
+
+async def touch_keys(db: Database, used_ns: Mapping[int, int]) -> None:
+    """When keys were used last, written behind."""
+    await db.execute(
+        "UPDATE api_keys SET last_used_at = greatest(last_used_at, u.at) "
+        "FROM unnest($1::bigint[], $2::timestamptz[]) AS u (id, at) WHERE api_keys.id = u.id",
+        list(used_ns), [rows.time_of(at) for at in used_ns.values()],
+    )  # fmt: skip
+
+
+async def grant(db: Database, key_id: int, permission: Permission) -> None:
+    """What a key may do on an account, in place of what it might before."""
+    try:
+        await db.execute(
+            "INSERT INTO api_key_account_permissions (api_key_id, account_id, can_read, can_trade, "
+            "can_close_position, can_risk_manage, restrict_to_strategies) VALUES ($1, $2, $3, $4, $5, $6, $7) "
+            "ON CONFLICT (api_key_id, account_id) DO UPDATE SET can_read = EXCLUDED.can_read, "
+            "can_trade = EXCLUDED.can_trade, can_close_position = EXCLUDED.can_close_position, "
+            "can_risk_manage = EXCLUDED.can_risk_manage, restrict_to_strategies = EXCLUDED.restrict_to_strategies",
+            key_id, permission.account_id, permission.can_read, permission.can_trade, permission.can_close_position,
+            permission.can_risk_manage, sorted(permission.strategies),
+        )  # fmt: skip
+    except asyncpg.ForeignKeyViolationError:
+        raise OmsError("account_not_found", f"there is no account {permission.account_id}, or no such key") from None
+
+
+async def withdraw(db: Database, key_id: int, account_id: int) -> None:
+    """A key may do nothing on an account any more."""
+    await db.execute(
+        "DELETE FROM api_key_account_permissions WHERE api_key_id = $1 AND account_id = $2", key_id, account_id
+    )
+
+
+# Accounts
+
+
+async def add_account(
+    db: Database,
+    name: str,
+    exchange: str,
+    *,
+    epoch: str,
+    environment: Environment = Environment.SIMULATED,
+    position_mode: PositionMode = PositionMode.NETTING,
+) -> Account:
+    """A new account, with the limits that are usual."""
+    with _unique(f"an account named {name}"):
+        (row,) = await db.fetch(
+            "WITH made AS (INSERT INTO accounts (name, exchange, environment, position_mode, epoch) "
+            "VALUES ($1, $2, $3, $4, $5) RETURNING *), "
+            "limited AS (INSERT INTO account_risk (account_id) SELECT id FROM made) SELECT * FROM made",
+            name, exchange, environment, position_mode, epoch,
+        )  # fmt: skip
+    return rows.account_of(row)
+
+
+async def accounts(db: Database) -> list[Account]:
+    return [rows.account_of(row) for row in await db.fetch("SELECT * FROM accounts ORDER BY id")]
+
+
+async def set_account(db: Database, account: Account) -> None:
+    """Store an account's name, position mode and whether it is blocked; what it trades on stays what it is."""
+    with _unique(f"an account named {account.name}"):
+        await db.execute(
+            "UPDATE accounts SET name = $2, position_mode = $3, blocked = $4 WHERE id = $1",
+            account.id, account.name, account.position_mode, account.blocked,
+        )  # fmt: skip
+
+
+async def set_credentials(db: Database, account_id: int, sealed: bytes) -> None:
+    """What opens the account at its venue, sealed."""
+    try:
+        await db.execute(
+            "INSERT INTO account_credentials (account_id, sealed) VALUES ($1, $2) "
+            "ON CONFLICT (account_id) DO UPDATE SET sealed = EXCLUDED.sealed, updated_at = now()",
+            account_id, sealed,
+        )  # fmt: skip
+    except asyncpg.ForeignKeyViolationError:
+        raise OmsError("account_not_found", f"there is no account {account_id}") from None
+
+
+async def credentials(db: Database, account_id: int) -> bytes | None:
+    """Sealed, as they were given."""
+    sealed: bytes | None = await db.fetchval("SELECT sealed FROM account_credentials WHERE account_id = $1", account_id)
+    return sealed
+
+
+async def risk(db: Database, account_id: int) -> Risk | None:
+    found = await db.fetch("SELECT * FROM account_risk WHERE account_id = $1", account_id)
+    return rows.risk_of(found[0]) if found else None
+
+
+async def set_risk(db: Database, risk: Risk) -> None:
+    """Store all limits of an account."""
+    await db.execute(
+        "UPDATE account_risk SET allow_new_positions = $2, max_order_qty = $3, max_order_notional = $4, "
+        "max_open_orders = $5, max_position_notional = $6, price_collar_bps = $7, max_orders_per_s = $8, "
+        "max_market_data_age_ms = $9, trading_state = $10 WHERE account_id = $1",
+        risk.account_id, risk.allow_new_positions, risk.max_order_qty, risk.max_order_notional, risk.max_open_orders,
+        risk.max_position_notional, risk.price_collar_bps, risk.max_orders_per_s, risk.max_market_data_age_ms,
+        risk.trading_state,
+    )  # fmt: skip
+
+
+async def add_strategy(db: Database, account_id: int, name: str) -> Strategy:
+    try:
+        with _unique(f"a strategy named {name}"):
+            (row,) = await db.fetch(
+                "INSERT INTO strategies (account_id, name) VALUES ($1, $2) RETURNING *", account_id, name
+            )
+    except asyncpg.ForeignKeyViolationError:
+        raise OmsError("account_not_found", f"there is no account {account_id}") from None
+    return rows.strategy_of(row)
+
+
+async def strategies(db: Database) -> list[Strategy]:
+    """Of every account."""
+    return [rows.strategy_of(row) for row in await db.fetch("SELECT * FROM strategies ORDER BY id")]
+
+
+async def rename_strategy(db: Database, strategy_id: int, name: str) -> Strategy | None:
+    """None when there is none of this id."""
+    with _unique(f"a strategy named {name}"):
+        found = await db.fetch("UPDATE strategies SET name = $2 WHERE id = $1 RETURNING *", strategy_id, name)
+    return rows.strategy_of(found[0]) if found else None
+
+
+# Settings and the audit log
+
+
+async def setting(db: Database, name: str) -> Any:
+    """A value as JSON has it; None when it was never set."""
+    return await db.fetchval("SELECT value FROM settings WHERE name = $1", name)
+
+
+async def set_setting(db: Database, name: str, value: Any) -> None:
+    await db.execute(
+        "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
+        name, value,
+    )  # fmt: skip
+
+
+async def setting_once(db: Database, name: str, value: Any) -> Any:
+    """The setting's value; `value` becomes it when there is none, and whoever comes second gets what the first set."""
+    await db.execute("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING", name, value)
+    return await setting(db, name)
+
+
+async def audit(
+    db: Database,
+    action: str,
+    subject: str,
+    details: Mapping[str, Any] | None = None,
+    *,
+    user_id: int | None = None,
+    api_key_id: int | None = None,
+) -> None:
+    """Who did what to what. `details` hold no secret."""
+    await db.execute(
+        "INSERT INTO audit_log (user_id, api_key_id, action, subject, details) VALUES ($1, $2, $3, $4, $5)",
+        user_id, api_key_id, action, subject, details or {},
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""Users, keys, accounts and settings on a real database: what was stored is what is read, and changes are heard."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from oms.errors import OmsError
+from oms.model import Environment, Permission, PositionMode, Risk, Role, Scope, Strategy, TradingState
+from oms.store import admin
+from oms.store.pool import Pool
+from tests.oms.full_rows import T
+
+
+async def key_of_somebody(pool: Pool, prefix: str = "p1") -> int:
+    user = await admin.add_user(pool, f"user of {prefix}")
+    key = await admin.add_key(pool, user.id, prefix=prefix, hash=b"h", scopes=frozenset({Scope.READ}))
+    return key.id
+
+
+async def test_users_are_stored_and_changed(pool: Pool) -> None:
+    anna = await admin.add_user(pool, "anna", Role.ADMIN)
+    bert = await admin.add_user(pool, "bert")
+    assert (anna.role, bert.role) == (Role.ADMIN, Role.TRADER)
+    with pytest.raises(OmsError, match="a user named anna already"):
+        await admin.add_user(pool, "anna")
+    changed = msgspec.structs.replace(bert, name="berta", role=Role.VIEWER, disabled=True)
+    await admin.set_user(pool, changed)
+    assert await admin.users(pool) == [anna, changed]
+
+
+async def test_a_key_is_read_with_its_user_and_permissions(pool: Pool) -> None:
+    user = await admin.add_user(pool, "anna")
+    scopes = frozenset({Scope.READ, Scope.RISK})
+    key = await admin.add_key(
+        pool, user.id, name="bot", prefix="p1", hash=b"\x00h", scopes=scopes, expires_ns=T, requests_per_s=5
+    )
+    assert (key.user, key.name, key.prefix, key.hash, key.scopes) == (user, "bot", "p1", b"\x00h", scopes)
+    assert (key.expires_ns, key.requests_per_s, key.revoked_ns, key.permissions) == (T, 5, None, {})
+    assert await admin.api_keys(pool) == [key]
+
+
+async def test_permissions_are_granted_changed_and_withdrawn(pool: Pool) -> None:
+    key = await key_of_somebody(pool)
+    accounts = [await admin.add_account(pool, name, "sim", epoch="e") for name in "ab"]
+    first = Permission(account_id=accounts[0].id)
+    second = Permission(
+        account_id=accounts[1].id, can_read=False, can_trade=True, can_close_position=True, can_risk_manage=True,
+        strategies=frozenset({3, 4}),
+    )  # fmt: skip
+    await admin.grant(pool, key, Permission(account_id=accounts[0].id, can_trade=True))
+    await admin.grant(pool, key, first)
+    await admin.grant(pool, key, second)
+    (read,) = await admin.api_keys(pool)
+    assert read.permissions == {first.account_id: first, second.account_id: second}
+    await admin.withdraw(pool, key, first.account_id)
+    (read,) = await admin.api_keys(pool)
+    assert read.permissions == {second.account_id: second}
+    with pytest.raises(OmsError) as caught:
+        await admin.grant(pool, key, Permission(account_id=99))
+    assert caught.value.code == "account_not_found"
+
+
+async def test_a_key_is_revoked_once(pool: Pool) -> None:
+    key = await key_of_somebody(pool)
+    assert await admin.revoke_key(pool, key)
+    assert not await admin.revoke_key(pool, key)
+    (read,) = await admin.api_keys(pool)
+    assert read.revoked_ns is not None
+
+
+async def test_when_a_key_was_used_never_goes_back(pool: Pool) -> None:
+    keys = [await key_of_somebody(pool, prefix) for prefix in ("p1", "p2")]
+    await admin.touch_keys(pool, {keys[0]: T})
+    await admin.touch_keys(pool, {keys[0]: T - 1_000_000, keys[1]: T + 1_000_000})
+    assert [key.last_used_ns for key in await admin.api_keys(pool)] == [T, T + 1_000_000]
+
+
+async def test_accounts_are_stored_and_changed(pool: Pool) -> None:
+    made = await admin.add_account(
+        pool, "main", "binance", epoch="e7", environment=Environment.LIVE, position_mode=PositionMode.HEDGE
+    )
+    assert (made.exchange, made.environment, made.position_mode, made.epoch, made.blocked) == (
+        "binance", Environment.LIVE, PositionMode.HEDGE, "e7", False,
+    )  # fmt: skip
+    with pytest.raises(OmsError, match="an account named main already"):
+        await admin.add_account(pool, "main", "sim", epoch="e")
+    changed = msgspec.structs.replace(made, name="other", blocked=True, position_mode=PositionMode.NETTING)
+    await admin.set_account(pool, changed)
+    assert await admin.accounts(pool) == [changed]
+
+
+async def test_an_account_has_limits_from_the_start(pool: Pool) -> None:
+    account = await admin.add_account(pool, "main", "sim", epoch="e")
+    assert await admin.risk(pool, account.id) == Risk(account_id=account.id)
+    limits = Risk(
+        account_id=account.id, allow_new_positions=False, max_order_qty=Decimal("1.5"), max_order_notional=Decimal(9),
+        max_open_orders=3, max_position_notional=Decimal("0.000000000000000001"), price_collar_bps=50,
+        max_orders_per_s=10, max_market_data_age_ms=700, trading_state=TradingState.HALTED,
+    )  # fmt: skip
+    await admin.set_risk(pool, limits)
+    assert await admin.risk(pool, account.id) == limits
+    assert await admin.risk(pool, 99) is None
+
+
+async def test_credentials_are_kept_as_given(pool: Pool) -> None:
+    account = await admin.add_account(pool, "main", "sim", epoch="e")
+    assert await admin.credentials(pool, account.id) is None
+    await admin.set_credentials(pool, account.id, b"one")
+    await admin.set_credentials(pool, account.id, b"\x00two")
+    assert await admin.credentials(pool, account.id) == b"\x00two"
+    with pytest.raises(OmsError):
+        await admin.set_credentials(pool, 99, b"x")
+
+
+async def test_strategies_have_a_name_of_their_own_in_an_account(pool: Pool) -> None:
+    account = await admin.add_account(pool, "main", "sim", epoch="e")
+    made = await admin.add_strategy(pool, account.id, "grid")
+    assert made == Strategy(id=made.id, account_id=account.id, name="grid")
+    with pytest.raises(OmsError, match="a strategy named grid already"):
+        await admin.add_strategy(pool, account.id, "grid")
+    with pytest.raises(OmsError, match="no account 99"):
+        await admin.add_strategy(pool, 99, "grid")
+    renamed = await admin.rename_strategy(pool, made.id, "mesh")
+    assert await admin.strategies(pool) == [renamed]
+    assert await admin.rename_strategy(pool, 99, "x") is None
+
+
+async def test_a_setting_made_once_stays(pool: Pool) -> None:
+    assert await admin.setting(pool, "halted") is None
+    await admin.set_setting(pool, "halted", {"all": True})
+    await admin.set_setting(pool, "halted", {"all": False})
+    assert await admin.setting(pool, "halted") == {"all": False}
+    values = await asyncio.gather(*[admin.setting_once(pool, "key", number) for number in range(4)])
+    assert len(set(values)) == 1
+
+
+async def test_the_audit_log_says_who_did_what(pool: Pool) -> None:
+    await admin.audit(pool, "key.revoke", "key 7", {"by": "cli"}, user_id=1, api_key_id=2)
+    (row,) = await pool.fetch("SELECT * FROM audit_log")
+    assert (row["user_id"], row["api_key_id"], row["action"], row["subject"], row["details"]) == (
+        1, 2, "key.revoke", "key 7", {"by": "cli"},
+    )  # fmt: skip
