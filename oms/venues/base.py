@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from oms.model import ZERO, OrderType, Side
+from oms.model import ZERO, Instrument, Order, OrderType, Side
 
 VenueOrderStatus = Literal["open", "canceled", "expired", "rejected", "filled"]
 
@@ -64,3 +64,56 @@ class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
     fee_currency: str | None = None
     maker: bool | None = None
     time_ns: int
+
+
+class Listener(Protocol):
+    """Who hears what the venue tells by itself. Synchronous: nothing of it may wait."""
+
+    def on_order(self, order: VenueOrder) -> None: ...
+
+    def on_trade(self, trade: VenueTrade) -> None: ...
+
+    def on_stream(self, connected: bool) -> None:
+        """The private stream began or ended: what happened in between was not told."""
+
+
+class Venue(Protocol):
+    """Where the orders of one account go. Each request raises `Refused` or `Ambiguous`, and is never sent twice."""
+
+    can_replace: bool  # whether `replace` can be asked for
+
+    async def start(self, listener: Listener) -> None:
+        """Load markets, then open the private stream; returns when it may be traded on."""
+
+    async def close(self) -> None: ...
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Raises OmsError `unknown_symbol`."""
+
+    async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
+        """Create what `order.remaining` says, once."""
+
+    async def cancel(self, order: Order) -> VenueOrder | None:
+        """None: it is canceled, or about to be, and the answer says no more."""
+
+    async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
+        """To this price and whole quantity: what was filled before counts in it. After `Refused` it may be gone."""
+
+    async def find(self, order: Order) -> VenueOrder | None:
+        """By its id at the venue, without one by its client id. None only when the venue says there is none."""
+
+    async def open_orders(self, symbol: str | None) -> list[VenueOrder]: ...
+
+    async def trades(self, symbol: str, since_ns: int) -> list[VenueTrade]: ...
+
+    async def balances(self) -> Mapping[str, Decimal]: ...
+
+    async def positions(self) -> list[VenuePosition]: ...
+
+
+class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
+    """A position as the venue has it; `qty` is signed."""
+
+    symbol: str
+    qty: Decimal
+    entry_price: Decimal | None = None
