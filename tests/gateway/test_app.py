@@ -28,7 +28,8 @@ from gateway.sources.base import Sink
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
 from tests.gateway.net.fakes import FakeSource
-from tests.gateway.sources.tools import synthetic, until
+from tests.gateway.sources.tools import synthetic
+from tests.waiting import until
 
 SYMBOLS = {"BTC/USDT", "ETH/USDT", "BTC/USDT:USDT"}
 

@@ -14,7 +14,7 @@ from gateway.config import Config, ServerConfig
 from gateway.net.connection import Connection
 from gateway.net.session import Session
 from gateway.sources.config import ExchangeConfig
-from tests.gateway.sources.tools import until
+from tests.waiting import until
 
 MADE = ExchangeConfig(klass="synthetic", options={"symbols": 1, "rate": 100.0})
 SUBSCRIBE = {"action": "subscribe", "channel": "quotes", "symbols": ["S0/USDT"]}

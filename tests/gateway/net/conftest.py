@@ -16,7 +16,8 @@ from gateway.limits import Limits
 from gateway.net.connection import Connection
 from gateway.net.head import Head, Refusal
 from gateway.net.listener import Listener
-from tests.gateway.net.raw import RawClient, until
+from tests.gateway.net.raw import RawClient
+from tests.waiting import until
 
 
 class Clock:

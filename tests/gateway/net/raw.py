@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import ClassVar, NamedTuple, cast
 
 HANDSHAKE = (
@@ -26,15 +25,6 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) 
     mask = b"\x37\xfa\x21\x3d"
     key = int.from_bytes((mask * (len(payload) // 4 + 1))[: len(payload)], "big")
     return head + mask + (int.from_bytes(payload, "big") ^ key).to_bytes(len(payload), "big")
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop run until the condition holds."""
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0)
 
 
 class Frame(NamedTuple):

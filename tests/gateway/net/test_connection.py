@@ -11,7 +11,8 @@ import websockets
 from gateway.net.connection import TURN_BYTES
 from gateway.net.deflate import compress, inflate
 from tests.gateway.net.conftest import Recorder, Server
-from tests.gateway.net.raw import BINARY, CLOSE, HANDSHAKE, PING, PONG, TEXT, Frame, RawClient, frame, until
+from tests.gateway.net.raw import BINARY, CLOSE, HANDSHAKE, PING, PONG, TEXT, Frame, RawClient, frame
+from tests.waiting import until
 
 Serve = Callable[..., Awaitable[Server]]
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate"

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.gateway.net.conftest import Server
-from tests.gateway.net.raw import RawClient, until
+from tests.gateway.net.raw import RawClient
+from tests.waiting import until
 
 Serve = Callable[..., Awaitable[Server]]
 GET = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"

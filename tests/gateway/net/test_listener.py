@@ -16,7 +16,8 @@ from gateway.limits import Limits
 from gateway.net.head import Refusal
 from gateway.net.listener import Listener
 from tests.gateway.net.conftest import Server, http_app
-from tests.gateway.net.raw import HANDSHAKE, TEXT, Frame, RawClient, frame, until
+from tests.gateway.net.raw import HANDSHAKE, TEXT, Frame, RawClient, frame
+from tests.waiting import until
 
 Serve = Callable[..., Awaitable[Server]]
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

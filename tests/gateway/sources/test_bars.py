@@ -11,7 +11,8 @@ import pytest
 from gateway.core.key import Key
 from gateway.sources import bars as module
 from gateway.sources.bars import Bars, join
-from tests.gateway.sources.tools import RecordingSink, until
+from tests.gateway.sources.tools import RecordingSink
+from tests.waiting import until
 
 MINUTE = 60_000
 

@@ -19,8 +19,8 @@ from tests.gateway.sources.tools import (
     source_on,
     subscriptions,
     synthetic,
-    until,
 )
+from tests.waiting import until
 
 STREAMS = {"trades": "btcusdt@trade", "quotes": "btcusdt@bookTicker", "book": "btcusdt@depth@100ms"}
 CHANNELS = pytest.mark.parametrize("channel", STREAMS)

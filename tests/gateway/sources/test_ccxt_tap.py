@@ -18,7 +18,8 @@ from ccxt.base.errors import NetworkError, NotSupported
 
 from gateway.sources.ccxt_tap import SUBSCRIBING, Tap
 from gateway.sources.replay import Market, offline
-from tests.gateway.sources.tools import Rig, subscriptions, until
+from tests.gateway.sources.tools import Rig, subscriptions
+from tests.waiting import until
 
 TRADE = "btcusdt@trade"
 

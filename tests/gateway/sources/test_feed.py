@@ -11,7 +11,7 @@ import pytest
 
 from gateway.core.watch import Policy, State
 from gateway.sources.feed import Feed, FeedId, FeedSettings, since_ns
-from tests.gateway.sources.tools import until
+from tests.waiting import until
 
 POLICY = Policy(silence_ms=0, start_ms=0, backoff_ms=5, backoff_max_ms=10)
 

@@ -19,6 +19,7 @@ from gateway.sources.sim import sim_options
 from loadtest.exchange.book import Book as ExchangeBook
 from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.synthetic import SyntheticFeed
+from tests.waiting import until
 
 BTC = "BTC/USDT"
 USUAL_VARIANTS = {"book": "10", "bars": "1m"}  # what the stream dialect means when nothing is said
@@ -80,13 +81,6 @@ class RecordingSink:
         """The book as a snapshot would say it."""
         levels: dict[str, Any] = json.loads(self.books[key].snapshot(key.symbol, key.exchange))
         return levels
-
-
-async def until(condition: Callable[[], Any], timeout_s: float = 20) -> None:
-    """Wait for something nobody announces, by giving the loop turns."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110  # there is no event to wait for
-            await asyncio.sleep(0.005)
 
 
 def synthetic(*, symbols: int = 2, rate: float = 0, seed: int = 1, port: int = 0) -> ExchangeServer:
