@@ -18,14 +18,9 @@ import pytest
 from gateway import __version__
 from gateway.cli import app, main
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 SIM = '[server]\nport = {port}\n[exchanges.sim]\nclass = "{klass}"\n'
-
-
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("TICKWIRE_") and "__" in name]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +18,9 @@ from gateway.errors import TickwireError
 from gateway.sources import synthetic
 from gateway.sources.config import ExchangeConfig
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 FILE = '[exchanges.sim]\nclass = "binance"\n[exchanges.paper]\nclass = "bitmex"\nsandbox = true\n'
-
-
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("TICKWIRE_") and "__" in name]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -96,23 +96,21 @@ def _check_slow_diffs(got: list[str]) -> None:
         assert later["U"] == earlier["u"] + 1
 
 
-async def test_a_replay_passes_on_what_was_recorded_and_derives_the_rest(recording: Recording) -> None:
+async def _check_replay(recording: Recording) -> None:
     async with _server(recording) as server:
         got = await _played(server, *RECORDED, *DERIVED)
     _check_wire(recording, got)
     _check_klines(recording, got)
     _check_aggregates(recording, got)
     _check_slow_diffs(got)
+
+
+async def test_a_replay_passes_on_what_was_recorded_and_derives_the_rest(recording: Recording) -> None:
+    await _check_replay(recording)
 
 
 async def test_the_recorded_files_on_the_wire(recorded_paths: list[Path]) -> None:
-    recording = load(recorded_paths)
-    async with _server(recording) as server:
-        got = await _played(server, *RECORDED, *DERIVED)
-    _check_wire(recording, got)
-    _check_klines(recording, got)
-    _check_aggregates(recording, got)
-    _check_slow_diffs(got)
+    await _check_replay(load(recorded_paths))
 
 
 async def _check_ccxt_book(server: ExchangeServer, last_id: int) -> None:
