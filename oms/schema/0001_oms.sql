@@ -159,9 +159,10 @@ CREATE TABLE oms_positions (
     opened_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     closed_at timestamptz,
-    version bigint NOT NULL
+    version bigint NOT NULL,
+    -- One open position a net_key. Deferred, because a batch may hand a key on in any order of its rows.
+    CONSTRAINT oms_positions_net EXCLUDE (net_key WITH =) WHERE (state = 'open') DEFERRABLE INITIALLY DEFERRED
 );
-CREATE UNIQUE INDEX oms_positions_net ON oms_positions (net_key) WHERE state = 'open';
 CREATE INDEX oms_positions_open ON oms_positions (account_id, id) WHERE state = 'open';
 CREATE INDEX ON oms_positions (account_id, opened_at, id);
 

@@ -37,9 +37,8 @@ BEGIN
         error_message = EXCLUDED.error_message, flags = EXCLUDED.flags, exchange_time = EXCLUDED.exchange_time,
         updated_at = EXCLUDED.updated_at, closed_at = EXCLUDED.closed_at, version = EXCLUDED.version;
 
-    -- By id: what closes a position of a net_key is older than what opens the next.
     INSERT INTO oms_positions
-    SELECT * FROM json_populate_recordset(NULL::oms_positions, positions) ORDER BY id
+    SELECT * FROM json_populate_recordset(NULL::oms_positions, positions)
     ON CONFLICT (id) DO UPDATE
     SET strategy_id = EXCLUDED.strategy_id, qty = EXCLUDED.qty, entry_price = EXCLUDED.entry_price,
         realized_pnl = EXCLUDED.realized_pnl, fees = EXCLUDED.fees, stop_loss = EXCLUDED.stop_loss,

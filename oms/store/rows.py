@@ -57,7 +57,7 @@ def time_or_none(at_ns: int | None) -> datetime | None:
     return None if at_ns is None else time_of(at_ns)
 
 
-def _ns(at: datetime | None) -> int | None:
+def ns_or_none(at: datetime | None) -> int | None:
     return None if at is None else ns_of(at)
 
 
@@ -220,7 +220,7 @@ def command_of(row: Record) -> CommandRow:
         order_id=row["order_id"],
         result=row["result"],
         created_ns=ns_of(row["created_at"]),
-        finished_ns=_ns(row["finished_at"]),
+        finished_ns=ns_or_none(row["finished_at"]),
     )
 
 
@@ -236,7 +236,7 @@ def order_of(row: Record) -> Order:
         price=plain(row["price"]),
         trigger_price=plain(row["trigger_price"]),
         time_in_force=TimeInForce(row["time_in_force"]),
-        expires_ns=_ns(row["expires_at"]),
+        expires_ns=ns_or_none(row["expires_at"]),
         post_only=row["post_only"],
         reduce_only=row["reduce_only"],
         stop_loss=plain(row["stop_loss"]),
@@ -254,10 +254,10 @@ def order_of(row: Record) -> Order:
         error_code=row["error_code"],
         error_message=row["error_message"],
         flags=tuple(row["flags"]),
-        exchange_time_ns=_ns(row["exchange_time"]),
+        exchange_time_ns=ns_or_none(row["exchange_time"]),
         created_ns=ns_of(row["created_at"]),
         updated_ns=ns_of(row["updated_at"]),
-        closed_ns=_ns(row["closed_at"]),
+        closed_ns=ns_or_none(row["closed_at"]),
         version=row["version"],
     )
 
@@ -282,7 +282,7 @@ def position_of(row: Record) -> Position:
         net_key=row["net_key"],
         opened_ns=ns_of(row["opened_at"]),
         updated_ns=ns_of(row["updated_at"]),
-        closed_ns=_ns(row["closed_at"]),
+        closed_ns=ns_or_none(row["closed_at"]),
         version=row["version"],
     )
 
@@ -389,9 +389,9 @@ def key_of(row: Record) -> ApiKey:
         prefix=row["prefix"],
         hash=row["hash"],
         scopes=frozenset(row["scopes"]),
-        expires_ns=_ns(row["expires_at"]),
-        revoked_ns=_ns(row["revoked_at"]),
-        last_used_ns=_ns(row["last_used_at"]),
+        expires_ns=ns_or_none(row["expires_at"]),
+        revoked_ns=ns_or_none(row["revoked_at"]),
+        last_used_ns=ns_or_none(row["last_used_at"]),
         requests_per_s=row["requests_per_s"],
         created_ns=ns_of(row["created_at"]),
         permissions={each["account_id"]: permission_of(each) for each in row["permissions"]},

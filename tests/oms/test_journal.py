@@ -213,8 +213,7 @@ async def test_a_text_with_a_character_of_code_0_is_kept_without_it(dsn: str, po
     assert kept.error_message == said.replace("\x00", "\ufffd") == kept.params["x"]
 
 
-async def test_one_batch_may_flip_a_position(dsn: str, pool: Pool, heard: Heard) -> None:
-    """The next position of a net_key may open with the very batch that closes the one before."""
+async def test_one_batch_may_hand_on_a_net_key_in_any_order(dsn: str, pool: Pool, heard: Heard) -> None:
     await full_rows.make_account(pool)
     key = "1:BTC/USDT"
     closed = full_rows.position(1, net_key=key, state=PositionState.CLOSED, closed_ns=full_rows.T)
@@ -223,3 +222,13 @@ async def test_one_batch_may_flip_a_position(dsn: str, pool: Pool, heard: Heard)
         await journal.append(Writes(positions={2: full_rows.position(2, net_key=key), 1: closed}))
     assert not heard.lost
     assert await pool.fetchval("SELECT id FROM oms_positions WHERE state = 'open'") == 2
+
+
+async def test_two_open_positions_of_a_net_key_are_refused(dsn: str, pool: Pool, heard: Heard) -> None:
+    await full_rows.make_account(pool)
+    two = {number: full_rows.position(number, net_key="1:BTC/USDT") for number in (1, 2)}
+    async with opened(dsn, heard) as journal:
+        with pytest.raises(OmsError):
+            await journal.append(Writes(positions=two, orders={1: full_rows.order(1)}))
+    assert "oms_positions_net" in str(heard.lost)
+    assert await pool.fetchval("SELECT count(*) FROM oms_orders") == 0

@@ -1,0 +1,162 @@
+"""Reading what was committed: orders, deals, positions, events and commands, by id, by filter, and by the desk's keys.
+
+Holds the questions that resources, private streams and reconciliation ask. Must not know who asks: what they may see is
+in the filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import msgspec
+
+from oms.model import Deal, Event, Order, Position
+from oms.store import rows
+from oms.store.pool import Database
+from oms.store.state import OPEN
+from oms.writes import CommandRow
+
+PAGE_MAX: Final = 500
+EVENTS: Final = (
+    "SELECT account_id, sequence, channel, channel_sequence, event, data::text AS data, command_id, created_at "
+    "FROM oms_events WHERE account_id = $1"
+)
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows, in the order of their ids. `accounts`: those that may be seen, each with the strategies that may be
+    (none: all of them). Times are those of creation (a deal's: of execution), `to_ns` excluded."""
+
+    accounts: Mapping[int, Collection[int]]
+    strategy_id: int | None = None
+    symbol: str | None = None
+    from_ns: int | None = None
+    to_ns: int | None = None
+    after_id: int = 0
+    page: int = 1
+    page_size: int = 100
+
+
+def _query(table: str, time: str, wanted: Filter, more: str = "") -> tuple[str, list[object]]:
+    """A statement and its arguments."""
+    restricted = [(account, strategy) for account, all_ in wanted.accounts.items() for strategy in all_]
+    arguments: list[object] = [
+        [account for account, strategies in wanted.accounts.items() if not strategies],
+        [account for account, _ in restricted],
+        [strategy for _, strategy in restricted],
+        wanted.after_id,
+    ]
+    conditions = [
+        "(account_id = ANY($1::bigint[]) "
+        "OR (account_id, strategy_id) IN (SELECT * FROM unnest($2::bigint[], $3::bigint[])))",
+        "id > $4",
+        *([more] if more else []),
+    ]
+    for condition, value in (
+        ("strategy_id = ", wanted.strategy_id),
+        ("symbol = ", wanted.symbol),
+        (f"{time} >= ", rows.time_or_none(wanted.from_ns)),
+        (f"{time} < ", rows.time_or_none(wanted.to_ns)),
+    ):
+        if value is not None:
+            arguments.append(value)
+            conditions.append(f"{condition}${len(arguments)}")
+    size = min(wanted.page_size, PAGE_MAX)
+    arguments += [size, (wanted.page - 1) * size]
+    text = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)} ORDER BY id"
+    return f"{text} LIMIT ${len(arguments) - 1} OFFSET ${len(arguments)}", arguments
+
+
+async def orders(db: Database, wanted: Filter, *, is_open: bool | None = None) -> list[Order]:
+    """Those that are open, those that are not, or (None) all."""
+    more = "" if is_open is None else OPEN if is_open else f"NOT ({OPEN})"
+    text, arguments = _query("oms_orders", "created_at", wanted, more)
+    return [rows.order_of(row) for row in await db.fetch(text, *arguments)]
+
+
+async def deals(db: Database, wanted: Filter) -> list[Deal]:
+    text, arguments = _query("oms_deals", "executed_at", wanted)
+    return [rows.deal_of(row) for row in await db.fetch(text, *arguments)]
+
+
+async def positions(db: Database, wanted: Filter, *, is_open: bool | None = None) -> list[Position]:
+    """Those that are open, those that are not, or (None) all."""
+    more = "" if is_open is None else f"state = '{'open' if is_open else 'closed'}'"
+    text, arguments = _query("oms_positions", "opened_at", wanted, more)
+    return [rows.position_of(row) for row in await db.fetch(text, *arguments)]
+
+
+async def orders_by_ids(db: Database, ids: Collection[int]) -> dict[int, Order]:
+    """Those there are."""
+    found = await db.fetch("SELECT * FROM oms_orders WHERE id = ANY($1::bigint[])", list(ids))
+    return {row["id"]: rows.order_of(row) for row in found}
+
+
+async def deals_by_ids(db: Database, ids: Collection[int]) -> dict[int, Deal]:
+    """Those there are."""
+    found = await db.fetch("SELECT * FROM oms_deals WHERE id = ANY($1::bigint[])", list(ids))
+    return {row["id"]: rows.deal_of(row) for row in found}
+
+
+async def positions_by_ids(db: Database, ids: Collection[int]) -> dict[int, Position]:
+    """Those there are."""
+    found = await db.fetch("SELECT * FROM oms_positions WHERE id = ANY($1::bigint[])", list(ids))
+    return {row["id"]: rows.position_of(row) for row in found}
+
+
+async def order_by_client_id(db: Database, account_id: int, client_order_id: str) -> Order | None:
+    found = await db.fetch(
+        "SELECT * FROM oms_orders WHERE account_id = $1 AND client_order_id = $2", account_id, client_order_id
+    )
+    return rows.order_of(found[0]) if found else None
+
+
+async def order_by_exchange_id(db: Database, account_id: int, symbol: str, exchange_order_id: str) -> Order | None:
+    """By the id it has now; one that was replaced has had others."""
+    found = await db.fetch(
+        "SELECT * FROM oms_orders WHERE account_id = $1 AND symbol = $2 AND exchange_order_id = $3",
+        account_id, symbol, exchange_order_id,
+    )  # fmt: skip
+    return rows.order_of(found[0]) if found else None
+
+
+async def deals_of_order(db: Database, order_id: int) -> list[Deal]:
+    return [
+        rows.deal_of(row) for row in await db.fetch("SELECT * FROM oms_deals WHERE order_id = $1 ORDER BY id", order_id)
+    ]
+
+
+async def deals_of_position(db: Database, position_id: int) -> list[Deal]:
+    found = await db.fetch("SELECT * FROM oms_deals WHERE position_id = $1 ORDER BY id", position_id)
+    return [rows.deal_of(row) for row in found]
+
+
+async def known_trades(db: Database, account_id: int, symbol: str, trade_ids: Collection[str]) -> set[str]:
+    """Which of these ids of the venue are booked."""
+    found = await db.fetch(
+        "SELECT DISTINCT exchange_trade_id AS id FROM oms_deals "
+        "WHERE account_id = $1 AND symbol = $2 AND exchange_trade_id = ANY($3::text[])",
+        account_id, symbol, list(trade_ids),
+    )  # fmt: skip
+    return {row["id"] for row in found}
+
+
+async def command_by_request(db: Database, api_key_id: int, request_id: str) -> CommandRow | None:
+    """The command that a key sent under this id."""
+    found = await db.fetch(
+        "SELECT * FROM oms_commands WHERE api_key_id = $1 AND request_id = $2", api_key_id, request_id
+    )
+    return rows.command_of(found[0]) if found else None
+
+
+async def events_after(
+    db: Database, account_id: int, after: int, *, channel: str | None = None, limit: int = PAGE_MAX
+) -> list[Event]:
+    """What followed, in order: of a channel by its own sequence, else of the account by the account's."""
+    if channel is None:
+        found = await db.fetch(f"{EVENTS} AND sequence > $2 ORDER BY sequence LIMIT $3", account_id, after, limit)
+    else:
+        text = f"{EVENTS} AND channel = $2 AND channel_sequence > $3 ORDER BY channel_sequence LIMIT $4"
+        found = await db.fetch(text, account_id, channel, after, limit)
+    return [rows.event_of(row) for row in found]
