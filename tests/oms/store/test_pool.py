@@ -1,0 +1,37 @@
+"""Connections: JSON travels as values, and what is wrong is told without the address, which may hold a password."""
+
+from __future__ import annotations
+
+import pytest
+
+from oms.errors import OmsError
+from oms.store.pool import UNAVAILABLE, Pool, connect, open_pool
+
+
+async def test_json_travels_as_values(pool: Pool) -> None:
+    value = {"a": [1, None, "x"]}
+    assert await pool.fetchval("SELECT $1::jsonb", value) == value
+    assert await pool.fetchval("SELECT $1::json", value) == value
+
+
+async def test_a_connection_may_leave_json_as_text(dsn: str) -> None:
+    connection = await connect(dsn, json_as_text=True)
+    assert await connection.fetchval("SELECT '[1]'::json") == "[1]"
+    await connection.close()
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://me:s3cr#et@127.0.0.1:1/x", "postgresql://me:s3cret@127.0.0.1:1/x"])
+async def test_no_database_is_told_without_its_password(dsn: str) -> None:
+    for opening in (connect(dsn), open_pool(dsn)):
+        with pytest.raises(OmsError) as caught:
+            await opening
+        assert caught.value.code == "engine_unavailable"
+        assert "s3cr" not in caught.value.message
+
+
+async def test_a_lost_connection_is_one_of_the_errors_that_say_so(dsn: str) -> None:
+    connection, other = await connect(dsn), await connect(dsn)
+    await other.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+    with pytest.raises(UNAVAILABLE):
+        await connection.fetchval("SELECT 1")
+    await other.close()

@@ -1,0 +1,51 @@
+"""How far background work has come, on a real database."""
+
+from __future__ import annotations
+
+from oms.store import progress
+from oms.store.pool import Pool
+from tests.oms import full_rows
+from tests.oms.full_rows import T
+
+
+async def test_what_was_confirmed_stays_so(pool: Pool) -> None:
+    await full_rows.make_account(pool)
+    await progress.ack(pool, 5, 1, "orders", 10)
+    await progress.ack(pool, 5, 1, "orders", 8)
+    await progress.ack(pool, 5, 1, "deals", 3)
+    await progress.ack(pool, 6, 1, "deals", 4)
+    assert await progress.acks(pool, 5, 1) == {"orders": 10, "deals": 3}
+
+
+async def test_cursors_are_kept_by_name(pool: Pool) -> None:
+    await full_rows.make_account(pool)
+    await progress.set_cursor(pool, 1, "trades:BTC/USDT", "a")
+    await progress.set_cursor(pool, 1, "trades:BTC/USDT", "b")
+    assert await progress.cursors(pool, 1) == {"trades:BTC/USDT": "b"}
+
+
+async def test_the_last_reconciliation_is_told_and_one_cut_off_has_failed(pool: Pool) -> None:
+    await full_rows.make_account(pool)
+    assert await progress.last_reconciliation(pool, 1) is None
+    await progress.start_reconciliation(pool, 1, "start", T)
+    second = await progress.start_reconciliation(pool, 1, "periodic", T + 1_000_000)
+    await progress.finish_reconciliation(pool, second, ok=True, report={"orders": 2}, now_ns=T + 2_000_000)
+    last = await progress.last_reconciliation(pool, 1)
+    assert last == progress.Reconciliation(
+        id=second, account_id=1, cause="periodic", status="ok", report={"orders": 2},
+        started_ns=T + 1_000_000, finished_ns=T + 2_000_000,
+    )  # fmt: skip
+    assert [row[0] for row in await pool.fetch("SELECT status FROM oms_reconciliations ORDER BY id")] == [
+        "failed",
+        "ok",
+    ]
+
+
+async def test_what_a_venue_said_is_kept_as_it_said_it(pool: Pool) -> None:
+    said = [
+        progress.Payload(account_id=1, kind="order", payload={"a": [1, None]}, order_id=7),
+        progress.Payload(account_id=1, kind="trade", payload={"b": "1.10"}),
+    ]
+    await progress.add_payloads(pool, said)
+    found = await pool.fetch("SELECT account_id, kind, payload, order_id FROM oms_exchange_payloads ORDER BY id")
+    assert [progress.Payload(**dict(row)) for row in found] == said
