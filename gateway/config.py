@@ -14,7 +14,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
@@ -25,11 +25,26 @@ ENV_PREFIX: Final = "TICKWIRE_"
 KeyPath = tuple[str, ...]
 
 
+def _is_host(text: str) -> bool:
+    """Whether it looks like one; if there is such a host shows when it is listened on."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return re.fullmatch(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?", text) is not None
+    return True
+
+
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where to listen. Market data needs no credentials yet, so only this machine may ask unless told otherwise."""
 
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8765  # 0: any free one
+
+    def __post_init__(self) -> None:
+        if self.host.startswith("["):
+            raise ValueError("host: brackets are for URLs: write an IPv6 address without them, as in '::1'")
+        if not _is_host(self.host):
+            raise ValueError("host: neither an address nor the name of a host")
 
     @property
     def is_loopback(self) -> bool:
@@ -138,7 +153,10 @@ def _broken_toml(file: Path, text: str, error: tomllib.TOMLDecodeError) -> Probl
     found = re.search(r"^(.*) \(at line (\d+), column (\d+)\)$", str(error), re.DOTALL)
     line = int(found[2]) if found else len(text.splitlines())
     message = found[1] if found else str(error)
-    return Problem(f"{file}:{line}", "", f"not TOML: {message}; strings are written in double quotes")
+    is_bare = re.search(r"=\s*[^\s\"'\[{]", text.splitlines()[line - 1]) if text else None
+    if is_bare and message.startswith(("Invalid value", "Expected newline")):
+        message += "; strings are written in double quotes"
+    return Problem(f"{file}:{line}", "", f"not TOML: {message}")
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
@@ -249,6 +267,10 @@ def _sections(data: dict[str, Any], origin: Origin, problems: list[Problem]) -> 
             yield name, _convert(value, str, (name,), origin, problems)
         elif name == "exchanges":
             tables = _convert(value, dict[str, Any], (name,), origin, problems) or {}
+            for key in tables:
+                if not key or ":" in key:
+                    message = "no name for an exchange: clients write NAME:SYMBOL, so it is not empty and has no ':'"
+                    problems.append(Problem(origin.of((name, key)), f'{name}."{key}"', message))
             yield (
                 name,
                 {key: _convert(table, ExchangeConfig, (name, key), origin, problems) for key, table in tables.items()},
@@ -264,16 +286,14 @@ def _convert(value: Any, to: Any, path: KeyPath, origin: Origin, problems: list[
             # Not strict: `SANDBOX=1` and `SANDBOX=True` are what people write into the environment.
             return msgspec.convert(value, to, strict=False)
         except msgspec.ValidationError as error:
-            inner, message = _explain(str(error), to)
-            problems.append(
-                Problem(origin.of((*path, *inner)), ".".join((*path, *inner)), message.removeprefix(f"{path[0]}: "))
-            )
+            inner, message = _explain(str(error), to, value)
+            problems.append(Problem(origin.of((*path, *inner)), ".".join((*path, *inner)), message))
             if not (isinstance(value, dict) and inner and inner[0] in value):
                 return None
             value = {key: item for key, item in value.items() if key != inner[0]}
 
 
-def _explain(error: str, to: Any) -> tuple[KeyPath, str]:
+def _explain(error: str, to: Any, value: Any) -> tuple[KeyPath, str]:
     """Where in the section msgspec's message points, and the message with what would be right."""
     message, _, place = error.partition(" - at `$")
     path = tuple(part for part in re.split(r"[.\[\]`]+", place) if part and part != "...")
@@ -282,16 +302,26 @@ def _explain(error: str, to: Any) -> tuple[KeyPath, str]:
         return (*path, found[1]), _unknown(found[1], names)
     if found := re.match(r"Object missing required field `(.*)`", message):
         return path, f"`{found[1]}` is missing: it has no default"
-    message = message[:1].lower() + message[1:]
-    for field in msgspec.structs.fields(to) if isinstance(to, type) and issubclass(to, msgspec.Struct) else ():
-        if path and field.encode_name == path[0] and isinstance(field.default, str | int | float):
-            message += f"; the default is {field.default!r}"
+    if not path and isinstance(value, dict):
+        # A rule of the section: its message names the settings it is about, of which one that was set is to blame.
+        path = next(((word,) for word in re.findall(r"\w+", message) if word in value and word in _names(to)), ())
+        message = message.removeprefix(f"{path[0]}: ") if path else message
+    message = (message[:1].lower() + message[1:]).replace("`object`", "a table")
+    for field in _fields(to):
+        if path and field.encode_name == path[0]:
+            if message.startswith("invalid enum value") and get_origin(field.type) is Literal:
+                message += f"; there is {', '.join(get_args(field.type))}"
+            if isinstance(field.default, str | int | float):
+                message += f"; the default is {field.default!r}"
     return path, message
 
 
+def _fields(to: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(to) if isinstance(to, type) and issubclass(to, msgspec.Struct) else ()
+
+
 def _names(to: Any) -> tuple[str, ...]:
-    is_struct = isinstance(to, type) and issubclass(to, msgspec.Struct)
-    return tuple(field.encode_name for field in msgspec.structs.fields(to)) if is_struct else ()
+    return tuple(field.encode_name for field in _fields(to))
 
 
 def _unknown(name: str, names: tuple[str, ...]) -> str:

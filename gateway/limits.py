@@ -68,10 +68,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         }
         for relation, holds in relations.items():
             if not holds:
-                raise ValueError(f"limits: needs {relation}")
+                raise ValueError(f"needs {relation}")
         for name in self.__struct_fields__:
             if getattr(self, name) < 0:
-                raise ValueError(f"limits: {name} is negative")
+                raise ValueError(f"{name}: must not be negative")
 
     def published(self) -> dict[str, int | float]:
         """What `connected` tells clients: every limit by name."""

@@ -99,10 +99,48 @@ def test_the_environment_alone_is_enough() -> None:
             "tickwire.toml:3: server.port: expected `int` <= 65535; the default is 8765",
         ),
         ('[server]\nport = "http"', "tickwire.toml:2: server.port: expected `int`, got `str`; the default is 8765"),
-        ("server = 5", "tickwire.toml:1: server: expected `object`, got `int`"),
-        ('[log]\nlevel = "loud"', "tickwire.toml:2: log.level: invalid enum value 'loud'; the default is 'info'"),
+        ("server = 5", "tickwire.toml:1: server: expected a table, got `int`"),
+        (
+            '[exchanges.a]\nclass = "b"\noptions = "c"',
+            "tickwire.toml:3: exchanges.a.options: expected a table, got `str`",
+        ),
+        (
+            '[log]\nlevel = "loud"',
+            "tickwire.toml:2: log.level: invalid enum value 'loud'; there is debug, info, warning, error; "
+            "the default is 'info'",
+        ),
+        (
+            '[server]\nport = 1\nhost = "not a host"',
+            "tickwire.toml:3: server.host: neither an address nor the name of a host; the default is '127.0.0.1'",
+        ),
+        (
+            '[server]\nhost = "[::1]"',
+            "tickwire.toml:2: server.host: brackets are for URLs: write an IPv6 address without them, as in '::1'; "
+            "the default is '127.0.0.1'",
+        ),
+        (
+            '[exchanges."a:b"]\nclass = "kraken"',
+            'tickwire.toml:1: exchanges."a:b": no name for an exchange: clients write NAME:SYMBOL, so it is not '
+            "empty and has no ':'",
+        ),
+        (
+            '[exchanges.a]\nclass = "kraken"\n[exchanges.""]\nclass = "kraken"',
+            'tickwire.toml:3: exchanges."": no name for an exchange: clients write NAME:SYMBOL, so it is not '
+            "empty and has no ':'",
+        ),
+        (
+            "[limits]\ndrain_ms = 1\nlinger_s = -1",
+            "tickwire.toml:3: limits.linger_s: must not be negative; the default is 5.0",
+        ),
+        (
+            '[exchanges.a]\nclass = "kraken"\nstale_after_ms = { ticks = 5 }',
+            "tickwire.toml:3: exchanges.a.stale_after_ms: no such channel: ticks",
+        ),
         ("[exchanges.sim]\nsandbox = true", "tickwire.toml:1: exchanges.sim: `class` is missing: it has no default"),
-        ("[limits]\nheartbeat_s = 1000", "tickwire.toml:1: limits: needs heartbeat_s < silence_s"),
+        (
+            "[limits]\nheartbeat_s = 1000",
+            "tickwire.toml:2: limits.heartbeat_s: needs heartbeat_s < silence_s; the default is 30.0",
+        ),
         (
             'default_exchange = "krakn"\n[exchanges.kraken]\nclass = "kraken"',
             "tickwire.toml:1: default_exchange: no exchange `krakn` is configured: unknown; did you mean `kraken`?",
@@ -126,6 +164,35 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ("tickwire.toml:6", "log.format"),
         ("tickwire.toml:8", "exchanges.a.klass"),
     }
+
+
+def test_rules_are_explained_one_after_the_other(tmp_path: Path) -> None:
+    text = "[limits]\nring_bytes_max = -1\nsilence_s = 20\nlinger_s = -1\n[server]\nport = -1"
+    found = problems(tmp_path, text)
+    assert [line.partition(": ")[0] for line in found] == [f"tickwire.toml:{line}" for line in (3, 2, 4, 6)]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_bare"),
+    [
+        *(("host = localhost", True), ("host = 127.0.0.1", True), ("host = ", False), ('host = "x', False)),
+        *(("host = {x", False), ("host localhost", False), ("port = 1\nport = 2", False), ("[server", False)),
+    ],
+)
+def test_quotes_are_advised_where_they_are_missing(tmp_path: Path, line: str, is_bare: bool) -> None:
+    (problem,) = problems(tmp_path, f"[server]\n{line}\n")
+    assert ("not TOML: " in problem, "strings are written in double quotes" in problem) == (True, is_bare)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "fe80::1%eth0", "localhost", "a-b.example.", "my_host", "10"])
+def test_what_may_be_a_host_is_taken(host: str) -> None:
+    assert ServerConfig(host=host).host == host
+
+
+@pytest.mark.parametrize("host", ["a b", "a..b", "host:80", "http://a", "*", "a" * 64])
+def test_what_cannot_be_a_host_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match="host: neither"):
+        ServerConfig(host=host)
 
 
 def test_what_is_not_toml_says_the_line(tmp_path: Path) -> None:

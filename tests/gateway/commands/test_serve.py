@@ -148,7 +148,7 @@ def test_an_error_nobody_foresaw_keeps_its_traceback(fail_with: Callable[[Except
         start(Config(server=ServerConfig(port=1)))
 
 
-@pytest.mark.parametrize("host", ["nohost.invalid", "256.1.1.1", "not a host", "[::1]", "::1:x"])
+@pytest.mark.parametrize("host", ["nohost.invalid", "256.1.1.1"])
 def test_a_host_that_does_not_resolve_is_told(host: str) -> None:
     exchange = ExchangeConfig(klass=synthetic.KLASS)
     settings = Config(server=ServerConfig(host=host, port=0), exchanges={"made": exchange})
