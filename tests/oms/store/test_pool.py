@@ -31,7 +31,7 @@ async def test_no_database_is_told_without_its_password(dsn: str) -> None:
 
 async def test_a_lost_connection_is_one_of_the_errors_that_say_so(dsn: str) -> None:
     connection, other = await connect(dsn), await connect(dsn)
-    await other.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+    await other.execute("SELECT pg_terminate_backend($1, 5000)", connection.get_server_pid())
     with pytest.raises(UNAVAILABLE):
         await connection.fetchval("SELECT 1")
     await other.close()
