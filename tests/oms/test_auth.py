@@ -64,7 +64,11 @@ OTHER = keys.make()
 FORGED = f"tw_{NEW.prefix}_{OTHER.text.rpartition('_')[2]}"  # the prefix of one, the secret of another
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "tw_", OTHER.text, FORGED, NEW.text + "0", NEW.text.upper()])
+@pytest.mark.parametrize(
+    "text",
+    ["", "nonsense", "tw_", OTHER.text, FORGED, NEW.text + "0", NEW.text.upper()],
+    ids=["nothing", "nonsense", "prefix", "another", "forged", "longer", "capitals"],
+)
 def test_what_is_no_key_is_refused_alike(text: str) -> None:
     verdict = auth_of(KEY).authenticate(text, "x-api-key")
     assert (verdict.principal, verdict.code, verdict.message) == (None, "invalid_api_key", "the API key is not valid")
