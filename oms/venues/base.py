@@ -80,7 +80,7 @@ class Listener(Protocol):
 class Venue(Protocol):
     """Where the orders of one account go. Each request raises `Refused` or `Ambiguous`, and is never sent twice."""
 
-    can_replace: bool  # whether `replace` can be asked for
+    can_replace: bool  # whether `replace` can be asked for: the venue cancels and creates in one, so the id changes
 
     async def start(self, listener: Listener) -> None:
         """Load markets, then open the private stream; returns when it may be traded on."""
@@ -101,6 +101,11 @@ class Venue(Protocol):
 
     async def find(self, order: Order) -> VenueOrder | None:
         """By its id at the venue, without one by its client id. None only when the venue says there is none."""
+
+    async def lookup(
+        self, symbol: str, *, exchange_order_id: str | None = None, client_order_id: str | None = None
+    ) -> VenueOrder | None:
+        """The same for any order, by one of its ids."""
 
     async def open_orders(self, symbol: str | None) -> list[VenueOrder]: ...
 
