@@ -71,13 +71,6 @@ MAY_AWAIT = ("gateway/app.py", "gateway/cli.py", "gateway/commands/", "gateway/n
 NO_TEST_OF_ITS_OWN = {
     "_speedups/__init__.py": "tests/test_packaging.py imports every module it lists",
     "loadtest/locustfile.py": "tests/loadtest/test_load.py runs it: importing locust patches every socket of a process",
-    "oms/market.py": "protocols and no code",
-    "oms/postgres.py": "every test that has a database starts on it (tests/oms/conftest.py)",
-    "oms/store/pool.py": "every test that has a database is connected by it",
-    "oms/store/rows.py": "what it turns is compared in tests/oms/store/test_admin.py and tests/oms/test_journal.py",
-    "oms/store/state.py": "nothing uses it yet; tests come with the desk",
-    "oms/store/history.py": "nothing uses it yet; tests come with the resources",
-    "oms/store/progress.py": "nothing uses it yet; tests come with reconciliation",
 }
 
 # Split so that this file does not find itself.

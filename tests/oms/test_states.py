@@ -227,7 +227,7 @@ def test_a_cancel_pending_waits_for_evidence() -> None:
     assert after(pending, Absent()).state is S.CANCELED
 
 
-@pytest.mark.parametrize("state", [S.PENDING_SUBMIT, S.UNKNOWN, S.PENDING_REPLACE, *TERMINAL])
+@pytest.mark.parametrize("state", [S.PENDING_SUBMIT, S.UNKNOWN, S.PENDING_REPLACE, *sorted(TERMINAL)])
 def test_only_what_rests_can_be_asked_to_go(state: OrderState) -> None:
     with pytest.raises(ImpossibleError):
         advance(order(state=state), CancelRequested(), NOW_NS)
