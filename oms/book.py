@@ -227,17 +227,23 @@ class AccountBook:
         base = fee_base(instrument)
         stops = {name: stop for name in ("stop_loss", "stop_gain") if (stop := getattr(order, name)) is not None}
         while rest is not None:
-            key = net_key(self.account, order.symbol, order.strategy_id, external=order.reason == EXTERNAL)
-            position = self.positions.get(order.position_id) or self._memory.by_net_key(key)
+            position = self.target_of(order)
             if position is None:
                 part, rest = replace(rest, position_id=self._ids.position()), None
-                position = opened(part, instrument, key)
+                position = opened(part, instrument, self._net_key_of(order))
             else:
                 part, rest = split(rest, position.qty, base)
             if position.qty * change_of(part, base) >= 0:  # it opens or adds: what the order is protected by holds
                 position = replace(position, **stops)
             booked.append(self._fold(position, part, base, None))
         return booked
+
+    def target_of(self, order: Order) -> Position | None:
+        """The open position that its fills go to: the one it names while that is open, else the one of its net key."""
+        return self.positions.get(order.position_id) or self._memory.by_net_key(self._net_key_of(order))
+
+    def _net_key_of(self, order: Order) -> str | None:
+        return net_key(self.account, order.symbol, order.strategy_id, external=order.reason == EXTERNAL)
 
     def _fold(self, position: Position, deal: Deal, base: str | None, command_id: int | None) -> Deal:
         deal = replace(deal, id=self._ids.deal(), position_id=position.id)
