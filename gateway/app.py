@@ -15,6 +15,7 @@ import structlog
 
 from _speedups.fanout import Fanout
 from gateway import __version__
+from gateway.auth import Authenticator, Gate
 from gateway.collector import collecting
 from gateway.config import Config
 from gateway.core.hub import Hub
@@ -23,6 +24,7 @@ from gateway.limits import Limits
 from gateway.net import http
 from gateway.net.connection import Handler
 from gateway.net.deflate import compress
+from gateway.net.guard import Guards
 from gateway.net.head import Head, Refusal
 from gateway.net.listener import Listener
 from gateway.net.session import StreamService
@@ -53,8 +55,13 @@ def configured_source(name: str, config: ExchangeConfig, sink: Sink, limits: Lim
 class App:
     """One gateway in this process."""
 
-    def __init__(self, config: Config, *, make_source: MakeSource = configured_source) -> None:
-        """Needs a running loop. Raises TickwireError for an exchange that cannot be made."""
+    def __init__(
+        self, config: Config, *, make_source: MakeSource = configured_source, authenticator: Authenticator | None = None
+    ) -> None:
+        """Needs a running loop. Raises TickwireError for an exchange that cannot be made.
+
+        Without an authenticator there are no users, and market data is for everybody.
+        """
         loop = asyncio.get_running_loop()
         limits = config.limits
         self.config = config
@@ -72,6 +79,8 @@ class App:
         for name, exchange in config.exchanges.items():
             self.sources[name] = make_source(name, exchange, self.hub, limits)
         tally = Tally()
+        gate = Gate(authenticator, config.auth, anonymous=config.serves_anonymous) if authenticator else None
+        self.guards = Guards(gate) if gate else None
         self.streams = StreamService(
             hub=self.hub,
             sources=self.sources,
@@ -79,6 +88,7 @@ class App:
             forms=Forms(limits, compress),
             limits=limits,
             tally=tally,
+            guards=self.guards,
         )
         self.stats = Stats(
             fanned=self.fanout,
@@ -88,7 +98,7 @@ class App:
             tally=tally,
             started_s=time.monotonic(),
         )
-        resources = http.build(self.stats, self._readiness, limits, __version__)
+        resources = http.build(self.stats, self._readiness, limits, __version__, gate)
         self.listener = Listener(self._route, resources, limits, self.fanout, tally.sockets)
         self._started: set[str] = set()  # sources that were able to serve
         self._starting: list[asyncio.Task[None]] = []
@@ -107,8 +117,8 @@ class App:
         self._listening = True
         self._starting = [asyncio.create_task(self._start(source)) for source in self.sources.values()]
         self._sample()
-        if not server.is_loopback:
-            log.warning("anyone who reaches this port reads everything: there is no authentication", host=server.host)
+        if not server.is_loopback and (self.guards is None or self.config.serves_anonymous):
+            log.warning("anyone who reaches this port reads all market data", host=server.host)
         log.info("listening", host=server.host, port=self.port, exchanges=list(self.sources))
 
     async def drain(self) -> None:
@@ -139,7 +149,7 @@ class App:
 
     def _route(self, head: Head) -> Handler | Refusal:
         if head.path == STREAM_PATH:
-            return self.streams.session()
+            return self.streams.admit(head)
         if head.path == "/ws" or head.path.startswith("/ws/"):
             return Refusal(404, "unsupported_action", f"not in this release; market data is at {STREAM_PATH}")
         return Refusal(404, "unsupported_action", f"no such path; market data is at {STREAM_PATH}")
@@ -165,6 +175,8 @@ class App:
 
     def _sample(self) -> None:
         self.stats.sample(time.monotonic())
+        if self.guards is not None:
+            self.guards.tick()
         self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
 
 

@@ -35,7 +35,7 @@ def _is_host(text: str) -> bool:
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where to listen. Market data needs no credentials yet, so only this machine may ask unless told otherwise."""
+    """Where to listen. Only this machine may ask unless told otherwise."""
 
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8765  # 0: any free one
@@ -55,6 +55,21 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             return self.host == "localhost"
 
 
+class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who may do what without credentials, how long credentials last on a connection, and how often a key may ask."""
+
+    anonymous_market_data: bool | None = None  # None: where only this machine can reach us
+    auth_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    reauthenticate_after_s: Annotated[float, msgspec.Meta(gt=0)] = 43_200.0  # a trading day
+    reauthenticate_notice_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    key_requests_per_s: Annotated[float, msgspec.Meta(gt=0)] = 200.0  # over all its connections, and over HTTP
+    key_requests_burst: Annotated[int, msgspec.Meta(ge=1)] = 800
+    master_keys: list[str] = []  # the newest first
+
+    def __repr__(self) -> str:
+        return "AuthConfig(..)"  # it holds secrets, and whatever holds it may be shown
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much to log, and how: `auto` is for people on a terminal and JSON everywhere else."""
 
@@ -69,7 +84,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     default_exchange: str | None = None
     exchanges: dict[str, ExchangeConfig] = {}
     limits: Limits = Limits()
+    auth: AuthConfig = AuthConfig()
     log: LogConfig = LogConfig()
+
+    @property
+    def serves_anonymous(self) -> bool:
+        """Market data is for everybody who reaches us."""
+        configured = self.auth.anonymous_market_data
+        return self.server.is_loopback if configured is None else configured
 
 
 class Problem(NamedTuple):
@@ -243,7 +265,7 @@ def _meant(variable: str, text: str) -> str | None:
     if re.search(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)", variable) or re.match(r"(tcp|udp)://", text):
         return None  # Kubernetes tells every container of a service `tickwire` so
     name = variable.removeprefix(ENV_PREFIX).lower()
-    tables = {"server": ServerConfig, "limits": Limits, "log": LogConfig}
+    tables = {"server": ServerConfig, "limits": Limits, "auth": AuthConfig, "log": LogConfig}
     table, _, key = name.partition("_")
     if table in {"exchange", "exchanges"} and key:
         return f"{ENV_PREFIX}EXCHANGES__NAME__KEY"
@@ -259,7 +281,7 @@ def _meant(variable: str, text: str) -> str | None:
 
 def _sections(data: dict[str, Any], origin: Origin, problems: list[Problem]) -> Iterator[tuple[str, Any]]:
     """(field, value) of each top-level setting; a section is converted alone, an exchange alone by its name."""
-    types: dict[str, Any] = {"server": ServerConfig, "limits": Limits, "log": LogConfig}
+    types: dict[str, Any] = {"server": ServerConfig, "limits": Limits, "auth": AuthConfig, "log": LogConfig}
     for name, value in data.items():
         if name in types:
             yield name, _convert(value, types[name], (name,), origin, problems)

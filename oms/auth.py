@@ -33,6 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     message: str = ""
     requests_per_s: int | None = None
+    expires_ns: int | None = None  # of the key: a token opens a connection, and does not end it
     accounts: frozenset[int] | None = None
     scopes: frozenset[str] = _ALL_SCOPES
     is_token: bool = False
@@ -47,11 +48,13 @@ class Auth:
         self._by_prefix: dict[str, ApiKey] = {}
         self._by_id: dict[int, ApiKey] = {}
         self._used_ns: dict[int, int] = {}
+        self.version = 0  # of the table
 
     def replace(self, table: Iterable[ApiKey]) -> None:
         """The whole table anew; who was admitted is looked at again by `renew`."""
         self._by_id = {key.id: key for key in table}
         self._by_prefix = {key.prefix: key for key in self._by_id.values()}
+        self.version += 1
 
     def take_used(self) -> dict[int, int]:
         """When each key was used last, of those used since the last call."""
@@ -78,10 +81,9 @@ class Auth:
             return Verdict(code=error.code, message=error.message)
 
     def token(self, verdict: Verdict) -> Token:
-        """A token with the rights of an API key. Raises OmsError for a verdict that came of a token itself."""
+        """A token with the rights of an API key. One that came of a token would make that live for ever."""
         assert verdict.principal is not None
-        if verdict.is_token:
-            raise OmsError("permission_denied", "a token does not make another: show the API key")
+        assert not verdict.is_token
         principal = verdict.principal
         key = self._by_id[principal.api_key_id]
         accounts = None if principal.is_admin else frozenset(principal.permissions)
@@ -124,7 +126,8 @@ class Auth:
             raise OmsError("permission_denied", "this API key is for nothing: it has no scope")
         return Verdict(
             principal=principal_of(key, accounts, key.scopes & scopes),
-            requests_per_s=key.requests_per_s, accounts=accounts, scopes=scopes, is_token=is_token,
+            requests_per_s=key.requests_per_s, expires_ns=key.expires_ns, accounts=accounts, scopes=scopes,
+            is_token=is_token,
         )  # fmt: skip
 
 

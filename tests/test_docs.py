@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.config import Config, LogConfig, ServerConfig, load
+from gateway.config import AuthConfig, Config, LogConfig, ServerConfig, load
 from gateway.limits import Limits
 from gateway.sources.config import STALE_AFTER_MS, ExchangeConfig
 from gateway.sources.sim import sim_options
@@ -74,6 +74,7 @@ def test_targets_that_are_named_exist() -> None:
     ("heading", "struct"),
     [
         ("## `[server]`", ServerConfig),
+        ("## `[auth]`", AuthConfig),
         ("## `[exchanges.NAME]`", ExchangeConfig),
         ("## `[log]`", LogConfig),
         ("## `[limits]`", Limits),

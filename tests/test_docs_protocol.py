@@ -14,6 +14,8 @@ from _speedups.bars import BarBuilder
 from _speedups.book import Book
 from _speedups.frame import Update
 from _speedups.text import number
+from gateway.auth import Gate
+from gateway.config import AuthConfig
 from gateway.core.key import CHANNELS, TIERS_MS, Key, StreamId
 from gateway.errors import CODES, Close, TickwireError
 from gateway.limits import Limits
@@ -22,9 +24,11 @@ from gateway.sources.channels import Quotes, Trades
 from gateway.stats import Stats
 from gateway.wire import stream
 from gateway.wire.forms import StreamForm
+from oms.model import Permission, Principal
 from tests.conftest import ROOT
 from tests.docs_parts import fences, table, text_of
 from tests.gateway.net.fakes import Rig
+from tests.gateway.users import Users
 
 NAME = "docs/protocol.md"
 Message = dict[str, Any]
@@ -101,10 +105,26 @@ def reply_rendered(message: Message) -> bytes:
     raise AssertionError(message)
 
 
+def authenticated_rendered(message: Message) -> bytes:
+    data = message["data"]
+    principal = Principal(
+        user_id=1, user_name=data["user"], api_key_id=1, is_admin=data["admin"],
+        permissions={number: Permission(account_id=number) for number in data["account_ids"]},
+    )  # fmt: skip
+    return stream.authenticated(stream.Auth(id=message["id"], token=""), principal, data["reauthenticate_after_ms"])
+
+
+def reauthenticate_rendered(message: Message) -> bytes:
+    return stream.reauthenticate(message["deadline_ms"])
+
+
 def rendered(message: Message) -> Message:
     """What the codec makes for the values of a message."""
     updates = dict.fromkeys([row.type for row in CHANNELS.values()] + ["batch"], update_rendered)
-    renderers = {**updates, "subscribed": subscribe_rendered, "gap": gap_rendered, "error": error_rendered}
+    renderers = {
+        **updates, "subscribed": subscribe_rendered, "gap": gap_rendered, "error": error_rendered,
+        "authenticated": authenticated_rendered, "reauthenticate": reauthenticate_rendered,
+    }  # fmt: skip
     return dict(json.loads(renderers.get(message["type"], reply_rendered)(message)))
 
 
@@ -240,6 +260,7 @@ async def test_http_resources_are_told() -> None:
         tally=rig.tally,
         started_s=0.0,
     )
-    paths = {route.path for route in http.build(stats, dict, rig.limits, "0").routes}
+    gate = Gate(Users().auth, AuthConfig(), anonymous=True)
+    paths = {route.path for route in http.build(stats, dict, rig.limits, "0", gate).routes}
     shown = {path.removeprefix("GET ") for path, _ in table(NAME, "## 10. HTTP")}
     assert shown == {path for path in paths if not path.startswith(("/schema", "/openapi.json/"))}

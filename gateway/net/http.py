@@ -18,9 +18,11 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from gateway.auth import CHALLENGE, Gate
 from gateway.core.key import CHANNELS, TIERS_MS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
+from gateway.net.http_auth import principal_dependency, token_resource
 from gateway.stats import Stats, StatsCollector
 from gateway.wire.stream import STREAM_PATH
 
@@ -36,8 +38,10 @@ CODE_OF_STATUS: Final[dict[int, str]] = {
 }
 
 
-def build(stats: Stats, readiness: Callable[[], dict[str, bool]], limits: Limits, version: str) -> Litestar:
-    """The ASGI application. `readiness` names what must be true before traffic should come."""
+def build(
+    stats: Stats, readiness: Callable[[], dict[str, bool]], limits: Limits, version: str, gate: Gate | None = None
+) -> Litestar:
+    """The ASGI application. `readiness` names what must be true before traffic should come; `gate` knows the users."""
     registry = CollectorRegistry()
     registry.register(StatsCollector(stats))
 
@@ -80,7 +84,8 @@ def build(stats: Stats, readiness: Callable[[], dict[str, bool]], limits: Limits
         return response
 
     return Litestar(
-        [healthz, readyz, metrics, channels, status, stream],
+        [healthz, readyz, metrics, channels, status, stream, *([token_resource(gate)] if gate else [])],
+        dependencies={"principal": principal_dependency(gate)} if gate else {},
         exception_handlers={TickwireError: _known, HTTPException: _http, Exception: _crashed},
         openapi_config=OpenAPIConfig(
             "Tickwire", version, path="/openapi.json", render_plugins=[JsonRenderPlugin(path="/")]
@@ -92,6 +97,8 @@ def build(stats: Stats, readiness: Callable[[], dict[str, bool]], limits: Limits
 
 def _render(error: TickwireError, status: int) -> Response[dict[str, Any]]:
     headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+    if status == 401:
+        headers.update([CHALLENGE])
     return Response(error.fields(uuid4().hex), status_code=status, media_type=MediaType.JSON, headers=headers)
 
 

@@ -17,12 +17,17 @@ from gateway.core.key import CHANNELS, Key
 from gateway.errors import Close, TickwireError
 from gateway.limits import Limits
 from gateway.net.bucket import TokenBucket
+from gateway.net.guard import CLOSE_OF
+from gateway.net.head import Refusal
 from gateway.net.subscriptions import Spelling, Subscriptions, variant_of
 from gateway.wire import stream
 
 if TYPE_CHECKING:
+    from gateway.auth import Principal
     from gateway.core.hub import Hub
     from gateway.net.connection import Connection
+    from gateway.net.guard import Guard, Guards
+    from gateway.net.head import Head
     from gateway.sources.base import Source
     from gateway.stats import Tally
     from gateway.wire.forms import Forms
@@ -45,7 +50,9 @@ class StreamService:
         forms: Forms,
         limits: Limits,
         tally: Tally,
+        guards: Guards | None = None,
     ) -> None:
+        """Without guards there are no users, and everything is for everybody."""
         self.hub = hub
         self.sources = sources
         self.spelling = Spelling(sources, default_exchange)
@@ -53,11 +60,19 @@ class StreamService:
         self.limits = limits
         self.tally = tally
         self.sessions: set[Session] = set()
+        self._guards = guards
         self._emptied = asyncio.Event()
 
-    def session(self) -> Session:
+    def session(self, guard: Guard | None = None) -> Session:
         """A handler for one new connection."""
-        return Session(self)
+        return Session(self, guard)
+
+    def admit(self, head: Head) -> Session | Refusal:
+        """A handler for who shakes hands, or why there is none."""
+        if self._guards is None:
+            return self.session()
+        admitted = self._guards.admit(head)
+        return admitted if isinstance(admitted, Refusal) else self.session(admitted)
 
     def connections(self) -> int:
         return len(self.sessions)
@@ -113,12 +128,13 @@ class Session:
     """One connection. Requests are answered in the order they came; nothing here waits for the socket."""
 
     __slots__ = (
-        *("_conn", "_received", "_refusals", "_requests", "_service", "_streams"),
+        *("_conn", "_guard", "_received", "_refusals", "_requests", "_service", "_streams"),
         *("_waiting", "_waiting_bytes", "_worker"),
     )
 
-    def __init__(self, service: StreamService) -> None:
+    def __init__(self, service: StreamService, guard: Guard | None = None) -> None:
         self._service = service
+        self._guard = guard
         now_s = time.monotonic()
         limits = service.limits
         self._requests = TokenBucket(limits.requests_per_s, limits.requests_burst, now_s)
@@ -133,15 +149,24 @@ class Session:
     def subscriptions(self) -> int:
         return len(self._streams)
 
+    @property
+    def principal(self) -> Principal | None:
+        """Whom the connection speaks for, with what they may do by now; None: nobody in particular."""
+        return None if self._guard is None else self._guard.principal
+
     def on_open(self, conn: Connection) -> None:
         service = self._service
         self._conn = conn
         self._streams = Subscriptions(service.hub, service.forms, service.limits, service.spelling, conn.outbox)
         service.sessions.add(self)
         self.send(stream.connected(conn.id, service.limits))
+        if self._guard is not None:
+            self._guard.begin(conn)
 
     def on_closed(self, _conn: Connection) -> None:
         self._service.forget(self)  # the streams know: their outbox is discarded
+        if self._guard is not None:
+            self._guard.end()
         self._waiting.clear()
         if self._worker is not None:
             self._worker.cancel()
@@ -151,9 +176,8 @@ class Session:
         self._service.tally.requests += 1
         request_id = f"{self._conn.id}-{self._received}"
         now_s = time.monotonic()
-        wait_s = self._requests.take(now_s)
-        if wait_s or self._waiting_bytes + len(data) > self._service.limits.requests_waiting_bytes_max:
-            self._refuse(data, request_id, wait_s or 1.0, now_s)
+        if error := self._too_much(len(data), now_s):
+            self._refuse(data, request_id, error, now_s)
         elif self._worker is not None:
             self._waiting.append((data, request_id))
             self._waiting_bytes += len(data)
@@ -169,19 +193,25 @@ class Session:
     def close(self, code: int, reason: str) -> None:
         self._conn.close(code, reason)
 
-    def _refuse(self, data: str | bytes, request_id: str, wait_s: float, now_s: float) -> None:
+    def _too_much(self, size_bytes: int, now_s: float) -> TickwireError | None:
+        """Why this request is one too many, of the connection or of its API key."""
+        limits = self._service.limits
+        wait_s = self._requests.take(now_s)
+        if wait_s or self._waiting_bytes + size_bytes > limits.requests_waiting_bytes_max:
+            return TickwireError(
+                "rate_limited",
+                "too many requests on this connection",
+                details={"requests_per_s": limits.requests_per_s, "requests_burst": limits.requests_burst},
+                retry_after_ms=max(1, int(min(wait_s or 1.0, RETRY_AFTER_S_MAX) * 1000)),
+            )
+        return None if self._guard is None else self._guard.spend()
+
+    def _refuse(self, data: str | bytes, request_id: str, error: TickwireError, now_s: float) -> None:
         """Too many requests: say when to try again; who does not listen to that is closed."""
         if self._refusals.take(now_s):
             self._conn.close(Close.RATE_LIMITED, "rate limited")
             return
-        limits = self._service.limits
-        error = TickwireError(
-            "rate_limited",
-            "too many requests on this connection",
-            details={"requests_per_s": limits.requests_per_s, "requests_burst": limits.requests_burst},
-            retry_after_ms=max(1, int(min(wait_s, RETRY_AFTER_S_MAX) * 1000)),
-        )
-        self._fail(error, stream.read_id(data, limits), request_id)
+        self._fail(error, stream.read_id(data, self._service.limits), request_id)
 
     def _fail(self, error: TickwireError, echoed: stream.RequestId | None, request_id: str) -> None:
         self._service.tally.errors[error.code] += 1
@@ -205,12 +235,16 @@ class Session:
         except stream.RequestError as error:
             self._fail(error, error.id, request_id)
             return None
-        if isinstance(request, stream.Subscribe):
-            return request
         try:
+            if self._guard is not None:
+                self._guard.check(request)
+            if isinstance(request, stream.Subscribe):
+                return request
             self.send(self._answer(request))
         except TickwireError as error:
             self._fail(error, request.id, request_id)
+            if isinstance(request, stream.Auth) and error.code in CLOSE_OF:
+                self.close(CLOSE_OF[error.code], error.message)
         except Exception:
             self._crashed(request, request_id)
         return None
@@ -227,15 +261,14 @@ class Session:
             case stream.Resend():
                 _known(request.channel)
                 return self._streams.resend(request)
+            case stream.Auth():
+                if self._guard is None:
+                    raise TickwireError("unsupported_action", "this gateway has no users: there is nobody to be")
+                return self._guard.authenticate(request)
             case stream.Command():
-                raise TickwireError(
-                    "not_authenticated", "orders need an authenticated connection, which this release does not have"
-                )
+                raise TickwireError("not_authenticated", "orders need an authenticated connection")
             case _:
-                raise TickwireError(
-                    "unsupported_action",
-                    "this release has public market data only: nothing to authenticate for, nothing to acknowledge",
-                )
+                raise TickwireError("unsupported_action", "there is nothing to acknowledge")
 
     async def _subscribe(self, request: stream.Subscribe, request_id: str) -> None:
         try:

@@ -7,13 +7,16 @@ numbered updates and gaps are framed by `forms.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 import orjson
 
 from gateway.errors import TickwireError
 from gateway.limits import Limits
+
+if TYPE_CHECKING:
+    from gateway.auth import Principal
 
 RequestId: TypeAlias = str | int
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # fits the compiled core's 64-bit sequences
@@ -244,6 +247,21 @@ def resent(request: Resend, count: int) -> bytes:
 
 def subscriptions(request: List, listed: Sequence[Listed]) -> bytes:
     return _reply("subscriptions", request.id, {"data": {"subscriptions": listed}})
+
+
+def authenticated(request: Auth, principal: Principal, reauthenticate_after_ms: int) -> bytes:
+    """Who the connection speaks for from here on, and when it will be asked again."""
+    data = {
+        "user": principal.user_name,
+        "admin": principal.is_admin,
+        "account_ids": sorted(principal.permissions),
+        "reauthenticate_after_ms": reauthenticate_after_ms,
+    }
+    return _reply("authenticated", request.id, {"data": data})
+
+
+def reauthenticate(deadline_ms: int) -> bytes:
+    return _reply("reauthenticate", None, {"deadline_ms": deadline_ms})
 
 
 def pong(request: Ping) -> bytes:

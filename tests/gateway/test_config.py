@@ -93,7 +93,7 @@ def test_the_environment_alone_is_enough() -> None:
     [
         ("[server]\nprot = 1", "tickwire.toml:2: server.prot: unknown; did you mean `port`?"),
         ("[serve]\nport = 1", "tickwire.toml:1: serve: unknown; did you mean `server`?"),
-        ("zzz = 1", "tickwire.toml:1: zzz: unknown; there is server, default_exchange, exchanges, limits, log"),
+        ("zzz = 1", "tickwire.toml:1: zzz: unknown; there is server, default_exchange, exchanges, limits, auth, log"),
         (
             "\n[server]\nport = 70000",
             "tickwire.toml:3: server.port: expected `int` <= 65535; the default is 8765",

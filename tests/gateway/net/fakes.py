@@ -15,6 +15,7 @@ from gateway.core.key import Key
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.net import deflate
+from gateway.net.guard import Guard, Guards
 from gateway.net.session import Session, StreamService
 from gateway.sources.base import Sink, WatchStatus
 from gateway.stats import Tally
@@ -85,6 +86,7 @@ class FakeConnection:
 
     def __init__(self, fanout: Fanout, *, deflated: bool = False) -> None:
         self.id = "c1"
+        self.peer = "127.0.0.1"
         self.deflate = deflated
         self.socket = FakeSocket()
         self.outbox = Outbox(fanout, -1, self.socket, self)
@@ -120,7 +122,7 @@ class FakeConnection:
 class Rig:
     """The real hub, fan-out and stream service over two fake exchanges; `sim` is the default one."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, guards: Guards | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.limits = limits or Limits()
         self.fanout = Fanout(loop.call_soon, loop.call_later)
@@ -139,22 +141,23 @@ class Rig:
             forms=Forms(self.limits, deflate.compress),
             limits=self.limits,
             tally=self.tally,
+            guards=guards,
         )
 
     @property
     def sim(self) -> FakeSource:
         return self.sources["sim"]
 
-    def connect(self, *, deflated: bool = False) -> Client:
-        return Client(self, deflated=deflated)
+    def connect(self, *, deflated: bool = False, guard: Guard | None = None) -> Client:
+        return Client(self, deflated=deflated, guard=guard)
 
 
 class Client:
     """One session and its connection."""
 
-    def __init__(self, rig: Rig, *, deflated: bool) -> None:
+    def __init__(self, rig: Rig, *, deflated: bool, guard: Guard | None) -> None:
         self.conn = FakeConnection(rig.fanout, deflated=deflated)
-        self.session: Session = rig.service.session()
+        self.session: Session = rig.service.session(guard)
         self.session.on_open(self.conn)  # type: ignore[arg-type]  # a stand-in with the parts a session uses
 
     def say(self, **message: Any) -> None:

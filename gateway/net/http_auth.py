@@ -1,0 +1,46 @@
+"""Principals over HTTP: `GET /api/ws/token`, and the dependency by which any resource asks who sends a request.
+
+Holds where a request's principal comes from. Must not know what principals may do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+
+from gateway.auth import Gate, Principal, Verdict
+from gateway.errors import TickwireError
+
+
+def token_resource(gate: Gate) -> HTTPRouteHandler:
+    """How an API key becomes something that may stand in a browser and in a URL."""
+
+    @get("/api/ws/token", sync_to_thread=False)
+    def token(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+        """A token for one connection, made of the API key in x-api-key or Authorization."""
+        verdict = _identify(gate, request)
+        if verdict.is_token:
+            raise TickwireError("permission_denied", "a token does not make another: send the API key")
+        made = gate.authenticator.token(verdict)
+        content = {"token": made.token, "expires_in_s": made.expires_in_s}
+        return Response(content, headers={"cache-control": "no-store"})
+
+    return token
+
+
+def principal_dependency(gate: Gate) -> Provide:
+    """For handlers that name a parameter `principal`: whoever sends nothing, or nothing good, gets no further."""
+
+    def principal(request: Request[Any, Any, Any]) -> Principal:
+        found = _identify(gate, request).principal
+        assert found is not None
+        return found
+
+    return Provide(principal, sync_to_thread=False)
+
+
+def _identify(gate: Gate, request: Request[Any, Any, Any]) -> Verdict:
+    return gate.identify(request.headers, request.client.host if request.client else "")

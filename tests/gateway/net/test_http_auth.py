@@ -1,0 +1,83 @@
+"""Principals over HTTP: the token resource, and who a handler is told sends a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from litestar import Litestar, get
+from litestar.di import NamedDependency
+from litestar.testing import TestClient
+
+from gateway.auth import Gate
+from gateway.config import AuthConfig
+from gateway.limits import Limits
+from gateway.net import http
+from gateway.stats import Stats, Tally
+from oms.model import Principal
+from tests.gateway.net.test_http import Nothing
+from tests.gateway.users import Users
+
+
+@get("/who", sync_to_thread=False)
+def who(principal: NamedDependency[Principal]) -> dict[str, object]:
+    return {"user": principal.user_name, "accounts": list(principal.permissions)}
+
+
+@pytest.fixture(name="users")
+def _users() -> Users:
+    users = Users()
+    users.add("ann")
+    return users
+
+
+@pytest.fixture(name="client")
+def _client(users: Users) -> Iterator[TestClient[Litestar]]:
+    stats = Stats(fanned=Nothing(), published=Nothing(), connected=Nothing(), sources={}, tally=Tally(), started_s=0.0)
+    gate = Gate(users.auth, AuthConfig(), anonymous=True)
+    app = http.build(stats, dict, Limits(), "1.2.3", gate)
+    app.register(who)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_an_api_key_becomes_a_token(client: TestClient[Litestar], users: Users) -> None:
+    key = users.texts["ann"]
+    for headers in ({"X-API-Key": key}, {"Authorization": f"Bearer {key}"}):
+        response = client.get("/api/ws/token", headers=headers)
+        assert response.status_code == 200
+        assert response.headers["cache-control"] == "no-store"
+        answer = response.json()
+        assert answer.pop("expires_in_s") == 60
+        verdict = users.auth.authenticate(answer.pop("token"), "url")
+        assert verdict.principal is not None
+        assert verdict.principal.user_name == "ann"
+        assert answer == {}
+
+
+@pytest.mark.parametrize("path", ["/api/ws/token", "/who"])
+def test_a_request_without_good_credentials_gets_no_further(
+    client: TestClient[Litestar], users: Users, path: str
+) -> None:
+    users.add("gone", revoked_ns=1)
+    users.add("nobody", scopes=frozenset())
+    for headers, status, code in (
+        ({}, 401, "missing_api_key"),
+        ({"authorization": "Basic YTpi"}, 401, "missing_api_key"),
+        ({"x-api-key": "nonsense"}, 401, "invalid_api_key"),
+        ({"x-api-key": users.texts["gone"]}, 401, "invalid_api_key"),
+        ({"authorization": f"Bearer {users.old_token('ann')}"}, 401, "token_expired"),
+        ({"x-api-key": users.texts["nobody"]}, 403, "permission_denied"),
+    ):
+        response = client.get(path, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (status, code)
+        assert (response.headers.get("www-authenticate") == "Bearer") == (status == 401)
+    # A URL is no place for credentials of a request that can have headers.
+    assert client.get(f"{path}?token={users.token('ann')}").status_code == 401
+
+
+def test_a_token_does_not_make_another(client: TestClient[Litestar], users: Users) -> None:
+    headers = {"authorization": f"Bearer {users.token('ann')}"}
+    assert client.get("/who", headers=headers).json() == {"user": "ann", "accounts": [1]}
+    response = client.get("/api/ws/token", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (403, "permission_denied")
