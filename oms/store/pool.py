@@ -21,7 +21,10 @@ SETTINGS: Final = {"application_name": APPLICATION, "timezone": "UTC"}
 # Generic in the type checker's eyes only: what a query returns is always Record here.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Database: TypeAlias = "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+Database: TypeAlias = (
+    "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record] "
+    "| asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
 
 
 # What a statement raises when it is the database that is missing, and not the statement that is wrong.
