@@ -1,7 +1,8 @@
 """Tokens: short-lived JSON Web Tokens that stand for an API key where the key itself must not appear.
 
 A browser cannot set headers on a WebSocket, and a URL ends up in logs: so a token lives `TTL_S`, and in a URL it opens
-one connection only. Must not know which keys exist, what they may do, or where the signing key is stored.
+one connection only. The key that signs them lives as long as the process: nothing that could make tokens is stored, and
+after a start a client asks for another one. Must not know which API keys exist, nor what they may do.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Tokens:
     """Makes tokens, reads them, and remembers which were shown in a URL for as long as they could be shown again."""
 
     def __init__(self, signing_key: bytes, *, started_s: int) -> None:
-        """`started_s`: since when uses are remembered; of an older token it is not known whether it was used."""
+        """`started_s`: since when there is this key; an older token was signed with another."""
         self._key = signing_key
         self._started_s = started_s
         self._used: set[str] = set()
@@ -76,14 +77,23 @@ class Tokens:
             return msgspec.convert(claims, Claims)
         except jwt.ExpiredSignatureError:
             raise OmsError("token_expired", "the token has expired: get another with GET /api/ws/token") from None
+        except jwt.InvalidSignatureError:
+            if self._is_older(text):
+                raise OmsError("token_expired", "the token is from before a start: get another") from None
+            raise OmsError("invalid_api_key", "the token is not valid") from None
         except (jwt.InvalidTokenError, msgspec.ValidationError):
             raise OmsError("invalid_api_key", "the token is not valid") from None
 
     def use_once(self, claims: Claims, now_s: int) -> None:
-        """Note that it was shown in a URL. Raises OmsError when that has happened before, or may have."""
+        """Note that it was shown in a URL. Raises OmsError when that has happened before."""
         while self._order and self._order[0][0] + TTL_S < now_s:
             self._used.discard(self._order.popleft()[1])
-        if claims.jti in self._used or claims.iat < self._started_s:
+        if claims.jti in self._used:
             raise OmsError("token_expired", "a token in a URL is good for one connection: get another")
         self._used.add(claims.jti)
         self._order.append((now_s, claims.jti))
+
+    def _is_older(self, text: str) -> bool:
+        """Whether a token that is refused anyway says it is from before the start: another one would open."""
+        made_s = jwt.decode(text, options={"verify_signature": False}).get("iat")
+        return isinstance(made_s, int) and made_s < self._started_s

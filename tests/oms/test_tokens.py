@@ -52,24 +52,27 @@ def unsigned(claims: dict[str, object]) -> str:
 CLAIMS = {"sub": "ann", "kid": 7, "accounts": [1], "scope": "read", "iat": NOW_S, "exp": NOW_S + 60, "jti": "x"}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "a.b.c",
-        "tw_key",
-        "é.é.é",
-        jwt.encode(CLAIMS, new_signing_key(), algorithm="HS256"),
-        jwt.encode(CLAIMS, KEY * 2, algorithm="HS512"),
-        jwt.encode(CLAIMS, KEY + KEY, algorithm="HS256"),
-        unsigned(CLAIMS),
-        jwt.encode({**CLAIMS, "kid": "7' OR 1"}, KEY, algorithm="HS256"),
-        *(
-            jwt.encode({name: value for name, value in CLAIMS.items() if name != gone}, KEY, algorithm="HS256")
-            for gone in CLAIMS
-        ),
-    ],
-)
+NOT_OURS = {
+    "nothing": "",
+    "words": "a.b.c",
+    "api key": "tw_key",
+    "letters": "é.é.é",
+    "another's": jwt.encode(CLAIMS, new_signing_key(), algorithm="HS256"),
+    "another algorithm": jwt.encode(CLAIMS, KEY * 2, algorithm="HS512"),
+    "longer key": jwt.encode(CLAIMS, KEY + KEY, algorithm="HS256"),
+    "unsigned": unsigned(CLAIMS),
+    "wrong type": jwt.encode({**CLAIMS, "kid": "7' OR 1"}, KEY, algorithm="HS256"),
+    "undated": jwt.encode({**CLAIMS, "iat": "long ago"}, new_signing_key(), algorithm="HS256"),
+    **{
+        f"no {gone}": jwt.encode(
+            {name: value for name, value in CLAIMS.items() if name != gone}, KEY, algorithm="HS256"
+        )
+        for gone in CLAIMS
+    },
+}
+
+
+@pytest.mark.parametrize("text", NOT_OURS.values(), ids=NOT_OURS)
 def test_what_is_not_ours_is_refused(text: str) -> None:
     with pytest.raises(OmsError) as raised:
         tokens().read(text)
@@ -94,7 +97,10 @@ def test_uses_are_forgotten_when_they_could_not_be_repeated() -> None:
     assert len(reader._used) == len(reader._order) <= TTL_S + 1
 
 
-def test_a_token_older_than_the_memory_of_uses_is_not_taken_from_a_url() -> None:
-    reader = tokens(started_s=NOW_S)
-    with pytest.raises(OmsError, match="one connection"):
-        reader.use_once(reader.read(issue(NOW_S - 1).token), NOW_S)
+def test_a_token_from_before_a_start_is_told_from_a_wrong_one() -> None:
+    restarted = Tokens(new_signing_key(), started_s=NOW_S)
+    for made_s, code in ((NOW_S - 1, "token_expired"), (NOW_S, "invalid_api_key")):
+        with pytest.raises(OmsError) as raised:
+            restarted.read(issue(made_s).token)
+        assert raised.value.code == code
+        assert raised.value.__suppress_context__

@@ -1,0 +1,64 @@
+"""The table of API keys as the database has it: read at the start, and again whenever somebody changes it.
+
+Holds when that is read, and the writing behind of when keys were used. Must not know what a key may do, that is
+`auth`'s, nor who listens to the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from oms.auth import Auth
+from oms.store import admin
+from oms.store.changes import RETRY_S
+from oms.store.pool import UNAVAILABLE, Pool
+from oms.tokens import Tokens, new_signing_key
+
+log = structlog.get_logger(__name__)
+
+TABLES: Final = frozenset({"users", "api_keys", "api_key_account_permissions"})
+USED_S: Final = 10.0  # how long the use of a key may wait to be written
+
+
+class Keyring:
+    """`auth`, kept current while `keep` runs."""
+
+    def __init__(self, pool: Pool, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self.auth = Auth(Tokens(new_signing_key(), started_s=clock_ns() // 1_000_000_000), clock_ns=clock_ns)
+        self._pool = pool
+        self._changed = asyncio.Event()
+
+    async def load(self) -> None:
+        """Read the table. Until then no key is good."""
+        self.auth.replace(await admin.api_keys(self._pool))
+
+    def heard(self, table: str | None) -> None:
+        """A table was changed; None: any of them may have been. To be given to `oms.store.changes.follow`."""
+        if table is None or table in TABLES:
+            self._changed.set()
+
+    async def keep(self, *, used_s: float = USED_S) -> None:
+        """Until cancelled. While the database is away the keys read last are good, and it is tried again."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(used_s):
+                    await self._changed.wait()
+            try:
+                await self._catch_up()
+            except UNAVAILABLE as error:
+                log.warning("the table of API keys cannot be read", error=str(error) or type(error).__name__)
+                self._changed.set()
+                await asyncio.sleep(RETRY_S)
+
+    async def _catch_up(self) -> None:
+        if self._changed.is_set():
+            self._changed.clear()  # before reading, so that what changes meanwhile is read again
+            await self.load()
+        if used_ns := self.auth.take_used():
+            await admin.touch_keys(self._pool, used_ns)
