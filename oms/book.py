@@ -122,7 +122,7 @@ class AccountBook:
         return row
 
     def announce(
-        self, channel: Channel, event: str, data: Mapping[str, Any], now_ns: int, *, command_id: int | None = None
+        self, channel: Channel, event: str, data: Mapping[str, object], now_ns: int, *, command_id: int | None = None
     ) -> None:
         """An event that changes no row of ours: `position_mismatch` on positions, a change of risk on orders."""
         self._memory.tell(channel, event, data, now_ns, command_id)
@@ -283,28 +283,40 @@ class AccountBook:
         self._memory.put_position(position, now_ns, command_id)
         return position
 
-    def close_by(
-        self, position_id_a: int, position_id_b: int, qty: Decimal, now_ns: int, *, command_id: int | None = None
-    ) -> list[Deal]:
-        """Net two opposite positions at the entry price of b: all that is realised, is realised in a."""
+    def may_close_by(self, position_id_a: int, position_id_b: int, qty: Decimal | None) -> Decimal:
+        """How much `close_by` would net: as much as both have, when it is not said. Raises OmsError."""
         a, b = self._pair(position_id_a, position_id_b)
         if a.qty * b.qty > 0:
             raise OmsError("validation_error", f"positions {a.id} and {b.id} are on the same side: merge them instead")
-        if not 0 < qty <= min(abs(a.qty), abs(b.qty)):
-            raise OmsError("validation_error", f"qty must be above 0 and at most {min(abs(a.qty), abs(b.qty)):f}")
+        most = min(abs(a.qty), abs(b.qty))
+        if qty is not None and not 0 < qty <= most:
+            raise OmsError("validation_error", f"qty: must be above 0 and at most {most:f}", details={"field": "qty"})
+        return most if qty is None else qty
+
+    def close_by(
+        self, position_id_a: int, position_id_b: int, qty: Decimal | None, now_ns: int, *, command_id: int | None = None
+    ) -> list[Deal]:
+        """Net two opposite positions at the entry price of b: all that is realised, is realised in a."""
+        qty = self.may_close_by(position_id_a, position_id_b, qty)
+        a, b = self.positions[position_id_a], self.positions[position_id_b]
         off_a = taking_off(a, qty, _entry_of(b), "close_by", now_ns)
         off_b = taking_off(b, qty, _entry_of(b), "close_by", now_ns)
         return [self._fold(a, off_a, None, command_id), self._fold(b, off_b, None, command_id)]
 
-    def merge(
-        self, source_position_id: int, target_position_id: int, now_ns: int, *, command_id: int | None = None
-    ) -> list[Deal]:
-        """Move a position into another of its side at its entry price: nothing is realised. The target's stops stay."""
+    def may_merge(self, source_position_id: int, target_position_id: int) -> None:
+        """Raises OmsError unless `merge` can be done."""
         source, target = self._pair(source_position_id, target_position_id)
         if source.qty * target.qty < 0:
             raise OmsError(
                 "validation_error", f"positions {source.id} and {target.id} are opposite: use close_by instead"
             )
+
+    def merge(
+        self, source_position_id: int, target_position_id: int, now_ns: int, *, command_id: int | None = None
+    ) -> list[Deal]:
+        """Move a position into another of its side at its entry price: nothing is realised. The target's stops stay."""
+        self.may_merge(source_position_id, target_position_id)
+        source, target = self.positions[source_position_id], self.positions[target_position_id]
         out = taking_off(source, abs(source.qty), _entry_of(source), "merge", now_ns)
         into = replace(out, side=out.side.opposite, strategy_id=target.strategy_id)
         return [self._fold(source, out, None, command_id), self._fold(target, into, None, command_id)]
@@ -332,8 +344,7 @@ class AccountBook:
         if holder.qty * position.qty > 0:
             self.merge(position.id, holder.id, now_ns, command_id=command_id)
             return self.positions[holder.id]
-        both = min(abs(holder.qty), abs(position.qty))
-        self.close_by(position.id, holder.id, both, now_ns, command_id=command_id)
+        self.close_by(position.id, holder.id, None, now_ns, command_id=command_id)
         if position.id in self.positions:
             return self.reassign_position(position.id, strategy_id, now_ns, command_id=command_id)
         return self.positions.get(holder.id)

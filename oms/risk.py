@@ -27,6 +27,9 @@ from oms.positions import CONTEXT, net_key
 
 BPS: Final = Decimal(10_000)
 NS_PER_MS: Final = 1_000_000
+# Reasons of orders by which the OMS closes a position, one at a time. Limits are there to bound what is held, so none
+# of them, and no kill switch, keeps anybody from holding less.
+CLOSING: Final = frozenset({"close_position", "stop_loss", "stop_gain"})
 _SEVERITY: Final = (TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED)
 
 
@@ -87,7 +90,7 @@ def _check_states(order: Order, situation: Situation) -> None:
     if situation.account.blocked:
         raise OmsError("account_blocked", "this account is blocked: an administrator can lift that")
     state = trading_state(risk, situation.everywhere)
-    if state is TradingState.HALTED:
+    if state is TradingState.HALTED and order.reason not in CLOSING:
         raise _blocked("trading_state", "trading is halted: orders can be canceled, none can be sent")
     # Everything else that goes the same way may be executed before it.
     position = situation.position
@@ -114,7 +117,7 @@ def _goes_along(other: Order, order: Order, situation: Situation) -> bool:
     account, position = situation.account, situation.position
     if position is not None and other.position_id == position.id:
         return True
-    key = net_key(account, order.symbol, order.strategy_id)
+    key = position.net_key if position is not None else net_key(account, order.symbol, order.strategy_id)
     return key is not None and key == net_key(
         account, other.symbol, other.strategy_id, external=other.reason == "external"
     )
@@ -180,17 +183,21 @@ def _stale(order: Order) -> OmsError:
 
 def _check_size(order: Order, situation: Situation, price: Decimal) -> None:
     risk, instrument = situation.risk, situation.instrument
-    if risk.max_order_qty is not None and order.qty > risk.max_order_qty:
-        raise _blocked("max_order_qty", f"qty is above {risk.max_order_qty:f}")
     value = notional(instrument, order.qty, price)
     if value < instrument.notional_min:
         raise _wrong("qty", f"an order is worth at least {instrument.notional_min:f} {instrument.quote}")
+    if order.reason in CLOSING:
+        return
+    if risk.max_order_qty is not None and order.qty > risk.max_order_qty:
+        raise _blocked("max_order_qty", f"qty is above {risk.max_order_qty:f}")
     if risk.max_order_notional is not None and value > risk.max_order_notional:
         raise _blocked("max_order_notional", f"worth {value:f} {instrument.quote}, above {risk.max_order_notional:f}")
 
 
 def _check_exposure(order: Order, situation: Situation, price: Decimal) -> None:
     risk = situation.risk
+    if order.reason in CLOSING:
+        return
     if risk.max_open_orders is not None and len(situation.others) >= risk.max_open_orders:
         raise _blocked("max_open_orders", f"{risk.max_open_orders} orders are open already")
     if risk.max_position_notional is None:

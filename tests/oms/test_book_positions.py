@@ -103,6 +103,18 @@ def test_close_by_refuses_what_does_not_net() -> None:
         assert not traded.book.take()
 
 
+def test_without_a_quantity_close_by_nets_as_much_as_both_have() -> None:
+    traded = Traded(HEDGE)
+    long, short = traded.trade(BUY, "3", "100"), traded.trade(SELL, "2", "100")
+    traded.written()
+    assert traded.book.may_close_by(long, short, None) == 2
+    assert traded.book.may_close_by(long, short, Decimal(1)) == 1
+    assert not traded.book.take()
+    traded.book.close_by(long, short, None, NOW_NS)
+    assert {number: each.qty for number, each in traded.book.positions.items()} == {long: Decimal(1)}
+    traded.check()
+
+
 @pytest.mark.parametrize("instrument", [SPOT, LINEAR, INVERSE])
 @pytest.mark.parametrize("side", Side)
 def test_a_merge_realises_nothing_and_means_the_prices(instrument: Instrument, side: Side) -> None:

@@ -129,6 +129,33 @@ def test_reduce_only_counts_what_may_be_executed_before_it() -> None:
         risk.check(sell, situation(position=held("1"), others=[replace(before, **elsewhere)]))
 
 
+@pytest.mark.parametrize("reason", sorted(risk.CLOSING))
+@pytest.mark.parametrize(
+    "limits",
+    [{"trading_state": TradingState.HALTED}, {"trading_state": TradingState.REDUCING}, {"max_open_orders": 0},
+     {"allow_new_positions": False}, {"max_order_qty": Decimal("0.1")}, {"max_order_notional": Decimal(1)},
+     {"max_position_notional": Decimal(1)}],
+)  # fmt: skip
+def test_no_limit_and_no_kill_switch_keeps_a_position_from_being_closed(reason: str, limits: dict[str, Any]) -> None:
+    closing = a_market_order(side=Side.SELL, reduce_only=True, reason=reason, position_id=7)
+    risk.check(closing, situation(limits=limits, position=held("1")))
+    risk.check(closing, situation(limits=limits, position=held("1"), everywhere=TradingState.HALTED))
+    beyond = refusal(closing, limits=limits, position=held("0.9"))
+    assert beyond.code == "reduce_only_violation"
+    halted = refusal(replace(closing, reason=""), position=held("1"), everywhere=TradingState.HALTED)
+    assert halted.details == {"limit": "trading_state"}
+    assert refusal(closing, position=held("1"), account=replace(ACCOUNT, blocked=True)).code == "account_blocked"
+
+
+def test_what_reduces_another_position_of_the_symbol_is_not_in_the_way() -> None:
+    external = held("1", reason="external")
+    external = replace(external, id=8, net_key="1:BTC/USDT:external")
+    closing = a_market_order(side=Side.SELL, reduce_only=True, reason="close_position", position_id=8)
+    resting = an_order(id=2, client_order_id="c2", side=Side.SELL)
+    risk.check(closing, situation(position=external, others=[resting]))
+    assert refusal(closing, position=external, others=[replace(resting, position_id=8)]).code == "reduce_only_violation"
+
+
 @pytest.mark.parametrize(
     ("mode", "counts"),
     [(PositionMode.NETTING, True), (PositionMode.STRATEGY_NETTING, False), (PositionMode.HEDGE, False)],
