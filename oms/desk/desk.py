@@ -1,0 +1,200 @@
+"""The desk of one account: its book, its venue, and the one way in which anything of it changes.
+
+Holds what every command and everything heard of the venue shares: recording, committing, the order's lock, prices. Must
+not know a command, SQL or a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import structlog
+
+from oms import risk
+from oms.book import AccountBook, Ids
+from oms.desk import naming
+from oms.errors import OmsError
+from oms.journal import Journal
+from oms.market import MarketData
+from oms.model import Account, Instrument, Order, Position, Quote, TradingState
+from oms.risk import Situation
+from oms.states import Happening, ImpossibleError
+from oms.store.pool import Pool
+from oms.venues.base import Venue
+
+log = structlog.get_logger(__name__)
+
+QUOTE_S: Final = 2.0  # how long an order priced off the market waits for its first price
+SECOND_NS: Final = 1_000_000_000
+
+
+class Desk:
+    """One account's. Decisions are synchronous and change memory at once; `commit` makes them durable, in order."""
+
+    def __init__(
+        self,
+        book: AccountBook,
+        ids: Ids,
+        *,
+        journal: Journal,
+        venue: Venue,
+        market: MarketData,
+        pool: Pool,
+        everywhere: Callable[[], TradingState] = lambda: TradingState.ACTIVE,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`everywhere` is the kill switch of all accounts."""
+        self.book = book
+        self.ids = ids
+        self.venue = venue
+        self.market = market
+        self.pool = pool
+        self.clock_ns = clock_ns
+        self.on_doubt: Callable[[int], None] = lambda order_id: None  # an order of which only the venue knows more
+        self.on_positions: Callable[[Iterable[Position]], None] = lambda positions: None  # those that changed
+        self._journal = journal
+        self._everywhere = everywhere
+        self.strategies: frozenset[int] = frozenset()  # that the account has, beside 0
+        self.obstacle: str | None = None  # why it takes no commands now
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._waiters: dict[int, list[asyncio.Future[Order]]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._sent_ns: deque[int] = deque()
+
+    @property
+    def account(self) -> Account:
+        return self.book.account
+
+    def now_ns(self) -> int:
+        """In the microseconds that the database keeps."""
+        now_ns = self.clock_ns()
+        return now_ns - now_ns % 1_000
+
+    # What is written down
+
+    def commit(self) -> asyncio.Future[None]:
+        """Hand over what changed: done once that and all before it is durable, OmsError when that cannot be said."""
+        writes = self.book.take()
+        for order in writes.orders.values():
+            for waiter in self._waiters.pop(order.id, ()):
+                if not waiter.done():
+                    waiter.set_result(order)
+        durable = self._journal.append(writes)
+        self.on_positions(writes.positions.values())
+        return durable
+
+    async def changed(self, order_id: int) -> Order:
+        """The order as it is after the next change of it."""
+        waiter: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(order_id, []).append(waiter)
+        return await waiter
+
+    def record(self, order_id: int, happening: Happening, command_id: int | None = None) -> Order:
+        """The order as it is after this; what cannot be true of it is left to be looked up."""
+        try:
+            after = self.book.record(order_id, happening, self.now_ns(), command_id=command_id)
+        except ImpossibleError as error:
+            log.error("venue contradicts itself", account_id=self.account.id, order_id=order_id, error=str(error))
+            self.on_doubt(order_id)
+            after = None
+        return after or self.book.orders[order_id]
+
+    # Who may do something now
+
+    def lock(self, order_id: int) -> asyncio.Lock:
+        """Held while a request about the order is under way, so that there is one at a time."""
+        lock = self._locks.get(order_id)
+        if lock is None:
+            lock = self._locks[order_id] = asyncio.Lock()
+        return lock
+
+    def is_busy(self, order_id: int) -> bool:
+        """Whether a request about the order is under way: its outcome is not to be guessed meanwhile."""
+        lock = self._locks.get(order_id)
+        return lock is not None and lock.locked()
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Do it in the background, until `finish`. What it raises is logged."""
+        task = asyncio.create_task(work, name=f"{name} account={self.account.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, OmsError):
+            log.warning("work of the desk refused", task=task.get_name(), code=error.code, error=error.message)
+        elif error is not None:
+            log.error("work of the desk failed", task=task.get_name(), exc_info=error)
+
+    async def finish(self, timeout_s: float) -> None:
+        """Let what is under way end: what does not in time is as if the process had died in it."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    # What an order is held against
+
+    async def quote(self, symbol: str) -> Quote | None:
+        """The last price of the symbol, awaited when it is not watched yet."""
+        quote = self.market.quote(self.account.exchange, symbol)
+        if risk.fresh(quote, self.book.risk, self.clock_ns()) is None:
+            quote = await self.market.fresh(self.account.exchange, symbol, QUOTE_S)
+        return quote
+
+    def check(self, order: Order, instrument: Instrument, quote: Quote | None) -> None:
+        """Raises OmsError unless the order may be sent now."""
+        now_ns = self.clock_ns()
+        while self._sent_ns and self._sent_ns[0] <= now_ns - SECOND_NS:
+            self._sent_ns.popleft()
+        situation = Situation(
+            account=self.account,
+            risk=self.book.risk,
+            everywhere=self._everywhere(),
+            instrument=instrument,
+            quote=quote,
+            position=self.book.target_of(order),
+            others=[other for other in self.book.open_orders.values() if other.id != order.id],
+            sent_last_s=len(self._sent_ns),
+            now_ns=now_ns,
+        )
+        risk.check(order, situation)
+
+    def count_sent(self) -> None:
+        """One more order of this second."""
+        self._sent_ns.append(self.clock_ns())
+
+    def closing_order(self, position_id: int) -> Order | None:
+        """The open order that closes this position already."""
+        return next(
+            (
+                order
+                for order in self.book.open_orders.values()
+                if order.position_id == position_id and order.reason in risk.CLOSING
+            ),
+            None,
+        )
+
+    # What the venue calls our orders
+
+    def name_of(self, order: Order) -> str:
+        """The client id under which it is, or is about to be, at the venue."""
+        return naming.venue_client_id(self.account, order)
+
+    def order_named(self, symbol: str, exchange_order_id: str, client_order_id: str | None) -> Order | None:
+        """The order in memory that the venue calls so, by any name it has had."""
+        order = self.book.by_exchange_id(symbol, exchange_order_id)
+        if order is None and client_order_id is not None:
+            order = self.book.by_client_id(client_order_id)
+            if order is None:
+                number = naming.order_id_of(self.account, client_order_id)
+                order = self.book.orders.get(number) if number is not None else None
+        return order

@@ -1,0 +1,156 @@
+"""Orders in doubt: asked about at the venue until evidence says what became of them.
+
+Holds when to ask and what an answer proves. Nothing is guessed, and nothing is sent again. Must not know a command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from oms.desk.desk import SECOND_NS, Desk
+from oms.desk.hearing import Hearing, claim
+from oms.model import Order, OrderState
+from oms.states import REPLACING_ANEW, Absent, CancelFailed, Replaced, ReplaceFailed
+from oms.venues import base
+from oms.venues.base import VenueOrder
+
+log = structlog.get_logger(__name__)
+
+DELAYS_S: Final = (1.0, 5.0, 5.0, 10.0, 30.0)  # before each question; the last one again and again
+APART_NS: Final = 4 * SECOND_NS  # two lookups that find nothing prove absence when this far apart
+DOUBTFUL: Final = frozenset(
+    {OrderState.PENDING_SUBMIT, OrderState.UNKNOWN, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE}
+)
+TRADES_BACK_NS: Final = 60 * SECOND_NS  # the venue's clock may differ from ours
+
+
+class Settler:
+    """Asks about each order in doubt, one question at a time, less and less often."""
+
+    def __init__(self, desk: Desk, hearing: Hearing) -> None:
+        self._desk = desk
+        self._hearing = hearing
+        self._asked: dict[int, int] = {}  # orders in doubt: how often they were asked about
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._missed_ns: dict[int, int] = {}  # when it was first not found
+
+    def doubt(self, order_id: int) -> None:
+        """Ask about this order soon."""
+        if order_id not in self._asked:
+            self._asked[order_id] = 0
+            self._later(order_id)
+
+    def stop(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _later(self, order_id: int) -> None:
+        delay_s = DELAYS_S[min(self._asked[order_id], len(DELAYS_S) - 1)]
+        loop = asyncio.get_running_loop()
+        self._timers[order_id] = loop.call_later(delay_s, self._start, order_id)
+
+    def _start(self, order_id: int) -> None:
+        del self._timers[order_id]
+        self._desk.spawn(self._ask(order_id), f"settle order={order_id}")
+
+    async def _ask(self, order_id: int) -> None:
+        self._asked[order_id] += 1
+        try:
+            settled = await self.settle(order_id)
+        except (base.Refused, base.Ambiguous) as error:
+            log.warning("venue did not say what became of an order", order_id=order_id, error=str(error))
+            settled = False
+        if settled:
+            del self._asked[order_id]
+        else:
+            self._later(order_id)
+
+    async def settle(self, order_id: int) -> bool:
+        """Ask the venue about an order and write down what that proves. Whether nothing is in doubt any more.
+
+        Raises the venue's `Refused` or `Ambiguous` when it does not say.
+        """
+        async with self._desk.lock(order_id):
+            order = self._desk.book.orders.get(order_id)
+            if order is None or not (order.is_open or self._hearing.awaits_deals(order_id)):
+                return True
+            if order.state is OrderState.PENDING_REPLACE:
+                await self._settle_replace(order)
+            else:
+                await self._settle_order(order)
+            await self._desk.commit()
+            in_doubt = self._desk.book.orders[order_id].state in DOUBTFUL
+            if not in_doubt:
+                self._missed_ns.pop(order_id, None)
+            return not in_doubt and not self._hearing.awaits_deals(order_id)
+
+    async def _settle_order(self, order: Order) -> None:
+        said = await self._desk.venue.find(order)
+        if said is None:
+            await self._missing(order)
+            return
+        await self.account_for(order, said)
+        self._hearing.said(order.id, said)
+        order = self._desk.book.orders[order.id]
+        if order.state is OrderState.PENDING_CANCEL and said.status == "open":
+            self._desk.record(order.id, CancelFailed())
+
+    async def account_for(self, order: Order, said: VenueOrder) -> None:
+        """Book the trades that the venue counts in what it says and that are not booked."""
+        if claim(order, said) <= order.filled:
+            return
+        for trade in await self._desk.venue.trades(order.symbol, order.created_ns - TRADES_BACK_NS):
+            if trade.exchange_order_id == said.exchange_order_id:
+                self._hearing.trade(self._desk.book.orders[order.id], trade)
+
+    async def _missing(self, order: Order) -> None:
+        """Not found. Proves absence the second time, long enough after the first; trades of it are booked first."""
+        now_ns = self._desk.clock_ns()
+        first_ns = self._missed_ns.setdefault(order.id, now_ns)
+        if now_ns - first_ns < APART_NS:
+            return
+        trades = await self._desk.venue.trades(order.symbol, order.created_ns - TRADES_BACK_NS)
+        names = {order.client_order_id, self._desk.name_of(order)}
+        mine = [
+            trade
+            for trade in trades
+            if trade.exchange_order_id == order.exchange_order_id or trade.client_order_id in names
+        ]
+        for trade in mine:
+            self._hearing.trade(self._desk.book.orders[order.id], trade)
+        if not mine or order.exchange_order_id is not None:
+            self._desk.record(order.id, Absent())
+
+    async def _settle_replace(self, order: Order) -> None:
+        """Its new self is looked for first: when that is there, the old one is gone."""
+        new = await self._desk.venue.find(self.named_anew(order)) if REPLACING_ANEW in order.flags else None
+        former = await self._desk.venue.find(order)
+        if former is not None:
+            await self.account_for(order, former)
+        order = self._desk.book.orders[order.id]
+        before = order.filled if former is None else claim(order, former)
+        if new is not None:
+            self.replaced(order, new, new.qty + before)
+        elif former is None or former.status in {"canceled", "rejected"}:
+            await self._missing(order)  # it is gone, unless its new self appears yet
+        elif (former.price, former.qty) == (order.price, order.qty) or former.status != "open":
+            self._desk.record(order.id, ReplaceFailed())
+            self._hearing.said(order.id, former)
+        else:
+            self.replaced(order, former, former.qty + claim(order, former) - former.filled)
+
+    def named_anew(self, order: Order) -> Order:
+        """To look for it under the name it is created with this time."""
+        return replace(order, exchange_order_id=None, client_order_id=self._desk.name_of(order))
+
+    def replaced(self, order: Order, said: VenueOrder, qty: Decimal, command_id: int | None = None) -> None:
+        """It rests with new terms, `qty` with all that was filled before."""
+        happening = Replaced(price=said.price, qty=qty, exchange_order_id=said.exchange_order_id, time_ns=said.time_ns)
+        self._desk.record(order.id, happening, command_id)
+        self._hearing.said(order.id, said, command_id)

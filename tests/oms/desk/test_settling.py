@@ -1,0 +1,136 @@
+"""Orders in doubt are asked about until evidence says what became of them: nothing is guessed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from oms.model import OrderState
+from oms.states import Accepted, Ambiguous, CancelRequested, ReplaceRequested
+from oms.venues import base
+from tests.oms import orders_made
+from tests.oms.desk.desks import Setting, setting
+from tests.oms.desk.scripted_venue import Fault
+from tests.oms.orders_made import T0_NS
+
+
+async def unknown(made: Setting, *, there: bool) -> None:
+    """Order 1 was sent and nobody knows what became of it."""
+    order = made.book.create(orders_made.order(1))
+    made.venue.streaming = False
+    made.venue.script("place", Fault.LOST if there else Fault.DROPPED)
+    with pytest.raises(base.Ambiguous):
+        await made.venue.place(order, order.client_order_id)
+    made.desk.record(1, Ambiguous(message="no answer"))
+
+
+async def resting(made: Setting) -> str:
+    order = made.book.create(orders_made.order(1))
+    made.venue.streaming = False
+    there = await made.venue.place(order, order.client_order_id)
+    made.desk.record(1, Accepted(exchange_order_id=there.exchange_order_id, time_ns=T0_NS))
+    return there.exchange_order_id
+
+
+async def test_what_is_found_is_what_the_venue_says_with_its_trades(dsn: str) -> None:
+    async with setting(dsn) as made:
+        await unknown(made, there=True)
+        (there,) = made.venue.orders
+        made.venue.fill(there, "0.25")
+        assert await made.settler.settle(1)
+        assert (made.order().state, made.order().filled) == (OrderState.PARTIALLY_FILLED, Decimal("0.25"))
+
+
+async def test_absence_is_proved_by_two_lookups_apart(dsn: str) -> None:
+    async with setting(dsn) as made:
+        await unknown(made, there=False)
+        assert not await made.settler.settle(1)
+        made.clock.advance(1)
+        assert not await made.settler.settle(1)
+        assert made.order().state is OrderState.UNKNOWN
+        made.clock.advance(4)
+        assert await made.settler.settle(1)
+        assert (made.order().state, made.order().error_code) == (OrderState.REJECTED, "order_not_found")
+
+
+async def test_what_arrives_late_is_found_between_the_two_lookups(dsn: str) -> None:
+    async with setting(dsn) as made:
+        order = made.book.create(orders_made.order(1))
+        made.venue.streaming = False
+        made.venue.script("place", Fault.LATE)
+        with pytest.raises(base.Ambiguous):
+            await made.venue.place(order, order.client_order_id)
+        made.desk.record(1, Ambiguous(message="no answer"))
+        assert not await made.settler.settle(1)
+        made.venue.arrive()
+        made.clock.advance(5)
+        assert await made.settler.settle(1)
+        assert made.order().state is OrderState.SUBMITTED
+
+
+async def test_no_answer_decides_nothing(dsn: str) -> None:
+    async with setting(dsn) as made:
+        await unknown(made, there=True)
+        made.venue.script("find", Fault.LOST)
+        with pytest.raises(base.Ambiguous):
+            await made.settler.settle(1)
+        assert made.order().state is OrderState.UNKNOWN
+        await made.desk.commit()
+
+
+@pytest.mark.parametrize(("canceled", "state"), [(True, OrderState.CANCELED), (False, OrderState.SUBMITTED)])
+async def test_a_cancel_without_an_answer(dsn: str, canceled: bool, state: OrderState) -> None:
+    async with setting(dsn) as made:
+        there = await resting(made)
+        made.desk.record(1, CancelRequested())
+        if canceled:
+            made.venue.end(there, "canceled")
+        assert await made.settler.settle(1)
+        assert made.order().state is state
+
+
+async def test_a_replace_by_cancel_and_create_whose_new_self_is_there(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await resting(made)
+        made.venue.fill(there, "0.25")
+        requested = made.desk.record(1, ReplaceRequested(anew=True))
+        made.venue.end(there, "canceled")
+        anew = orders_made.order(1, qty=Decimal(3), filled=Decimal("0.25"), price=Decimal(101))
+        await made.venue.place(anew, made.desk.name_of(requested))
+        assert await made.settler.settle(1)
+        order = made.order()
+        assert (order.state, order.price, order.qty) == (OrderState.PARTIALLY_FILLED, Decimal(101), Decimal(3))
+        assert order.filled == Decimal("0.25")
+        assert order.exchange_order_id != there
+
+
+async def test_a_replace_of_which_only_the_cancel_was_done(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await resting(made)
+        made.desk.record(1, ReplaceRequested(anew=True))
+        made.venue.end(there, "canceled")
+        assert not await made.settler.settle(1)
+        made.clock.advance(5)
+        assert await made.settler.settle(1)
+        assert made.order().state is OrderState.CANCELED
+
+
+async def test_a_replace_of_which_nothing_was_done(dsn: str) -> None:
+    async with setting(dsn) as made:
+        await resting(made)
+        made.desk.record(1, ReplaceRequested(anew=True))
+        assert await made.settler.settle(1)
+        assert (made.order().state, made.order().flags) == (OrderState.SUBMITTED, ())
+
+
+async def test_doubt_asks_again_until_it_is_settled(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.0,))
+    async with setting(dsn) as made:
+        await unknown(made, there=True)
+        made.venue.script("find", Fault.LOST, Fault.DROPPED)
+        made.settler.doubt(1)
+        made.settler.doubt(1)
+        order = await made.desk.changed(1)
+        assert order.state is OrderState.SUBMITTED
+        assert made.venue.requests.count("find") == 3
