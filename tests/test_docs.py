@@ -16,13 +16,8 @@ from gateway.limits import Limits
 from gateway.sources.config import STALE_AFTER_MS, ExchangeConfig
 from gateway.sources.sim import sim_options
 from loadtest.exchange import cli as exchange_cli
-from loadtest.exchange.admin import Admin
-from loadtest.exchange.faults import Faults
-from loadtest.exchange.feed import Feed
-from loadtest.exchange.market import Market
-from loadtest.exchange.rest import Rest
-from loadtest.exchange.sockets import Sockets
-from loadtest.exchange.streams import Streams
+from loadtest.exchange.server import ExchangeServer
+from loadtest.exchange.synthetic import SyntheticFeed
 from tests.conftest import ROOT
 from tests.docs_parts import fences, table, text_of
 
@@ -122,22 +117,6 @@ def test_environment_overrides_load() -> None:
 # --- the simulated exchange -------------------------------------------------------------------------------------
 
 
-class Still(Feed):
-    """A feed that only has to be there."""
-
-    def __init__(self) -> None:
-        self.markets: dict[str, Market] = {}
-
-    def now_ms(self) -> int:
-        return 0
-
-    async def run(self) -> None:
-        pass
-
-    def status(self) -> dict[str, object]:
-        return {}
-
-
 def test_options_of_the_exchange_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     parsers: list[argparse.ArgumentParser] = []
 
@@ -152,13 +131,14 @@ def test_options_of_the_exchange_are_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_endpoints_and_faults_of_the_exchange_are_told() -> None:
-    streams, feed = Streams(), Still()
-    sockets = Sockets(streams)
-    faults = Faults(streams, sockets)
+    server = ExchangeServer(lambda streams: SyntheticFeed(streams, symbols=1, rate=0, seed=1))
     text = text_of("docs/exchange.md")
     shown = {(method, path) for method, path in re.findall(r"`(GET|POST) (/admin/\w+)`", text)}
-    assert shown == {(route.method, route.path) for route in Admin(streams, feed, faults).routes()}
-    assert {row.name for row in table("docs/exchange.md", "### Faults")} == set(faults._kinds)
-    rest = {route.path.removeprefix("/api/v3/") for route in Rest(feed).routes() if "/v3/" in route.path}
+    app = server._runner.app
+    assert app is not None
+    routes = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
+    assert shown == {(method, path) for method, path in routes if path.startswith("/admin/") and method != "HEAD"}
+    assert {row.name for row in table("docs/exchange.md", "### Faults")} == set(server.faults._kinds)
+    rest = {path.removeprefix("/api/v3/") for _, path in routes if path.startswith("/api/v3/")}
     assert all(f"`{path}`" in text for path in rest)
-    assert all(f"`{method}`" in text for method in sockets._methods)
+    assert all(f"`{method}`" in text for method in server._sockets._methods)

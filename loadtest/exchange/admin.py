@@ -30,7 +30,7 @@ class AdminError(Exception):
     """A malformed command."""
 
 
-def _json(value: object, status: int = 200) -> web.Response:
+def answer(value: object, status: int = 200) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(value), content_type=JSON_TYPE)
 
 
@@ -41,11 +41,28 @@ def _count(command: Command) -> int:
     return count
 
 
-def _text(command: Command, name: str) -> str:
+def text(command: Command, name: str) -> str:
     value = command.get(name)
     if not isinstance(value, str):
         raise AdminError(f"{name} must be a text")
     return value
+
+
+def handler(act: Callable[[Command], object]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Reads a command, and answers what it gave or why it was refused."""
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            command = orjson.loads(await request.read() or b"{}")
+            if not isinstance(command, dict):
+                raise AdminError("expected a JSON object")
+            return answer(act(command))
+        except FeedError as error:
+            return answer({"error": str(error)}, 409)
+        except (orjson.JSONDecodeError, AdminError, FaultError) as error:
+            return answer({"error": str(error)}, 400)
+
+    return handle
 
 
 class Admin:
@@ -58,16 +75,16 @@ class Admin:
         return [
             web.get("/admin/status", self._status),
             web.get("/admin/wait", self._wait),
-            web.post("/admin/start", self._command(self._start)),
-            web.post("/admin/step", self._command(self._step)),
-            web.post("/admin/burst", self._command(self._burst)),
-            web.post("/admin/trade", self._command(self._trade)),
-            web.post("/admin/faults", self._command(self._fault)),
+            web.post("/admin/start", handler(self._start)),
+            web.post("/admin/step", handler(self._step)),
+            web.post("/admin/burst", handler(self._burst)),
+            web.post("/admin/trade", handler(self._trade)),
+            web.post("/admin/faults", handler(self._fault)),
         ]
 
     async def _status(self, _: web.Request) -> web.Response:
         streams = self._streams.status()
-        return _json(
+        return answer(
             {
                 "connections": len(self._streams.connections),
                 "subscriptions": sum(stream["subscribers"] for stream in streams.values()),
@@ -83,25 +100,10 @@ class Admin:
             async with asyncio.timeout(float(request.query.get("timeout_s", "60"))):
                 await self._feed.finished()
         except TimeoutError:
-            return _json({"error": "still running"}, 408)
+            return answer({"error": "still running"}, 408)
         except FeedError as error:
-            return _json({"error": str(error)}, 409)
-        return _json(self._feed.status())
-
-    @staticmethod
-    def _command(act: Callable[[Command], object]) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
-            try:
-                command = orjson.loads(await request.read() or b"{}")
-                if not isinstance(command, dict):
-                    raise AdminError("expected a JSON object")
-                return _json(act(command))
-            except FeedError as error:
-                return _json({"error": str(error)}, 409)
-            except (orjson.JSONDecodeError, AdminError, FaultError) as error:
-                return _json({"error": str(error)}, 400)
-
-        return handle
+            return answer({"error": str(error)}, 409)
+        return answer(self._feed.status())
 
     def _start(self, _: Command) -> object:
         self._feed.start()
@@ -112,15 +114,15 @@ class Admin:
 
     def _burst(self, command: Command) -> object:
         count = _count(command)
-        self._feed.burst(_text(command, "stream"), count)
+        self._feed.burst(text(command, "stream"), count)
         return {"count": count}
 
     def _trade(self, command: Command) -> object:
-        side = _text(command, "side")
+        side = text(command, "side")
         if side not in ("BUY", "SELL"):
             raise AdminError("side must be BUY or SELL")
         try:
-            return {"trades": self._feed.trade(_text(command, "symbol"), _text(command, "size"), buy=side == "BUY")}
+            return {"trades": self._feed.trade(text(command, "symbol"), text(command, "size"), buy=side == "BUY")}
         except ValueError as error:
             raise AdminError(f"size: {error}") from None
 

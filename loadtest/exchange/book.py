@@ -3,7 +3,7 @@
 Prices and sizes are integers of 1e-8. No clock, no message format.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -45,6 +45,14 @@ class Side:
     def price_at(self, rank: int) -> int:
         """Price of the level `rank` steps behind the best one."""
         return self.prices[-1 - rank] if self._descending else self.prices[rank]
+
+    def beyond(self, price: int | None) -> int | None:
+        """The next level's price behind this one; None: the best there is, or there is none."""
+        if self._descending:
+            rank = (len(self.prices) if price is None else bisect_left(self.prices, price)) - 1
+            return self.prices[rank] if rank >= 0 else None
+        rank = 0 if price is None else bisect_right(self.prices, price)
+        return self.prices[rank] if rank < len(self.prices) else None
 
     def top(self, count: int) -> list[Level]:
         prices = self.prices[-count:][::-1] if self._descending else self.prices[:count]

@@ -4,7 +4,7 @@ Knows nothing of markets or messages.
 """
 
 DIGITS = 8
-ONE = 10**DIGITS
+ONE: int = 10**DIGITS
 
 
 def parse(text: str) -> int:

@@ -3,22 +3,46 @@
 The server asks it for the time, the markets and its state, and passes commands on to it.
 """
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
+from loadtest.exchange.bars import Trade
 from loadtest.exchange.market import Market
+from loadtest.exchange.matching import Matcher
 
 
 class FeedError(Exception):
     """The feed cannot do what was asked of it; says why."""
 
 
+def _nobody(_symbol: str, _trades: Sequence[Trade], _now_ms: int) -> None:
+    """Nobody waits for a price."""
+
+
 class Feed(ABC):
+    """`on_traded` is called after the trades of a market, with the time of trading."""
+
     markets: Mapping[str, Market]
+    matchers: Mapping[str, Matcher] = MappingProxyType({})
+    on_traded: Callable[[str, Sequence[Trade], int], None] = staticmethod(_nobody)
 
     @abstractmethod
     def now_ms(self) -> int:
         """The exchange's clock."""
+
+    def trading_ms(self) -> int:
+        """The time of orders and fills: the present, also where the market data is of the past.
+
+        Their ids begin at it too, so that an exchange that is started anew repeats none.
+        """
+        return time.time_ns() // 1_000_000
+
+    def moved(self, symbol: str, trades: Sequence[Trade], now_ms: int) -> None:
+        """Orders changed a market, and made these trades; a recorded one is shown as it was all the same."""
+        if trades:
+            self.on_traded(symbol, trades, now_ms)
 
     @abstractmethod
     async def run(self) -> None:

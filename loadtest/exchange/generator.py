@@ -9,6 +9,7 @@ from loadtest.exchange.bars import Trade
 from loadtest.exchange.book import Side
 from loadtest.exchange.decimals import ONE
 from loadtest.exchange.market import Market, Spec
+from loadtest.exchange.matching import Matcher
 
 LEVELS_AT_OPEN = 200
 LEVELS_MIN = 150
@@ -57,13 +58,13 @@ def listing(count: int, seed: int) -> list[tuple[Spec, int]]:
 class Generator:
     """Random arrivals in one market."""
 
-    def __init__(self, market: Market, opening_ticks: int, seed: int) -> None:
+    def __init__(self, market: Market, opening_ticks: int, seed: int, first_trade_id: int = 1) -> None:
         self._market = market
+        self.matcher = Matcher(market, shown=True, first_trade_id=first_trade_id)
         self._tick = market.spec.tick
         self._step = market.spec.step
         self._rng = random.Random(f"{market.spec.symbol} {seed}")  # noqa: S311 - a reproducible market, no secret
         self._lean = 0.0
-        self._last_trade_id = 0
         self._spacing = max(1, round(opening_ticks / SPACING_PARTS)) * self._tick
         mid = opening_ticks * self._tick
         self._mean_lots = max(1.0, ORDER_VALUE * ONE / mid * ONE / self._step)
@@ -89,7 +90,7 @@ class Generator:
         bid = rng.random() < 0.5 + self._lean / 2
         side = self._market.book.bids if bid else self._market.book.asks
         if len(side) > LEVELS_MAX:
-            self._set(side.price_at(len(side) - 1), 0, bid=bid)
+            self.matcher.set_crowd(side.price_at(len(side) - 1), 0, bid=bid)
         elif kind < TRADE_SHARE + CANCEL_SHARE and len(side) > LEVELS_MIN:
             self._cancel(side, bid=bid)
         else:
@@ -97,33 +98,17 @@ class Generator:
         return []
 
     def take(self, size: int, now_ms: int, *, buy: bool) -> list[Trade]:
-        """A market order of `size`; what the book cannot fill is dropped. One level always stays."""
-        book = self._market.book
-        side = book.asks if buy else book.bids
-        trades: list[Trade] = []
-        while size and len(side) > 1:
-            price = side.price_at(0)
-            filled = min(size, side.sizes[price])
-            self._last_trade_id += 1
-            trades.append(Trade(self._last_trade_id, price, filled, now_ms, not buy))
-            self._set(price, side.sizes[price] - filled, bid=not buy)
-            size -= filled
-        return trades
+        """A market order of `size`; what the book cannot fill is dropped. One level of the crowd always stays."""
+        plan = self.matcher.plan(buy=buy, qty=size)
+        return self.matcher.execute(plan, now_ms, buy=buy)
 
     def touch(self) -> None:
         """Change the size at the best bid: the smallest event that every book stream shows."""
-        bids = self._market.book.bids
-        price = bids.price_at(0)
-        self._set(price, bids.sizes[price] + self._step, bid=True)
+        price = self._market.book.bids.price_at(0)
+        self.matcher.set_crowd(price, self.matcher.crowd(price, bid=True) + self._step, bid=True)
 
     def _size(self) -> int:
         return (1 + int(self._rng.expovariate(1 / self._mean_lots))) * self._step
-
-    def _set(self, price: int, size: int, *, bid: bool) -> None:
-        if bid:
-            self._market.set_bid(price, size)
-        else:
-            self._market.set_ask(price, size)
 
     def _add(self, side: Side, *, bid: bool) -> None:
         best = self._market.book.best()
@@ -136,10 +121,10 @@ class Generator:
             ticks = int(self._rng.expovariate(DISTANCE_RATE) * self._spacing / self._tick)
             price = side.price_at(0) + outward * ticks
         price = max(price, self._tick)
-        self._set(price, side.sizes.get(price, 0) + self._size(), bid=bid)
+        self.matcher.set_crowd(price, self.matcher.crowd(price, bid=bid) + self._size(), bid=bid)
 
     def _cancel(self, side: Side, *, bid: bool) -> None:
         price = side.price_at(min(int(self._rng.expovariate(DISTANCE_RATE)), len(side) - 1))
-        lots = side.sizes[price] // self._step
-        left = self._rng.randrange(lots) if self._rng.random() < 0.5 else 0
-        self._set(price, left * self._step, bid=bid)
+        lots = self.matcher.crowd(price, bid=bid) // self._step
+        left = self._rng.randrange(lots) if self._rng.random() < 0.5 and lots else 0
+        self.matcher.set_crowd(price, left * self._step, bid=bid)

@@ -15,6 +15,7 @@ from loadtest.exchange.bars import Trade
 from loadtest.exchange.decimals import parse
 from loadtest.exchange.feed import Feed, FeedError
 from loadtest.exchange.market import Market
+from loadtest.exchange.matching import Matcher
 from loadtest.exchange.publisher import Publisher
 from loadtest.exchange.recording import Line, Recording, levels
 from loadtest.exchange.streams import Streams
@@ -63,6 +64,8 @@ class ReplayFeed(Feed):
         self._again = again
         self._begin = asyncio.Event()
         self._done = asyncio.Event()
+        self._matchers: dict[str, Matcher] = {}
+        self.matchers = self._matchers
         self._rewind()
         if start_on is StartOn.SUBSCRIBE:
             streams.on_subscribe = self._begin.set
@@ -78,6 +81,10 @@ class ReplayFeed(Feed):
         for symbol, (spec, depth) in self._recording.markets.items():
             market = self.markets[symbol] = Market(spec, LATE_MS)
             market.load_book(*depth)
+            if symbol in self._matchers:
+                self._matchers[symbol].go_on_in(market)
+            else:
+                self._matchers[symbol] = Matcher(market, shown=False, first_trade_id=self.trading_ms())
             self._publishers[symbol] = Publisher(market, self._streams, self._now_ms)
 
     def now_ms(self) -> int:
@@ -157,12 +164,18 @@ class ReplayFeed(Feed):
             publisher.recorded_best(payload, line.raw)
             return
         self._advance(data["E"])
+        matcher = self._matchers[symbol.upper()]
         if kind == "trade":
             trade = Trade(data["t"], parse(data["p"]), parse(data["q"]), data["T"], data["m"])
             publisher.trade(trade, data["E"], payload, line.raw)
+            now_ms = self.trading_ms()
+            matcher.printed(trade, now_ms)
+            self.moved(symbol.upper(), [trade], now_ms)
         elif kind == "depth@100ms":
             if data["u"] > publisher.market.book.update_id:
-                publisher.market.apply_diff(data["u"], levels(data["b"]), levels(data["a"]))
+                bids, asks = levels(data["b"]), levels(data["a"])
+                matcher.told(bids, asks, self.trading_ms())
+                publisher.market.apply_diff(data["u"], bids, asks)
             publisher.recorded_diff(payload, line.raw)
 
     def _advance(self, event_ms: int) -> None:

@@ -1,6 +1,6 @@
 """The REST market data: Binance's paths, shapes, limits and error codes.
 
-Reads the feed's markets and changes nothing. Trading routes would stand beside these.
+Reads the feed's markets and changes nothing; the signed endpoints are in `private`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 import orjson
 from aiohttp import web
 
-from loadtest.exchange import messages, params
+from loadtest.exchange import filters, messages, params
 from loadtest.exchange.bars import INTERVALS_MS, Bar, Trade, next_open_time
 from loadtest.exchange.decimals import DIGITS, ONE, show
 from loadtest.exchange.feed import Feed
 from loadtest.exchange.market import AggTrade, Market, Spec
+from loadtest.exchange.orders import Type
+from loadtest.exchange.reports import STP_MODE
 
 Query = Mapping[str, str]
 JSON_TYPE = "application/json"
@@ -25,7 +27,6 @@ _RATE_LIMITS = [
     {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200_000},
     {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 61_000},
 ]
-_ORDER_TYPES = ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"]
 
 
 class Rest:
@@ -135,41 +136,20 @@ def _listing(spec: Spec) -> dict[str, object]:
         "quoteAssetPrecision": DIGITS,
         "baseCommissionPrecision": DIGITS,
         "quoteCommissionPrecision": DIGITS,
-        "orderTypes": _ORDER_TYPES,
-        "icebergAllowed": True,
-        "ocoAllowed": True,
-        "otoAllowed": True,
+        "orderTypes": [kind.value for kind in Type],
+        "icebergAllowed": False,
+        "ocoAllowed": False,
+        "otoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": True,
+        "allowTrailingStop": False,
         "cancelReplaceAllowed": True,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
-        "filters": [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": show(spec.tick),
-                "maxPrice": show(1_000_000 * ONE),
-                "tickSize": show(spec.tick),
-            },
-            {
-                "filterType": "LOT_SIZE",
-                "minQty": show(spec.step),
-                "maxQty": show(9_000_000 * ONE),
-                "stepSize": show(spec.step),
-            },
-            {
-                "filterType": "NOTIONAL",
-                "minNotional": show(5 * ONE),
-                "applyMinToMarket": True,
-                "maxNotional": show(9_000_000 * ONE),
-                "applyMaxToMarket": False,
-                "avgPriceMins": 5,
-            },
-        ],
+        "filters": filters.listing(spec),
         "permissions": [],
         "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-        "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
+        "defaultSelfTradePreventionMode": STP_MODE,
+        "allowedSelfTradePreventionModes": [STP_MODE],
     }
 
 

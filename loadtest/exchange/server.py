@@ -1,4 +1,4 @@
-"""The exchange as one server: joins a feed, the REST and WebSocket sides and the admin endpoint on one port."""
+"""The exchange as one server: joins a feed, the trading side, REST, WebSockets and the admin endpoint on one port."""
 
 import asyncio
 import contextlib
@@ -7,20 +7,35 @@ from types import TracebackType
 
 from aiohttp import web
 
+from loadtest.exchange.accounts import Accounts
 from loadtest.exchange.admin import Admin
+from loadtest.exchange.decimals import ONE
 from loadtest.exchange.faults import Faults
 from loadtest.exchange.feed import Feed
 from loadtest.exchange.params import BinanceError
+from loadtest.exchange.private import Private
 from loadtest.exchange.rest import JSON_TYPE, Rest
+from loadtest.exchange.signed import Signed
 from loadtest.exchange.sockets import Sockets
 from loadtest.exchange.streams import Streams
+from loadtest.exchange.trading import Trading
+from loadtest.exchange.trading_admin import TradingAdmin
+from loadtest.exchange.userdata import UserData
 
 SHUTDOWN_S = 2.0
+BASE_FUNDS = 100 * ONE
+QUOTE_FUNDS = 1_000_000 * ONE
 
 
 async def _not_found(_: web.Request) -> web.Response:
     error = BinanceError(-1000, "No such path on this exchange.", status=404)
     return web.Response(status=error.status, body=error.body(), content_type=JSON_TYPE)
+
+
+def opening_funds(feed: Feed) -> dict[str, int]:
+    """What the default account has to begin with, of every asset that is traded."""
+    specs = [market.spec for market in feed.markets.values()]
+    return {spec.base: BASE_FUNDS for spec in specs} | {spec.quote: QUOTE_FUNDS for spec in specs}
 
 
 class ExchangeServer:
@@ -31,14 +46,20 @@ class ExchangeServer:
 
     def __init__(self, make_feed: Callable[[Streams], Feed], host: str = "127.0.0.1", port: int = 0) -> None:
         self.streams = Streams()
-        self.feed = make_feed(self.streams)
+        self.feed = feed = make_feed(self.streams)
         self._host = host
-        self._sockets = Sockets(self.streams)
+        self.accounts = Accounts(opening_funds(feed))
+        user_data = UserData(self.streams, self.accounts, feed)
+        self.trading = Trading(feed.matchers, feed.moved, user_data.emit, first_order_id=feed.trading_ms())
+        feed.on_traded = self.trading.traded
+        self._sockets = Sockets(self.streams, user_data.reply)
         self.faults = Faults(self.streams, self._sockets)
         app = web.Application(middlewares=[self.faults.middleware])
         app.add_routes(Rest(self.feed).routes())
+        app.add_routes(Private(feed, self.accounts, Signed(self.trading), self.trading.ledger).routes())
         app.add_routes(self._sockets.routes())
         app.add_routes(Admin(self.streams, self.feed, self.faults).routes())
+        app.add_routes(TradingAdmin(feed, self.accounts, self.trading).routes())
         app.router.add_route("*", "/{path:.*}", _not_found)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         self._tasks: list[asyncio.Task[None]] = []

@@ -1,4 +1,4 @@
-"""The market-data WebSocket: paths, the SUBSCRIBE protocol, pings.
+"""The WebSockets: paths, the SUBSCRIBE protocol of the market data, pings.
 
 Receives; everything sent goes through `streams.Connection`.
 """
@@ -20,6 +20,9 @@ MESSAGE_BYTES_MAX = 1 << 20
 _METHODS = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`"
 
 
+Reply = Callable[[Connection, str], bytes]
+
+
 class RequestError(Exception):
     """A request Binance refuses, with its code."""
 
@@ -29,10 +32,11 @@ class RequestError(Exception):
 
 
 class Sockets:
-    """Accepts market-data connections and serves their requests."""
+    """Accepts connections and serves their requests; those of the WebSocket API are answered by `reply_api`."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, reply_api: Reply) -> None:
         self._streams = streams
+        self._reply_api = reply_api
         self._open: dict[int, web.WebSocketResponse] = {}
         self._pongs_s: dict[int, float] = {}
         self._methods: dict[str, Callable[[Connection, list[object]], object]] = {
@@ -50,15 +54,19 @@ class Sockets:
             web.get("/ws/{names:.*}", self._raw),
             web.get("/stream/ws", self._raw),
             web.get("/stream/ws/{names:.*}", self._raw),
+            web.get("/ws-api/v3", self._api),
         ]
 
     async def _combined(self, request: web.Request) -> web.WebSocketResponse:
-        return await self._serve(request, request.query.get("streams", ""), combined=True)
+        return await self._serve(request, request.query.get("streams", ""), self.reply, combined=True)
 
     async def _raw(self, request: web.Request) -> web.WebSocketResponse:
-        return await self._serve(request, request.match_info.get("names", ""), combined=False)
+        return await self._serve(request, request.match_info.get("names", ""), self.reply, combined=False)
 
-    async def _serve(self, request: web.Request, names: str, *, combined: bool) -> web.WebSocketResponse:
+    async def _api(self, request: web.Request) -> web.WebSocketResponse:
+        return await self._serve(request, "", self._reply_api, combined=False)
+
+    async def _serve(self, request: web.Request, names: str, reply: Reply, *, combined: bool) -> web.WebSocketResponse:
         # Pings are answered here, so that a silent connection does not answer them either.
         socket = web.WebSocketResponse(
             timeout=CLOSE_PATIENCE_S, autoping=False, compress=False, max_msg_size=MESSAGE_BYTES_MAX
@@ -75,17 +83,17 @@ class Sockets:
                 # ccxt appends a number to the path to tell its connections apart; that names no stream.
                 if "@" in name:
                     self._streams.subscribe(connection, name)
-            await self._receive(socket, connection)
+            await self._receive(socket, connection, reply)
         finally:
             connection.flush()
             self._streams.leave(connection)
             del self._open[connection.number], self._pongs_s[connection.number]
         return socket
 
-    async def _receive(self, socket: web.WebSocketResponse, connection: Connection) -> None:
+    async def _receive(self, socket: web.WebSocketResponse, connection: Connection, reply: Reply) -> None:
         async for message in socket:
             if message.type is WSMsgType.TEXT:
-                connection.send(frame(self.reply(connection, message.data)))
+                connection.send(frame(reply(connection, message.data)))
             elif message.type is WSMsgType.PING:
                 connection.pong(frame(message.data, PONG))
             elif message.type is WSMsgType.PONG:

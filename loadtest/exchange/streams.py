@@ -191,12 +191,16 @@ class Streams:
         del self.connections[connection.number]
 
     def subscribe(self, connection: Connection, name: str) -> None:
+        self.attach(connection, name)
+        if self.on_subscribe is not None:
+            self.on_subscribe()
+
+    def attach(self, connection: Connection, name: str) -> None:
+        """Subscribe without being the one a replay waits for: to a stream that is no market's."""
         topic = self.topic(name)
         topic.subscribe_count += 1
         topic.connections[connection.number] = connection
         connection.topics[name] = topic
-        if self.on_subscribe is not None:
-            self.on_subscribe()
 
     def unsubscribe(self, connection: Connection, name: str) -> None:
         topic = connection.topics.pop(name, None)

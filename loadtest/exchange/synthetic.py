@@ -7,6 +7,7 @@ process is.
 import asyncio
 import heapq
 import time
+from collections.abc import Sequence
 from itertools import count as numbers
 
 from loadtest.exchange.bars import INTERVALS_MS, Trade
@@ -37,12 +38,20 @@ class _Line:
         self.market = market
         self.generator = generator
         self.publisher = publisher
+        self._best = market.book.best()
 
-    def publish(self, trades: list[Trade], now_ms: int) -> None:
+    def publish(self, trades: Sequence[Trade], now_ms: int) -> None:
         for trade in trades:
             self.publisher.trade(trade, now_ms)
         if trades:
             self.publisher.end_aggregate(now_ms)
+
+    def tell_best(self) -> None:
+        """Publish the best prices, if they are others than before."""
+        best = self.market.book.best()
+        if best != self._best:
+            self._best = best
+            self.publisher.best_changed()
 
 
 class SyntheticFeed(Feed):
@@ -57,15 +66,17 @@ class SyntheticFeed(Feed):
         self._last_ms = self._start_ms
         self._lines: dict[str, _Line] = {}
         self.markets = {}
+        self.matchers = {}
         # (due, tie-breaker, market, is it an arrival or a tick)
         self._due: list[tuple[float, int, _Line, bool]] = []
         self._order = numbers()
         for index, (spec, opening_ticks) in enumerate(listing(symbols, seed)):
             market = Market(spec)
-            generator = Generator(market, opening_ticks, seed)
+            generator = Generator(market, opening_ticks, seed, first_trade_id=self._start_ms)
             line = _Line(market, generator, Publisher(market, streams, self._start_ms))
             self._lines[spec.symbol] = line
             self.markets[spec.symbol] = market
+            self.matchers[spec.symbol] = generator.matcher
             line.publish(generator.take(spec.step, self._start_ms, buy=True), self._start_ms)
             # Ticks are spread over the interval, so that a thousand markets do not speak at once.
             line.publisher.next_tick_ms += index % TICK_MS
@@ -78,6 +89,15 @@ class SyntheticFeed(Feed):
 
     def now_ms(self) -> int:
         return self._start_ms + int((time.monotonic() - self._began_s) * 1000)
+
+    def trading_ms(self) -> int:
+        return self._command_time()
+
+    def moved(self, symbol: str, trades: Sequence[Trade], now_ms: int) -> None:
+        line = self._lines[symbol]
+        line.publish(trades, now_ms)
+        line.tell_best()
+        super().moved(symbol, trades, now_ms)
 
     def advance(self, until_ms: float, entries_max: int | None = None) -> bool:
         """Work through what is due until then, at most `entries_max`; says whether all was done."""
@@ -99,10 +119,7 @@ class SyntheticFeed(Feed):
 
     def _arrive(self, line: _Line, now_ms: int) -> None:
         self._arrivals += 1
-        before = line.market.book.best()
-        line.publish(line.generator.arrive(now_ms), now_ms)
-        if line.market.book.best() != before:
-            line.publisher.best_changed()
+        self.moved(line.market.spec.symbol, line.generator.arrive(now_ms), now_ms)
 
     async def run(self) -> None:
         while True:
@@ -140,8 +157,10 @@ class SyntheticFeed(Feed):
                 line.generator.touch()
             else:
                 # One lot never empties a level of more: every message is one trade.
-                line.publish(line.generator.take(line.market.spec.step, now_ms, buy=number % 2 == 0), now_ms)
-            line.publisher.best_changed()
+                self.moved(
+                    symbol.upper(), line.generator.take(line.market.spec.step, now_ms, buy=number % 2 == 0), now_ms
+                )
+            line.tell_best()
             line.publisher.push_now(kind, now_ms)
 
     def trade(self, symbol: str, size: str, *, buy: bool) -> list[dict[str, object]]:
@@ -149,9 +168,6 @@ class SyntheticFeed(Feed):
         if line is None:
             raise FeedError(f"no such symbol: {symbol}")
         now_ms = self._command_time()
-        before = line.market.book.best()
         trades = line.generator.take(parse(size), now_ms, buy=buy)
-        line.publish(trades, now_ms)
-        if line.market.book.best() != before:
-            line.publisher.best_changed()
+        self.moved(line.market.spec.symbol, trades, now_ms)
         return [{"id": t.id, "price": show(t.price), "qty": show(t.size), "time": t.time_ms} for t in trades]

@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 
 from loadtest.exchange import messages
+from loadtest.exchange.accounts import DEFAULT_KEY, DEFAULT_SECRET
 from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.streams import Streams
 from loadtest.exchange.synthetic import SyntheticFeed
@@ -107,6 +108,11 @@ def ccxt_options(base_url: str) -> dict[str, Any]:
             "fetchCurrencies": False,
         },
     }
+
+
+def trader_options(base_url: str, api_key: str = DEFAULT_KEY, secret: str = DEFAULT_SECRET) -> dict[str, Any]:
+    """The same for one who trades."""
+    return ccxt_options(base_url) | {"apiKey": api_key, "secret": secret}
 
 
 class Client:
