@@ -22,6 +22,7 @@ from gateway.limits import Limits
 from gateway.sources.config import ExchangeConfig
 
 ENV_PREFIX: Final = "TICKWIRE_"
+ALIASES: Final = {"TICKWIRE_DATABASE_URL": "TICKWIRE_OMS__DATABASE_URL"}  # known by a name without its table
 KeyPath = tuple[str, ...]
 
 
@@ -70,6 +71,15 @@ class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return "AuthConfig(..)"  # it holds secrets, and whatever holds it may be shown
 
 
+class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where orders are kept."""
+
+    database_url: str | None = None  # None: a PostgreSQL of our own, in the state directory
+
+    def __repr__(self) -> str:
+        return "OmsConfig(..)"  # an address may hold a password
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much to log, and how: `auto` is for people on a terminal and JSON everywhere else."""
 
@@ -85,6 +95,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     exchanges: dict[str, ExchangeConfig] = {}
     limits: Limits = Limits()
     auth: AuthConfig = AuthConfig()
+    oms: OmsConfig = OmsConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -92,6 +103,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Market data is for everybody who reaches us."""
         configured = self.auth.anonymous_market_data
         return self.server.is_loopback if configured is None else configured
+
+
+SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
+    "server": ServerConfig, "limits": Limits, "auth": AuthConfig, "oms": OmsConfig, "log": LogConfig,
+}  # fmt: skip
 
 
 class Problem(NamedTuple):
@@ -214,7 +230,7 @@ def _override(data: dict[str, Any], environ: Mapping[str, str], origin: Origin) 
         if not variable.startswith(ENV_PREFIX):
             continue
         where = f"environment variable {variable}"
-        parts = variable.removeprefix(ENV_PREFIX).split("__")
+        parts = ALIASES.get(variable, variable).removeprefix(ENV_PREFIX).split("__")
         first = parts[0].lower()
         if len(parts) == 1 and first not in Config.__struct_fields__:
             if meant := _meant(variable, text):
@@ -265,13 +281,12 @@ def _meant(variable: str, text: str) -> str | None:
     if re.search(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)", variable) or re.match(r"(tcp|udp)://", text):
         return None  # Kubernetes tells every container of a service `tickwire` so
     name = variable.removeprefix(ENV_PREFIX).lower()
-    tables = {"server": ServerConfig, "limits": Limits, "auth": AuthConfig, "log": LogConfig}
     table, _, key = name.partition("_")
     if table in {"exchange", "exchanges"} and key:
         return f"{ENV_PREFIX}EXCHANGES__NAME__KEY"
-    if table in tables and key:
+    if table in SECTIONS and key:
         return f"{ENV_PREFIX}{table}__{key}".upper()
-    settings = [(table, key) for table, struct in tables.items() for key in _names(struct)]
+    settings = [(table, key) for table, struct in SECTIONS.items() for key in _names(struct)]
     spellings = {key: f"{table}__{key}" for table, key in settings}
     spellings |= {f"{table}_{key}": f"{table}__{key}" for table, key in settings}
     spellings["default_exchange"] = "default_exchange"
@@ -281,10 +296,9 @@ def _meant(variable: str, text: str) -> str | None:
 
 def _sections(data: dict[str, Any], origin: Origin, problems: list[Problem]) -> Iterator[tuple[str, Any]]:
     """(field, value) of each top-level setting; a section is converted alone, an exchange alone by its name."""
-    types: dict[str, Any] = {"server": ServerConfig, "limits": Limits, "auth": AuthConfig, "log": LogConfig}
     for name, value in data.items():
-        if name in types:
-            yield name, _convert(value, types[name], (name,), origin, problems)
+        if name in SECTIONS:
+            yield name, _convert(value, SECTIONS[name], (name,), origin, problems)
         elif name == "default_exchange":
             yield name, _convert(value, str, (name,), origin, problems)
         elif name == "exchanges":

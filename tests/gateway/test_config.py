@@ -84,6 +84,15 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert set(config.exchanges) == {"kraken", "testnet", "sim"}
 
 
+def test_the_database_has_a_variable_of_its_own(tmp_path: Path) -> None:
+    text = '[oms]\ndatabase_url = "postgresql://one"'
+    config = read(tmp_path, text, {"TICKWIRE_DATABASE_URL": "postgresql://ann:hunter2@two"})
+    assert config.oms.database_url == "postgresql://ann:hunter2@two"
+    assert "hunter2" not in repr(config)
+    assert read(tmp_path, text).oms.database_url == "postgresql://one"
+    assert read(tmp_path, "").oms.database_url is None
+
+
 def test_the_environment_alone_is_enough() -> None:
     assert load(None, {"TICKWIRE_EXCHANGES__KRAKEN__CLASS": "kraken"}).default_exchange == "kraken"
 
@@ -93,7 +102,10 @@ def test_the_environment_alone_is_enough() -> None:
     [
         ("[server]\nprot = 1", "tickwire.toml:2: server.prot: unknown; did you mean `port`?"),
         ("[serve]\nport = 1", "tickwire.toml:1: serve: unknown; did you mean `server`?"),
-        ("zzz = 1", "tickwire.toml:1: zzz: unknown; there is server, default_exchange, exchanges, limits, auth, log"),
+        (
+            "zzz = 1",
+            "tickwire.toml:1: zzz: unknown; there is server, default_exchange, exchanges, limits, auth, oms, log",
+        ),
         (
             "\n[server]\nport = 70000",
             "tickwire.toml:3: server.port: expected `int` <= 65535; the default is 8765",
@@ -238,7 +250,10 @@ def test_a_misspelt_override_is_told_its_spelling(tmp_path: Path, variable: str,
     ("variable", "value"),
     [
         *((f"TICKWIRE_{name}_SPEEDUPS", "1") for name in ("REQUIRE", "SKIP", "DEBUG")),
-        *((f"TICKWIRE_{name}", "x") for name in ("RECORDED_DATA", "LOAD_TOOLS", "PEERS_PYTHON", "E2E_SPEED")),
+        *(
+            (f"TICKWIRE_{name}", "x")
+            for name in ("RECORDED_DATA", "LOAD_TOOLS", "PEERS_PYTHON", "E2E_SPEED", "STATE_DIR")
+        ),
         # What Kubernetes tells about a service `tickwire`, or `tickwire-server`.
         ("TICKWIRE_SERVICE_PORT", "8765"),
         ("TICKWIRE_SERVER_SERVICE_HOST", "10.0.0.1"),
