@@ -1,0 +1,185 @@
+"""ccxt's dicts as the values of the venue contract, exactly.
+
+Pure. ccxt is told to keep numbers as the texts that the exchange sent (`number: str`), so nothing here was ever a
+float. What an answer leaves out is taken from the order it is about. Must not know a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from oms.model import ZERO, Instrument, Order, OrderType, Side
+from oms.venues.base import VenueOrder, VenueOrderStatus, VenuePosition, VenueTrade
+
+Told = Mapping[str, Any]
+
+MS_NS: Final = 1_000_000
+TICK_SIZE: Final = 4  # ccxt's precisionMode in which a precision is the step itself
+DECIMAL_PLACES: Final = 2  # .. and in which it counts digits
+CLIENT_ID_NAMES: Final = ("clientOrderId", "clOrdId", "orderLinkId")
+STATUSES: Final[dict[str, VenueOrderStatus]] = {
+    "open": "open",
+    "canceling": "open",
+    "canceled": "canceled",
+    "expired": "expired",
+    "rejected": "rejected",
+}
+
+
+class UnclearError(ValueError):
+    """ccxt said something that leaves open what it is about."""
+
+
+def number(value: object) -> Decimal | None:
+    """A number as ccxt gives it; None when there is none."""
+    if value is None or value == "":
+        return None
+    try:
+        exact = Decimal(str(value))
+    except InvalidOperation:
+        raise UnclearError(f"not a number: {value!r}") from None
+    return exact if exact.is_finite() else None
+
+
+def order(told: Told, asked: Order | None = None, client_order_id: str | None = None) -> VenueOrder:
+    """An order; `asked` and `client_order_id` are what the request was about. Raises UnclearError."""
+    exchange_order_id = told.get("id") or (asked.exchange_order_id if asked else None)
+    qty = number(told.get("amount")) or (asked.remaining if asked else None)
+    symbol = told.get("symbol") or (asked.symbol if asked else None)
+    side = told.get("side") or (asked.side if asked else None)
+    if not exchange_order_id or not symbol or not side or qty is None:
+        raise UnclearError("an order without id, symbol, side or amount")
+    kind = order_type(told, asked)
+    filled = number(told.get("filled")) or ZERO
+    return VenueOrder(
+        exchange_order_id=str(exchange_order_id),
+        client_order_id=client_id(told) or client_order_id,
+        symbol=symbol,
+        side=Side(side),
+        order_type=kind,
+        qty=qty,
+        price=_price(told, asked) if kind in {OrderType.LIMIT, OrderType.STOP_LIMIT} else None,
+        status=status(told.get("status"), filled, qty),
+        filled=filled,
+        average_price=(number(told.get("average")) or None) if filled else None,
+        time_ns=time_ns(told, "lastUpdateTimestamp", "lastTradeTimestamp", "timestamp"),
+        raw=told.get("info") or {},
+    )
+
+
+def client_id(told: Told) -> str | None:
+    """The client id it was created with: Binance answers a cancel under the cancel's own."""
+    info = told.get("info")
+    original = info.get("origClientOrderId") if isinstance(info, dict) else None
+    return original or told.get("clientOrderId") or None
+
+
+def _price(told: Told, asked: Order | None) -> Decimal | None:
+    return number(told.get("price")) or (asked.price if asked else None)
+
+
+def order_type(told: Told, asked: Order | None = None) -> OrderType:
+    """ccxt passes on words of the exchange that it has none of its own for, such as `stop_loss_limit`."""
+    said = told.get("type")
+    if not said:
+        return asked.order_type if asked else OrderType.LIMIT
+    conditional = bool(number(told.get("triggerPrice"))) or any(part in said for part in ("stop", "take_profit"))
+    limited = "limit" in said or (said == "stop" and bool(number(told.get("price"))))
+    if conditional:
+        return OrderType.STOP_LIMIT if limited else OrderType.STOP
+    return OrderType.LIMIT if limited else OrderType.MARKET
+
+
+def status(said: str | None, filled: Decimal, qty: Decimal) -> VenueOrderStatus:
+    """`closed` is filled only when all of it is. An answer that does not say is that of a request that was taken."""
+    if said == "closed":
+        return "filled" if filled >= qty else "canceled"
+    return STATUSES.get(said or "open", "open")
+
+
+def time_ns(told: Told, *names: str) -> int:
+    """The newest of these; 0 when the venue tells none."""
+    return max((int(told[name]) for name in names if told.get(name) is not None), default=0) * MS_NS
+
+
+def trade(told: Told) -> VenueTrade:
+    """An execution of ours. Raises UnclearError."""
+    qty, price = number(told.get("amount")), number(told.get("price"))
+    if not told.get("order") or not told.get("symbol") or not told.get("side") or not qty or price is None:
+        raise UnclearError("a trade without order, symbol, side, amount or price")
+    fees = [fee for fee in (told.get("fees") or [told.get("fee")]) if fee and number(fee.get("cost"))]
+    currency = fees[0].get("currency") if fees else None
+    maker = told.get("takerOrMaker")
+    return VenueTrade(
+        exchange_trade_id=str(told["id"]) if told.get("id") else None,
+        exchange_order_id=str(told["order"]),
+        client_order_id=trade_client_id(told),
+        symbol=told["symbol"],
+        side=Side(told["side"]),
+        qty=qty,
+        price=price,
+        fee=sum((number(fee["cost"]) or ZERO for fee in fees if fee.get("currency") == currency), ZERO),
+        fee_currency=currency,
+        maker=maker == "maker" if maker else None,
+        time_ns=time_ns(told, "timestamp"),
+    )
+
+
+def trade_client_id(told: Told) -> str | None:
+    """The client id of its order, where the exchange tells it; Binance's events call it c. ccxt has no name for it."""
+    info = told.get("info")
+    if not isinstance(info, dict):
+        return None
+    names = (*CLIENT_ID_NAMES, "c") if info.get("x") == "TRADE" else CLIENT_ID_NAMES
+    return next((info[name] for name in names if info.get(name)), None)
+
+
+def position(told: Told) -> VenuePosition:
+    """A position in contracts. Raises UnclearError."""
+    qty = number(told.get("contracts"))
+    if not told.get("symbol") or qty is None or (qty and told.get("side") not in {"long", "short"}):
+        raise UnclearError("a position without symbol, side or contracts")
+    qty = abs(qty)
+    entry_price = number(told.get("entryPrice"))
+    return VenuePosition(
+        symbol=told["symbol"],
+        qty=-qty if told.get("side") == "short" else qty,
+        entry_price=entry_price if qty else None,
+    )
+
+
+def balances(told: Told) -> dict[str, Decimal]:
+    """What there is of each currency, free or not."""
+    totals = {currency: number(total) for currency, total in (told.get("total") or {}).items()}
+    return {currency: total for currency, total in totals.items() if total is not None}
+
+
+def instrument(market: Told, precision_mode: int) -> Instrument:
+    """What the OMS needs to know of a market."""
+    limits, precision = market.get("limits") or {}, market.get("precision") or {}
+    return Instrument(
+        symbol=market["symbol"],
+        base=market["base"],
+        quote=market["quote"],
+        contract_size=number(market.get("contractSize")) or Decimal(1),
+        inverse=bool(market.get("inverse")),
+        spot=bool(market.get("spot")),
+        price_step=step(precision.get("price"), precision_mode),
+        qty_step=step(precision.get("amount"), precision_mode),
+        qty_min=_minimum(limits, "amount"),
+        notional_min=_minimum(limits, "cost"),
+    )
+
+
+def step(precision: object, mode: int) -> Decimal:
+    """The step that a precision means; 0 when there is none to hold a number against."""
+    value = number(precision)
+    if value is None or mode not in {TICK_SIZE, DECIMAL_PLACES}:
+        return ZERO
+    return value if mode == TICK_SIZE else Decimal(1).scaleb(-int(value))
+
+
+def _minimum(limits: Told, name: str) -> Decimal:
+    return number((limits.get(name) or {}).get("min")) or ZERO
