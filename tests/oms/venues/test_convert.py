@@ -1,3 +1,5 @@
+"""ccxt's dicts as values: no digit lost, nothing guessed."""
+
 from __future__ import annotations
 
 from decimal import Decimal

@@ -1,3 +1,5 @@
+"""Which failures are refusals, and which leave open what was done."""
+
 from __future__ import annotations
 
 from unittest.mock import Mock
