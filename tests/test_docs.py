@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.config import AuthConfig, Config, LogConfig, ServerConfig, load
+from gateway.config import AuthConfig, Config, LogConfig, OmsConfig, ServerConfig, load
 from gateway.limits import Limits
 from gateway.sources.config import STALE_AFTER_MS, ExchangeConfig
 from gateway.sources.sim import sim_options
@@ -70,6 +70,7 @@ def test_targets_that_are_named_exist() -> None:
     [
         ("## `[server]`", ServerConfig),
         ("## `[auth]`", AuthConfig),
+        ("## `[oms]`", OmsConfig),
         ("## `[exchanges.NAME]`", ExchangeConfig),
         ("## `[log]`", LogConfig),
         ("## `[limits]`", Limits),

@@ -186,6 +186,11 @@ async def credentials(db: Database, account_id: int) -> bytes | None:
     return sealed
 
 
+async def all_credentials(db: Database) -> dict[int, bytes]:
+    """Sealed, by account."""
+    return dict(await db.fetch("SELECT account_id, sealed FROM account_credentials ORDER BY 1"))
+
+
 async def risk(db: Database, account_id: int) -> Risk | None:
     found = await db.fetch("SELECT * FROM account_risk WHERE account_id = $1", account_id)
     return rows.risk_of(found[0]) if found else None

@@ -35,6 +35,8 @@ UNAVAILABLE: Final = (
     asyncpg.InterfaceError,
 )
 
+FAILURES: Final = (asyncpg.PostgresError, *UNAVAILABLE)  # whatever a statement can raise
+
 
 async def prepare(connection: Connection) -> None:
     """JSON columns travel as Python values, both ways."""

@@ -112,6 +112,7 @@ async def test_credentials_are_kept_as_given(pool: Pool) -> None:
     await admin.set_credentials(pool, account.id, b"one")
     await admin.set_credentials(pool, account.id, b"\x00two")
     assert await admin.credentials(pool, account.id) == b"\x00two"
+    assert await admin.all_credentials(pool) == {account.id: b"\x00two"}
     with pytest.raises(OmsError):
         await admin.set_credentials(pool, 99, b"x")
 
