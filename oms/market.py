@@ -5,7 +5,7 @@ Holds the contract only: who fulfils it joins the desk with the gateway's own st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from oms.model import Quote
@@ -27,5 +27,5 @@ class MarketData(Protocol):
 
     def unwatch(self, exchange: str, symbol: str) -> None: ...
 
-    async def fresh(self, exchange: str, symbol: str, timeout_s: float) -> Quote | None:
+    def fresh(self, exchange: str, symbol: str, timeout_s: float) -> Awaitable[Quote | None]:
         """A quote that is not stale, awaited if it must be; None when there is none in time or no such symbol."""

@@ -15,7 +15,7 @@ from _speedups.frame import Form
 from _speedups.outbox import Outbox
 from gateway.core.key import Key, StreamId, stream_id
 from gateway.core.tiers import Item, Metronome
-from gateway.core.topic import Lane, Topic
+from gateway.core.topic import Lane, Listener, Topic
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 
@@ -59,7 +59,7 @@ class Hub:
         self._sources = sources
         self._metronome = Metronome(clock.call_at)
         self._topics: dict[Key, Topic] = {}
-        self._lingering: dict[StreamId, Timer] = {}
+        self._lingering: dict[StreamId | Key, Timer] = {}  # lanes without subscribers, topics nobody listens to now
         self._lanes = 0
         self._closed = False
         self.late = 0  # updates for a key nobody watches any more
@@ -114,9 +114,7 @@ class Hub:
             if lane.stream.subscribers == 0 and lane.id not in self._lingering:
                 self._on_idle(lane)  # made for nobody
             raise
-        timer = self._lingering.pop(lane.id, None)
-        if timer is not None:
-            timer.cancel()
+        self._stay(lane.id)
         at = sequence if recovered else lane.stream.sequence
         return Subscribed(lane.id, lane.stream.epoch, at, recovered, replayed)
 
@@ -134,6 +132,23 @@ class Hub:
         """(epoch, sequence) of a stream, if it exists."""
         lane = self._find(wanted)
         return None if lane is None else (lane.stream.epoch, lane.stream.sequence)
+
+    # --- from within this process -------------------------------------------------------------------------------
+
+    def listen(self, key: Key, listener: Listener) -> None:
+        """Hear every update of a key from now on, and at once the newest when there is one."""
+        topic = self._topic(key)
+        topic.listeners = (*topic.listeners, listener)
+        self._stay(key)
+        if topic.newest is not None:
+            listener.on_update(key, topic.newest)
+
+    def unlisten(self, key: Key, listener: Listener) -> None:
+        """End it; the watch of the key goes on for a while, for who comes back."""
+        topic = self._topics[key]
+        topic.listeners = tuple(each for each in topic.listeners if each is not listener)
+        if not topic.listeners and not self._closed:
+            self._linger(key, lambda: self._drop_unused(topic))
 
     # --- for operators ------------------------------------------------------------------------------------------
 
@@ -155,16 +170,13 @@ class Hub:
         return None if topic is None else topic.lanes.get(wanted)
 
     def _lane(self, wanted: StreamId) -> Lane:
-        """The lane, made when missing; the first lane of a key starts its watch."""
+        """The lane, made when missing; the first of a key that nobody listens to starts its watch."""
         lane = self._find(wanted)
         if lane is not None:
             return lane
         if self._lanes >= self._limits.streams_max:
             raise TickwireError("too_many_subscriptions", "the server holds as many streams as it may")
-        topic = self._topics.get(wanted.key)
-        if topic is None:
-            topic = self._topics[wanted.key] = Topic(wanted.key)
-            self._sources[wanted.key.exchange].acquire(wanted.key)
+        topic = self._topic(wanted.key)
         lane = Lane(
             topic,
             wanted,
@@ -177,17 +189,39 @@ class Hub:
         self._lanes += 1
         return lane
 
+    def _topic(self, key: Key) -> Topic:
+        """The topic, made when missing; the watch starts with it."""
+        topic = self._topics.get(key)
+        if topic is None:
+            topic = self._topics[key] = Topic(key)
+            self._sources[key.exchange].acquire(key)
+        return topic
+
     def _on_idle(self, lane: Lane) -> None:
         """The last subscriber has gone; keep the lane for a while, for who comes back."""
-        if self._closed:
-            return
-        self._lingering[lane.id] = self._clock.call_later(self._limits.linger_s, lambda: self._drop(lane))
+        if not self._closed:
+            self._linger(lane.id, lambda: self._drop(lane))
+
+    def _linger(self, what: StreamId | Key, end: Callable[[], None]) -> None:
+        def on_time() -> None:
+            del self._lingering[what]
+            end()
+
+        self._lingering[what] = self._clock.call_later(self._limits.linger_s, on_time)
+
+    def _stay(self, what: StreamId | Key) -> None:
+        timer = self._lingering.pop(what, None)
+        if timer is not None:
+            timer.cancel()
 
     def _drop(self, lane: Lane) -> None:
-        del self._lingering[lane.id]
         assert lane.stream.subscribers == 0, "a subscriber cancels the linger timer"
         del lane.topic.lanes[lane.id]
         self._lanes -= 1
-        if not lane.topic.lanes:
-            del self._topics[lane.topic.key]
-            self._sources[lane.topic.key.exchange].release(lane.topic.key)
+        self._drop_unused(lane.topic)
+
+    def _drop_unused(self, topic: Topic) -> None:
+        """End the watch of a topic that nobody reads or listens to, or has done so just now."""
+        if not topic.lanes and not topic.listeners and topic.key not in self._lingering:
+            del self._topics[topic.key]
+            self._sources[topic.key.exchange].release(topic.key)

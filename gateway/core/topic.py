@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from typing import Protocol
 
 from _speedups.book import Book, Changes
 from _speedups.fanout import Fanout, Stream
@@ -20,13 +21,22 @@ def new_epoch() -> str:
     return secrets.token_hex(5)
 
 
+class Listener(Protocol):
+    """Who hears a topic in this process, without a socket: every update as it comes, unthrottled and unnumbered."""
+
+    def on_update(self, key: Key, item: Item) -> None: ...
+    def on_lost(self, key: Key) -> None:
+        """What was heard is not to be trusted any more, until the next update."""
+
+
 class Topic:
-    """The newest state of a key, and its lanes."""
+    """The newest state of a key, its lanes, and who listens."""
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.channel = CHANNELS[key.channel]
         self.lanes: dict[StreamId, Lane] = {}
+        self.listeners: tuple[Listener, ...] = ()  # a new one at every change: who is told may stop listening
         self.newest: Item | None = None
         self.book: Book | None = None
         self._announced = False  # the last thing that happened was a loss
@@ -37,6 +47,8 @@ class Topic:
         self._announced = False
         for lane in self.lanes.values():
             lane.offer(item, now_s)
+        for listener in self.listeners:
+            listener.on_update(self.key, item)
 
     def lost(self, reason: str, now_s: float) -> None:
         """Continuity is gone: what happened before still goes out, then the gap; the old state is no longer served."""
@@ -49,6 +61,8 @@ class Topic:
         self.book = None
         for lane in self.lanes.values():
             lane.stream.reset(new_epoch(), reason)
+        for listener in self.listeners:
+            listener.on_lost(self.key)
 
     def state(self) -> tuple[bytes, int | None, int] | None:
         """The whole state now, as a stream's snapshot: (data, t_ex, t_in)."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import orjson
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.core.key import Key, StreamId, stream_id
+from gateway.core.tiers import Item
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from tests.gateway.core.hub_parts import KEY, TRADES, Desk
@@ -167,6 +169,80 @@ def test_unsubscribe_says_whether_there_was_anything() -> None:
     assert desk.hub.unsubscribe(peer.outbox, subscribed.id) is False
 
 
+class Ear:
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def on_update(self, _key: Key, item: Item) -> None:
+        assert isinstance(item.data, bytes)
+        self.heard.append(orjson.loads(item.data))
+
+    def on_lost(self, key: Key) -> None:
+        self.heard.append(key)
+
+
+def test_who_listens_hears_the_state_every_update_and_every_loss() -> None:
+    desk = Desk()
+    first, second = Ear(), Ear()
+    desk.hub.listen(KEY, first)
+    assert desk.source.keys == [KEY]
+    desk.publish(1)
+    desk.hub.listen(KEY, second)
+    desk.publish(2)
+    desk.hub.lost(KEY, "upstream")
+    desk.hub.lost(KEY, "upstream")
+    desk.hub.unlisten(KEY, first)
+    desk.publish(3)
+    assert (first.heard, second.heard) == ([1, 2, KEY], [1, 2, KEY, 3])
+    desk.hub.unlisten(KEY, second)
+    desk.clock.advance(4.9)
+    assert desk.source.keys == [KEY]
+    desk.clock.advance(0.2)
+    assert desk.source.keys == []
+
+
+def test_a_listener_and_a_subscriber_share_a_watch() -> None:
+    desk = Desk()
+    peer, ear = desk.peer(), Ear()
+    desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+    desk.hub.listen(KEY, ear)
+    peer.outbox.discard()
+    desk.clock.advance(60)
+    assert desk.source.log == [("acquire", KEY)]
+    assert desk.hub.subscribers() == {}
+
+
+def test_who_is_told_may_stop_listening() -> None:
+    desk = Desk()
+    last = Ear()
+
+    class Once(Ear):
+        def on_update(self, key: Key, item: Item) -> None:
+            super().on_update(key, item)
+            desk.hub.unlisten(key, self)
+
+    once = Once()
+    desk.hub.listen(KEY, once)
+    desk.hub.listen(KEY, last)
+    desk.publish(1)
+    desk.publish(2)
+    assert (once.heard, last.heard) == ([1], [1, 2])
+
+
+def test_a_closed_hub_lets_no_listener_linger() -> None:
+    desk = Desk()
+    first, second = Ear(), Ear()
+    desk.hub.listen(KEY, first)
+    desk.hub.listen(TRADES, second)
+    desk.hub.unlisten(KEY, first)
+    desk.hub.close()
+    desk.hub.unlisten(TRADES, second)
+    desk.clock.advance(60)
+    assert [what for what, _ in desk.source.log] == ["acquire", "acquire"]
+
+
 KEYS = [KEY, TRADES, Key("sim", "quotes", "ETH/USDT")]
 
 
@@ -179,6 +255,22 @@ class HubMachine(RuleBasedStateMachine):
         self.wanted: dict[tuple[int, StreamId], Peer] = {}
         self.peers = [self.desk.peer() for _ in range(4)]
         self.left_at: dict[Key, float] = {}
+        self.ears = [Ear() for _ in range(2)]
+        self.listening: set[tuple[int, Key]] = set()
+
+    @rule(ear=st.integers(0, 1), key=st.sampled_from(KEYS))
+    def listen(self, ear: int, key: Key) -> None:
+        if (ear, key) in self.listening:
+            self.listening.remove((ear, key))
+            self.desk.hub.unlisten(key, self.ears[ear])
+            self.note_left()
+        else:
+            self.listening.add((ear, key))
+            self.desk.hub.listen(key, self.ears[ear])
+            self.left_at.pop(key, None)
+
+    def is_wanted(self, key: Key) -> bool:
+        return any(each.key == key for _, each in self.wanted) or any(each == key for _, each in self.listening)
 
     @rule(peer=st.integers(0, 3), key=st.sampled_from(KEYS), tier=st.sampled_from([0, 50, 1000]), batch=st.booleans())
     def subscribe(self, peer: int, key: Key, tier: int, batch: bool) -> None:
@@ -191,7 +283,7 @@ class HubMachine(RuleBasedStateMachine):
 
     def note_left(self) -> None:
         for key in KEYS:
-            if key in self.desk.source.keys and all(wanted.key != key for _, wanted in self.wanted):
+            if key in self.desk.source.keys and not self.is_wanted(key):
                 self.left_at.setdefault(key, self.desk.clock.now)
 
     @rule(peer=st.integers(0, 3), key=st.sampled_from(KEYS), tier=st.sampled_from([0, 50, 1000]), batch=st.booleans())
@@ -219,7 +311,7 @@ class HubMachine(RuleBasedStateMachine):
 
     @invariant()
     def watches_are_the_keys_somebody_wants_or_has_just_left(self) -> None:
-        wanted = {each.key for _, each in self.wanted}
+        wanted = {key for key in KEYS if self.is_wanted(key)}
         assert set(self.desk.source.keys) == wanted | set(self.left_at)
         counts = Counter(each for _, each in self.wanted)
         assert {where: count for where, count in self.desk.hub.subscribers().items() if count} == counts
