@@ -16,7 +16,7 @@ from gateway.sources.feed import Feed, FeedId, FeedSettings
 from gateway.sources.quirks import BINANCE, PARAMS, book_limit
 from gateway.sources.unpack import UNPACK
 
-UNWATCH_TIMEOUT_S: Final = 5.0
+UNWATCH_TIMEOUT_S: Final = 10.0  # ccxt sends a few messages a second on one connection
 
 
 class Way(NamedTuple):
@@ -72,13 +72,17 @@ class CcxtFeed(Feed):
         for tap in self._exchange.taps():
             if not tap.serves(self):
                 continue
-            others = tap.serves_others(self)
+            others, never_asked = tap.serves_others(self), tap.never_asked(self)
             tap.leave(self)
+            self._forget()  # now: what waits for a rate limit on its behalf would hold up others
             if not others or self.refusals > 1:
                 # Alone, or asking again on the same connection did not help: begin with a new one.
                 self._exchange.drop(tap.client)
+            elif never_asked:
+                tap.forget_subscription(self)
             elif not tap.client.closed():
                 await self._unwatch(tap)
+                self._exchange.drop_idle(tap.client.url)  # the others may have left meanwhile
         self._forget()
 
     def resolved(self, result: Any, t_in: int) -> bool:
@@ -113,15 +117,20 @@ class CcxtFeed(Feed):
             call = self._exchange.watch_multi_ticker_helper
         elif call is None or not can_unwatch(self._exchange, kind):
             call = None
-        try:
-            if call is not None:
-                await asyncio.wait_for(call(*arguments), UNWATCH_TIMEOUT_S)
-        except Exception as error:
-            self.log.warning("un-watching failed", error=f"{type(error).__name__}: {error}")
+        if call is not None:
+            leaving = asyncio.create_task(call(*arguments))
+            await asyncio.wait([leaving], timeout=UNWATCH_TIMEOUT_S)
+            if leaving.cancel():
+                self.log.warning("un-watching failed", error=f"no answer within {UNWATCH_TIMEOUT_S:g} s")
+            # Cancelled: the connection is dropped, and nothing is left to un-watch.
+            elif not leaving.cancelled() and (error := leaving.exception()) is not None:
+                self.log.warning("un-watching failed", error=f"{type(error).__name__}: {error}")
         tap.forget_subscription(self)
 
     def _forget(self) -> None:
         """Let nothing old be taken for new."""
+        if self.id.kind == "book":
+            self._exchange.give_up_book(self.id.symbol)
         cache = getattr(self._exchange, self._way.cache, None)
         if cache:
             if self.id.kind == "ohlcv":

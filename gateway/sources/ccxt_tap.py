@@ -3,7 +3,8 @@
 ccxt's `Client.resolve` drops a result when nobody awaits, and a burst is parsed whole before any awaiting consumer
 runs. So one `watch_*` call subscribes, and from then on the tap takes each result as it is resolved. Which results
 belong to whom is learned from ccxt itself: the message hashes a `watch_*` call asks a future of are the ones it waits
-for. A standing future keeps those hashes known to ccxt, as an awaiting consumer would.
+for. A standing future keeps those hashes known to ccxt, as an awaiting consumer would. What a receiver asked for is
+not asked any more once it has left, however long ccxt's rate limits kept it waiting.
 
 Must not know channels, keys or encodings.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
+from functools import partial
 from time import time_ns
 from typing import Any, Final, Protocol
 
@@ -55,11 +57,60 @@ class Tap:
         self._read_ns = 0  # when the bytes being handled were read; 0: not known
         self._queue: Any = None  # aiohttp's, of parsed frames
         self._draining = False
+        self._turn = asyncio.Lock()
+        self._unsent: set[Receiver] = set()  # whose message waits for its turn
+        self._dialling: asyncio.Task[None] | None = None
+        self._dropped = False
+        self._throttle, self._send, self._open = client.throttle, client.send, client.open
+        client.throttle, client.send, client.open = self.throttle, self.send, self.open
         self._future, self._resolve, self._reject = client.future, client.resolve, client.reject
         self._handle_message = client.handle_message
         client.future, client.resolve, client.reject = self.future, self.resolve, self.reject
         self._receive_loop = client.receive_loop
         client.handle_message, client.receive_loop = self.handle_message, self.receive_loop
+
+    # What goes out
+
+    def open(self, *args: Any) -> asyncio.Task[None]:
+        """ccxt's dialling, in nobody's name: the connection and what its messages start serve whoever comes."""
+        self._dialling = asyncio.create_task(self._open(*args), context=Context())
+        return self._dialling
+
+    async def throttle(self, cost: Any) -> None:
+        """One message at a time before ccxt's queue, which counts also what was given up; others wait here."""
+        receiver = SUBSCRIBING.get()
+        if receiver is not None:
+            self._unsent.add(receiver)
+        async with self._turn:
+            if receiver is not None:
+                self._unsent.discard(receiver)
+            if self._wanted(receiver):
+                await self._throttle(cost)
+
+    async def send(self, message: Any) -> None:
+        if self._wanted(SUBSCRIBING.get()):
+            await self._send(message)
+
+    def _wanted(self, receiver: Receiver | None) -> bool:
+        return not self._dropped and (receiver is None or self.serves(receiver))
+
+    def never_asked(self, receiver: Receiver) -> bool:
+        """The exchange has not heard of it yet, and will not once it leaves."""
+        return receiver in self._unsent
+
+    def drop(self) -> None:
+        """Nothing is sent or heard any more, and a connection that is on its way does not come about."""
+        self._dropped = True
+        if self._dialling is not None:
+            self._dialling.cancel()
+
+    async def close(self) -> None:
+        """After `drop`."""
+        if self._dialling is not None:
+            await asyncio.wait([self._dialling])  # it may have been done in the moment it was cancelled
+        await self.client.close()
+
+    # What comes in
 
     def connected(self) -> None:
         """Handle frames as their bytes come, by standing before aiohttp's parser.
@@ -106,7 +157,7 @@ class Tap:
 
     def handle_message(self, message: Any) -> None:
         """An exception here would end ccxt's receive loop without a word: it is an error of the connection instead."""
-        if message is NOTHING:
+        if message is NOTHING or (self._dropped and message.type in DATA):
             return
         self._t_in = self.seen_ns = self._read_ns or time_ns()
         try:
@@ -119,6 +170,8 @@ class Tap:
             self.client.on_error(NetworkError(f"{type(error).__name__}: {error}"))
         finally:
             self._t_in = 0
+
+    # Who it is for
 
     def future(self, message_hash: str) -> Any:
         """Learn the hashes of a subscribing `watch_*` call."""
@@ -158,6 +211,10 @@ class Tap:
 
     def serves(self, receiver: Receiver) -> bool:
         return receiver in self._routes.values()
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self._routes)
 
     def serves_others(self, receiver: Receiver) -> bool:
         return any(other is not receiver for other in self._routes.values())
@@ -215,12 +272,16 @@ class TapMixin:
 
     clients: dict[str, Any]
     closing: set[asyncio.Task[None]]
-    loading: set[asyncio.Task[Any] | None]
+    spawned: set[asyncio.Task[Any]]
+    snapshots: dict[asyncio.Task[Any] | None, str]  # tasks that load a book, and its symbol
+    turn: asyncio.Lock
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)  # type: ignore[call-arg]  # ccxt's class comes behind the mixin
         self.closing = set()
-        self.loading = set()
+        self.spawned = set()
+        self.snapshots = {}
+        self.turn = asyncio.Lock()
 
     def client(self, url: str) -> Any:
         client: Any = super().client(url)  # type: ignore[misc]  # ccxt's class comes behind the mixin
@@ -238,16 +299,57 @@ class TapMixin:
         self.client(url).tap.asked(subscribe_hashes or ())
         return super().watch_multiple(url, message_hashes, message, subscribe_hashes, *rest)  # type: ignore[misc]  # as above
 
-    async def load_order_book(self, *args: Any) -> None:
+    async def throttle(self, *args: Any) -> None:
+        """One request at a time before ccxt's queue, which counts also what was given up; others wait here."""
+        async with self.turn:
+            await super().throttle(*args)  # type: ignore[misc]  # as above
+
+    def spawn(self, method: Callable[..., Any], *args: Any) -> Future:
+        """ccxt's, but such a task may be cancelled (4.5.64 stumbles over that), and its failure is logged."""
+        future = Future()
+        task = asyncio.create_task(method(*args))
+        self.spawned.add(task)
+        task.add_done_callback(partial(self._spawned, future))
+        return future
+
+    def _spawned(self, future: Future, task: asyncio.Task[Any]) -> None:
+        self.spawned.discard(task)
+        if task.cancelled():
+            future.cancel()
+        elif (error := task.exception()) is not None:
+            log.warning("ccxt's own task failed", error=f"{type(error).__name__}: {error}")
+            future.reject(error)
+            future.exception()  # heard, whether or not somebody awaits
+        else:
+            future.resolve(task.result())
+
+    async def load_order_book(self, client: Any, message_hash: str, symbol: str, *rest: Any) -> None:
         """Ask for a book's snapshot once: refused, ccxt 4.5.64 calls itself again at once, a thousand deep."""
         task = asyncio.current_task()
-        if task in self.loading:
+        if task in self.snapshots:
             return  # the refusal was passed on before this call, and whoever hears it subscribes anew
-        self.loading.add(task)
+        self.snapshots[task] = symbol
         try:
-            await super().load_order_book(*args)  # type: ignore[misc]  # as above
+            await super().load_order_book(client, message_hash, symbol, *rest)  # type: ignore[misc]  # as above
         finally:
-            self.loading.discard(task)
+            del self.snapshots[task]
+
+    async def fetch_rest_order_book_safe(self, symbol: str, *rest: Any) -> Any:
+        """A book's snapshot, for the classes that do not use `load_order_book`."""
+        task = asyncio.current_task()
+        if task in self.snapshots:  # 4.5.90: within `load_order_book`
+            return await super().fetch_rest_order_book_safe(symbol, *rest)  # type: ignore[misc]  # as above
+        self.snapshots[task] = symbol
+        try:
+            return await super().fetch_rest_order_book_safe(symbol, *rest)  # type: ignore[misc]  # as above
+        finally:
+            del self.snapshots[task]
+
+    def give_up_book(self, symbol: str) -> None:
+        """Nobody wants the snapshots of this book that are under way or wait for the rate limit."""
+        for task in [task for task, other in self.snapshots.items() if other == symbol]:
+            assert task is not None
+            task.cancel()
 
     def on_connected(self, client: Any, message: Any = None) -> None:
         super().on_connected(client, message)  # type: ignore[misc]  # as above
@@ -256,21 +358,32 @@ class TapMixin:
     def taps(self) -> list[Tap]:
         return [client.tap for client in (self.clients or {}).values()]
 
+    def drop_idle(self, url: str) -> None:
+        """Close the client of this URL if nobody is served by it."""
+        client = (self.clients or {}).get(url)
+        if client is not None and not client.tap.in_use:
+            self.drop(client)
+
     def drop(self, client: Any) -> None:
         """Close a client and let the next `watch_*` call dial anew, now: a silent peer may take long to say goodbye."""
+        client.tap.drop()
         current = self.clients.get(client.url)
         if current is not None and current is client:
             del self.clients[client.url]
         if client.error is None:
             # Otherwise ccxt's `on_close` would remove whichever client has this URL by then.
             client.error = NetworkError("closed by us")
-        task = asyncio.create_task(client.close())
+        task = asyncio.create_task(client.tap.close())
         self.closing.add(task)
         task.add_done_callback(self.closing.discard)
 
     async def close(self, *args: Any) -> None:
-        if self.closing:
-            await asyncio.wait(self.closing)
+        for tap in self.taps():
+            self.drop(tap.client)
+        for task in self.spawned:
+            task.cancel()
+        if ending := {*self.closing, *self.spawned}:
+            await asyncio.wait(ending)
         await super().close(*args)  # type: ignore[misc]  # as above
 
 

@@ -18,7 +18,7 @@ from ccxt.base.errors import NetworkError, NotSupported
 
 from gateway.sources.ccxt_tap import SUBSCRIBING, Tap
 from gateway.sources.replay import Market, offline
-from tests.gateway.sources.tools import Rig, subscriptions
+from tests.gateway.sources.tools import BTC, Rig, subscriptions
 from tests.waiting import until
 
 TRADE = "btcusdt@trade"
@@ -297,6 +297,114 @@ async def test_a_kind_of_message_that_ccxt_does_not_know_is_no_error(rig: Rig, m
     await rig.sink.until(lambda: rig.sink.calls[-1].data["trade_id"] == str(last))
     assert [call.name for call in rig.sink.of(key)] == ["publish", "lost", "publish", "publish"], "its trade is missed"
     assert subscriptions(rig.server) == {TRADE: 1}
+
+
+# A storm: many come and go faster than the exchange may be asked
+
+
+async def test_nothing_is_left_of_those_who_left_before_the_exchange_could_be_asked(rig: Rig) -> None:
+    """Each round asks for 60 books and as many of everything else, and takes all of it back."""
+    source, server, exchange = rig.source, rig.server, rig.source.exchange
+    wanted = await rig.live("trades", poke=TRADE)
+    symbols = sorted(exchange.markets)
+    for pause_s in (0, 0.05, 0.5, 0.2):
+        keys = [
+            await source.resolve(channel, symbol, variant)
+            for symbol in symbols
+            for channel, variant in (("book", "10"), ("quotes", ""), ("bars", "1m"), ("bars", "1h"))
+        ]
+        for key in keys:
+            source.acquire(key)
+        await asyncio.sleep(pause_s)
+        for key in keys:
+            source.release(key)
+    book = await source.resolve("book", BTC, "10")
+    source.acquire(book)
+    await rig.sink.until(lambda: rig.sink.published(book), 5)
+    await until(lambda: subscriptions(server) == {TRADE: 1, "btcusdt@depth@100ms": 1})
+    await until(lambda: len(server.streams.connections) <= 2)
+    assert {tap.client.url for tap in exchange.taps() if tap.in_use} == set(exchange.clients)
+    await until(lambda: not exchange.spawned)
+    assert not exchange.snapshots
+    assert len(exchange.throttler.queue) == 0
+    assert rig.sink.of(wanted, "lost") == []
+
+
+async def test_no_snapshot_is_under_way_after_the_end(rig: Rig) -> None:
+    """Whatever ends a loop with such a task cancels it, and ccxt 4.5.64 would say so with a traceback."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    await rig.source.resolve("book", BTC, "10")
+    for symbol in rig.source.exchange.markets:
+        rig.source.acquire(await rig.source.resolve("book", symbol, "10"))
+    exchange = rig.source.exchange
+    await until(lambda: len(exchange.snapshots) > 5)
+    tasks = list(exchange.snapshots)
+    await rig.source.close()
+    assert all(task.done() for task in tasks)
+    await until(lambda: not rig.server.streams.connections)
+    assert complaints == []
+
+
+async def test_a_message_is_not_sent_for_who_has_left(client: Any) -> None:
+    turns: list[asyncio.Future[None]] = []
+
+    async def throttle(_cost: Any) -> None:
+        turns.append(asyncio.get_running_loop().create_future())
+        await turns[-1]
+
+    tap: Tap = client.tap
+    tap._throttle = throttle
+    listeners = {name: Listener() for name in ("first", "left", "stays")}
+
+    async def ask(name: str) -> None:
+        await client.throttle(1)
+        await client.send(name)
+
+    tasks = []
+    for name, listener in listeners.items():
+        subscribe(client, listener, name)
+        token = SUBSCRIBING.set(listener)
+        tasks.append(asyncio.create_task(ask(name)))
+        SUBSCRIBING.reset(token)
+    await settled(lambda: tap.never_asked(listeners["stays"]))
+    assert not tap.never_asked(listeners["first"]), "its turn has come"
+    tap.leave(listeners["left"])
+    turns[0].set_result(None)
+    await settled(lambda: len(turns) == 2)
+    turns[1].set_result(None)
+    await asyncio.wait(tasks)
+    assert client.connection.sent == ["first", "stays"]
+    assert len(turns) == 2, "who left takes nobody's turn"
+
+
+async def test_a_client_dropped_while_it_dials_does_not_connect(rig: Rig) -> None:
+    exchange = rig.source.exchange
+    await rig.source.resolve("trades", BTC, "")
+    opening = asyncio.create_task(exchange.watch_trades(BTC))
+    await until(lambda: exchange.clients)
+    client = next(iter(exchange.clients.values()))
+    exchange.drop(client)
+    await asyncio.wait([opening])
+    await until(lambda: not exchange.closing)
+    assert client.closed()
+    assert not rig.server.streams.connections
+    assert not exchange.clients
+
+
+async def test_a_task_of_ccxt_s_own_that_fails_is_logged_and_heard_by_who_awaits() -> None:
+    exchange = offline("binance", [Market("BTCUSDT", "BTC/USDT")])
+
+    async def answer(value: int) -> int:
+        if value == 0:
+            raise NetworkError("no")
+        return value
+
+    assert await exchange.spawn(answer, 2) == 2
+    with pytest.raises(NetworkError):
+        await exchange.spawn(answer, 0)
+    assert not exchange.spawned
+    await exchange.close()
 
 
 def test_every_class_can_be_tapped() -> None:
