@@ -45,6 +45,10 @@ class Settler:
             self._asked[order_id] = 0
             self._later(order_id)
 
+    def found(self, order_id: int) -> None:
+        """The venue has it: that it was not found before proves nothing any more."""
+        self._missed_ns.pop(order_id, None)
+
     def stop(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
@@ -80,21 +84,33 @@ class Settler:
             order = self._desk.book.orders.get(order_id)
             if order is None or not (order.is_open or self._hearing.awaits_deals(order_id)):
                 return True
-            if order.state is OrderState.PENDING_REPLACE:
-                await self._settle_replace(order)
-            else:
-                await self._settle_order(order)
+            await self._look(order)
             await self._desk.commit()
-            in_doubt = self._desk.book.orders[order_id].state in DOUBTFUL
-            if not in_doubt:
+            order = self._desk.book.orders[order_id]
+            if not order.is_open:
                 self._missed_ns.pop(order_id, None)
+            in_doubt = order.state in DOUBTFUL or order_id in self._missed_ns
             return not in_doubt and not self._hearing.awaits_deals(order_id)
+
+    async def look(self, order_id: int) -> None:
+        """The same for who holds the order's lock; what the venue does not say stays in doubt."""
+        try:
+            await self._look(self._desk.book.orders[order_id])
+        except (base.Refused, base.Ambiguous) as error:
+            log.warning("venue did not say what became of an order", order_id=order_id, error=str(error))
+
+    async def _look(self, order: Order) -> None:
+        if order.state is OrderState.PENDING_REPLACE:
+            await self._settle_replace(order)
+        else:
+            await self._settle_order(order)
 
     async def _settle_order(self, order: Order) -> None:
         said = await self._desk.venue.find(order)
         if said is None:
             await self._missing(order)
             return
+        self.found(order.id)
         await self.account_for(order, said)
         self._hearing.said(order.id, said)
         order = self._desk.book.orders[order.id]
@@ -131,19 +147,30 @@ class Settler:
         """Its new self is looked for first: when that is there, the old one is gone."""
         new = await self._desk.venue.find(self.named_anew(order)) if REPLACING_ANEW in order.flags else None
         former = await self._desk.venue.find(order)
+        if await self.ended(order, former, new):
+            self.found(order.id)
+        else:
+            await self._missing(self._desk.book.orders[order.id])  # it is gone, unless its new self appears yet
+
+    async def ended(
+        self, order: Order, former: VenueOrder | None, new: VenueOrder | None, command_id: int | None = None
+    ) -> bool:
+        """What a replace came to, by what the venue has of the order and of its new self. False: the one is gone, and
+        of the other there is nothing."""
         if former is not None:
             await self.account_for(order, former)
         order = self._desk.book.orders[order.id]
-        before = order.filled if former is None else claim(order, former)
-        if new is not None:
-            self.replaced(order, new, new.qty + before)
+        if new is not None and new.exchange_order_id != order.exchange_order_id:
+            before = order.filled if former is None else claim(order, former)
+            self.replaced(order, new, new.qty + before, command_id)
         elif former is None or former.status in {"canceled", "rejected"}:
-            await self._missing(order)  # it is gone, unless its new self appears yet
+            return False
         elif (former.price, former.qty) == (order.price, order.qty) or former.status != "open":
-            self._desk.record(order.id, ReplaceFailed())
+            self._desk.record(order.id, ReplaceFailed(), command_id)
             self._hearing.said(order.id, former)
         else:
-            self.replaced(order, former, former.qty + claim(order, former) - former.filled)
+            self.replaced(order, former, former.qty + claim(order, former) - former.filled, command_id)
+        return True
 
     def named_anew(self, order: Order) -> Order:
         """To look for it under the name it is created with this time."""

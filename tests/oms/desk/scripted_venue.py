@@ -44,7 +44,7 @@ class Fault(StrEnum):
 
 
 T = TypeVar("T")
-Method = Literal["place", "cancel", "replace", "find", "trades"]
+Method = Literal["place", "cancel", "replace", "find", "trades", "open_orders", "balances", "positions"]
 
 
 class ScriptedVenue:
@@ -68,6 +68,9 @@ class ScriptedVenue:
         self.gate = asyncio.Event()  # requests wait for it
         self.gate.set()
         self.closed = False
+        self.held: dict[str, Decimal] = {}  # balances
+        self.positions_held: list[VenuePosition] = []
+        self.since_ns: dict[str, int] = {}  # from when on trades were asked for last, by symbol
         self._script: dict[str, deque[Fault]] = {}
         self._late: list[Callable[[], object]] = []
         self._listener: Listener | None = None
@@ -254,13 +257,17 @@ class ScriptedVenue:
         return await self._do("find", lambda: found)
 
     async def open_orders(self, symbol: str | None) -> list[VenueOrder]:
-        return [order for order in self.orders.values() if order.status == "open" and symbol in {None, order.symbol}]
+        orders = self.orders.values()
+        return await self._do(
+            "open_orders", lambda: [each for each in orders if each.status == "open" and symbol in {None, each.symbol}]
+        )
 
     async def trades(self, symbol: str, since_ns: int) -> list[VenueTrade]:
+        self.since_ns[symbol] = since_ns
         return await self._do("trades", lambda: [trade for trade in self.executed if trade.symbol == symbol])
 
     async def balances(self) -> Mapping[str, Decimal]:
-        return {}
+        return await self._do("balances", lambda: dict(self.held))
 
     async def positions(self) -> list[VenuePosition]:
-        return []
+        return await self._do("positions", lambda: list(self.positions_held))

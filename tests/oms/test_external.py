@@ -1,0 +1,156 @@
+"""What no order in memory is called by: found out whose it is, taken in once, and never for a stranger's too soon."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import partial
+
+import pytest
+
+from oms.book import EXTERNAL
+from oms.model import Order, OrderState
+from oms.states import Accepted
+from oms.store import state
+from tests.oms import orders_made
+from tests.oms.desk.scripted_venue import Fault
+from tests.oms.reconciled import Scene, scene
+from tests.waiting import until
+
+
+def externals(here: Scene) -> list[Order]:
+    return [order for order in here.book.orders.values() if order.reason == EXTERNAL]
+
+
+async def test_what_the_stream_tells_of_a_strangers_order_is_taken_in_at_once(dsn: str) -> None:
+    async with scene(dsn) as here:
+        said = here.venue.external("by-hand")
+        await until(lambda: externals(here))
+        here.venue.fill(said.exchange_order_id, "0.4")
+        await until(lambda: here.book.positions)
+        (order,) = externals(here)
+        assert (order.client_order_id, order.exchange_order_id) == ("by-hand", said.exchange_order_id)
+        assert (order.qty, order.price, here.filled(order)) == (Decimal(1), Decimal(100), Decimal("0.4"))
+        assert here.book.positions[1].net_key == "1:BTC/USDT:external"
+        assert not (await here.run()).imported
+        here.venue.end(said.exchange_order_id, "canceled")
+        await until(lambda: not here.book.open_orders)
+        assert here.state(order) is OrderState.CANCELED
+
+
+async def test_what_was_not_told_is_taken_in_by_the_next_run_with_all_its_fills(dsn: str) -> None:
+    async with scene(dsn) as here:
+        await here.run()
+        ours = await here.ours()  # so that the symbol is of interest
+        here.venue.streaming = False
+        resting, over, canceled = here.venue.external("a"), here.venue.external("b"), here.venue.external(None)
+        here.venue.fill(resting.exchange_order_id, "0.25")
+        here.venue.fill(over.exchange_order_id, "1")
+        here.venue.fill(canceled.exchange_order_id, "0.5")
+        here.venue.end(canceled.exchange_order_id, "canceled")
+        report = await here.run()
+        found = {order.exchange_order_id: order for order in externals(here)}
+        assert len(report.imported) == len(found) == 3
+        states = [found[each.exchange_order_id].state for each in (resting, over, canceled)]
+        assert states == ["PARTIALLY_FILLED", "FILLED", "CANCELED"]
+        assert sum(order.filled for order in found.values()) == here.book.positions[1].qty == Decimal("1.75")
+        assert found[canceled.exchange_order_id].client_order_id == f"external:BTC/USDT:{canceled.exchange_order_id}"
+        assert here.state(ours) is OrderState.SUBMITTED
+        again = await here.run()
+        assert (again.imported, again.deals_booked, len(externals(here))) == ([], 0, 3)
+
+
+async def test_many_words_of_one_stranger_are_one_order(dsn: str) -> None:
+    async with scene(dsn) as here:
+        said = here.venue.external("a", qty="3")
+        for _ in range(3):
+            here.venue.fill(said.exchange_order_id, "1")
+        here.venue.deliver()
+        for order in list(here.venue.orders.values()):
+            here.around.hearing.on_order(order)
+        report = await here.run()
+        await here.desk.finish(5.0)
+        (taken,) = externals(here)
+        assert (taken.state, taken.filled, len(here.events("deal_created"))) == (OrderState.FILLED, Decimal(3), 3)
+        assert report.ok
+
+
+async def test_an_order_of_ours_that_is_no_longer_in_memory_is_found_in_the_database(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(dsn) as here:
+        order = await here.ours()
+        here.venue.end(order.exchange_order_id or "", "canceled")
+        await until(lambda: not here.book.open_orders)
+        await here.desk.commit()
+    monkeypatch.setattr(state, "load", partial(state.load, remembered=0))
+    async with scene(dsn) as after:
+        after.venue.orders = here.venue.orders
+        assert not after.book.orders
+        after.venue.fill(order.exchange_order_id or "", "1")
+        await until(lambda: after.book.orders and after.filled(order))
+        assert after.state(order) is OrderState.FILLED
+        assert after.book.orders[order.id].flags == ("late_fill",)
+        assert not externals(after)
+
+
+async def test_a_fill_that_is_faster_than_the_answer_is_not_a_strangers(dsn: str) -> None:
+    async with scene(dsn) as here:
+        here.venue.reveals_client_id = False
+        order = here.book.create(orders_made.order(here.desk.ids.order()))
+        await here.desk.commit()
+        said = await here.venue.place(order, order.client_order_id)
+        here.venue.fill(said.exchange_order_id, "1")  # told before we hear the answer
+        await until(lambda: here.filled(order))
+        here.desk.record(order.id, Accepted(exchange_order_id=said.exchange_order_id, time_ns=said.time_ns))
+        assert here.state(order) is OrderState.FILLED
+        assert not externals(here)
+
+
+async def test_while_an_order_of_ours_is_in_doubt_no_nameless_one_is_taken_in(dsn: str) -> None:
+    async with scene(dsn) as here:
+        here.venue.streaming = False
+        here.venue.script("place", Fault.DROPPED)
+        ours = await here.ours()
+        stranger = here.venue.external(None)
+        trade = here.venue.fill(stranger.exchange_order_id, "0.5")
+        report = await here.run()
+        assert (report.imported, externals(here)) == ([], [])
+        assert here.state(ours) is OrderState.UNKNOWN
+        here.around.hearing.on_trade(trade)
+        await here.desk.finish(5.0)
+        assert not externals(here)
+        await here.run()
+        assert here.state(ours) is OrderState.REJECTED
+        await here.run()
+        (order,) = externals(here)
+        assert order.filled == Decimal("0.5")
+
+
+async def test_an_order_that_the_venue_has_forgotten_is_made_of_its_trade(dsn: str) -> None:
+    async with scene(dsn) as here:
+        said = here.venue.external("a")
+        here.venue.deliver()
+        await here.desk.finish(5.0)
+        here.venue.streaming = False
+        other = here.venue.external("b")
+        here.venue.fill(other.exchange_order_id, "1")
+        here.venue.orders = {said.exchange_order_id: said}
+        await here.run()
+        (_, order) = externals(here)
+        assert (order.state, order.filled) == (OrderState.FILLED, Decimal(1))
+        assert order.exchange_order_id == other.exchange_order_id
+
+
+async def test_what_the_venue_will_not_say_is_asked_again_by_the_next_run(dsn: str) -> None:
+    async with scene(dsn) as here:
+        await here.run()
+        assert not here.runs.is_active
+        here.venue.script("find", Fault.DROPPED)
+        here.venue.streaming = False
+        said = here.venue.external("a")
+        here.around.hearing.on_trade(here.venue.fill(said.exchange_order_id, "1"))
+        await here.desk.finish(5.0)
+        assert not externals(here)
+        assert here.runs.is_active
+        await here.run()
+        assert [order.filled for order in externals(here)] == [1]

@@ -1,0 +1,210 @@
+"""What the venue holds against what we have: evidence decides, every fill is booked once, no report is not flat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import pytest
+
+from oms.model import OrderState
+from oms.report import Cause
+from oms.store import history, progress
+from tests.oms.desk.scripted_venue import Fault
+from tests.oms.orders_made import T0_NS
+from tests.oms.reconciled import Scene, scene
+
+
+@pytest.fixture
+async def here(dsn: str) -> AsyncIterator[Scene]:
+    async with scene(dsn) as made:
+        yield made
+
+
+def silent(here: Scene) -> None:
+    """What happens from now on is not told."""
+    here.venue.streaming = False
+
+
+async def test_a_quiet_account_is_looked_at_and_nothing_is_written(here: Scene) -> None:
+    report = await here.run(Cause.START)
+    assert report.ok
+    assert here.caught_up == 1
+    assert (report.orders_checked, report.trades_read, report.finished_ns) == (0, 0, report.started_ns)
+    assert not here.around.events
+    stored = await progress.last_reconciliation(here.desk.pool, 1)
+    assert stored is not None
+    assert (stored.status, stored.cause, stored.report["account_id"]) == ("ok", "start", 1)
+
+
+async def test_what_was_missed_is_booked_once_and_before_it_is_said_to_be_caught_up(here: Scene) -> None:
+    silent(here)
+    order = await here.ours(qty=Decimal(2))
+    assert order.exchange_order_id is not None
+    here.venue.fill(order.exchange_order_id, "0.5")
+    here.venue.fill(order.exchange_order_id, "0.7")
+    report = await here.run(Cause.RECONNECT)
+    assert (report.ok, report.deals_booked, here.filled(order)) == (True, 2, Decimal("1.2"))
+    assert len(here.events("deal_created")) == 2
+    assert (await here.run()).deals_booked == 0
+    assert here.state(order) is OrderState.PARTIALLY_FILLED
+
+
+async def test_an_order_that_is_not_listed_is_asked_about(here: Scene) -> None:
+    silent(here)
+    filled, canceled, resting = [await here.ours() for _ in range(3)]
+    here.venue.fill(filled.exchange_order_id or "", "1")
+    here.venue.end(canceled.exchange_order_id or "", "canceled")
+    report = await here.run()
+    assert [here.state(each) for each in (filled, canceled, resting)] == ["FILLED", "CANCELED", "SUBMITTED"]
+    assert {(each.order_id, each.before, each.after) for each in report.resolved} == {
+        (filled.id, "SUBMITTED", "FILLED"),
+        (canceled.id, "SUBMITTED", "CANCELED"),
+    }
+    assert not report.undecided
+
+
+async def test_a_list_that_leaves_an_order_out_proves_nothing(here: Scene) -> None:
+    order = await here.ours()
+    (there,) = here.venue.orders.values()
+    here.venue.orders = {}
+    assert (await here.run()).undecided == [order.id]
+    here.venue.orders = {there.exchange_order_id: there}
+    assert not (await here.run()).undecided
+    here.venue.orders = {}
+    assert (await here.run()).undecided == [order.id]  # what was found in between is not missed for the second time
+    assert here.state(order) is OrderState.SUBMITTED
+    report = await here.run()
+    assert here.state(order) is OrderState.CANCELED
+    assert [(each.before, each.after) for each in report.resolved] == [("SUBMITTED", "CANCELED")]
+
+
+@pytest.mark.parametrize(("fault", "state"), [(Fault.LOST, OrderState.SUBMITTED), (Fault.DROPPED, OrderState.REJECTED)])
+async def test_an_unknown_order_is_resolved_by_evidence_only(here: Scene, fault: Fault, state: OrderState) -> None:
+    silent(here)
+    here.venue.script("place", fault)
+    order = await here.ours()
+    assert order.state is OrderState.UNKNOWN
+    reports = [await here.run() for _ in range(2)]
+    assert here.state(order) is state
+    assert reports[0].undecided == ([order.id] if fault is Fault.DROPPED else [])
+    assert here.venue.placed == ([order.client_order_id] if fault is Fault.LOST else [])
+
+
+async def test_what_changed_just_now_is_left_alone(here: Scene) -> None:
+    order = await here.ours()
+    here.venue.orders = {}
+    assert not (await here.run(after_s=4.0)).undecided
+    assert "find" not in here.venue.requests
+    here.venue.script("place", Fault.DROPPED)
+    unknown = await here.ours()
+    async with here.desk.lock(order.id):
+        report = await here.run(after_s=4.0)
+    assert (report.orders_checked, report.undecided) == (2, [])
+    assert here.state(unknown) is OrderState.UNKNOWN
+
+
+async def test_trades_are_read_on_from_where_they_were_read_with_an_overlap(here: Scene, dsn: str) -> None:
+    order = await here.ours()
+    await here.run()
+    assert here.venue.since_ns["BTC/USDT"] == order.created_ns - 300 * 10**9 - (86_400 - 6) * 10**9
+    await here.run(after_s=100)
+    assert here.venue.since_ns["BTC/USDT"] == order.created_ns - 294 * 10**9
+    await here.run(Cause.PERIODIC, after_s=100)
+    assert here.venue.since_ns["BTC/USDT"] == order.created_ns - 194 * 10**9
+    cursors = await progress.cursors(here.desk.pool, 1)
+    assert cursors["trades:BTC/USDT"] == str(here.clock.now_ns)
+
+
+async def test_a_symbol_once_traded_is_looked_at_again_at_each_connection_but_not_each_period(here: Scene) -> None:
+    order = await here.ours()
+    here.venue.end(order.exchange_order_id or "", "canceled")
+    await asyncio.sleep(0)
+    await here.run()
+    await here.run(Cause.PERIODIC, after_s=3600)
+    here.venue.since_ns.clear()
+    await here.run(Cause.PERIODIC, after_s=3600)
+    assert not here.venue.since_ns
+    await here.run(Cause.RECONNECT)
+    assert here.venue.since_ns
+
+
+@pytest.mark.parametrize("method", ["open_orders", "find", "trades", "balances"])
+async def test_a_venue_that_does_not_answer_proves_nothing(here: Scene, method: str) -> None:
+    silent(here)
+    order, gone = await here.ours(), await here.ours()
+    here.venue.fill(order.exchange_order_id or "", "1")
+    here.venue.end(gone.exchange_order_id or "", "canceled")
+    here.venue.script(method, Fault.DROPPED)  # type: ignore[arg-type]  # a name of the Literal
+    report = await here.run()
+    assert report.error == f"no answer to {method}"
+    assert here.caught_up == (1 if method == "balances" else 0)
+    stored = await progress.last_reconciliation(here.desk.pool, 1)
+    assert stored is not None
+    assert (stored.status, stored.report["error"]) == ("failed", report.error)
+    assert (await here.run()).ok
+    assert (here.state(order), here.state(gone)) == ("FILLED", "CANCELED")
+    assert here.filled(order) == 1
+
+
+async def test_what_one_request_is_refused_stops_no_other(here: Scene) -> None:
+    silent(here)
+    one, two = await here.ours(), await here.ours()
+    for each in (one, two):
+        here.venue.end(each.exchange_order_id or "", "canceled")
+    here.venue.script("find", Fault.REFUSED)
+    here.venue.script("trades", Fault.REFUSED)
+    here.venue.script("balances", Fault.REFUSED)
+    report = await here.run()
+    assert report.ok
+    assert report.refused == [
+        f"order {one.id}: find refused", "trades of BTC/USDT: trades refused", "balances: balances refused"
+    ]  # fmt: skip
+    assert (report.undecided, here.state(two)) == ([one.id], OrderState.CANCELED)
+    assert "trades:BTC/USDT" not in await progress.cursors(here.desk.pool, 1)
+
+
+async def test_an_account_is_active_while_something_is_open_or_has_just_changed(here: Scene) -> None:
+    assert here.runs.is_active
+    await here.run()
+    assert not here.runs.is_active
+    order = await here.ours()
+    await here.run()
+    assert here.runs.is_active
+    here.venue.end(order.exchange_order_id or "", "canceled")
+    await asyncio.sleep(0)
+    assert not here.book.open_orders
+    assert here.runs.is_active
+    await here.run()
+    assert not here.runs.is_active
+
+
+async def test_an_order_of_which_the_list_claims_more_than_trades_show_is_asked_about(here: Scene) -> None:
+    silent(here)
+    order = await here.ours(qty=Decimal(2))
+    here.venue.fill(order.exchange_order_id or "", "1")
+    late, here.venue.executed = here.venue.executed, []
+    assert here.state(order) is OrderState.SUBMITTED
+    await here.run()
+    assert here.venue.requests.count("trades") == 2
+    here.venue.executed = late
+    await here.run()
+    assert here.filled(order) == 1
+
+
+async def test_after_a_restart_everything_is_where_it_was(dsn: str) -> None:
+    async with scene(dsn) as before:
+        silent(before)
+        resting, sent = await before.ours(), await before.ours()
+        before.venue.script("place", Fault.LOST)
+        lost = await before.ours()
+        before.venue.fill(sent.exchange_order_id or "", "1")
+    async with scene(dsn) as after:
+        after.venue.orders, after.venue.executed = before.venue.orders, before.venue.executed
+        assert after.state(lost) is OrderState.UNKNOWN
+        assert (await after.run(Cause.START)).ok
+        assert [after.state(each) for each in (resting, sent, lost)] == ["SUBMITTED", "FILLED", "SUBMITTED"]
+        deals = await history.deals(after.desk.pool, history.Filter(accounts={1: ()}))
+        assert [deal.order_id for deal in deals] == [sent.id]
+        assert after.clock.now_ns > T0_NS
