@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from decimal import Context, Decimal, localcontext
+from random import Random
 from typing import Any
 
 import msgspec
@@ -18,8 +19,13 @@ from hypothesis import strategies as st
 
 from oms.book import Ids
 from oms.errors import OmsError
+from oms.journal import open_journal
 from oms.model import Deal, Instrument, Order, OrderState, Position, PositionMode, PositionState, Side
 from oms.positions import rebuild
+from oms.store import history as store
+from oms.store.pool import Pool
+from oms.writes import Writes
+from tests.oms.full_rows import make_account
 from tests.oms.orders_made import INVERSE, LINEAR, SPOT, T0_NS, book, order, trade
 
 HEDGE, NETTING, BY_STRATEGY = PositionMode.HEDGE, PositionMode.NETTING, PositionMode.STRATEGY_NETTING
@@ -151,7 +157,8 @@ class History:
         self.names: dict[int, Hashable] = {}  # what the model calls a position
         self.now_ns = T0_NS
 
-    def step(self, step: Bought | Netted) -> None:
+    def step(self, step: Bought | Netted) -> Writes:
+        """What it writes."""
         self.now_ns += 1_000_000
         if isinstance(step, Bought):
             self.buy(step)
@@ -161,6 +168,7 @@ class History:
         self.deals |= writes.deals
         self.orders |= writes.orders
         self.stored |= writes.positions
+        return writes
 
     def pick(self, number: int) -> Position:
         ids = sorted(self.book.positions)
@@ -341,3 +349,46 @@ def test_a_book_loaded_from_what_was_stored_goes_on_as_one_that_never_stopped(
             never.step(step)
         stopped.check()
     assert (stopped.stored, stopped.deals, stopped.orders) == (never.stored, never.deals, never.orders)
+
+
+def some_step(random: Random) -> Bought | Netted:
+    """Any step, with as many digits as there are places for."""
+
+    def amount() -> Decimal:
+        return Decimal(random.randint(1, 5 * 10**18)).scaleb(-18)
+
+    if random.random() < 0.4:
+        how = random.choice(["close_by", "merge", "reassign"])
+        return Netted(how, random.randint(0, 4), random.randint(0, 4), Decimal(random.randint(1, 10**9)).scaleb(-9))
+    made = [
+        Fill(amount(), Decimal(random.randint(1, 10**12)).scaleb(-8), amount().scaleb(-3).quantize(Decimal("1E-18")),
+             random.choice(["BTC", "USDT", "BNB"]))
+        for _ in range(random.randint(1, 3))
+    ]  # fmt: skip
+    side, into = random.choice(list(Side)), random.choice([None, None, 0, 1, 2])
+    return Bought(side, made, random.randint(0, 2), random.random() < 0.3, into, random.random() < 0.3)
+
+
+@pytest.mark.parametrize("instrument", [SPOT, LINEAR, INVERSE], ids=["spot", "linear", "inverse"])
+@pytest.mark.parametrize("mode", [HEDGE, NETTING, BY_STRATEGY])
+async def test_the_deals_that_the_database_has_make_the_positions_that_it_has(
+    dsn: str, pool: Pool, mode: PositionMode, instrument: Instrument
+) -> None:
+    await make_account(pool, position_mode=mode.value)
+    journal = await open_journal(dsn, on_committed=lambda events: None, on_lost=lambda error: None)
+    random, history = Random(f"{mode} {instrument.symbol}"), History(mode, instrument)
+    with localcontext(EXACT):
+        for _ in range(150):
+            await journal.append(history.step(some_step(random)))
+        history.check()
+    await journal.close()
+    deals = await store.deals_by_ids(pool, history.deals)
+    assert deals == history.deals
+    positions = await store.positions_by_ids(pool, history.stored)
+    assert positions == history.stored
+    again = rebuild([deals[each] for each in sorted(deals)], lambda _: instrument)
+    figures = ("qty", "entry_price", "realized_pnl", "fees", "state", "opened_ns", "closed_ns")
+    for number, position in positions.items():
+        assert [getattr(again[number], each) for each in figures] == [getattr(position, each) for each in figures]
+    assert len(positions) > 5
+    assert sum(each.state is PositionState.CLOSED for each in positions.values()) > 3
