@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -84,7 +84,9 @@ class Memory:
         event = "position_closed" if position.state is PositionState.CLOSED else "position_updated"
         self.tell("positions", event, render.position_data(position), now_ns, command_id)
 
-    def tell(self, channel: Channel, event: str, data: Mapping[str, Any], now_ns: int, command_id: int | None) -> None:
+    def tell(
+        self, channel: Channel, event: str, data: Mapping[str, object], now_ns: int, command_id: int | None
+    ) -> None:
         """Append to the outbox under the next numbers of the account and of the channel."""
         former = self._sequences
         number: int = getattr(former, channel) + 1

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from oms.model import Deal, Order, OrderState, Position
+from oms.shapes import DealShape, OrderShape, PositionShape
 
 _STATUS: Final[Mapping[OrderState, str]] = {
     OrderState.FILLED: "closed",
@@ -29,7 +30,7 @@ def number(value: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
-def _maybe(value: Decimal | None) -> str | None:
+def maybe(value: Decimal | None) -> str | None:
     return None if value is None else number(value)
 
 
@@ -53,7 +54,7 @@ def status_of(state: OrderState) -> str:
     return _STATUS.get(state, "open")
 
 
-def order_data(order: Order) -> dict[str, Any]:
+def order_data(order: Order) -> OrderShape:
     """An order as a JSON-ready object."""
     return {
         "id": order.id,
@@ -63,14 +64,14 @@ def order_data(order: Order) -> dict[str, Any]:
         "order_type": order.order_type,
         "qty": number(order.qty),
         "client_order_id": order.client_order_id,
-        "price": _maybe(order.price),
-        "trigger_price": _maybe(order.trigger_price),
+        "price": maybe(order.price),
+        "trigger_price": maybe(order.trigger_price),
         "time_in_force": order.time_in_force,
         "expires_at": _when(order.expires_ns),
         "post_only": order.post_only,
         "reduce_only": order.reduce_only,
-        "stop_loss": _maybe(order.stop_loss),
-        "stop_gain": _maybe(order.stop_gain),
+        "stop_loss": maybe(order.stop_loss),
+        "stop_gain": maybe(order.stop_gain),
         "strategy_id": order.strategy_id,
         "position_id": order.position_id,
         "reason": order.reason,
@@ -81,7 +82,7 @@ def order_data(order: Order) -> dict[str, Any]:
         "exchange_order_id": order.exchange_order_id,
         "filled": number(order.filled),
         "remaining": number(order.remaining),
-        "average_price": _maybe(order.average_price),
+        "average_price": maybe(order.average_price),
         "replaces": order.replaces,
         "error_code": order.error_code,
         "error_message": order.error_message,
@@ -94,7 +95,7 @@ def order_data(order: Order) -> dict[str, Any]:
     }
 
 
-def deal_data(deal: Deal) -> dict[str, Any]:
+def deal_data(deal: Deal) -> DealShape:
     """A deal as a JSON-ready object."""
     return {
         "id": deal.id,
@@ -117,7 +118,7 @@ def deal_data(deal: Deal) -> dict[str, Any]:
     }
 
 
-def position_data(position: Position) -> dict[str, Any]:
+def position_data(position: Position) -> PositionShape:
     """A position as a JSON-ready object; `qty` is signed."""
     return {
         "id": position.id,
@@ -125,13 +126,13 @@ def position_data(position: Position) -> dict[str, Any]:
         "symbol": position.symbol,
         "strategy_id": position.strategy_id,
         "qty": number(position.qty),
-        "entry_price": _maybe(position.entry_price),
+        "entry_price": maybe(position.entry_price),
         "realized_pnl": number(position.realized_pnl),
         "fees": {currency: number(amount) for currency, amount in position.fees.items()},
         "inverse": position.inverse,
         "contract_size": number(position.contract_size),
-        "stop_loss": _maybe(position.stop_loss),
-        "stop_gain": _maybe(position.stop_gain),
+        "stop_loss": maybe(position.stop_loss),
+        "stop_gain": maybe(position.stop_gain),
         "comment": position.comment,
         "reason": position.reason,
         "state": position.state,

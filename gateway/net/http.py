@@ -7,8 +7,8 @@ No page loads anything from another host, so there is no interactive documentati
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -16,6 +16,7 @@ from litestar import Litestar, MediaType, Request, Response, get
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ControllerRouterHandler, ExceptionHandler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from gateway.auth import CHALLENGE, Gate
@@ -38,10 +39,56 @@ CODE_OF_STATUS: Final[dict[int, str]] = {
 }
 
 
+class Mounted(NamedTuple):
+    """What another room adds: its routes, how its errors read in ours, and what the OpenAPI document needs besides."""
+
+    routes: Sequence[ControllerRouterHandler] = ()
+    errors: Mapping[type[Exception], Callable[[Any], TickwireError]] = {}
+    describe: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
+
+
+class _Described(JsonRenderPlugin):
+    """The OpenAPI document with what was mounted."""
+
+    def __init__(self, describe: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        super().__init__(path="/")
+        self._describe = describe
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return super().render(request, self._describe(openapi_schema))
+
+
 def build(
-    stats: Stats, readiness: Callable[[], dict[str, bool]], limits: Limits, version: str, gate: Gate | None = None
+    stats: Stats,
+    readiness: Callable[[], dict[str, bool]],
+    limits: Limits,
+    version: str,
+    gate: Gate | None = None,
+    mounted: Mounted = Mounted(),  # noqa: B008  # immutable
 ) -> Litestar:
     """The ASGI application. `readiness` names what must be true before traffic should come; `gate` knows the users."""
+    return Litestar(
+        [
+            *_own_routes(stats, readiness),
+            *([token_resource(gate)] if gate else []),
+            *mounted.routes,
+        ],
+        dependencies={"principal": principal_dependency(gate)} if gate else {},
+        exception_handlers={
+            **{kind: _translated(reads) for kind, reads in mounted.errors.items()},
+            TickwireError: _known,
+            HTTPException: _http,
+            Exception: _crashed,
+        },
+        openapi_config=OpenAPIConfig(
+            "Tickwire", version, path="/openapi.json", render_plugins=[_Described(mounted.describe)]
+        ),
+        request_max_body_size=limits.http_body_bytes_max,
+        logging_config=None,
+    )
+
+
+def _own_routes(stats: Stats, readiness: Callable[[], dict[str, bool]]) -> list[ControllerRouterHandler]:
     registry = CollectorRegistry()
     registry.register(StatsCollector(stats))
 
@@ -83,16 +130,7 @@ def build(
         response.headers.update({"upgrade": "websocket", "sec-websocket-version": "13"})
         return response
 
-    return Litestar(
-        [healthz, readyz, metrics, channels, status, stream, *([token_resource(gate)] if gate else [])],
-        dependencies={"principal": principal_dependency(gate)} if gate else {},
-        exception_handlers={TickwireError: _known, HTTPException: _http, Exception: _crashed},
-        openapi_config=OpenAPIConfig(
-            "Tickwire", version, path="/openapi.json", render_plugins=[JsonRenderPlugin(path="/")]
-        ),
-        request_max_body_size=limits.http_body_bytes_max,
-        logging_config=None,
-    )
+    return [healthz, readyz, metrics, channels, status, stream]
 
 
 def _render(error: TickwireError, status: int) -> Response[dict[str, Any]]:
@@ -100,6 +138,13 @@ def _render(error: TickwireError, status: int) -> Response[dict[str, Any]]:
     if status == 401:
         headers.update([CHALLENGE])
     return Response(error.fields(uuid4().hex), status_code=status, media_type=MediaType.JSON, headers=headers)
+
+
+def _translated(reads: Callable[[Any], TickwireError]) -> ExceptionHandler[Any]:
+    def handler(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+        return _known(request, reads(error))
+
+    return handler
 
 
 def _known(_request: Request[Any, Any, Any], error: TickwireError) -> Response[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -45,7 +46,7 @@ def columns(kind: type[Order] | type[Deal] | type[Position]) -> set[str]:
     return {"exchange_time" if name == "exchange_time_ns" else name.removesuffix("_ns") for name in names}
 
 
-def told(data: dict[str, object]) -> set[str]:
+def told(data: Mapping[str, object]) -> set[str]:
     return {name.removesuffix("_at") for name in data}
 
 

@@ -1,0 +1,271 @@
+"""Orders, deals, positions and events over HTTP: what was committed, by ids, by filter, by number.
+
+Holds the questions that may be asked and who sees what. What one may not see is as if it were not there. Must not know
+SQL, nor what changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import PathParameter, QueryParameter
+
+from oms import render
+from oms.auth import may_see, require_read
+from oms.errors import OmsError
+from oms.model import Deal, Event, Order, Position, Principal
+from oms.resources.doors import Asks, Service, refusals
+from oms.shapes import (
+    DealItems,
+    DealPage,
+    DealShape,
+    EventPage,
+    EventShape,
+    OrderItems,
+    OrderPage,
+    OrderShape,
+    PositionItems,
+    PositionPage,
+    PositionShape,
+)
+from oms.store import admin, history
+from oms.store.history import PAGE_MAX, Filter
+from oms.store.pool import Pool
+
+ID_MAX: Final = 10**18 - 1
+PAGES_MAX: Final = 1_000  # further back go by `after_id`: skipping rows costs what reading them does
+
+Ids = Annotated[
+    str, PathParameter(pattern=r"^[0-9]{1,18}(,[0-9]{1,18}){0,199}$", description="Up to 200 ids, by commas.")
+]
+AccountIds = Annotated[
+    str | None,
+    QueryParameter(
+        name="account_ids",
+        pattern=r"^[0-9]{1,18}(,[0-9]{1,18}){0,199}$",
+        description="By commas; all that may be seen when not given.",
+    ),
+]
+StrategyId = Annotated[int | None, QueryParameter(name="strategy_id", ge=0, le=ID_MAX)]
+Symbol = Annotated[str | None, QueryParameter(name="symbol", min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+From = Annotated[datetime | None, QueryParameter(name="from", description="The first moment, with its UTC offset.")]
+To = Annotated[datetime | None, QueryParameter(name="to", description="The moment after the last.")]
+AfterId = Annotated[int, QueryParameter(name="after_id", ge=0, le=ID_MAX)]
+Page = Annotated[int, QueryParameter(name="page", ge=1, le=PAGES_MAX)]
+PageSize = Annotated[int, QueryParameter(name="page_size", ge=1, le=PAGE_MAX)]
+
+Row = TypeVar("Row", Order, Deal, Position)
+Shape = TypeVar("Shape", OrderShape, DealShape, PositionShape)
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A question as it was asked, common to all listings."""
+
+    account_ids: str | None
+    strategy_id: int | None
+    symbol: str | None
+    begin: datetime | None
+    end: datetime | None
+    after_id: int
+    page: int
+    page_size: int
+
+
+def wanted(
+    account_ids: AccountIds = None,
+    strategy_id: StrategyId = None,
+    symbol: Symbol = None,
+    begin: From = None,
+    end: To = None,
+    after_id: AfterId = 0,
+    page: Page = 1,
+    page_size: PageSize = 100,
+) -> Wanted:
+    """The dependency that reads it."""
+    return Wanted(
+        account_ids=account_ids, strategy_id=strategy_id, symbol=symbol, begin=begin, end=end, after_id=after_id,
+        page=page, page_size=page_size,
+    )  # fmt: skip
+
+
+def routes(service: Service) -> list[HTTPRouteHandler]:
+    """Every resource that is read only."""
+    return [
+        *_order_routes(service),
+        *_deal_routes(service),
+        *_position_routes(service),
+        _event_route(service),
+    ]
+
+
+async def _filter(pool: Pool, principal: Principal, asked: NamedDependency[Wanted]) -> Filter:
+    """What of it may be seen. Raises `account_not_found`, or what else `require_read` says."""
+    if asked.account_ids is not None:
+        accounts = [int(text) for text in asked.account_ids.split(",")]
+        for account_id in accounts:
+            require_read(principal, account_id)
+    elif principal.is_admin:
+        accounts = [account.id for account in await admin.accounts(pool)]
+    else:
+        accounts = [number for number, permission in principal.permissions.items() if permission.can_read]
+    return Filter(
+        accounts={number: strategies_of(principal, number) for number in accounts},
+        strategy_id=asked.strategy_id,
+        symbol=asked.symbol,
+        from_ns=_ns(asked.begin),
+        to_ns=_ns(asked.end),
+        after_id=asked.after_id,
+        page=asked.page,
+        page_size=asked.page_size,
+    )
+
+
+def strategies_of(principal: Principal, account_id: int) -> Collection[int]:
+    """The strategies that may be seen; none: all of them."""
+    if principal.is_admin:
+        return ()
+    return principal.permissions[account_id].strategies
+
+
+def _ns(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise OmsError("validation_error", "a time needs its UTC offset, such as 2026-01-31T08:00:00Z")
+    return int(moment.astimezone(UTC).timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
+
+
+def _numbers(ids: str) -> list[int]:
+    return [int(text) for text in ids.split(",")]
+
+
+def _found(
+    principal: Principal, ids: Iterable[int], rows: Mapping[int, Row], data: Callable[[Row], Shape]
+) -> tuple[list[Shape], list[int]]:
+    """Those that may be seen, in the order asked for, and the ids of the rest, missing for whatever reason."""
+    items: list[Shape] = []
+    missing: list[int] = []
+    for number in ids:
+        row = rows.get(number)
+        if row is not None and may_see(principal, row.account_id, row.strategy_id):
+            items.append(data(row))
+        else:
+            missing.append(number)
+    return items, missing
+
+
+def _behind(rows: Sequence[Order] | Sequence[Deal] | Sequence[Position], asked: Filter) -> int | None:
+    """The last id of a full page."""
+    return rows[-1].id if len(rows) == asked.page_size else None
+
+
+def _order_routes(service: Service) -> list[HTTPRouteHandler]:
+    @get("/oms/orders/open", responses=refusals(), tags=["orders"])
+    async def open_orders(principal: Asks, asked: NamedDependency[Wanted]) -> OrderPage:
+        """Orders that may still be filled."""
+        chosen = await _filter(service.pool, principal, asked)
+        rows = await history.orders(service.pool, chosen, is_open=True)
+        return {"items": [render.order_data(row) for row in rows], "next_after_id": _behind(rows, chosen)}
+
+    @get("/oms/orders/history", responses=refusals(), tags=["orders"])
+    async def order_history(principal: Asks, asked: NamedDependency[Wanted]) -> OrderPage:
+        """Orders that are over; times are those of creation."""
+        chosen = await _filter(service.pool, principal, asked)
+        rows = await history.orders(service.pool, chosen, is_open=False)
+        return {"items": [render.order_data(row) for row in rows], "next_after_id": _behind(rows, chosen)}
+
+    @get("/oms/orders/{ids:str}", responses=refusals(), tags=["orders"])
+    async def orders(principal: Asks, ids: Ids) -> OrderItems:
+        """Orders by their ids, open or not."""
+        numbers = _numbers(ids)
+        items, missing = _found(
+            principal, numbers, await history.orders_by_ids(service.pool, numbers), render.order_data
+        )
+        return {"items": items, "missing": missing}
+
+    return [open_orders, order_history, orders]
+
+
+def _deal_routes(service: Service) -> list[HTTPRouteHandler]:
+    @get("/oms/deals", responses=refusals(), tags=["deals"])
+    async def deal_history(principal: Asks, asked: NamedDependency[Wanted]) -> DealPage:
+        """Executions; times are those of the exchange."""
+        chosen = await _filter(service.pool, principal, asked)
+        rows = await history.deals(service.pool, chosen)
+        return {"items": [render.deal_data(row) for row in rows], "next_after_id": _behind(rows, chosen)}
+
+    @get("/oms/deals/{ids:str}", responses=refusals(), tags=["deals"])
+    async def deals(principal: Asks, ids: Ids) -> DealItems:
+        """Executions by their ids."""
+        numbers = _numbers(ids)
+        items, missing = _found(principal, numbers, await history.deals_by_ids(service.pool, numbers), render.deal_data)
+        return {"items": items, "missing": missing}
+
+    return [deal_history, deals]
+
+
+def _position_routes(service: Service) -> list[HTTPRouteHandler]:
+    @get("/oms/positions/open", responses=refusals(), tags=["positions"])
+    async def open_positions(principal: Asks, asked: NamedDependency[Wanted]) -> PositionPage:
+        """Positions that are held."""
+        chosen = await _filter(service.pool, principal, asked)
+        rows = await history.positions(service.pool, chosen, is_open=True)
+        return {"items": [render.position_data(row) for row in rows], "next_after_id": _behind(rows, chosen)}
+
+    @get("/oms/positions/history", responses=refusals(), tags=["positions"])
+    async def position_history(principal: Asks, asked: NamedDependency[Wanted]) -> PositionPage:
+        """Positions that are closed; times are those of opening."""
+        chosen = await _filter(service.pool, principal, asked)
+        rows = await history.positions(service.pool, chosen, is_open=False)
+        return {"items": [render.position_data(row) for row in rows], "next_after_id": _behind(rows, chosen)}
+
+    @get("/oms/positions/{ids:str}", responses=refusals(), tags=["positions"])
+    async def positions(principal: Asks, ids: Ids) -> PositionItems:
+        """Positions by their ids, open or closed."""
+        numbers = _numbers(ids)
+        rows = await history.positions_by_ids(service.pool, numbers)
+        items, missing = _found(principal, numbers, rows, render.position_data)
+        return {"items": items, "missing": missing}
+
+    return [open_positions, position_history, positions]
+
+
+def _event_route(service: Service) -> HTTPRouteHandler:
+    @get("/oms/events", responses=refusals(), tags=["events"])
+    async def events(
+        principal: Asks,
+        account_id: Annotated[int, QueryParameter(name="account_id", ge=1, le=ID_MAX)],
+        after_sequence: Annotated[int, QueryParameter(name="after_sequence", ge=0, le=ID_MAX)] = 0,
+        limit: Annotated[int, QueryParameter(name="limit", ge=1, le=PAGE_MAX)] = 100,
+    ) -> EventPage:
+        """What happened on an account, in order and without a hole."""
+        require_read(principal, account_id)
+        if strategies_of(principal, account_id):
+            raise OmsError(
+                "strategy_permission_denied",
+                "events are of the whole account, and this API key is for some of its strategies: list orders, deals",
+            )
+        rows = await history.events_after(service.pool, account_id, after_sequence, limit=limit)
+        last = rows[-1].sequence if rows else after_sequence
+        return {"items": [_event(row) for row in rows], "last_sequence": last}
+
+    return events
+
+
+def _event(row: Event) -> EventShape:
+    return {
+        "account_id": row.account_id,
+        "sequence": row.sequence,
+        "channel": row.channel,
+        "channel_sequence": row.channel_sequence,
+        "event": row.event,
+        "data": msgspec.json.decode(row.data),
+        "command_id": row.command_id,
+        "created_at": render.moment(row.created_ns),
+    }

@@ -1,0 +1,105 @@
+"""The resources as the gateway serves them, on a real database, with a service that only notes what it is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx
+
+from gateway.auth import Gate
+from gateway.config import AuthConfig
+from gateway.errors import CODES, TickwireError
+from gateway.limits import Limits
+from gateway.net import http
+from gateway.stats import Stats, Tally
+from oms.desk.results import CommandResult
+from oms.errors import OmsError
+from oms.model import Order, Permission, Position, Principal, Role
+from oms.resources.openapi import describe
+from oms.resources.router import router
+from oms.store.pool import Pool
+from oms.vault import Vault, new_master_key
+from tests.gateway.net.test_http import Nothing
+from tests.gateway.users import Users
+
+
+class NotingService:
+    """What handlers ask of the service, as they ask it. The real one is behind the resources end to end."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.vault = Vault([new_master_key()])
+        self.asked: list[tuple[Any, ...]] = []
+        self.results: list[CommandResult] = []
+        self.given: tuple[list[Order], list[Position]] = ([], [])
+        self.refusal: OmsError | None = None
+
+    def _note(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def execute(
+        self, principal: Principal, body: object, *, idempotency_key: str | None = None
+    ) -> list[CommandResult]:
+        self._note("execute", principal.user_name, body, idempotency_key)
+        return self.results
+
+    async def account_changed(self, account_id: int) -> None:
+        self._note("account_changed", account_id)
+
+    async def reconcile(self, account_id: int) -> None:
+        self._note("reconcile", account_id)
+
+    async def reassign(
+        self,
+        principal: Principal,
+        account_id: int,
+        strategy_id: int,
+        *,
+        order_ids: Sequence[int],
+        position_ids: Sequence[int],
+    ) -> tuple[list[Order], list[Position]]:
+        self._note("reassign", account_id, strategy_id, list(order_ids), list(position_ids))
+        return self.given
+
+
+class Served:
+    """A client of it; each call names the user who asks."""
+
+    def __init__(self, client: httpx.AsyncClient, users: Users, service: NotingService) -> None:
+        self.client = client
+        self.users = users
+        self.service = service
+
+    async def get(self, user: str, path: str, **query: Any) -> httpx.Response:
+        return await self.client.get(path, params=query, headers={"x-api-key": self.users.texts[user]})
+
+    async def send(self, user: str, method: str, path: str, body: Any, **headers: str) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"x-api-key": self.users.texts[user], "content-type": "application/json", **headers}
+        return await self.client.request(method, path, content=content, headers=headers)
+
+
+@asynccontextmanager
+async def serving(pool: Pool) -> AsyncIterator[Served]:
+    """Users: `root` an admin, `ann` of account 1, `sam` who only looks at strategy 7 of account 1, `eve` of nothing."""
+    users = Users()
+    users.add("root", Role.ADMIN)
+    users.add("ann", permissions={1: Permission(account_id=1, can_trade=True, can_risk_manage=True)})
+    users.add("sam", permissions={1: Permission(account_id=1, strategies=frozenset({7}))})
+    users.add("eve", permissions={})
+    service = NotingService(pool)
+    stats = Stats(fanned=Nothing(), published=Nothing(), connected=Nothing(), sources={}, tally=Tally(), started_s=0.0)
+    gate = Gate(users.auth, AuthConfig(), anonymous=True)
+
+    def reads(error: OmsError) -> TickwireError:
+        return TickwireError(error.code, error.message, details=error.details, retry_after_ms=error.retry_after_ms)
+
+    mounted = http.Mounted([router(service, CODES.__getitem__)], {OmsError: reads}, describe)
+    app = http.build(stats, dict, Limits(), "1.2.3", gate, mounted)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(cast(Any, app)), base_url="http://gateway") as client:
+        yield Served(client, users, service)

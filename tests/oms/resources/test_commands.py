@@ -1,0 +1,70 @@
+"""Commands over HTTP: the body goes to the desk with all its digits, and the answers' status says how it went."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from oms.desk.results import CommandResult
+from oms.errors import OmsError
+from tests.oms.resources.served import Served
+
+DONE = CommandResult(ok=True, command_id=1, order_id=10)
+RUNNING = CommandResult(ok=False, command_id=2, running=True)
+
+
+def refused(code: str) -> CommandResult:
+    return CommandResult.of_refusal(OmsError(code, "no"))
+
+
+async def test_the_body_reaches_the_desk_digit_by_digit_with_its_idempotency_key(served: Served) -> None:
+    served.service.results = [DONE]
+    response = await served.send(
+        "ann", "POST", "/oms/commands", b'{"qty": 0.1000000000000000055511151}', **{"idempotency-key": "k1"}
+    )
+    assert response.status_code == 200
+    assert response.json() == {"results": [{"index": 0, "ok": True, "command_id": 1, "order_id": 10, "error": None}]}
+    assert served.service.asked == [("execute", "ann", {"qty": Decimal("0.1000000000000000055511151")}, "k1")]
+
+
+@pytest.mark.parametrize(
+    ("results", "status"),
+    [
+        ([DONE, DONE], 200),
+        ([DONE, RUNNING], 202),
+        ([DONE, refused("risk_blocked")], 207),
+        ([refused("order_not_found"), refused("risk_blocked")], 404),
+        ([refused("rate_limited")], 429),
+        ([refused("outcome_unknown")], 502),
+    ],
+)
+async def test_the_status_of_a_body_says_whether_all_some_or_none_was_done(
+    served: Served, results: list[CommandResult], status: int
+) -> None:
+    served.service.results = results
+    response = await served.send("ann", "POST", "/oms/commands", [{}] * len(results))
+    assert response.status_code == status
+    assert [result["index"] for result in response.json()["results"]] == list(range(len(results)))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a":NaN}', b"\xff", b"[" * 3000])
+async def test_a_body_that_is_no_json_is_refused_before_the_desk(served: Served, body: bytes) -> None:
+    response = await served.send("ann", "POST", "/oms/commands", body)
+    assert response.status_code == 422
+    assert response.json()["code"] == "validation_error"
+    assert served.service.asked == []
+
+
+async def test_a_database_that_is_gone_is_said_with_when_to_come_again(served: Served) -> None:
+    served.service.refusal = OmsError("engine_unavailable", "the order database is away", retry_after_ms=1_500)
+    response = await served.send("ann", "POST", "/oms/commands", {})
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "2"
+    assert response.json()["retry_after_ms"] == 1_500
+
+
+async def test_a_stranger_commands_nothing(served: Served) -> None:
+    response = await served.client.post("/oms/commands", json={})
+    assert response.status_code == 401
+    assert served.service.asked == []
