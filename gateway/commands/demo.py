@@ -30,6 +30,7 @@ def demo(
     replay: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
     synthetic: bool = False,
     speed: str | None = None,
+    loop: bool = False,
     symbols: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     seed: int | None = None,
@@ -49,6 +50,8 @@ def demo(
         A seeded market instead of a recording; this is what happens when no recording is named.
     speed
         Of a recording: 1 as recorded, 10 ten times as fast, or max.
+    loop
+        Begin a recording anew at its end; otherwise its market stands still from then on, which is told.
     symbols
         How many symbols a synthetic market has.
     rate
@@ -60,12 +63,15 @@ def demo(
     """
     if replay and synthetic:
         raise CommandError("--replay and --synthetic exclude each other: name a recording or ask for a made-up market")
+    if not replay and (speed is not None or loop):
+        raise CommandError(f"{'--loop' if speed is None else '--speed'} is of a recording: name one with --replay FILE")
     if missing := [str(file) for file in replay if not file.is_file()]:
         raise CommandError(f"no such recording: {', '.join(missing)}")
     arguments = ["--port", str(exchange_port)]
     arguments += ["--replay", *map(str, replay)] if replay else ["--synthetic"]
     options = {"--speed": speed, "--symbols": symbols, "--rate": rate, "--seed": seed}
     arguments += [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    arguments += ["--loop"] if loop else []
     log.configure(log_level)
     exchange = ExchangeProcess(arguments)
     try:

@@ -76,6 +76,12 @@ def _feed_maker(arguments: argparse.Namespace) -> Callable[[Streams], Feed]:
     return lambda streams: SyntheticFeed(streams, arguments.symbols, arguments.rate, arguments.seed)
 
 
+async def _tell_the_end(feed: Feed) -> None:
+    await feed.finished()
+    sys.stdout.write("the recording has ended and its market stands still; --loop would begin it anew\n")
+    sys.stdout.flush()
+
+
 async def _serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -86,8 +92,11 @@ async def _serve(arguments: argparse.Namespace) -> None:
         sys.stdout.flush()
         failure = asyncio.ensure_future(server.failed())
         stopped = asyncio.ensure_future(stop.wait())
+        telling = asyncio.ensure_future(_tell_the_end(server.feed)) if arguments.replay and not arguments.loop else None
         await asyncio.wait((failure, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        if telling is not None:
+            telling.cancel()
         if failure.done():
             failure.result()
         failure.cancel()

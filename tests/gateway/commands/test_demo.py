@@ -71,8 +71,8 @@ def test_a_made_up_market_unless_a_recording_is_named(
 
     recording = tmp_path / "a.gz"
     recording.touch()
-    demo(replay=(recording, recording), exchange_port=5, speed="max")
-    assert exchange.arguments == ["--port", "5", "--replay", str(recording), str(recording), "--speed", "max"]
+    demo(replay=(recording, recording), exchange_port=5, speed="max", loop=True)
+    assert exchange.arguments == ["--port", "5", "--replay", str(recording), str(recording), "--speed", "max", "--loop"]
 
 
 def test_the_exchange_ends_when_the_gateway_cannot_start(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +88,10 @@ def test_the_exchange_ends_when_the_gateway_cannot_start(exchange: Exchange, mon
 def test_what_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="exclude each other"):
         demo(replay=(tmp_path,), synthetic=True)
+    with pytest.raises(CommandError, match=r"--speed is of a recording.*--replay"):
+        demo(speed="10")
+    with pytest.raises(CommandError, match=r"--loop is of a recording.*--replay"):
+        demo(synthetic=True, loop=True)
     with pytest.raises(CommandError, match=r"no such recording: .*nope\.gz"):
         demo(replay=(tmp_path / "nope.gz",))
 

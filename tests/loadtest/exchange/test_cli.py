@@ -62,6 +62,15 @@ async def test_a_replaying_exchange(tmp_path: Path) -> None:
     assert (feed["state"], feed["speed"], feed["start_on"]) == ("waiting", "max", "command")
 
 
+async def test_the_end_of_a_recording_is_told(tmp_path: Path) -> None:
+    write_recording(tmp_path / "one.gz", seconds=1)
+    process, _ = await _start("--replay", str(tmp_path / "one.gz"), "--speed", "max", "--start-on", "now")
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), 20)
+    await _stop(process)
+    assert line.decode().startswith("the recording has ended")
+
+
 def test_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
