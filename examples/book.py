@@ -106,4 +106,7 @@ if __name__ == "__main__":
     parser.add_argument("--depth", type=int, default=10)
     parser.add_argument("--count", type=int, default=0, help="stop after so many states (0: never)")
     options = parser.parse_args()
-    asyncio.run(main(options.url, options.symbol, options.depth, options.count))
+    try:
+        asyncio.run(main(options.url, options.symbol, options.depth, options.count))
+    except ConnectionRefusedError:
+        raise SystemExit(f"nothing listens at {options.url}: start `make demo`, or name another --url") from None

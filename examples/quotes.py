@@ -31,4 +31,7 @@ if __name__ == "__main__":
     parser.add_argument("--symbol", default="BTC/USDT")
     parser.add_argument("--count", type=int, default=0, help="stop after so many quotes (0: never)")
     options = parser.parse_args()
-    asyncio.run(main(options.url, options.symbol, options.count))
+    try:
+        asyncio.run(main(options.url, options.symbol, options.count))
+    except ConnectionRefusedError:
+        raise SystemExit(f"nothing listens at {options.url}: start `make demo`, or name another --url") from None

@@ -58,4 +58,7 @@ if __name__ == "__main__":
     parser.add_argument("--throttle-ms", type=int, default=1000)
     parser.add_argument("--count", type=int, default=0, help="stop after so many batches (0: never)")
     options = parser.parse_args()
-    asyncio.run(main(options.url, options.symbol, options.throttle_ms, options.count))
+    try:
+        asyncio.run(main(options.url, options.symbol, options.throttle_ms, options.count))
+    except ConnectionRefusedError:
+        raise SystemExit(f"nothing listens at {options.url}: start `make demo`, or name another --url") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -224,6 +225,18 @@ async def test_javascript(gateway: Gateway, node: list[str]) -> None:
     async with running(*node, script, gateway.url, "XXX") as run:
         assert await run.ends() == 1
         assert "unknown_symbol" in await run.errors()
+
+
+@pytest.mark.parametrize("script", ["quotes.py", "book.py", "trades_msgpack_gzip.py"])
+async def test_where_nothing_listens(script: str) -> None:
+    with socket.socket() as taken:  # bound, but it does not listen
+        taken.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{taken.getsockname()[1]}/v1/stream"
+        async with running(sys.executable, str(EXAMPLES / script), "--url", url) as run:
+            assert await run.ends() == 1
+            errors = (await run.errors()).splitlines()
+    assert len(errors) == 1
+    assert errors[0].startswith(f"nothing listens at {url}")
 
 
 def test_configuration() -> None:
