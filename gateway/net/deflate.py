@@ -3,7 +3,8 @@
 Without context every payload stands alone, so a compressed frame can be made once and shared by all who agreed to it.
 Must not know frames, sockets, or whether a payload is worth compressing.
 
-Plain zlib: at level 1 on payloads of 1 to 2 kB it is within 15 % of isal in size and time.
+Plain zlib: with the flush that must end each message isal gains 10 to 30 % on payloads of 1 to 2 kB, and is not
+everywhere to be had.
 """
 
 from __future__ import annotations

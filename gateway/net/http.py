@@ -1,4 +1,4 @@
-"""The HTTP resources: health, metrics, and what the streams are and how they do (protocol section 6).
+"""The HTTP resources: health, metrics, and what the streams are and how they do (docs/protocol.md section 10).
 
 Holds routes and how errors look over HTTP. Must not know sockets nor sessions: numbers come from `Stats`.
 No page loads anything from another host, so there is no interactive documentation, only `/openapi.json`.

@@ -67,7 +67,6 @@ class Publisher:
         self._klines = [Klines(interval, streams.topic(f"{prefix}kline_{interval}")) for interval in INTERVALS_MS]
         self._second = now_ms // SLOW_MS
         self._trade_second = now_ms // SLOW_MS
-        self._partial_id = 0
         self.next_tick_ms = now_ms + TICK_MS
 
     # what happened

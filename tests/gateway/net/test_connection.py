@@ -149,6 +149,7 @@ async def test_a_peer_that_vanishes(serve: Serve) -> None:
     server, client, handler = await opened(serve)
     client.drop()
     await asyncio.wait_for(handler.closed.wait(), 5)
+    assert handler.conn.close_code == 1006
     handler.conn.send(b"into the void")
     handler.conn.close(1000)
     await server.emptied()
