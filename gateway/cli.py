@@ -29,6 +29,55 @@ app.command(
     "gateway.commands.exchange:exchange", help="Run the simulated exchange alone.", help_flags=[], version_flags=[]
 )
 
+_GROUPS = {
+    "user": (
+        "Who there is: users and their roles.",
+        {
+            "add": "Add a user.",
+            "list": "List the users.",
+            "role": "Give a user another role.",
+            "disable": "Let a user in no more.",
+            "enable": "Let a disabled user in again.",
+        },
+    ),
+    "key": (
+        "API keys, what they may do, and the end of them.",
+        {
+            "create": "Make an API key and print it: this once.",
+            "list": "List API keys.",
+            "grant": "Say what an API key may do on an account.",
+            "withdraw": "Let an API key do nothing on an account any more.",
+            "revoke": "End an API key, and every connection that came with it.",
+        },
+    ),
+    "account": (
+        "What is traded on, and what opens it at its venue.",
+        {
+            "add": "Add an account.",
+            "list": "List the accounts.",
+            "credentials": "Store what opens an account at its venue.",
+            "block": "Send nothing more for an account but what takes orders back.",
+            "unblock": "Let a blocked account trade again.",
+            "master-key": "Print a new master key.",
+            "reseal": "Seal all credentials under the first master key.",
+        },
+    ),
+    "db": (
+        "The order database itself.",
+        {
+            "status": "Say which database is used, and whether it is up to date.",
+            "migrate": "Bring the database up to date.",
+            "backup": "Copy the database into one file.",
+        },
+    ),
+}
+for _group, (_about, _commands) in _GROUPS.items():
+    _sub = App(name=_group, help=_about)
+    for _name, _help in _commands.items():
+        _function = {"list": "list_", "master-key": "master_key"}.get(_name, _name)
+        _sub.command(f"gateway.commands.{_group}:{_function}", name=_name, help=_help)
+    app.command(_sub)
+
 
 def main() -> None:
     """The entry point of `tickwire`: 0 done, 1 cannot be done, 130 interrupted."""

@@ -53,14 +53,23 @@ def in_a_process(*arguments: str) -> subprocess.Popen[str]:
 def test_help_lists_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert tickwire(monkeypatch, "--help") == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("check", "demo", "exchange", "serve", "watch"))
+    assert all(name in out for name in ("account", "check", "db", "demo", "exchange", "key", "serve", "user", "watch"))
 
 
-@pytest.mark.parametrize("command", ["check", "demo", "serve", "watch"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("check", "demo", "serve", "watch"),
+        *(f"user {name}" for name in ("add", "list", "role", "disable", "enable")),
+        *(f"key {name}" for name in ("create", "list", "grant", "withdraw", "revoke")),
+        *(f"account {name}" for name in ("add", "list", "credentials", "block", "unblock", "master-key", "reseal")),
+        *(f"db {name}" for name in ("status", "migrate", "backup")),
+    ],
+)
 def test_each_command_has_help(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tickwire(monkeypatch, command, "--help") == 0
+    assert tickwire(monkeypatch, *command.split(), "--help") == 0
     assert f"tickwire {command}" in capsys.readouterr().out
 
 

@@ -25,8 +25,8 @@ async def test_what_was_backed_up_is_restored(pool: Pool, dsn: str, empty_dsn: s
     file = tmp_path / "tickwire.dump"
     await asyncio.to_thread(back_up, dsn, file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    restore = [find_programs().folder / "pg_restore", "--exit-on-error", f"--dbname={empty_dsn}", file]
-    await asyncio.to_thread(subprocess.run, restore, check=True)
+    restore = [str(find_programs().folder / "pg_restore"), "--exit-on-error", f"--dbname={empty_dsn}", str(file)]
+    await asyncio.to_thread(lambda: subprocess.run(restore, check=True))
     restored = await connect(empty_dsn)
     try:
         await require_current(restored)
@@ -48,7 +48,7 @@ def test_a_file_that_is_there_is_left_alone(postgres: Embedded, tmp_path: Path) 
 
 def test_what_fails_leaves_no_file(tmp_path: Path) -> None:
     file = tmp_path / "tickwire.dump"
-    with pytest.raises(PostgresError, match="pg_dump failed: .*nowhere"):
+    with pytest.raises(PostgresError, match=r"pg_dump failed: .*nowhere"):
         back_up(f"postgresql://ann@/nowhere?host={tmp_path}/nowhere", file)
     assert not file.exists()
 

@@ -1,0 +1,212 @@
+"""`tickwire account`: what is traded on, and what opens it at its venue.
+
+Holds what is asked and said. Credentials are read from standard input or a terminal that does not show them, never from
+an argument, and are printed nowhere. Must not know how accounts are stored, nor how credentials are sealed.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import Final, Literal
+from uuid import uuid4
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.commands.database import account_named, change, configured, note
+from gateway.commands.failure import CommandError
+from gateway.commands.show import Row, account_row, show, show_one
+from gateway.config import Config
+from oms.model import Account, Environment, PositionMode
+from oms.postgres import state_folder
+from oms.store import admin
+from oms.store.pool import Connection
+from oms.vault import Vault, new_master_key, open_vault
+
+COLUMNS = ("id", "name", "exchange", "environment", "position_mode", "blocked", "credentials")
+# What venues ask for, by ccxt's names.
+FIELDS: Final = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress")
+
+
+def add(
+    name: str,
+    exchange: str,
+    *,
+    environment: Literal["live", "sandbox", "simulated"] = "simulated",
+    position_mode: Literal["hedge", "netting", "strategy_netting"] = "netting",
+    json: bool = False,
+    config: Path | None = None,
+) -> None:
+    """Add an account. `tickwire account credentials` says what opens it.
+
+    Parameters
+    ----------
+    name
+        How it is called.
+    exchange
+        The name of a configured exchange.
+    environment
+        What the exchange's account is worth: live, its sandbox, or simulated.
+    position_mode
+        netting: one position a symbol; strategy_netting: one a symbol and strategy; hedge: as many as are opened.
+    json
+        Print one JSON object.
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+    if not name.strip():
+        raise CommandError("an account needs a name")
+    if name.isdecimal():
+        raise CommandError("an account's name is no number: numbers are given, and found by")
+    settings = configured(config)
+    if settings.exchanges and exchange not in settings.exchanges:
+        raise CommandError(f"no exchange {exchange} is configured; there is {', '.join(settings.exchanges)}")
+
+    async def work(connection: Connection) -> Account:
+        account = await admin.add_account(
+            connection, name, exchange, epoch=uuid4().hex,
+            environment=Environment(environment), position_mode=PositionMode(position_mode),
+        )  # fmt: skip
+        await note(connection, "account.add", f"account {account.id}", name=name)
+        return account
+
+    account = change(settings, work)
+    row = account_row(account, has_credentials=False)
+    show_one(row, f"Account {account.id} is there: {name} on {exchange}, {environment}, {position_mode}", json=json)
+
+
+def list_(*, json: bool = False, config: Path | None = None) -> None:
+    """List the accounts.
+
+    Parameters
+    ----------
+    json
+        Print a JSON array.
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+
+    async def work(connection: Connection) -> list[Row]:
+        known = await admin.all_credentials(connection)
+        accounts = await admin.accounts(connection)
+        return [account_row(account, has_credentials=account.id in known) for account in accounts]
+
+    show(change(configured(config), work), COLUMNS, json=json)
+
+
+def block(account: str, *, config: Path | None = None) -> None:
+    """Send nothing more for an account but what takes orders back.
+
+    Parameters
+    ----------
+    account
+        Its name or number.
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+    print(f"Account {_set_blocked(account, config, blocked=True)} is blocked")
+
+
+def unblock(account: str, *, config: Path | None = None) -> None:
+    """Let a blocked account trade again.
+
+    Parameters
+    ----------
+    account
+        Its name or number.
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+    print(f"Account {_set_blocked(account, config, blocked=False)} trades again")
+
+
+def credentials(account: str, *, config: Path | None = None) -> None:
+    """Store what opens an account at its venue, sealed under the master key.
+
+    Asks for it on a terminal; elsewhere reads one JSON object from standard input:
+    {"apiKey": "..", "secret": ".."}, and where the venue has them password, uid, privateKey, walletAddress.
+
+    Parameters
+    ----------
+    account
+        Its name or number.
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+    settings = configured(config)
+
+    async def work(connection: Connection) -> str:
+        found = await account_named(connection, account)
+        given = _asked() if sys.stdin.isatty() else _read(sys.stdin.buffer.read())
+        await admin.set_credentials(connection, found.id, _vault(settings).seal(found.id, given))
+        await note(connection, "account.credentials", f"account {found.id}", fields=sorted(given))
+        return found.name
+
+    print(f"The credentials of {change(settings, work)} are stored")
+
+
+def master_key() -> None:
+    """Print a new master key, for `master_keys` of [auth]. It is stored nowhere."""
+    print(new_master_key())
+
+
+def reseal(*, config: Path | None = None) -> None:
+    """Seal the credentials of all accounts under the first master key, after which older ones are not needed.
+
+    Parameters
+    ----------
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+    settings = configured(config)
+
+    async def work(connection: Connection) -> str:
+        vault = _vault(settings)
+        sealed = await admin.all_credentials(connection)
+        for number, each in sealed.items():
+            await admin.set_credentials(connection, number, vault.rotate(each))
+        await note(connection, "account.reseal", "accounts", accounts=list(sealed))
+        names = [account.name for account in await admin.accounts(connection) if account.id in sealed]
+        return ", ".join(names) or "no account has credentials"
+
+    print(f"Sealed under the first master key: {change(settings, work)}")
+
+
+def _vault(settings: Config) -> Vault:
+    return open_vault(settings.auth.master_keys, state_folder(os.environ))
+
+
+def _set_blocked(name: str, config: Path | None, *, blocked: bool) -> str:
+    async def work(connection: Connection) -> str:
+        account = await account_named(connection, name)
+        await admin.set_account(connection, replace(account, blocked=blocked))
+        await note(connection, "account.change", f"account {account.id}", blocked=blocked)
+        return account.name
+
+    return change(configured(config), work)
+
+
+def _asked() -> dict[str, str]:
+    """What a person types, without showing it; what is left empty is left out."""
+    given = {field: getpass.getpass(f"{field} (empty for none): ").strip() for field in FIELDS}
+    return _checked({field: value for field, value in given.items() if value})
+
+
+def _read(text: bytes) -> dict[str, str]:
+    try:
+        return _checked(msgspec.json.decode(text, type=dict[str, str]))
+    except msgspec.DecodeError:  # its message may quote what was read
+        raise CommandError(
+            'standard input is no JSON object of texts: write {"apiKey": "..", "secret": ".."}'
+        ) from None
+
+
+def _checked(given: dict[str, str]) -> dict[str, str]:
+    if unknown := sorted(set(given) - set(FIELDS)):
+        raise CommandError(f"no venue asks for {unknown[0]}; there is {', '.join(FIELDS)}")
+    if not any(given.values()):
+        raise CommandError("no credential was given, and what is stored stays")
+    return given

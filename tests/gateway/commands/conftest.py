@@ -1,0 +1,81 @@
+"""What the tests of administrating commands share: a database, and the command line as it is typed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+import structlog
+
+from gateway.cli import main
+from oms.postgres import Embedded
+from oms.store.pool import Connection, connect
+from tests.oms import database
+
+T = TypeVar("T")
+
+
+class Ran(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Embedded]:
+    """The server that all tests of this process share."""
+    with database.embedded() as server:
+        asyncio.run(database.make_template(server.dsn))
+        yield server
+
+
+@pytest.fixture
+def dsn(postgres: Embedded, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A new database with all tables, which commands find."""
+    made = asyncio.run(database.make_database(postgres.dsn))
+    monkeypatch.setenv("TICKWIRE_DATABASE_URL", made)
+    yield made
+    asyncio.run(database.drop_database(postgres.dsn, made))
+
+
+@pytest.fixture
+def tickwire(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], empty_folder: None
+) -> Iterator[Callable[..., Ran]]:
+    """Run the entry point in this process, in a folder without configuration."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["tickwire", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ran(int(ended.value.code or 0), *capsys.readouterr())
+
+    yield run
+    root.handlers[:], level = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def ask(dsn: str) -> Callable[[Callable[[Connection], Awaitable[Any]]], Any]:
+    """Ask the database something."""
+
+    def ask(question: Callable[[Connection], Awaitable[T]]) -> T:
+        async def asked() -> T:
+            connection = await connect(dsn)
+            try:
+                return await question(connection)
+            finally:
+                await connection.close()
+
+        return asyncio.run(asked())
+
+    return ask

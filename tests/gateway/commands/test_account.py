@@ -1,0 +1,185 @@
+"""`tickwire account` as it is typed, on a real database: what is stored, sealed, and never said."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oms.model import Environment, PositionMode
+from oms.store import admin
+from oms.store.pool import Connection
+from oms.vault import Vault, VaultError, new_master_key
+from tests.gateway.commands.conftest import Ran
+from tests.gateway.users import VENUE_SECRET
+
+Tickwire = Callable[..., Ran]
+Ask = Callable[[Callable[[Connection], Any]], Any]
+GIVEN = {"apiKey": "public", "secret": VENUE_SECRET}
+MASTER_KEYS = "TICKWIRE_AUTH__MASTER_KEYS"
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKWIRE_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture(name="typed")
+def _typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """What is on standard input."""
+
+    def typed(text: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+
+    return typed
+
+
+def test_accounts_are_added_and_listed(tickwire: Tickwire, ask: Ask) -> None:
+    assert tickwire("account", "add", "main", "sim").out == "Account 1 is there: main on sim, simulated, netting\n"
+    options = ["--environment", "live", "--position-mode", "hedge", "--json"]
+    assert json.loads(tickwire("account", "add", "real", "kraken", *options).out) == {
+        "id": 2, "name": "real", "exchange": "kraken", "environment": "live", "position_mode": "hedge",
+        "blocked": False, "credentials": False,
+    }  # fmt: skip
+    first, second = ask(admin.accounts)
+    assert (second.environment, second.position_mode) == (Environment.LIVE, PositionMode.HEDGE)
+    assert first.epoch != second.epoch
+    assert tickwire("account", "list").out.splitlines() == [
+        "id  name  exchange  environment  position_mode  blocked  credentials",
+        "1   main  sim       simulated    netting        no       no",
+        "2   real  kraken    live         hedge          no       no",
+    ]
+    assert [row["name"] for row in json.loads(tickwire("account", "list", "--json").out)] == ["main", "real"]
+
+    async def risk(connection: Connection) -> Any:
+        return await admin.risk(connection, 2)
+
+    assert ask(risk) is not None
+
+
+def test_an_account_is_blocked(tickwire: Tickwire, ask: Ask) -> None:
+    tickwire("account", "add", "main", "sim")
+    assert tickwire("account", "block", "main").out == "Account main is blocked\n"
+    assert ask(admin.accounts)[0].blocked
+    assert tickwire("account", "unblock", "1").out == "Account main trades again\n"
+    assert not ask(admin.accounts)[0].blocked
+
+
+def test_credentials_are_read_from_standard_input_and_sealed(
+    tickwire: Tickwire, ask: Ask, typed: Callable[[bytes], None], tmp_path: Path
+) -> None:
+    tickwire("account", "add", "main", "sim")
+    typed(json.dumps(GIVEN).encode())
+    assert tickwire("account", "credentials", "main") == (0, "The credentials of main are stored\n", "")
+    sealed = ask(admin.all_credentials)[1]
+    assert VENUE_SECRET.encode() not in sealed
+    assert Vault([(tmp_path / "state" / "master.key").read_text()]).open(1, sealed) == GIVEN
+    assert tickwire("account", "list").out.splitlines()[1].endswith("yes")
+
+    async def audit(connection: Connection) -> str:
+        return str(await connection.fetch("SELECT a::text FROM audit_log AS a"))
+
+    said = ask(audit)
+    assert "account.credentials" in said
+    assert VENUE_SECRET not in said
+
+
+def test_credentials_are_asked_for_on_a_terminal(
+    tickwire: Tickwire, ask: Ask, typed: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = new_master_key()
+    monkeypatch.setenv(MASTER_KEYS, json.dumps([key]))
+    typed(b"")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: f" {GIVEN.get(prompt.split()[0], '')} ")
+    tickwire("account", "add", "main", "sim")
+    assert tickwire("account", "credentials", "1").code == 0
+    assert Vault([key]).open(1, ask(admin.all_credentials)[1]) == GIVEN
+
+
+def test_a_master_key_is_changed(
+    tickwire: Tickwire, ask: Ask, typed: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (tickwire("account", "master-key").out.strip() for _ in range(2))
+    monkeypatch.setenv(MASTER_KEYS, json.dumps([old]))
+    assert tickwire("account", "reseal").out == "Sealed under the first master key: no account has credentials\n"
+    for name in ("main", "spare", "empty"):
+        tickwire("account", "add", name, "sim")
+    for name in ("main", "spare"):
+        typed(json.dumps(GIVEN).encode())
+        assert tickwire("account", "credentials", name).code == 0
+    monkeypatch.setenv(MASTER_KEYS, json.dumps([new]))
+    assert tickwire("account", "reseal") == (
+        1, "", "tickwire: sealed under a master key that is not configured any more, or changed\n",
+    )  # fmt: skip
+    monkeypatch.setenv(MASTER_KEYS, json.dumps([new, old]))
+    assert tickwire("account", "reseal").out == "Sealed under the first master key: main, spare\n"
+    sealed = ask(admin.all_credentials)
+    assert {number: Vault([new]).open(number, each) for number, each in sealed.items()} == {1: GIVEN, 2: GIVEN}
+    with pytest.raises(VaultError):
+        Vault([old]).open(1, sealed[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "standard input is no JSON object of texts"),
+        (b'{"secret": venue-secret', "standard input is no JSON object of texts"),
+        (b'{"secret": 5}', "standard input is no JSON object of texts"),
+        (b'{"sceret": "x"}', "no venue asks for sceret; there is apiKey, secret"),
+        (b"{}", "no credential was given, and what is stored stays"),
+        (b'{"secret": ""}', "no credential was given, and what is stored stays"),
+    ],
+)
+def test_credentials_that_are_none_are_refused_unrepeated(
+    tickwire: Tickwire, ask: Ask, typed: Callable[[bytes], None], text: bytes, message: str
+) -> None:
+    tickwire("account", "add", "main", "sim")
+    typed(text)
+    code, out, err = tickwire("account", "credentials", "main")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"tickwire: {message}")
+    assert "venue-secret" not in err
+    assert ask(admin.all_credentials) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("add", "main", "sim"), "there is an account named main already"),
+        (("add", "", "sim"), "an account needs a name"),
+        (("add", "12", "sim"), "an account's name is no number: numbers are given, and found by"),
+        (("block", "mian"), "there is no account mian; there is main"),
+        (("credentials", "mian"), "there is no account mian; there is main"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    tickwire: Tickwire, ask: Ask, arguments: tuple[str, ...], message: str
+) -> None:
+    tickwire("account", "add", "main", "sim")
+    assert tickwire("account", *arguments) == (1, "", f"tickwire: {message}\n")
+    assert len(ask(admin.accounts)) == 1
+
+
+def test_an_exchange_must_be_a_configured_one(tickwire: Tickwire, ask: Ask) -> None:
+    Path("tickwire.toml").write_text('[exchanges.paper]\nclass = "binance"\n')
+    message = "tickwire: no exchange sim is configured; there is paper\n"
+    assert tickwire("account", "add", "main", "sim") == (1, "", message)
+    assert tickwire("account", "add", "main", "paper").code == 0
+
+
+@pytest.mark.parametrize("command", [["account", "credentials", "main"], ["account", "reseal"]])
+def test_a_wrong_master_key_is_told(
+    tickwire: Tickwire, dsn: str, typed: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    tickwire("account", "add", "main", "sim")
+    monkeypatch.setenv(MASTER_KEYS, '["hunter2"]')
+    typed(json.dumps(GIVEN).encode())
+    code, _, err = tickwire(*command)
+    assert (code, err) == (1, "tickwire: a master key is 32 bytes in URL-safe base64, and at least one is needed\n")

@@ -1,0 +1,59 @@
+"""`tickwire db` as it is typed: on a database that is up to date, one that is not, and none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from oms.postgres import Embedded, find_programs
+from oms.store.migrate import steps
+from tests.gateway.commands.conftest import Ran
+from tests.oms import database
+
+Tickwire = Callable[..., Ran]
+NAMES = [step.name for step in steps()]
+
+
+@pytest.fixture
+def empty_dsn(postgres: Embedded, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A new database without any table, which commands find."""
+    made = asyncio.run(database.make_database(postgres.dsn, "template0"))
+    monkeypatch.setenv("TICKWIRE_DATABASE_URL", made)
+    yield made
+    asyncio.run(database.drop_database(postgres.dsn, made))
+
+
+def test_a_database_is_migrated_when_its_keeper_says_so(tickwire: Tickwire, empty_dsn: str) -> None:
+    code, out, _ = tickwire("db", "status")
+    assert (code, out.splitlines()[0]) == (0, f"database    {empty_dsn}")
+    assert out.splitlines()[2] == f"schema      lacks {', '.join(NAMES)}: `tickwire db migrate`"
+    refused = f"tickwire: the database lacks {', '.join(NAMES)}: run `tickwire db migrate`\n"
+    assert tickwire("user", "list") == (1, "", refused)
+    assert tickwire("db", "migrate") == (0, f"Took {', '.join(NAMES)}\n", "")
+    assert tickwire("db", "migrate") == (0, "The database is up to date\n", "")
+    assert tickwire("db", "status").out.splitlines()[2] == f"schema      up to date ({len(NAMES)} steps)"
+    status = json.loads(tickwire("db", "status", "--json").out)
+    assert (status["database"], status["applied"], status["waiting"]) == (empty_dsn, NAMES, [])
+    assert int(status["postgresql"].split(".")[0]) >= 15
+    assert tickwire("user", "list").code == 0
+
+
+def test_a_backup_is_a_file_that_restores(tickwire: Tickwire, dsn: str, tmp_path: Path) -> None:
+    tickwire("user", "add", "ann")
+    file = tmp_path / "x.dump"
+    code, out, _ = tickwire("db", "backup", str(file))
+    assert (code, out.startswith(f"The database is in {file}, {file.stat().st_size:,} bytes")) == (0, True)
+    restore = [str(find_programs().folder / "pg_restore"), "--data-only", "--table=users", "--file=-", str(file)]
+    assert "\tann\t" in subprocess.run(restore, check=True, capture_output=True, text=True).stdout
+    assert tickwire("db", "backup", str(file)) == (
+        1, "", f"tickwire: {file} is there already: name another file\n",
+    )  # fmt: skip
+    nowhere = tmp_path / "no" / "x.dump"
+    assert tickwire("db", "backup", str(nowhere)) == (
+        1, "", f"tickwire: {nowhere} cannot be written: No such file or directory\n",
+    )  # fmt: skip
