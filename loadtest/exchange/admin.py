@@ -17,17 +17,15 @@ from collections.abc import Awaitable, Callable
 import orjson
 from aiohttp import web
 
-from loadtest.exchange.faults import FaultError, Faults
+from loadtest.exchange.accounts import AccountError
+from loadtest.exchange.commands import Command, CommandError, text, whole
+from loadtest.exchange.faults import Faults
 from loadtest.exchange.feed import Feed, FeedError
 from loadtest.exchange.rest import JSON_TYPE
 from loadtest.exchange.streams import Streams
 
-Command = dict[str, object]
 COUNT_MAX = 100_000
-
-
-class AdminError(Exception):
-    """A malformed command."""
+TIMEOUT_S_MAX = 3_600
 
 
 def answer(value: object, status: int = 200) -> web.Response:
@@ -35,17 +33,7 @@ def answer(value: object, status: int = 200) -> web.Response:
 
 
 def _count(command: Command) -> int:
-    count = command.get("count", 1)
-    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= COUNT_MAX:
-        raise AdminError(f"count must be a whole number from 1 to {COUNT_MAX}")
-    return count
-
-
-def text(command: Command, name: str) -> str:
-    value = command.get(name)
-    if not isinstance(value, str):
-        raise AdminError(f"{name} must be a text")
-    return value
+    return whole(command, "count", 1, least=1, most=COUNT_MAX)
 
 
 def handler(act: Callable[[Command], object]) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -55,11 +43,11 @@ def handler(act: Callable[[Command], object]) -> Callable[[web.Request], Awaitab
         try:
             command = orjson.loads(await request.read() or b"{}")
             if not isinstance(command, dict):
-                raise AdminError("expected a JSON object")
+                raise CommandError("expected a JSON object")
             return answer(act(command))
-        except FeedError as error:
+        except (FeedError, AccountError) as error:
             return answer({"error": str(error)}, 409)
-        except (orjson.JSONDecodeError, AdminError, FaultError) as error:
+        except (orjson.JSONDecodeError, CommandError) as error:
             return answer({"error": str(error)}, 400)
 
     return handle
@@ -97,7 +85,13 @@ class Admin:
 
     async def _wait(self, request: web.Request) -> web.Response:
         try:
-            async with asyncio.timeout(float(request.query.get("timeout_s", "60"))):
+            timeout_s = float(request.query.get("timeout_s", "60"))
+            if not 0 <= timeout_s <= TIMEOUT_S_MAX:
+                raise ValueError
+        except ValueError:
+            return answer({"error": f"timeout_s must be a number from 0 to {TIMEOUT_S_MAX}"}, 400)
+        try:
+            async with asyncio.timeout(timeout_s):
                 await self._feed.finished()
         except TimeoutError:
             return answer({"error": "still running"}, 408)
@@ -120,11 +114,11 @@ class Admin:
     def _trade(self, command: Command) -> object:
         side = text(command, "side")
         if side not in ("BUY", "SELL"):
-            raise AdminError("side must be BUY or SELL")
+            raise CommandError("side must be BUY or SELL")
         try:
             return {"trades": self._feed.trade(text(command, "symbol"), text(command, "size"), buy=side == "BUY")}
         except ValueError as error:
-            raise AdminError(f"size: {error}") from None
+            raise CommandError(f"size: {error}") from None
 
     def _fault(self, command: Command) -> object:
         return {"touched": self._faults.apply(command)}

@@ -10,10 +10,13 @@ from aiohttp import web
 from loadtest.exchange.accounts import Accounts
 from loadtest.exchange.admin import Admin
 from loadtest.exchange.decimals import ONE
+from loadtest.exchange.event_faults import EventFaults
 from loadtest.exchange.faults import Faults
 from loadtest.exchange.feed import Feed
+from loadtest.exchange.fills import Fills
 from loadtest.exchange.params import BinanceError
 from loadtest.exchange.private import Private
+from loadtest.exchange.request_faults import RequestFaults
 from loadtest.exchange.rest import JSON_TYPE, Rest
 from loadtest.exchange.signed import Signed
 from loadtest.exchange.sockets import Sockets
@@ -50,16 +53,20 @@ class ExchangeServer:
         self._host = host
         self.accounts = Accounts(opening_funds(feed))
         user_data = UserData(self.streams, self.accounts, feed)
-        self.trading = Trading(feed.matchers, feed.moved, user_data.emit, first_order_id=feed.trading_ms())
-        feed.on_traded = self.trading.traded
+        event_faults = EventFaults(self.accounts, user_data.emit)
+        self.trading = trading = Trading(feed.matchers, feed.moved, event_faults.emit, first_order_id=feed.trading_ms())
+        feed.on_traded = trading.traded
+        fills = Fills(feed, self.accounts, trading, self.streams)
+        signed = Signed(trading, on_canceled=fills.canceled)
+        request_faults = RequestFaults(signed.acts.keys())
         self._sockets = Sockets(self.streams, user_data.reply)
-        self.faults = Faults(self.streams, self._sockets)
+        self.faults = Faults(self.streams, self._sockets, (request_faults, event_faults, fills))
         app = web.Application(middlewares=[self.faults.middleware])
         app.add_routes(Rest(self.feed).routes())
-        app.add_routes(Private(feed, self.accounts, Signed(self.trading), self.trading.ledger).routes())
+        app.add_routes(Private(feed, self.accounts, signed, trading.ledger, request_faults).routes())
         app.add_routes(self._sockets.routes())
         app.add_routes(Admin(self.streams, self.feed, self.faults).routes())
-        app.add_routes(TradingAdmin(feed, self.accounts, self.trading).routes())
+        app.add_routes(TradingAdmin(feed, self.accounts, trading, fills).routes())
         app.router.add_route("*", "/{path:.*}", _not_found)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         self._tasks: list[asyncio.Task[None]] = []

@@ -41,12 +41,11 @@ class ReplaceError(BinanceError):
 
 
 class Signed:
-    """Answers by method and path; the caller has made sure who asks."""
+    """Answers by method and path; the caller has made sure who asks. `on_canceled`: an order was just cancelled."""
 
-    def __init__(self, trading: Trading) -> None:
+    def __init__(self, trading: Trading, on_canceled: Callable[[Order, int], None]) -> None:
         self._trading = trading
-        # Called with an order that was just cancelled.
-        self.on_canceled: Callable[[Order, int], None] = lambda _order, _now_ms: None
+        self._on_canceled = on_canceled
         self.acts: dict[tuple[str, str], Act] = {
             ("GET", "account"): self._account,
             ("POST", "order"): self._place,
@@ -117,7 +116,7 @@ class Signed:
         cancel_id = filters.client_id(query, cancel_id_name)
         self._trading.cancel(order, cancel_id, now_ms)
         answer = reports.canceled(order, cancel_id)
-        self.on_canceled(order, now_ms)
+        self._on_canceled(order, now_ms)
         return answer
 
     def _replace(self, account: Account, query: Query, now_ms: int) -> Answer:
@@ -169,7 +168,7 @@ class Signed:
             cancel_id = filters.client_id({}, "newClientOrderId")
             self._trading.cancel(order, cancel_id, now_ms)
             answer.append(reports.canceled(order, cancel_id))
-            self.on_canceled(order, now_ms)
+            self._on_canceled(order, now_ms)
         return answer
 
     def _all_orders(self, account: Account, query: Query, _: int) -> Answer:

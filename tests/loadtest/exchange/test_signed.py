@@ -17,7 +17,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.floor = Floor([(98, 5), (50, 1)], [(101, 2), (102, 3), (200, 1)])
-        self.signed = Signed(self.floor.trading)
+        self.canceled: list[str] = []
+        self.signed = Signed(self.floor.trading, lambda order, _now_ms: self.canceled.append(order.client_id))
 
     def ask(self, method: str, path: str, **query: str) -> Any:
         self.floor.now_ms += 1
@@ -138,10 +139,8 @@ def test_cancelling_everything() -> None:
     assert desk.refusal("DELETE", "openOrders") == -2011
     desk.place("a")
     desk.place("b")
-    told: list[str] = []
-    desk.signed.on_canceled = lambda order, _now_ms: told.append(order.client_id)
     assert [row["origClientOrderId"] for row in desk.ask("DELETE", "openOrders")] == ["a", "b"]
-    assert told == ["a", "b"]
+    assert desk.canceled == ["a", "b"]
     assert desk.ask("GET", "openOrders") == []
 
 

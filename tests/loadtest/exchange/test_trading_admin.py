@@ -1,4 +1,4 @@
-"""Accounts, funds, fills by hand."""
+"""Accounts and funds."""
 
 from typing import Any
 
@@ -25,21 +25,6 @@ async def test_an_account_is_opened_and_trades(still: ExchangeServer, client: Cl
     assert names == ["default", "second"]
 
 
-async def test_a_fill_by_hand_in_parts(still: ExchangeServer, client: Client) -> None:
-    exchange = ccxt.async_support.binance(trader_options(still.base_url))
-    try:
-        order = await exchange.create_order("BTC/USDT", "limit", "sell", 0.01, 61_000)
-        order_id = int(order["id"])
-        status, filled = await client.post("/admin/fill", symbol="BTCUSDT", order_id=order_id, qty="0.004")
-        assert (status, filled["status"]) == (200, "PARTIALLY_FILLED")
-        status, filled = await client.post("/admin/fill", symbol="BTCUSDT", order_id=order_id, price="61500")
-        assert (status, filled["status"]) == (200, "FILLED")
-        order = await exchange.fetch_order(order["id"], "BTC/USDT")
-        assert (order["status"], order["cost"]) == ("closed", pytest.approx(0.004 * 61_000 + 0.006 * 61_500))
-    finally:
-        await exchange.close()
-
-
 @pytest.mark.parametrize(
     ("path", "command", "status"),
     [
@@ -60,17 +45,3 @@ async def test_wrong_commands(client: Client, path: str, command: dict[str, Any]
     got, answer = await client.post(f"/admin/{path}", **command)
     assert got == status
     assert answer["error"]
-
-
-async def test_fills_that_cannot_be(still: ExchangeServer, client: Client) -> None:
-    exchange = ccxt.async_support.binance(trader_options(still.base_url))
-    try:
-        await exchange.create_order("BTC/USDT", "limit", "buy", 0.01, 59_000, {"clientOrderId": "a"})
-        await exchange.create_order(
-            "BTC/USDT", "limit", "buy", 0.01, 62_000, {"clientOrderId": "b", "stopLossPrice": 61_000}
-        )
-        for change in ({"qty": "0.02"}, {"price": "59001"}, {"client_order_id": "b"}):
-            command = {"symbol": "BTCUSDT", "client_order_id": "a"} | change
-            assert (await client.post("/admin/fill", **command))[0] == 409
-    finally:
-        await exchange.close()
