@@ -188,7 +188,8 @@ async def credentials(db: Database, account_id: int) -> bytes | None:
 
 async def all_credentials(db: Database) -> dict[int, bytes]:
     """Sealed, by account."""
-    return dict(await db.fetch("SELECT account_id, sealed FROM account_credentials ORDER BY 1"))
+    found = await db.fetch("SELECT account_id, sealed FROM account_credentials ORDER BY 1")
+    return {row["account_id"]: row["sealed"] for row in found}
 
 
 async def risk(db: Database, account_id: int) -> Risk | None:
