@@ -217,6 +217,7 @@ class Hub:
     def _drop(self, lane: Lane) -> None:
         assert lane.stream.subscribers == 0, "a subscriber cancels the linger timer"
         del lane.topic.lanes[lane.id]
+        lane.close()
         self._lanes -= 1
         self._drop_unused(lane.topic)
 

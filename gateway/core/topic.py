@@ -111,6 +111,11 @@ class Lane:
         if known is not None:
             self.stream.publish(*known)  # number 1: a state that is known already is the first of the epoch
 
+    def close(self) -> None:
+        """Only a tick that was due comes after this. Lane and stream held each other: freed without the collector."""
+        self._pending.drain()
+        del self.stream
+
     def _make_pending(self) -> Pending:
         if self.topic.channel.name == "book":
             return Levels()

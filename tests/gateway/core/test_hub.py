@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 
 import orjson
@@ -40,6 +42,25 @@ def test_the_watch_ends_after_the_linger_time_and_not_before() -> None:
     desk.clock.advance(0.2)
     assert desk.source.keys == []
     assert desk.hub.subscribers() == {}
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("tier_ms", [0, 100])
+def test_a_lane_that_ends_is_freed_without_the_collector(tier_ms: int, batch: bool) -> None:
+    """The collector looks at what it has frozen once an hour: many who come and go must not gather until then."""
+    desk = Desk()
+    peer = desk.peer()
+    gc.disable()
+    try:
+        desk.hub.subscribe(peer.outbox, TRADES, form=desk.form, tier_ms=tier_ms, batch=batch)
+        lane = weakref.ref(desk.hub._topics[TRADES].lanes[stream_id(TRADES, tier_ms, batch=batch)])
+        desk.publish(1, TRADES)
+        desk.publish(2, TRADES)
+        peer.outbox.discard()
+        desk.clock.advance(6)
+        assert lane() is None
+    finally:
+        gc.enable()
 
 
 def test_who_comes_back_within_the_linger_time_resumes_without_a_new_watch() -> None:
