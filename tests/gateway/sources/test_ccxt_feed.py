@@ -79,7 +79,7 @@ async def test_an_idle_connection_that_answers_is_left_alone(rig: Rig) -> None:
     await rig.sink.until(lambda: len(rig.sink.published(key)) == 2)
 
 
-@pytest.mark.parametrize("channel", ["quotes", "book"])
+@pytest.mark.parametrize("channel", ["quotes", "book", "trades"])
 async def test_silence_beyond_the_budget(channel: str) -> None:
     async with synthetic() as server:
         sink = RecordingSink()
