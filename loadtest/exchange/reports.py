@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from loadtest.exchange.accounts import FEE_PARTS, Account
 from loadtest.exchange.decimals import ONE, show
-from loadtest.exchange.orders import Fill, Order, Type
+from loadtest.exchange.orders import Fill, Order
 
 Report = dict[str, object]
 STP_MODE = "EXPIRE_MAKER"
@@ -190,7 +190,3 @@ def position(owner: Account, assets: Iterable[str], now_ms: int) -> Report:
 def balance_update(asset: str, change: int, now_ms: int) -> Report:
     """`balanceUpdate`: a deposit or a withdrawal."""
     return {"e": "balanceUpdate", "E": now_ms, "a": asset, "d": show(change), "T": now_ms}
-
-
-def default_form(kind: Type) -> str:
-    return "FULL" if kind in (Type.LIMIT, Type.MARKET) else "ACK"

@@ -4,19 +4,23 @@ Turns parameters into calls of `trading` and what it says into JSON-ready answer
 WebSocket API both come here.
 """
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import TypeVar
 
 import orjson
 
 from loadtest.exchange import filters, params, reports
 from loadtest.exchange.accounts import Account
 from loadtest.exchange.matching import Matcher
-from loadtest.exchange.orders import Order
+from loadtest.exchange.orders import Fill, Order
 from loadtest.exchange.params import BinanceError
 from loadtest.exchange.trading import Trading
 
 Query = Mapping[str, str]
 Answer = object
+Row = TypeVar("Row")
 Act = Callable[[Account, Query, int], Answer]
 ROWS_MAX = 1_000
 _FORMS = ("ACK", "RESULT", "FULL")
@@ -175,35 +179,53 @@ class Signed:
         first_id = params.integer(query, "orderId")
         start_ms, end_ms = params.time_range(query)
         count = params.limit(query, 500, ROWS_MAX)
-        orders = [
-            order
-            for order in self._trading.orders(account, self._symbol(query))
-            if (first_id is None or order.id >= first_id)
-            and (start_ms is None or order.created_ms >= start_ms)
-            and (end_ms is None or order.created_ms <= end_ms)
-        ]
+        orders = self._trading.orders(account, self._symbol(query))
+        begin, end = _span(orders, _order_id, first_id, _created_ms, start_ms, end_ms)
         forward = first_id is not None or start_ms is not None
-        return [reports.state(order) for order in (orders[:count] if forward else orders[-count:])]
+        return [reports.state(order) for order in _page(orders, begin, end, count, forward=forward)]
 
     def _my_trades(self, account: Account, query: Query, _: int) -> Answer:
         symbol = self._symbol(query)
         order_id, from_id = params.integer(query, "orderId"), params.integer(query, "fromId")
         start_ms, end_ms = params.time_range(query)
         count = params.limit(query, 500, ROWS_MAX)
-        fills = sorted(
-            (
-                fill
-                for order in self._trading.orders(account, symbol)
-                if order_id in (None, order.id)
-                for fill in order.fills
-                if (from_id is None or fill.trade_id >= from_id)
-                and (start_ms is None or fill.time_ms >= start_ms)
-                and (end_ms is None or fill.time_ms <= end_ms)
-            ),
-            key=lambda fill: fill.trade_id,
-        )
+        fills = self._trading.fills(account, symbol)
+        if order_id is not None:
+            order = self._trading.find(account, symbol, order_id, None)
+            fills = order.fills if order is not None else []
+        begin, end = _span(fills, _trade_id, from_id, _time_ms, start_ms, end_ms)
         forward = from_id is not None or start_ms is not None
-        return [reports.trade(fill) for fill in (fills[:count] if forward else fills[-count:])]
+        return [reports.trade(fill) for fill in _page(fills, begin, end, count, forward=forward)]
+
+
+_order_id: Callable[[Order], int] = attrgetter("id")
+_created_ms: Callable[[Order], int] = attrgetter("created_ms")
+_trade_id: Callable[[Fill], int] = attrgetter("trade_id")
+_time_ms: Callable[[Fill], int] = attrgetter("time_ms")
+
+
+def _span(
+    rows: Sequence[Row],
+    id_of: Callable[[Row], int],
+    first_id: int | None,
+    time_of: Callable[[Row], int],
+    start_ms: int | None,
+    end_ms: int | None,
+) -> tuple[int, int]:
+    """Which rows, in the order of their ids and times, are of an id from the first one and a time between."""
+    begin, end = 0, len(rows)
+    if first_id is not None:
+        begin = bisect_left(rows, first_id, key=id_of)
+    if start_ms is not None:
+        begin = max(begin, bisect_left(rows, start_ms, key=time_of))
+    if end_ms is not None:
+        end = bisect_right(rows, end_ms, key=time_of)
+    return begin, end
+
+
+def _page(rows: Sequence[Row], begin: int, end: int, count: int, *, forward: bool) -> Sequence[Row]:
+    """The first rows of a span, or the last ones."""
+    return rows[begin : min(end, begin + count)] if forward else rows[max(begin, end - count) : end]
 
 
 def _refusal(error: BinanceError) -> dict[str, object]:

@@ -40,6 +40,7 @@ class Trading:
         self._by_client_id: dict[tuple[Account, str, str], Order] = {}
         self._open: dict[Account, dict[int, Order]] = defaultdict(dict)
         self._by_account: dict[tuple[Account, str], list[Order]] = defaultdict(list)
+        self._fills: dict[tuple[Account, str], list[Fill]] = defaultdict(list)
         # Conditional orders that wait for their price.
         self._waiting: dict[str, dict[int, Order]] = defaultdict(dict)
         for matcher in matchers.values():
@@ -59,8 +60,13 @@ class Trading:
     def open_orders(self, account: Account, symbol: str | None = None) -> list[Order]:
         return [order for order in self._open[account].values() if symbol in (None, order.spec.symbol)]
 
-    def orders(self, account: Account, symbol: str) -> list[Order]:
+    def orders(self, account: Account, symbol: str) -> Sequence[Order]:
+        """All there ever were, in the order of their ids and times."""
         return self._by_account[account, symbol]
+
+    def fills(self, account: Account, symbol: str) -> Sequence[Fill]:
+        """All there ever were, in the order of their ids and times."""
+        return self._fills[account, symbol]
 
     # new orders
 
@@ -199,6 +205,7 @@ class Trading:
         order.updated_ms = trade.time_ms
         fill = Fill(trade.id, order, trade.price, trade.size, fee, order.receives_asset, maker, trade.time_ms)
         order.fills.append(fill)
+        self._fills[account, order.spec.symbol].append(fill)
         self.ledger.fills.append(fill)
         if not order.remaining:
             order.status = Status.FILLED

@@ -39,7 +39,8 @@ class UserData:
     def emit(self, account: Account, report: Report) -> None:
         """Send an event to whoever listens for the account."""
         topic = self._streams.topic(stream_name(account))
-        topic.publish(orjson.dumps({"subscriptionId": SUBSCRIPTION_ID, "event": report}))
+        if topic.connections:
+            topic.publish(orjson.dumps({"subscriptionId": SUBSCRIPTION_ID, "event": report}))
 
     def reply(self, connection: Connection, text: str) -> bytes:
         """Carry out one request of the WebSocket API; the answer, as Binance words it."""
