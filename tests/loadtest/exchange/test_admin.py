@@ -60,5 +60,10 @@ async def test_wrong_commands_are_refused(client: Client, path: str, command: di
     assert answer["error"]
 
 
+@pytest.mark.parametrize("timeout_s", ["soon", "-1", "nan", "inf"])
+async def test_a_time_that_cannot_be_waited_is_refused(client: Client, timeout_s: str) -> None:
+    assert (await client.get(f"/admin/wait?timeout_s={timeout_s}"))[0] == 400
+
+
 async def test_a_synthetic_feed_has_no_end_to_wait_for(client: Client) -> None:
     assert (await client.get("/admin/wait"))[0] == 409
