@@ -109,19 +109,26 @@ class Reconciler:
     async def _look_at_orders(self, report: Report) -> dict[int, VenueOrder]:
         """What the venue says of those that are open there, and of each of ours that is not. Those it lists."""
         desk = self._desk
-        listed = await desk.venue.open_orders(None)
         said_of: dict[int, VenueOrder] = {}
-        for said in listed:
+        foreign: list[VenueOrder] = []
+        for said in await desk.venue.open_orders(None):
             order = desk.order_named(said.symbol, said.exchange_order_id, said.client_order_id)
             if order is None:
-                order = await self._external.order(said)
-            if order is None:
-                self._external.unread.add(said.symbol)  # perhaps of one of ours in doubt, which is settled first
-                continue
-            said_of[order.id] = said
-            self._settler.found(order.id)
+                foreign.append(said)
+            else:
+                said_of[order.id] = said
+                self._settler.found(order.id)
+                if not order.is_open and order.updated_ns <= report.started_ns - QUIET_NS:
+                    log.error("venue lists an order that was over", account_id=report.account_id, order_id=order.id)
+                    report.contradicted.append(order.id)
         for order_id in list(desk.book.open_orders):
             await self._look_at_order(desk.book.orders[order_id], said_of.get(order_id), report)
+        for said in foreign:  # once ours are settled: one of them may be it
+            order = await self._external.order(said)
+            if order is None:
+                self._external.unread.add(said.symbol)
+            else:
+                said_of[order.id] = said
         return said_of
 
     async def _look_at_order(self, order: Order, said: VenueOrder | None, report: Report) -> None:

@@ -36,9 +36,7 @@ class Scene:
 
     async def ours(self, **changes: Any) -> Order:
         """An order that we send; the answer may be lost."""
-        number = self.desk.ids.order()
-        now = {"created_ns": self.desk.now_ns(), "updated_ns": self.desk.now_ns()}
-        order = self.book.create(orders_made.order(number, **{**now, **changes}))
+        order = self.book.create(order_of(self, **changes))
         await self.desk.commit()
         try:
             said = await self.venue.place(order, self.desk.name_of(order))
@@ -57,6 +55,12 @@ class Scene:
 
     def events(self, name: str) -> list[Any]:
         return [event for event in self.around.events if event.event == name]
+
+
+def order_of(here: Scene, **changes: Any) -> Order:
+    """A new one, of now."""
+    now = {"created_ns": here.desk.now_ns(), "updated_ns": here.desk.now_ns()}
+    return orders_made.order(here.desk.ids.order(), **{**now, **changes})
 
 
 @asynccontextmanager

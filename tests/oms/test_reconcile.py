@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
+import msgspec
 import pytest
 
+from oms.keeper import Keeper
 from oms.model import OrderState
 from oms.report import Cause
 from oms.store import history, progress
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.orders_made import T0_NS
 from tests.oms.reconciled import Scene, scene
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -208,3 +211,33 @@ async def test_after_a_restart_everything_is_where_it_was(dsn: str) -> None:
         deals = await history.deals(after.desk.pool, history.Filter(accounts={1: ()}))
         assert [deal.order_id for deal in deals] == [sent.id]
         assert after.clock.now_ns > T0_NS
+
+
+async def test_an_order_that_was_over_and_is_listed_as_open_is_reported(here: Scene) -> None:
+    here.venue.script("place", Fault.LATE)
+    order = await here.ours()
+    await here.run()
+    await here.run()
+    assert here.state(order) is OrderState.REJECTED
+    here.venue.arrive()  # later than any venue should take a request
+    assert not (await here.run(after_s=1.0)).contradicted
+    assert (await here.run()).contradicted == [order.id]
+    assert here.state(order) is OrderState.REJECTED
+
+
+async def test_missed_fills_are_published_before_what_is_told_after_them(here: Scene) -> None:
+    keeper = Keeper(here.runs, here.around.hearing)
+    await here.venue.start(keeper)
+    await until(lambda: keeper.is_live)
+    order = await here.ours(qty=Decimal(2))
+    here.venue.streaming = False
+    keeper.on_stream(False)
+    missed = here.venue.fill(order.exchange_order_id or "", "0.5")
+    here.venue.streaming = True
+    keeper.on_stream(True)
+    told = here.venue.fill(order.exchange_order_id or "", "0.25")
+    await until(lambda: keeper.is_live)
+    await here.desk.commit()
+    deals = [msgspec.json.decode(event.data)["exchange_trade_id"] for event in here.events("deal_created")]
+    assert deals == [missed.exchange_trade_id, told.exchange_trade_id]
+    await keeper.stop()

@@ -83,6 +83,10 @@ class ScriptedVenue:
         """What becomes of the next requests of this kind."""
         self._script.setdefault(method, deque()).extend(faults)
 
+    def behave(self) -> None:
+        """No fault any more."""
+        self._script.clear()
+
     def arrive(self) -> None:
         """What was late is done now."""
         late, self._late = self._late, []
@@ -91,6 +95,11 @@ class ScriptedVenue:
                 work()
             except Refused:
                 continue
+
+    def go_on_from(self, former: ScriptedVenue) -> None:
+        """It is the same venue, and only the OMS is another."""
+        self.orders, self.executed, self.placed = former.orders, former.executed, former.placed
+        self._late, self._numbers, self._clock = former._late, former._numbers, former._clock
 
     def fill(self, exchange_order_id: str, qty: str | Decimal, price: str | None = None) -> VenueTrade:
         """Execute some of an order, also of one that is over; the listener is told."""
