@@ -36,6 +36,8 @@ CODES: Final[dict[type[Exception], str]] = {
     ccxt.AuthenticationError: "exchange_error",
     ccxt.ExchangeError: "exchange_error",
 }
+# What ccxt has no class for, in the exchange's own words.
+WORDS: Final = {"Duplicate order sent.": "duplicate_client_order_id"}
 # What says that it was not done; ccxt calls some of it the network's fault.
 ANSWERS: Final = (ccxt.ExchangeError, ccxt.DDoSProtection, ccxt.RateLimitExceeded, ccxt.InvalidNonce)
 # Statuses that say nothing of what was done, although they blame the request.
@@ -86,6 +88,9 @@ def never_left(error: BaseException | None) -> bool:
 
 
 def _code(error: Exception, status: int | None = None) -> str:
+    for words, code in WORDS.items():
+        if words in str(error):
+            return code
     code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), "exchange_error")
     # ccxt takes a key that is suddenly refused for a protection against too many requests.
     return "exchange_error" if code == "rate_limited" and status not in {None, *THROTTLED_STATUSES} else code

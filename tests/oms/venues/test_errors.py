@@ -32,7 +32,7 @@ def no_connection() -> aiohttp.ClientConnectorError:
 
 
 def test_every_code_is_of_the_catalogue() -> None:
-    assert set(errors.CODES.values()) <= set(CODES)
+    assert {*errors.CODES.values(), *errors.WORDS.values()} <= set(CODES)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,7 @@ def test_every_code_is_of_the_catalogue() -> None:
         (ccxt.InsufficientFunds(), 400, "insufficient_funds"),
         (ccxt.OrderNotFound(), 400, "order_not_found"),
         (ccxt.DuplicateOrderId(), 400, "duplicate_client_order_id"),
+        (ccxt.InvalidOrder("binance Duplicate order sent."), 400, "duplicate_client_order_id"),
         (ccxt.BadSymbol(), 400, "unknown_symbol"),
         (ccxt.InvalidOrder(), 400, "validation_error"),
         (ccxt.OrderImmediatelyFillable(), 400, "validation_error"),

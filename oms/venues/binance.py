@@ -1,0 +1,33 @@
+"""What is Binance's own, and ccxt does not hide.
+
+Pure. Must not know ccxt's classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+KLASS: Final = "binance"
+# Options of ccxt. A request that is late is refused: with this, one whose answer was lost is done or never will be
+# before it is looked for the second time.
+OPTIONS: Final[Mapping[str, Any]] = {"recvWindow": 5_000}
+STREAM: Final[Mapping[str, str]] = {"type": "spot"}  # `authenticate` with this waits until the user stream has begun
+WINDOW_MS: Final = 24 * 3_600_000  # the longest stretch of time that trades are listed of
+PAGE_ROWS: Final = 1_000
+
+
+def replacing(filled: bool) -> dict[str, str]:
+    """More parameters of cancelReplace: what was filled meanwhile must not be ordered again, where that can be had."""
+    return {} if filled else {"cancelRestrictions": "ONLY_NEW"}
+
+
+def why_not_replaced(body: str) -> Mapping[str, Any] | None:
+    """The error inside the answer of a cancelReplace that failed, of the part that failed first."""
+    try:
+        data = json.loads(body)["data"]
+        inner = data["newOrderResponse" if data["cancelResult"] == "SUCCESS" else "cancelResponse"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return inner if isinstance(inner, dict) and "code" in inner else None

@@ -1,0 +1,273 @@
+"""A venue that ccxt speaks with: each request of the contract in ccxt's words, and what it says back in ours.
+
+Must not know the desk, a database, nor how an answer is read (`convert`) or a failure judged (`errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+import structlog
+from ccxt.base import errors as ccxt_errors
+
+from oms.errors import OmsError
+from oms.model import Instrument, Order
+from oms.venues import binance, client, convert, errors, paging, requests
+from oms.venues.base import Ambiguous, Listener, Refused, VenueOrder, VenuePosition, VenueTrade
+from oms.venues.client import SENDING
+from oms.venues.config import VenueConfig
+from oms.venues.convert import MS_NS, UnclearError
+from oms.venues.errors import Sending
+from oms.venues.stream import PrivateStream
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+SPOT_TYPES: Final = frozenset({"spot", "margin", None})
+
+
+class CcxtVenue:
+    """The orders of one account at one exchange."""
+
+    def __init__(self, config: VenueConfig) -> None:
+        """Raises OmsError `unsupported_engine` for an exchange whose orders ccxt cannot watch."""
+        self._config = config
+        self._exchange = client.build(config)
+        self._on_binance = config.klass == binance.KLASS
+        self._on_spot = self._exchange.options.get("defaultType") in SPOT_TYPES
+        # Elsewhere an order is amended: it keeps its id, which is not what `replace` promises.
+        self.can_replace = self._on_binance and self._on_spot
+        self._stream: PrivateStream | None = None
+        self._instruments: dict[str, Instrument] = {}
+
+    def __repr__(self) -> str:
+        return f"CcxtVenue({self._config.klass}, {self._config.environment.value})"
+
+    # Its life
+
+    async def start(self, listener: Listener) -> None:
+        """Raises Refused or Ambiguous, and may be called again then."""
+        stream = PrivateStream(self._exchange, self._begin(listener), listener.on_stream, self._describe)
+        await self._read(self._exchange.load_markets)
+        try:
+            await stream.start()
+        except Exception as error:
+            raise self._scrubbed(errors.of_read(error, Sending())) from None
+        self._stream = stream
+
+    async def close(self) -> None:
+        if self._stream is not None:
+            await self._stream.close()
+            self._stream = None
+        await self._exchange.close()
+
+    def _begin(self, listener: Listener) -> Callable[[], Awaitable[None]]:
+        def on_order(told: Mapping[str, Any]) -> None:
+            if (order := self._heard(convert.order, told)) is not None:
+                listener.on_order(order)
+
+        def on_trade(told: Mapping[str, Any]) -> None:
+            if (trade := self._heard(convert.trade, told)) is not None:
+                listener.on_trade(trade)
+
+        async def begin() -> None:
+            self._exchange.listen(on_order, on_trade)
+            if self._on_binance and self._on_spot:
+                await self._exchange.authenticate(dict(binance.STREAM))
+
+        return begin
+
+    def _heard(self, read: Callable[[Mapping[str, Any]], T], told: Mapping[str, Any]) -> T | None:
+        """What cannot be understood is found by reconciling: the stream has more to tell."""
+        try:
+            return read(told)
+        except UnclearError as error:
+            log.warning("update of a venue is unclear", venue=self._config.klass, id=told.get("id"), error=str(error))
+            return None
+
+    # What it trades
+
+    def instrument(self, symbol: str) -> Instrument:
+        known = self._instruments.get(symbol)
+        if known is None:
+            market = (self._exchange.markets or {}).get(symbol)
+            if market is None:
+                raise OmsError("unknown_symbol", f"{self._config.klass} trades no {symbol!r}")
+            known = self._instruments[symbol] = convert.instrument(market, self._exchange.precisionMode)
+        return known
+
+    def _is_contract(self, symbol: str) -> bool:
+        """Raises Refused."""
+        try:
+            return not self.instrument(symbol).spot
+        except OmsError as error:
+            raise Refused(error.code, error.message) from None
+
+    # What changes something
+
+    async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
+        return await self._create(order, venue_client_id, order.remaining, order.price, None)
+
+    async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
+        if order.exchange_order_id is None or not self.can_replace:
+            raise Refused("unsupported_action", f"{self._config.klass} cannot replace this order")
+        rest = qty - order.filled
+        return await self._create(order, venue_client_id, rest, price, order.exchange_order_id)
+
+    async def _create(
+        self, order: Order, client_order_id: str, qty: Decimal, price: Decimal | None, replaced_id: str | None
+    ) -> VenueOrder:
+        contract = self._is_contract(order.symbol)
+        request = requests.create(order, client_order_id, contract=contract, qty=qty, price=price)
+        asked = request.symbol, request.type, request.side, request.amount, request.price
+
+        async def create() -> VenueOrder:
+            self._check_steps(order, request)
+            if replaced_id is None:
+                told = await self._exchange.create_order(*asked, request.params)
+            else:
+                params = {**request.params, **binance.replacing(filled=bool(order.filled))}
+                told = await self._replace(replaced_id, asked, params)
+            return convert.order(told, order, client_order_id)
+
+        return await self._write(create)
+
+    async def _replace(self, replaced_id: str, asked: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        try:
+            return await self._exchange.edit_order(replaced_id, *asked, params)
+        except ccxt_errors.BaseError:
+            sending = SENDING.get()
+            why = binance.why_not_replaced(sending.body) if sending is not None and sending.status else None
+            if why is None:
+                raise
+        text = self._exchange.json(why)
+        self._exchange.handle_errors(400, "", self._exchange.urls["api"]["private"], "POST", {}, text, why, {}, {})
+        raise ccxt_errors.ExchangeError(text)
+
+    def _check_steps(self, order: Order, request: requests.Create) -> None:
+        """ccxt cuts off what is too fine; what was committed is sent, or nothing."""
+        exchange, precision = self._exchange, self._exchange.markets[order.symbol]["precision"]
+        trigger_price = request.params.get("triggerPrice")
+        for name, asked, step, cut in (
+            ("qty", request.amount, precision.get("amount"), exchange.amount_to_precision),
+            ("price", request.price, precision.get("price"), exchange.price_to_precision),
+            ("trigger_price", trigger_price, precision.get("price"), exchange.price_to_precision),
+        ):
+            if asked is not None and step is not None and Decimal(cut(order.symbol, asked)) != Decimal(asked):
+                raise ccxt_errors.InvalidOrder(f"{name} {asked} is finer than steps of {step}")
+
+    async def cancel(self, order: Order) -> VenueOrder | None:
+        contract = self._is_contract(order.symbol)
+
+        async def cancel() -> VenueOrder | None:
+            params = _named(order.exchange_order_id, order.client_order_id)
+            if contract and order.trigger_price is not None:
+                params["trigger"] = True
+            told = await self._exchange.cancel_order(order.exchange_order_id or "", order.symbol, params)
+            says_more = isinstance(told, dict) and told.get("status")
+            return convert.order(told, order) if says_more else None
+
+        return await self._write(cancel)
+
+    # What is asked
+
+    async def find(self, order: Order) -> VenueOrder | None:
+        is_trigger = order.trigger_price is not None and self._is_contract(order.symbol)
+        return await self._find(order.symbol, order.exchange_order_id, order.client_order_id, is_trigger)
+
+    async def lookup(
+        self, symbol: str, *, exchange_order_id: str | None = None, client_order_id: str | None = None
+    ) -> VenueOrder | None:
+        return await self._find(symbol, exchange_order_id, client_order_id, is_trigger=False)
+
+    async def _find(
+        self, symbol: str, exchange_order_id: str | None, client_order_id: str | None, is_trigger: bool
+    ) -> VenueOrder | None:
+        params = _named(exchange_order_id, client_order_id)
+        if is_trigger:
+            params["trigger"] = True
+
+        async def find() -> VenueOrder:
+            return convert.order(await self._exchange.fetch_order(exchange_order_id or "", symbol, params))
+
+        try:
+            return await self._read(find)
+        except Refused as error:
+            if error.code == "order_not_found":
+                return None
+            raise
+
+    async def open_orders(self, symbol: str | None) -> list[VenueOrder]:
+        async def ask() -> list[VenueOrder]:
+            return [convert.order(told) for told in await self._exchange.fetch_open_orders(symbol)]
+
+        return await self._read(ask)
+
+    async def trades(self, symbol: str, since_ns: int) -> list[VenueTrade]:
+        since_ms = since_ns // MS_NS
+        rows = binance.PAGE_ROWS if self._on_binance else None
+
+        async def page(since: int | None, params: dict[str, Any]) -> list[dict[str, Any]]:
+            return list(await self._exchange.fetch_my_trades(symbol, since, rows, params))
+
+        async def ask() -> list[VenueTrade]:
+            if rows is not None:
+                now_ms = self._exchange.milliseconds()
+                told = await paging.by_id(page, since_ms, now_ms, window_ms=binance.WINDOW_MS, page_rows=rows)
+            else:
+                told = await paging.by_time(page, since_ms)
+            return sorted((convert.trade(each) for each in told), key=lambda trade: trade.time_ns)
+
+        return await self._read(ask)
+
+    async def balances(self) -> Mapping[str, Decimal]:
+        async def ask() -> dict[str, Decimal]:
+            return convert.balances(await self._exchange.fetch_balance())
+
+        return await self._read(ask)
+
+    async def positions(self) -> list[VenuePosition]:
+        """None on spot markets: what is held there is in the balances."""
+        if self._on_spot:
+            return []
+
+        async def ask() -> list[VenuePosition]:
+            return [convert.position(told) for told in await self._exchange.fetch_positions()]
+
+        return await self._read(ask)
+
+    # How it is asked
+
+    async def _write(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await self._ask(call, errors.of_write)
+
+    async def _read(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await self._ask(call, errors.of_read)
+
+    async def _ask(
+        self, call: Callable[[], Awaitable[T]], judge: Callable[[Exception, Sending], Refused | Ambiguous]
+    ) -> T:
+        sending = Sending()
+        token = SENDING.set(sending)
+        try:
+            return await call()
+        except Exception as error:
+            outcome = judge(error, sending)
+        finally:
+            SENDING.reset(token)
+        # Not chained: ccxt's error holds URLs with their signatures, and headers are not far.
+        raise self._scrubbed(outcome)
+
+    def _scrubbed(self, outcome: Refused | Ambiguous) -> Refused | Ambiguous:
+        text = self._config.scrub(outcome.message)
+        return Refused(outcome.code, text) if isinstance(outcome, Refused) else Ambiguous(text)
+
+    def _describe(self, error: Exception) -> str:
+        return self._config.scrub(errors.describe(error))
+
+
+def _named(exchange_order_id: str | None, client_order_id: str | None) -> dict[str, Any]:
+    """Parameters that say which order, when its id at the exchange does not."""
+    return {} if exchange_order_id is not None else {"clientOrderId": client_order_id}

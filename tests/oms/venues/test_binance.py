@@ -1,0 +1,33 @@
+"""What Binance says when a replacement fails."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from oms.venues import binance
+
+REFUSED = {"code": -2010, "msg": "no"}
+GONE = {"code": -2011, "msg": "Unknown order sent."}
+
+
+def answer(cancel: Any, new: Any, *, canceled: bool) -> str:
+    results = {"cancelResult": "SUCCESS" if canceled else "FAILURE", "newOrderResult": "FAILURE"}
+    return json.dumps({"code": -2021, "data": {**results, "cancelResponse": cancel, "newOrderResponse": new}})
+
+
+def test_the_part_that_failed_first() -> None:
+    assert binance.why_not_replaced(answer({"orderId": 1}, REFUSED, canceled=True)) == REFUSED
+    assert binance.why_not_replaced(answer(GONE, None, canceled=False)) == GONE
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "[]", '{"code":-1}', answer({}, None, canceled=True)])
+def test_answers_of_another_kind(body: str) -> None:
+    assert binance.why_not_replaced(body) is None
+
+
+def test_what_was_not_filled_must_not_be_when_it_is_replaced() -> None:
+    assert binance.replacing(filled=False) == {"cancelRestrictions": "ONLY_NEW"}
+    assert binance.replacing(filled=True) == {}

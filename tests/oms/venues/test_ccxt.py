@@ -1,0 +1,269 @@
+"""The venue with ccxt's real classes against the simulated exchange: every request."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from loadtest.exchange.accounts import DEFAULT_KEY
+from loadtest.exchange.decimals import parse
+from loadtest.exchange.server import ExchangeServer
+from oms.errors import OmsError
+from oms.model import Instrument, OrderType, Side, TimeInForce
+from oms.venues import binance
+from oms.venues.base import Ambiguous, Refused, VenueOrder, VenuePosition
+from oms.venues.ccxt import CcxtVenue
+from tests.loadtest.exchange.tools import Client
+from tests.oms.venues.tools import BTC, Ears, at_exchange, client_ids, config, fill, order, placed
+
+DAY_NS = 86_400 * 1_000_000_000
+
+
+# What it trades
+
+
+def test_an_instrument(venue: CcxtVenue) -> None:
+    assert venue.instrument(BTC) == Instrument(
+        symbol=BTC,
+        base="BTC",
+        quote="USDT",
+        price_step=Decimal("0.01"),
+        qty_step=Decimal("0.00001"),
+        qty_min=Decimal("0.00001"),
+        notional_min=Decimal(5),
+    )
+
+
+def test_an_unknown_symbol(venue: CcxtVenue) -> None:
+    with pytest.raises(OmsError) as raised:
+        venue.instrument("NO/NO")
+    assert raised.value.code == "unknown_symbol"
+
+
+# Orders
+
+
+async def test_an_order_is_placed_as_it_was_committed(exchange: ExchangeServer, venue: CcxtVenue) -> None:
+    asked = order(qty=Decimal("0.12345"), price=Decimal("20000.67"), client_order_id="tw:mine-1.0")
+    told = await venue.place(asked, "tw:mine-1.0")
+    assert (told.client_order_id, told.symbol, told.side, told.order_type) == ("tw:mine-1.0", BTC, "buy", "limit")
+    assert (told.qty, told.price, told.status) == (asked.qty, asked.price, "open")
+    at = at_exchange(exchange, replace(asked, exchange_order_id=told.exchange_order_id))
+    assert (at.client_id, at.qty, at.request.price) == ("tw:mine-1.0", parse("0.12345"), parse("20000.67"))
+
+
+async def test_what_remains_is_placed(exchange: ExchangeServer, venue: CcxtVenue) -> None:
+    told = await venue.place(order(qty=Decimal(3), filled=Decimal(1), replaces=1), "again")
+    assert told.qty == Decimal(2)
+
+
+async def test_a_market_order_is_filled(venue: CcxtVenue, ears: Ears) -> None:
+    told = await venue.place(order(order_type=OrderType.MARKET, price=None, qty=Decimal("0.01")), "m")
+    assert (told.order_type, told.status, told.price, told.filled) == ("market", "filled", None, Decimal("0.01"))
+    await ears.until(lambda: sum(trade.qty for trade in ears.trades) == told.filled)
+    assert {trade.client_order_id for trade in ears.trades} == {"m"}
+    assert all(trade.fee > 0 and trade.fee_currency == "BTC" and trade.maker is False for trade in ears.trades)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "time_in_force"),
+    [
+        ({"post_only": True}, "LIMIT_MAKER", "GTC"),
+        ({"time_in_force": TimeInForce.IOC}, "LIMIT", "IOC"),
+        ({"time_in_force": TimeInForce.FOK}, "LIMIT", "FOK"),
+        ({"order_type": OrderType.STOP, "price": None, "trigger_price": Decimal(90_000)}, "STOP_LOSS", "GTC"),
+        (
+            {"order_type": OrderType.STOP_LIMIT, "price": Decimal(90_001), "trigger_price": Decimal(90_000)},
+            "STOP_LOSS_LIMIT",
+            "GTC",
+        ),
+    ],
+)
+async def test_kinds_of_orders(
+    exchange: ExchangeServer, venue: CcxtVenue, changes: dict[str, Any], kind: str, time_in_force: str
+) -> None:
+    asked = await placed(venue, order(**changes))
+    at = at_exchange(exchange, asked)
+    assert (at.request.type, at.request.time_in_force) == (kind, time_in_force)
+    found = await venue.find(asked)
+    assert found is not None
+    assert (found.order_type, found.price) == (asked.order_type, asked.price)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"qty": Decimal(99), "price": Decimal(50_000)}, "insufficient_funds"),
+        ({"qty": Decimal("0.0001")}, "validation_error"),  # below the minimum notional
+        ({"qty": Decimal("0.000012")}, "validation_error"),
+        ({"price": Decimal("20000.001")}, "validation_error"),
+        ({"price": Decimal(90_000), "post_only": True}, "validation_error"),
+        ({"symbol": "NO/NO"}, "unknown_symbol"),
+        ({"params": {"newClientOrderId": "another"}}, "validation_error"),
+        ({"params": {"maxRetriesOnFailure": 5}}, "validation_error"),
+        ({"time_in_force": TimeInForce.GTD}, "unsupported_action"),
+    ],
+)
+async def test_refusals(exchange: ExchangeServer, venue: CcxtVenue, changes: dict[str, Any], code: str) -> None:
+    changes = {"qty": Decimal(1), **changes}
+    with pytest.raises(Refused) as raised:
+        await venue.place(order(**changes), "x")
+    assert raised.value.code == code
+    assert client_ids(exchange) == []
+
+
+async def test_a_client_id_that_is_taken(exchange: ExchangeServer, venue: CcxtVenue) -> None:
+    await venue.place(order(), "same")
+    with pytest.raises(Refused) as raised:
+        await venue.place(order(2), "same")
+    assert raised.value.code == "duplicate_client_order_id"
+
+
+async def test_a_cancel(venue: CcxtVenue, ears: Ears) -> None:
+    asked = await placed(venue, order())
+    told = await venue.cancel(asked)
+    assert told is not None
+    assert (told.status, told.client_order_id, told.exchange_order_id) == ("canceled", "c1", asked.exchange_order_id)
+    await ears.until(lambda: any(each.status == "canceled" for each in ears.orders))
+    assert {each.client_order_id for each in ears.orders} == {"c1"}
+
+
+async def test_a_cancel_by_client_id(venue: CcxtVenue) -> None:
+    await venue.place(order(), "c1")
+    told = await venue.cancel(order())
+    assert told is not None
+    assert told.status == "canceled"
+
+
+async def test_what_is_not_there_cannot_be_canceled(venue: CcxtVenue) -> None:
+    asked = await placed(venue, order())
+    await venue.cancel(asked)
+    for gone in (asked, order(2)):
+        with pytest.raises(Refused) as raised:
+            await venue.cancel(gone)
+        assert raised.value.code == "order_not_found"
+
+
+async def test_replacing_counts_what_was_filled(exchange: ExchangeServer, venue: CcxtVenue) -> None:
+    assert venue.can_replace
+    asked = await placed(venue, order(qty=Decimal(2)))
+    fill(exchange, asked, "0.5")
+    told = await venue.replace(replace(asked, filled=Decimal("0.5")), Decimal(20_001), Decimal(3), "c1.1")
+    assert (told.client_order_id, told.price, told.qty) == ("c1.1", Decimal(20_001), Decimal("2.5"))
+    assert told.exchange_order_id != asked.exchange_order_id
+    former = await venue.find(asked)
+    assert former is not None
+    assert (former.status, former.filled) == ("canceled", Decimal("0.5"))
+
+
+async def test_replacing_what_is_gone(venue: CcxtVenue) -> None:
+    asked = await placed(venue, order())
+    await venue.cancel(asked)
+    with pytest.raises(Refused) as raised:
+        await venue.replace(asked, Decimal(20_001), Decimal(1), "c1.1")
+    assert raised.value.code == "order_not_found"
+    assert await venue.lookup(BTC, client_order_id="c1.1") is None
+
+
+async def test_replacing_by_what_is_refused(venue: CcxtVenue) -> None:
+    asked = await placed(venue, order())
+    with pytest.raises(Refused) as raised:
+        await venue.replace(asked, Decimal(50_000), Decimal(99), "c1.1")
+    assert raised.value.code == "insufficient_funds"
+    former = await venue.find(asked)
+    assert former is not None
+    assert former.status == "canceled"
+
+
+async def test_an_order_is_found_by_either_id(venue: CcxtVenue) -> None:
+    asked = await placed(venue, order())
+    by_id = await venue.find(asked)
+    assert by_id is not None
+    assert by_id == await venue.find(order())
+    assert by_id == await venue.lookup(BTC, client_order_id="c1")
+    assert by_id == await venue.lookup(BTC, exchange_order_id=by_id.exchange_order_id)
+    assert await venue.find(order(2)) is None
+    assert await venue.find(order(exchange_order_id="99")) is None
+
+
+async def test_open_orders(venue: CcxtVenue) -> None:
+    first = await placed(venue, order(1))
+    other = await placed(venue, order(2, symbol="ETH/USDT", price=Decimal(100)))
+    await venue.cancel(await placed(venue, order(3)))
+
+    def ids(told: list[VenueOrder]) -> set[str | None]:
+        return {each.exchange_order_id for each in told}
+
+    assert ids(await venue.open_orders(None)) == {first.exchange_order_id, other.exchange_order_id}
+    assert ids(await venue.open_orders(BTC)) == {first.exchange_order_id}
+
+
+async def test_trades_are_read_to_the_last(
+    exchange: ExchangeServer, venue: CcxtVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binance, "PAGE_ROWS", 3)
+    began_ns = time.time_ns()
+    asked = await placed(venue, order(qty=Decimal(1)))
+    for _ in range(10):
+        fill(exchange, asked, "0.01")
+    for since_ns in (began_ns - 1_000_000, began_ns - 5 * DAY_NS):
+        trades = await venue.trades(BTC, since_ns)
+        assert [trade.exchange_trade_id for trade in trades] == [
+            str(each.trade_id) for each in at_exchange(exchange, asked).fills
+        ]
+        assert all(
+            (trade.exchange_order_id, trade.side, trade.qty, trade.price, trade.maker)
+            == (asked.exchange_order_id, Side.BUY, Decimal("0.01"), asked.price, True)
+            for trade in trades
+        )
+    assert await venue.trades(BTC, time.time_ns() + DAY_NS) == []
+
+
+async def test_balances(venue: CcxtVenue) -> None:
+    await venue.place(order(qty=Decimal(1)), "c1")
+    assert await venue.balances() == {"BTC": Decimal(100), "ETH": Decimal(100), "USDT": Decimal(1_000_000)}
+
+
+async def test_positions_are_of_contracts(venue: CcxtVenue, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await venue.positions() == []
+    elsewhere = CcxtVenue(config("http://x", klass="bybit", options={"options": {"defaultType": "swap"}}))
+    assert not elsewhere.can_replace
+
+    async def told() -> list[dict[str, Any]]:
+        return [{"symbol": "BTC/USDT:USDT", "side": "short", "contracts": "0.5", "entryPrice": "60000.1"}]
+
+    monkeypatch.setattr(elsewhere._exchange, "fetch_positions", told)
+    position = VenuePosition(symbol="BTC/USDT:USDT", qty=Decimal("-0.5"), entry_price=Decimal("60000.1"))
+    assert await elsewhere.positions() == [position]
+    await elsewhere.close()
+
+
+# Its life
+
+
+async def test_wrong_credentials(exchange: ExchangeServer, ears: Ears) -> None:
+    wrong = {"apiKey": DEFAULT_KEY, "secret": "not-the-secret-of-this-account"}
+    venue = CcxtVenue(config(exchange.base_url, credentials=wrong))
+    with pytest.raises(Refused) as raised:
+        await venue.start(ears)
+    assert raised.value.code == "exchange_error"
+    assert ears.stream == []
+    with pytest.raises(Refused):
+        await venue.balances()
+    await venue.close()
+
+
+async def test_starting_again_after_a_failure(exchange: ExchangeServer, admin: Client, ears: Ears) -> None:
+    venue = CcxtVenue(config(exchange.base_url))
+    for path in ("/api/v3/exchangeInfo", "/ws-api"):
+        await admin.fault("rest", status=503, path=path)
+        with pytest.raises(Ambiguous):
+            await venue.start(ears)
+    await venue.start(ears)
+    assert ears.stream == [True]
+    await venue.close()
+    assert ears.stream == [True, False]

@@ -1,0 +1,68 @@
+"""What ccxt is asked to create, for every kind of order."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from oms.model import OrderType, Side, TimeInForce
+from oms.venues import requests
+from oms.venues.base import Refused
+from oms.venues.requests import Create
+from tests.oms import orders_made
+
+
+def create(*, contract: bool = False, **changes: Any) -> Create:
+    order = orders_made.order(**changes)
+    return requests.create(order, "name", contract=contract, qty=order.qty, price=order.price)
+
+
+def test_a_limit_order() -> None:
+    request = create(side=Side.SELL, qty=Decimal("1E-7"), price=Decimal("1E+5"), params={"icebergQty": "1"})
+    params = {"icebergQty": "1", "clientOrderId": "name", "timeInForce": "GTC"}
+    assert request == Create(
+        symbol="BTC/USDT", type="limit", side="sell", amount="0.0000001", price="100000", params=params
+    )
+
+
+def test_a_market_order() -> None:
+    request = create(order_type=OrderType.MARKET, price=None)
+    assert (request.type, request.price, request.params) == ("market", None, {"clientOrderId": "name"})
+
+
+def test_a_post_only_order_has_no_other_time_in_force() -> None:
+    assert create(post_only=True).params == {"clientOrderId": "name", "postOnly": True}
+
+
+@pytest.mark.parametrize("kind", [TimeInForce.IOC, TimeInForce.FOK])
+def test_times_in_force(kind: TimeInForce) -> None:
+    assert create(time_in_force=kind).params["timeInForce"] == kind.value
+
+
+@pytest.mark.parametrize(
+    ("order_type", "kind", "price"), [(OrderType.STOP, "market", None), (OrderType.STOP_LIMIT, "limit", Decimal(1))]
+)
+def test_stops(order_type: OrderType, kind: str, price: Decimal | None) -> None:
+    request = create(order_type=order_type, price=price, trigger_price=Decimal("5.50"))
+    assert (request.type, request.params["triggerPrice"]) == (kind, "5.50")
+
+
+def test_only_contracts_are_reduced_by_the_venue() -> None:
+    assert create(contract=True, reduce_only=True).params["reduceOnly"] is True
+    assert "reduceOnly" not in create(reduce_only=True).params
+
+
+@pytest.mark.parametrize("name", sorted(requests.RESERVED))
+def test_params_that_would_make_another_order_of_it(name: str) -> None:
+    with pytest.raises(Refused) as raised:
+        create(params={name: "x"})
+    assert raised.value.code == "validation_error"
+    assert name in raised.value.message
+
+
+def test_what_no_venue_keeps_is_not_sent() -> None:
+    with pytest.raises(Refused) as raised:
+        create(time_in_force=TimeInForce.GTD)
+    assert raised.value.code == "unsupported_action"
