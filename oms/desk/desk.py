@@ -89,10 +89,11 @@ class Desk:
         return durable
 
     async def changed(self, order_id: int) -> Order:
-        """The order as it is after the next change of it."""
+        """The order as it is after the next change of it, or after several that came at once."""
         waiter: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(order_id, []).append(waiter)
-        return await waiter
+        after = await waiter
+        return self.book.orders.get(order_id, after)
 
     def record(self, order_id: int, happening: Happening, command_id: int | None = None) -> Order:
         """The order as it is after this; what cannot be true of it is left to be looked up."""

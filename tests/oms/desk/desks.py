@@ -111,7 +111,9 @@ class Setting:
 
 
 @asynccontextmanager
-async def setting(dsn: str, *, clock: Clock | None = None, **account: Any) -> AsyncIterator[Setting]:
+async def setting(
+    dsn: str, *, clock: Clock | None = None, venue: ScriptedVenue | None = None, **account: Any
+) -> AsyncIterator[Setting]:
     """A desk of account 1, which is made when it is not there, with whatever the database has of it."""
     clock = clock or Clock()
     events: list[Event] = []
@@ -135,7 +137,7 @@ async def setting(dsn: str, *, clock: Clock | None = None, **account: Any) -> As
             mine.account, mine.risk, ids,
             sequences=mine.sequences, orders=mine.orders, deals=mine.deals, positions=mine.positions,
         )  # fmt: skip
-        venue, market = ScriptedVenue(), ScriptedMarket(clock)
+        venue, market = venue or ScriptedVenue(), ScriptedMarket(clock)
         desk = Desk(book, ids, journal=journal, venue=venue, market=market, pool=pool, clock_ns=clock)
         made = Setting(desk, journal, venue, market, clock)
         made.events = events

@@ -1,0 +1,180 @@
+"""Orders are changed here: in one request where the venue can, else canceled, seen to be, and created anew.
+
+Whatever way, an order stays one order under one id of ours, and its whole quantity counts what was filled before. Must
+not know what a restart leaves (`settling` finds that out).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from oms.commands import ChangeOrder
+from oms.desk import fates
+from oms.desk.desk import Desk
+from oms.desk.dispatch import Handler, Run
+from oms.desk.hearing import Hearing, claim
+from oms.desk.orders import Orders, asked
+from oms.desk.results import Outcome
+from oms.desk.settling import DOUBTFUL, Settler
+from oms.errors import OmsError
+from oms.model import Order, OrderType
+from oms.states import Refused, ReplaceFailed, ReplaceRequested
+from oms.venues import base
+from oms.venues.base import VenueOrder
+
+log = structlog.get_logger(__name__)
+
+LOOKS_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0)  # before each look whether it is canceled
+PRICED: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+
+
+class Changing:
+    """Of one account."""
+
+    def __init__(self, desk: Desk, hearing: Hearing, settler: Settler, orders: Orders) -> None:
+        self._desk = desk
+        self._hearing = hearing
+        self._settler = settler
+        self._orders = orders
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        return {"change_order": self.change_order}
+
+    async def change_order(self, run: Run) -> Outcome:
+        """When it is known what there is to change; answered when it is known what came of that."""
+        payload: ChangeOrder = run.payload
+        desk, order_id = self._desk, payload.order_id
+        order = await run.order(order_id, run.require_trade)
+        while True:
+            if order_id not in desk.book.orders:
+                raise fates.is_over(order)
+            await self._orders.settled(order_id)
+            quote = await self._orders.quote_for(order)
+            async with desk.lock(order_id):
+                order = desk.book.orders[order_id]
+                if order.state in DOUBTFUL:
+                    continue
+                wanted = amended(order, payload)
+                desk.check(wanted, desk.venue.instrument(order.symbol), quote)
+                if run.validate:
+                    return Outcome()
+                if fates.has_terms(order, payload):
+                    return Outcome(order_id=order_id)
+                command_id = run.begin(order_id)
+                desk.record(order_id, ReplaceRequested(anew=True), command_id)
+                desk.count_sent()
+                await desk.commit()
+                refusal = await self._replace(wanted, command_id)
+                if desk.book.orders[order_id].state in DOUBTFUL:
+                    desk.on_doubt(order_id)
+                    desk.commit()
+            after = await self._orders.settled(order_id)
+            changed = (after.price, after.qty) != (order.price, order.qty)
+            return fates.of_change(after, changed=changed, refusal=refusal)
+
+    async def _replace(self, wanted: Order, command_id: int) -> OmsError | None:
+        """What the venue answered, when it refused."""
+        order = self._desk.book.orders[wanted.id]
+        if not self._desk.venue.can_replace:
+            return await self._anew(order, wanted, command_id)
+        try:
+            said = await asked(self._desk.venue.replace(order, wanted.price, wanted.qty, self._desk.name_of(order)))
+        except base.Ambiguous as error:
+            log.warning("no answer to a replace", order_id=order.id, error=error.message)
+            return None
+        except base.Refused as error:
+            await self._end(order, None, command_id, error)
+            return OmsError(error.code, error.message)
+        await self._end(order, said, command_id)
+        return None
+
+    async def _end(
+        self, order: Order, new: VenueOrder | None, command_id: int, refused: base.Refused | None = None
+    ) -> None:
+        """Write down what was answered, with all that was filled before: of that, only the venue knows."""
+        try:
+            former = await asked(self._desk.venue.find(order))
+            ended = await self._settler.ended(order, former, new, command_id)
+        except (base.Refused, base.Ambiguous) as error:
+            log.warning("venue did not say what was filled before a replace", order_id=order.id, error=str(error))
+            return
+        if not ended and former is not None and refused is not None:
+            self._desk.record(order.id, Refused(code=refused.code, message=refused.message), command_id)
+
+    async def _anew(self, order: Order, wanted: Order, command_id: int) -> OmsError | None:
+        try:
+            former = await self._canceled(order)
+        except base.Refused as error:
+            await self._settler.look(order.id)
+            return OmsError(error.code, error.message)
+        if former is None:
+            return None
+        await self._account_for(order, former)
+        filled = claim(order, former)
+        if former.status != "canceled" or wanted.qty <= filled:
+            self._over(order, former, command_id)
+            return None
+        try:
+            name = self._desk.name_of(order)
+            said = await asked(self._desk.venue.place(replace(wanted, filled=filled), name))
+        except base.Refused as error:
+            self._desk.record(order.id, Refused(code=error.code, message=error.message), command_id)
+            return OmsError(error.code, error.message)
+        except base.Ambiguous as error:
+            log.warning("no answer to creating an order anew", order_id=order.id, error=error.message)
+            return None
+        self._settler.replaced(self._desk.book.orders[order.id], said, said.qty + filled, command_id)
+        return None
+
+    async def _canceled(self, order: Order) -> VenueOrder | None:
+        """The order as it is after it was canceled; None: whether it is, is not known. Raises `Refused`."""
+        try:
+            said = await asked(self._desk.venue.cancel(order))
+            for delay_s in LOOKS_S:
+                if said is not None and said.status != "open":
+                    return said
+                await asyncio.sleep(delay_s)
+                said = await asked(self._desk.venue.find(order))
+        except base.Ambiguous as error:
+            log.warning("no answer to the cancel of a replace", order_id=order.id, error=error.message)
+        return None
+
+    async def _account_for(self, order: Order, former: VenueOrder) -> None:
+        """What was filled before and cannot be read now will be told later: the new self is created by what is left."""
+        try:
+            await self._settler.account_for(order, former)
+        except (base.Refused, base.Ambiguous) as error:
+            log.warning("trades of a replaced order are not known yet", order_id=order.id, error=str(error))
+
+    def _over(self, order: Order, former: VenueOrder, command_id: int) -> None:
+        """It ended, or nothing is left of what was wanted: there is nothing to create."""
+        if former.status == "canceled":
+            nothing = Refused(
+                code="invalid_order_state", message="as much as was wanted is filled: the rest is canceled"
+            )
+            self._desk.record(order.id, nothing, command_id)
+        else:
+            self._desk.record(order.id, ReplaceFailed(), command_id)
+            self._hearing.said(order.id, former, command_id)
+
+
+def amended(order: Order, payload: ChangeOrder) -> Order:
+    """The order as it is wanted. Raises OmsError when it cannot be that."""
+    if not order.is_open:
+        raise fates.is_over(order)
+    if payload.new_price is not None and order.order_type not in PRICED:
+        raise _wrong("new_price", f"a {order.order_type} order has no price")
+    qty: Decimal = payload.new_qty if payload.new_qty is not None else order.qty
+    if qty <= order.filled:
+        raise _wrong("new_qty", f"{order.filled:f} is filled already: to end the order, cancel it")
+    return replace(order, price=payload.new_price if payload.new_price is not None else order.price, qty=qty)
+
+
+def _wrong(field: str, message: str) -> OmsError:
+    return OmsError("validation_error", f"{field}: {message}", details={"field": f"payload.{field}"})

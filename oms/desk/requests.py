@@ -1,0 +1,190 @@
+"""Commands by the id of who sent them: each is carried out once, however often and from wherever it is asked for.
+
+Holds what is being carried out; what is over is read from the database. Whoever asked may go: a command goes on. Must
+not know how one is carried out, nor an account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple
+
+from msgspec.structs import replace
+
+from oms.commands import Request
+from oms.desk.dispatch import Run
+from oms.desk.results import CommandResult
+from oms.errors import OmsError
+from oms.model import Principal
+from oms.store import history
+from oms.store.pool import UNAVAILABLE, Pool
+from oms.writes import CommandRow, CommandStatus
+
+RUNNING_MAX: Final = 10_000  # of all accounts
+Key = tuple[int, str]  # api_key_id, request_id
+
+
+class Entry:
+    """A command under way. `run` is there once it is known to be the first of its id."""
+
+    def __init__(self, payload_hash: bytes) -> None:
+        self.hash = payload_hash
+        self.run: Run | None = None
+        self.command_id: int | None = None
+        self.order_id: int | None = None
+        self.done: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+
+    def so_far(self) -> CommandResult:
+        """What is told of it while it runs."""
+        command_id = self.run.command_id if self.run else self.command_id
+        order_id = self.run.order_id if self.run else self.order_id
+        return CommandResult(ok=False, command_id=command_id, order_id=order_id, running=True)
+
+
+class Claim(NamedTuple):
+    """Somebody asks for a command; `first`: nobody else does."""
+
+    asked: Request
+    key: Key | None
+    entry: Entry
+    first: bool
+
+    def answer(self) -> CommandResult:
+        """What is told now."""
+        if self.asked.hash != self.entry.hash:
+            return CommandResult.of_refusal(_conflict(self.asked))
+        result = self.entry.done.result() if self.entry.done.done() else self.entry.so_far()
+        kept = result.command_id is not None
+        return result if self.first or not kept else replace(result, replayed=True)
+
+
+class Requests:
+    """Carries commands out by `carry_out`, once each."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        run_of: Callable[[Principal, Request], Run],
+        carry_out: Callable[[Run], Coroutine[Any, Any, CommandResult]],
+        wait_s: float,
+    ) -> None:
+        """`run_of` raises OmsError for an account there is not; `wait_s`: how long whoever asks waits for an end."""
+        self._pool = pool
+        self._run_of = run_of
+        self._carry_out = carry_out
+        self._wait_s = wait_s
+        self._entries: dict[Key, Entry] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def execute(self, principal: Principal, asked: Sequence[Request | OmsError]) -> list[CommandResult]:
+        """One answer each, in the order asked. They begin in that order too and go on side by side: one that has to
+        wait for something does not keep the next ones waiting."""
+        claims = [each if isinstance(each, OmsError) else self._claim(principal, each) for each in asked]
+        fresh = [claim for claim in claims if isinstance(claim, Claim) and claim.first]
+        if fresh:
+            self._spawn(self._begin(principal, fresh))
+        waiting = {claim.entry.done for claim in claims if isinstance(claim, Claim)}
+        if waiting:
+            await asyncio.wait(waiting, timeout=self._wait_s)
+        return [claim.answer() if isinstance(claim, Claim) else CommandResult.of_refusal(claim) for claim in claims]
+
+    def resume(self, row: CommandRow, work: Coroutine[Any, Any, CommandResult]) -> None:
+        """A command that was running when the process ended: what becomes of it is found out by `work`."""
+        entry = Entry(row.payload_hash)
+        entry.command_id, entry.order_id = row.id, row.order_id
+        key = None
+        if row.request_id is not None:
+            key = (row.api_key_id, row.request_id)
+            self._entries[key] = entry
+        self._spawn(self._end(key, entry, work))
+
+    async def close(self, timeout_s: float = 0) -> None:
+        """Let what is under way end. What does not in time is as if the process had died in it, and says so."""
+        if self._tasks and timeout_s:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _claim(self, principal: Principal, asked: Request) -> Claim | OmsError:
+        """Whoever comes first carries it out: said at once, before anything is looked up."""
+        key = None if asked.request_id is None or asked.validate else (principal.api_key_id, asked.request_id)
+        entry = self._entries.get(key) if key else None
+        if entry is not None:
+            return Claim(asked, key, entry, first=False)
+        if len(self._tasks) >= RUNNING_MAX:
+            return OmsError("rate_limited", f"{RUNNING_MAX} commands are under way", retry_after_ms=1_000)
+        entry = Entry(asked.hash)
+        if key:
+            self._entries[key] = entry
+        return Claim(asked, key, entry, first=True)
+
+    async def _begin(self, principal: Principal, claims: Sequence[Claim]) -> None:
+        """Those that were never asked for begin; of the others, what was answered is answered again."""
+        try:
+            found = await asyncio.gather(*(self._stored(claim) for claim in claims), return_exceptions=True)
+        except asyncio.CancelledError:
+            for claim in claims:
+                self._finish(claim.key, claim.entry, CommandResult.of_refusal(_gone()))
+            return
+        for claim, stored in zip(claims, found, strict=True):
+            if stored is None:
+                self._spawn(self._end(claim.key, claim.entry, self._carried_out(principal, claim)))
+            else:
+                self._finish(claim.key, claim.entry, _told(claim, stored))
+
+    async def _stored(self, claim: Claim) -> CommandRow | None:
+        return await history.command_by_request(self._pool, *claim.key) if claim.key else None
+
+    async def _carried_out(self, principal: Principal, claim: Claim) -> CommandResult:
+        try:
+            claim.entry.run = run = self._run_of(principal, claim.asked)
+        except OmsError as error:
+            return CommandResult.of_refusal(error)
+        return await self._carry_out(run)
+
+    async def _end(self, key: Key | None, entry: Entry, work: Coroutine[Any, Any, CommandResult]) -> None:
+        try:
+            result = await work
+        except asyncio.CancelledError:
+            known = entry.so_far()
+            result = replace(CommandResult.of_refusal(_gone()), command_id=known.command_id, order_id=known.order_id)
+        self._finish(key, entry, result)
+
+    def _finish(self, key: Key | None, entry: Entry, result: CommandResult) -> None:
+        if key:
+            del self._entries[key]
+        entry.done.set_result(result)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _told(claim: Claim, stored: CommandRow | BaseException) -> CommandResult:
+    """What the database has of a command, as the answer to who asks for it again."""
+    if isinstance(stored, UNAVAILABLE):
+        return CommandResult.of_refusal(_gone())
+    if isinstance(stored, BaseException):
+        raise stored
+    if stored.payload_hash != claim.asked.hash:
+        return CommandResult.of_refusal(_conflict(claim.asked))
+    if stored.status is CommandStatus.RUNNING or stored.result is None:
+        return CommandResult(ok=False, command_id=stored.id, order_id=stored.order_id, running=True, replayed=True)
+    return CommandResult.of_stored(stored.id, stored.result, replayed=True)
+
+
+def _gone() -> OmsError:
+    return OmsError("engine_unavailable", "the desk stopped before this ended: ask again under the same request_id")
+
+
+def _conflict(asked: Request) -> OmsError:
+    return OmsError(
+        "idempotency_conflict",
+        f"request_id {asked.request_id!r} was used for another command",
+        details={"request_id": asked.request_id},
+    )

@@ -1,0 +1,182 @@
+"""Orders are changed, in one request or by cancel and create, and stay one order with all that was filled before."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Literal
+
+import pytest
+
+from oms.model import OrderState
+from tests.oms.desk.desks import Setting
+from tests.oms.desk.scripted_venue import Fault
+from tests.oms.desk.trading_made import code, send, trading
+
+NATIVE = pytest.mark.parametrize("native", [True, False])
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in doubt is asked about at once, and two misses need not be apart."""
+    monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.0,))
+    monkeypatch.setattr("oms.desk.settling.APART_NS", 0)
+    monkeypatch.setattr("oms.desk.changing.LOOKS_S", (0.0, 0.0))
+
+
+def resting(made: Setting) -> tuple[object, object]:
+    """What is open at the venue: what is left, at which price."""
+    (order,) = [order for order in made.venue.orders.values() if order.status == "open"]
+    return order.qty - order.filled, order.price
+
+
+@NATIVE
+async def test_price_and_qty_change_under_the_same_id(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        answer = await made.run("change_order", order_id=1, new_price="101", new_qty="3")
+        assert [answer.ok, answer.order_id] == [True, 1]
+        order = made.order()
+        assert [order.state, order.price, order.qty, order.replaces] == [OrderState.SUBMITTED, 101, 3, 1]
+        assert resting(made) == (3, 101)
+        assert made.venue.placed == ["tw-e1-1", "tw-e1-1.1"]
+        assert order.flags == ()
+
+
+@NATIVE
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_what_was_filled_before_counts_in_the_whole(dsn: str, native: bool, streaming: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        made.venue.streaming = streaming
+        made.venue.fill("x1", "0.25")
+        if native:  # the venue is told what is left: it must be known
+            await made.settler.settle(1)
+        assert (await made.run("change_order", order_id=1, new_qty="2")).ok
+        assert [made.order().qty, made.order().filled] == [2, Decimal("0.25")]
+        assert resting(made) == (Decimal("1.75"), 100)
+        assert (await made.run("change_order", order_id=1, new_qty="3")).ok
+        assert resting(made) == (Decimal("2.75"), 100)
+        assert [made.order().qty, made.order().filled] == [3, Decimal("0.25")]
+
+
+@NATIVE
+async def test_a_fill_just_before_the_cancel_is_not_lost(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        made.venue.fill_on_cancel.append(Decimal("0.25"))
+        assert (await made.run("change_order", order_id=1, new_qty="2")).ok
+        # In one request the venue created as much as was thought to be left: the whole says so.
+        whole = Decimal("2.25") if native else Decimal(2)
+        assert [made.order().qty, made.order().filled] == [whole, Decimal("0.25")]
+        assert resting(made)[0] == whole - Decimal("0.25")
+
+
+@NATIVE
+async def test_an_order_that_was_filled_meanwhile_is_filled(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        made.venue.fill_on_cancel.append(Decimal(1))
+        answer = await made.run("change_order", order_id=1, new_price="101")
+        assert code(answer) == "invalid_order_state"
+        assert [made.order().state, made.order().filled] == [OrderState.FILLED, 1]
+
+
+@NATIVE
+async def test_nothing_left_of_what_is_wanted_ends_it(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made, qty="4")
+        made.venue.fill("x1", "2")
+        await made.settler.settle(1)
+        assert code(await made.run("change_order", order_id=1, new_qty="1")) == "validation_error"
+        if not native:
+            made.venue.streaming = False
+            made.venue.fill_on_cancel.append(Decimal(1))
+            assert code(await made.run("change_order", order_id=1, new_qty="2.5")) == "invalid_order_state"
+            assert [made.order().state, made.order().filled] == [OrderState.CANCELED, 3]
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.CRASH])
+async def test_a_lost_answer_to_one_request_is_found_out(dsn: str, fault: Fault) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = True
+        await send(made)
+        made.venue.script("replace", fault)
+        assert (await made.run("change_order", order_id=1, new_price="101")).ok
+        assert [made.order().state, made.order().price] == [OrderState.SUBMITTED, 101]
+        assert resting(made) == (1, 101)
+
+
+@pytest.mark.parametrize("fault", [Fault.DROPPED, Fault.REFUSED])
+async def test_one_request_that_was_not_done_leaves_it_as_it_was(dsn: str, fault: Fault) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = True
+        await send(made)
+        made.venue.script("replace", fault)
+        answer = await made.run("change_order", order_id=1, new_price="101")
+        assert code(answer) == ("exchange_error" if fault is Fault.REFUSED else "outcome_unknown")
+        assert [made.order().state, made.order().price] == [OrderState.SUBMITTED, 100]
+        assert (await made.run("change_order", order_id=1, new_price="102")).ok
+
+
+@pytest.mark.parametrize(
+    ("method", "fault", "state", "price"),
+    [
+        ("cancel", Fault.REFUSED, OrderState.SUBMITTED, 100),
+        ("cancel", Fault.DROPPED, OrderState.SUBMITTED, 100),
+        (
+            "cancel",
+            Fault.LOST,
+            OrderState.CANCELED,
+            100,
+        ),  # nothing was created: it is not known any more what was asked
+        ("place", Fault.REFUSED, OrderState.CANCELED, 100),
+        ("place", Fault.DROPPED, OrderState.CANCELED, 100),
+        ("place", Fault.LOST, OrderState.SUBMITTED, 101),
+    ],
+)
+async def test_each_half_of_cancel_and_create_may_fail(
+    dsn: str, method: Literal["cancel", "place"], fault: Fault, state: OrderState, price: int
+) -> None:
+    async with trading(dsn) as made:
+        await send(made)
+        made.venue.script(method, fault)
+        answer = await made.run("change_order", order_id=1, new_price="101")
+        assert answer.ok is (price == 101)
+        assert [made.order().state, made.order().price] == [state, price]
+        assert sum(order.status == "open" for order in made.venue.orders.values()) == made.order().is_open
+
+
+async def test_a_cancel_that_takes_its_time_is_waited_for(dsn: str) -> None:
+    async with trading(dsn) as made:
+        made.venue.silent_cancel = True
+        await send(made)
+        assert (await made.run("change_order", order_id=1, new_price="101")).ok
+        assert made.venue.requests == ["place", "cancel", "find", "place"]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"order_id": 9, "new_price": "1"}, "order_not_found"),
+        ({"order_id": 1, "new_price": "100"}, None),
+        ({"order_id": 1, "new_price": "105", "validate": True}, None),
+        ({"order_id": 2, "new_price": "105"}, "invalid_order_state"),
+        ({"order_id": 3, "new_price": "105"}, "validation_error"),
+    ],
+)
+async def test_what_is_not_to_be_changed_asks_the_venue_nothing(
+    dsn: str, body: dict[str, Any], expected: str | None
+) -> None:
+    async with trading(dsn) as made:
+        await send(made)
+        await send(made)
+        await made.run("cancel_order", order_id=2)
+        await send(made, order_type="stop", price=None, trigger_price="90")
+        before = len(made.venue.requests)
+        assert code(await made.run("change_order", **body)) == expected
+        assert len(made.venue.requests) == before

@@ -1,0 +1,80 @@
+"""How a command is answered, by what its order has become."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from oms.commands import ChangeOrder
+from oms.desk import fates
+from oms.desk.results import Outcome
+from oms.errors import OmsError
+from oms.model import OrderState
+from tests.oms import orders_made
+
+S = OrderState
+REFUSAL = OmsError("exchange_error", "no")
+
+
+def code(outcome: Outcome) -> str | None:
+    assert outcome.order_id == 1
+    return outcome.error.code if outcome.error else None
+
+
+@pytest.mark.parametrize(
+    ("state", "error_code", "expected"),
+    [
+        (S.SUBMITTED, None, None),
+        (S.FILLED, None, None),
+        (S.CANCELED, None, None),
+        (S.REJECTED, "insufficient_funds", "insufficient_funds"),
+        (S.REJECTED, None, "exchange_error"),
+    ],
+)
+def test_of_sending(state: OrderState, error_code: str | None, expected: str | None) -> None:
+    assert code(fates.of_send(orders_made.order(1, state=state, error_code=error_code))) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "refusal", "expected"),
+    [
+        (S.CANCELED, None, None),
+        (S.CANCELED, REFUSAL, None),
+        (S.EXPIRED, None, None),
+        (S.FILLED, REFUSAL, "invalid_order_state"),
+        (S.SUBMITTED, None, "outcome_unknown"),
+        (S.SUBMITTED, REFUSAL, "exchange_error"),
+    ],
+)
+def test_of_canceling(state: OrderState, refusal: OmsError | None, expected: str | None) -> None:
+    assert code(fates.of_cancel(orders_made.order(1, state=state), refusal)) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "changed", "error_code", "refusal", "expected"),
+    [
+        (S.SUBMITTED, True, None, None, None),
+        (S.FILLED, True, None, None, None),
+        (S.SUBMITTED, False, None, None, "outcome_unknown"),
+        (S.SUBMITTED, False, None, REFUSAL, "exchange_error"),
+        (S.CANCELED, False, "insufficient_funds", None, "insufficient_funds"),
+        (S.CANCELED, False, None, None, "invalid_order_state"),
+        (S.FILLED, False, None, None, "invalid_order_state"),
+    ],
+)
+def test_of_changing(
+    state: OrderState, changed: bool, error_code: str | None, refusal: OmsError | None, expected: str | None
+) -> None:
+    order = orders_made.order(1, state=state, error_code=error_code)
+    assert code(fates.of_change(order, changed=changed, refusal=refusal)) == expected
+
+
+@pytest.mark.parametrize(
+    ("terms", "has"),
+    [({"new_price": 100}, True), ({"new_price": 101}, False), ({"new_qty": 1}, True),
+     ({"new_price": 100, "new_qty": 2}, False)],
+)  # fmt: skip
+def test_whether_an_order_has_the_terms_that_were_asked_for(terms: dict[str, int], has: bool) -> None:
+    payload = ChangeOrder(order_id=1, **{name: Decimal(value) for name, value in terms.items()})
+    assert fates.has_terms(orders_made.order(1), payload) is has
