@@ -42,6 +42,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     queue_append_bytes: int = 262_144  # append streams skip and announce above this
     queue_bytes_max: int = 1_048_576  # nothing grows above this: close 4008
 
+    # Private streams and commands
+    private_behind_events_max: int = 10_000  # a reader of now that takes no more: close 4008, nothing is lost
+    commands_running_max: int = 32  # of one connection: a venue that hangs must not gather work without end
+
     # Rings
     ring_depth_updates: int = 1_024  # per stream, for resume and resend
     ring_bytes_max: int = 1_048_576  # per stream, whichever comes first

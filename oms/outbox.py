@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import msgspec
+import structlog
 
 from oms import render
 from oms.auth import require_read
@@ -21,6 +22,8 @@ from oms.errors import OmsError
 from oms.model import Event, Principal
 from oms.store import history, progress, streams
 from oms.store.pool import UNAVAILABLE, Pool
+
+log = structlog.get_logger(__name__)
 
 CHANNELS: Final = ("orders", "deals", "positions")
 RING_EVENTS: Final = 1_024  # of each channel of each account: about 1 MB
@@ -98,7 +101,10 @@ class Feed:
 
     def wake(self) -> None:
         for listener in list(self.listeners):
-            listener()
+            try:
+                listener()
+            except Exception:  # what is durable stays so, whoever cannot hear of it
+                log.exception("event not told", account_id=self.account_id, channel=self.channel)
 
     async def read(self, after: int, limit: int) -> Sequence[Event]:
         """What follows a number, in order, up to so many; nothing when that is all."""

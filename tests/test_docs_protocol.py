@@ -16,17 +16,20 @@ from _speedups.frame import Update
 from _speedups.text import number
 from gateway.auth import Gate
 from gateway.config import AuthConfig
-from gateway.core.key import CHANNELS, TIERS_MS, Key, StreamId
+from gateway.core.key import CHANNELS, PRIVATE_CHANNELS, TIERS_MS, Key, StreamId
 from gateway.errors import CODES, Close, TickwireError
 from gateway.limits import Limits
 from gateway.net import http
 from gateway.sources.channels import Quotes, Trades
 from gateway.stats import Stats
-from gateway.wire import stream
+from gateway.wire import private, stream
 from gateway.wire.forms import StreamForm
+from oms.desk.results import CommandResult
 from oms.model import Permission, Principal
 from tests.conftest import ROOT
 from tests.docs_parts import fences, table, text_of
+from tests.frames import whole
+from tests.gateway.net.accounts import Line
 from tests.gateway.net.fakes import Rig
 from tests.gateway.users import Users
 
@@ -51,6 +54,11 @@ def test_every_request_is_shown() -> None:
 
 def subscribe_rendered(message: Message) -> bytes:
     data = message["data"]
+    if message["channel"] in PRIVATE_CHANNELS:
+        request = stream.Subscribe(id=message.get("id"), channel=message["channel"], account_ids=data["account_ids"])
+        states = {int(account): stream.StreamState(**state) for account, state in data["streams"].items()}
+        errors = {int(account): code for account, code in data["errors"].items()}
+        return private.subscribed(request, data["subscription_id"], states, errors)
     request = stream.Subscribe(id=message.get("id"), channel=message["channel"], symbols=data["symbols"])
     streams = {symbol: stream.StreamState(**state) for symbol, state in data["streams"].items()}
     return stream.subscribed(request, data["subscription_id"], data["throttle_ms"], streams, data["errors"])
@@ -68,7 +76,27 @@ def update_rendered(message: Message) -> bytes:
     return StreamForm().template(topic).render(update, message["epoch"])
 
 
+def plain(frame: bytes) -> bytes:
+    (only,) = whole(frame)
+    return only.payload
+
+
+def private_rendered(message: Message) -> bytes:
+    """Of an event or a snapshot: what the room of accounts says is in `data`, before `event`."""
+    data = dict(message["data"])
+    framer = private.Framer(StreamForm(), message["channel"], data.get("account_id", 1))
+    epoch, number, t_in = message["epoch"], message["sequence"], message["t_in"]
+    if message["kind"] == "snapshot":
+        return plain(framer.snapshot(epoch, number, json.dumps(data["items"]).encode(), t_in))
+    name = data.pop("event")
+    event = Line(number, name, json.dumps(data).encode(), t_in)
+    return plain(framer.update(epoch, event, None, message["t_out"]))
+
+
 def gap_rendered(message: Message) -> bytes:
+    if message["channel"] in PRIVATE_CHANNELS:
+        framer = private.Framer(StreamForm(), message["channel"], message["account_id"])
+        return plain(framer.gap(message["epoch"], message["from"], message["to"], message.get("new_epoch")))
     variant = str(message.get("timeframe") or message.get("depth") or "")
     topic = StreamId(Key(message["exchange"], message["channel"], message["symbol"], variant), 0, False)
     place = (message["from"], message["to"], message["reason"], message.get("new_epoch"))
@@ -83,21 +111,37 @@ def error_rendered(message: Message) -> bytes:
     return stream.error(failure, message.get("id"), message["request_id"])
 
 
+def acked_rendered(message: Message) -> bytes:
+    return private.acked(stream.Ack(id=message["id"], channel=message["channel"], **message["data"]))
+
+
+def command_result_rendered(message: Message) -> bytes:
+    told = [{name: value for name, value in each.items() if name != "index"} for each in message["data"]["results"]]
+    command = stream.Command(id=message["id"], payload={})
+    return private.command_result(command, [CommandResult(**each) for each in told])
+
+
+def unsubscribe_rendered(message: Message) -> bytes:
+    data = message["data"]
+    request = stream.Unsubscribe(id=message.get("id"), channel=message["channel"])
+    if message["channel"] not in PRIVATE_CHANNELS:
+        return stream.unsubscribed(request, data["symbols"], data["errors"])
+    errors = {int(account): code for account, code in data["errors"].items()}
+    return private.unsubscribed(request, data["account_ids"], errors)
+
+
 def reply_rendered(message: Message) -> bytes:
     """The other replies, from what the message itself says."""
     common: dict[str, Any] = {"id": message.get("id")}
     data = message.get("data", {})
     match message["type"]:
-        case "unsubscribed":
-            unsubscribe = stream.Unsubscribe(channel=message["channel"], **common)
-            return stream.unsubscribed(unsubscribe, data["symbols"], data["errors"])
         case "resent":
             common |= {"symbol": data["symbol"], "from_": data["from"], "to": data["to"]}
             return stream.resent(stream.Resend(channel=message["channel"], **common), data["resent"])
         case "subscriptions":
-            return stream.subscriptions(
-                stream.List(**common), [stream.Listed(**each) for each in data["subscriptions"]]
-            )
+            listed = [(private.Listed if "account_id" in each else stream.Listed)(**each)
+                      for each in data["subscriptions"]]  # fmt: skip
+            return stream.subscriptions(stream.List(**common), listed)
         case "pong":
             return stream.pong(stream.Ping(**common))
         case "server_shutdown":
@@ -121,9 +165,11 @@ def reauthenticate_rendered(message: Message) -> bytes:
 def rendered(message: Message) -> Message:
     """What the codec makes for the values of a message."""
     updates = dict.fromkeys([row.type for row in CHANNELS.values()] + ["batch"], update_rendered)
+    accounts = dict.fromkeys([row.type for row in PRIVATE_CHANNELS.values()], private_rendered)
     renderers = {
-        **updates, "subscribed": subscribe_rendered, "gap": gap_rendered, "error": error_rendered,
-        "authenticated": authenticated_rendered, "reauthenticate": reauthenticate_rendered,
+        **updates, **accounts, "subscribed": subscribe_rendered, "unsubscribed": unsubscribe_rendered,
+        "gap": gap_rendered, "error": error_rendered, "authenticated": authenticated_rendered,
+        "reauthenticate": reauthenticate_rendered, "acked": acked_rendered, "command_result": command_result_rendered,
     }  # fmt: skip
     return dict(json.loads(renderers.get(message["type"], reply_rendered)(message)))
 
@@ -221,6 +267,9 @@ def test_numbers_are_written_as_told() -> None:
 def test_tables_of_the_wire() -> None:
     assert {row.name: row.value for row in table(NAME, "## 3. Channels")} == {
         row.name: row.type for row in CHANNELS.values()
+    }
+    assert {row.name: row.value for row in table(NAME, "### Private channels")} == {
+        row.name: row.type for row in PRIVATE_CHANNELS.values()
     }
     fields = {field.encode_name: field for field in msgspec.structs.fields(stream.Subscribe)}
     shown = {row.name: row.value for row in table(NAME, "### subscribe")}

@@ -37,7 +37,7 @@ class Key(NamedTuple):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """A row of the channel table (docs/protocol.md, "Channels")."""
+    """A row of the channel tables (docs/protocol.md, "Channels")."""
 
     name: str  # as clients spell it: "quotes"
     type: str  # the `type` of its messages: "quote"
@@ -52,6 +52,16 @@ CHANNELS: Final[dict[str, Channel]] = {
         Channel("trades", "trade", Delivery.APPEND),
         Channel("bars", "bar", Delivery.STATE),
         Channel("book", "book", Delivery.STATE),
+    )
+}
+
+# What accounts tell, by account and not by symbol; durable, so a slow reader loses nothing but its connection.
+PRIVATE_CHANNELS: Final[dict[str, Channel]] = {
+    row.name: row
+    for row in (
+        Channel("orders", "order", Delivery.CRITICAL, private=True),
+        Channel("deals", "deal", Delivery.CRITICAL, private=True),
+        Channel("positions", "position", Delivery.CRITICAL, private=True),
     )
 }
 

@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
     """An open WebSocket. Everything but the handler's calls is for the transport and the listener."""
 
     __slots__ = (
-        *("close_code", "due_tick", "handler", "head", "id", "outbox", "peer", "window_bits"),
+        *("close_code", "due_tick", "handler", "head", "id", "on_writable", "outbox", "peer", "window_bits"),
         *("_heard_s", "_life", "_parser", "_shared", "_transport"),
     )
 
@@ -94,6 +94,7 @@ class Connection(asyncio.Protocol):
         self.window_bits = bits
         self.close_code: int = Close.LOST  # of the first CLOSE that was sent or received
         self.due_tick = -1
+        self.on_writable: Callable[[], None] | None = None  # called when the socket takes bytes again
         self._shared = shared
         self._transport = transport
         self._parser = Parser(shared.limits.message_bytes_max, bits > 0)
@@ -213,6 +214,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.outbox.resume()
         self._end_when_sent()
+        if self.on_writable is not None:
+            self.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._life = Life.GONE
@@ -225,6 +228,7 @@ class Connection(asyncio.Protocol):
             self.handler.on_closed(self)
         except Exception:
             log.exception("handler failed in on_closed", connection_id=self.id)
+        self.on_writable = None
         del self.handler  # it holds us: without this every connection would be garbage only the collector can free
 
     # Within

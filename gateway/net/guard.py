@@ -63,7 +63,7 @@ class Guards:
 class Guard:
     """What one connection has shown of itself."""
 
-    __slots__ = ("_conn", "_ends_s", "_guards", "_shown_s", "_verdict", "due_tick")
+    __slots__ = ("_conn", "_ends_s", "_guards", "_shown_s", "_verdict", "due_tick", "on_change")
 
     _conn: Guarded
 
@@ -74,6 +74,7 @@ class Guard:
         self._shown_s = guards.clock()
         self._ends_s = 0.0  # when it has to have been shown again
         self.due_tick = -1
+        self.on_change: Callable[[], None] | None = None  # told when the principal may do other things than before
 
     @property
     def principal(self) -> Principal | None:
@@ -142,6 +143,8 @@ class Guard:
         now_s = self._guards.clock()
         config = self._guards.gate.config
         self._verdict = verdict
+        if self.on_change is not None:
+            self.on_change()
         self._ends_s = self._shown_s + config.reauthenticate_after_s
         if verdict.expires_ns is not None:
             self._ends_s = min(self._ends_s, now_s + (verdict.expires_ns - time.time_ns()) / 1e9)

@@ -1,4 +1,4 @@
-"""A stream session: one connection of the native dialect, from `connected` to its close (protocol section 2).
+"""A stream session: one connection of the native dialect, from `connected` to its close (docs/protocol.md).
 
 Holds the order of a connection's requests, its request rate, and who answers each action. Must not know frames,
 how updates are numbered, or an exchange: those are the connection's, the hub's and the sources'.
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.core.key import CHANNELS, Key
+from gateway.core.key import CHANNELS, PRIVATE_CHANNELS, Key
 from gateway.errors import Close, TickwireError
 from gateway.limits import Limits
 from gateway.net.bucket import TokenBucket
 from gateway.net.guard import CLOSE_OF
 from gateway.net.head import Refusal
+from gateway.net.private import PrivateSession
 from gateway.net.subscriptions import Spelling, Subscriptions, variant_of
 from gateway.wire import stream
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.net.connection import Connection
     from gateway.net.guard import Guard, Guards
     from gateway.net.head import Head
+    from gateway.net.private import PrivateService
     from gateway.sources.base import Source
     from gateway.stats import Tally
     from gateway.wire.forms import Forms
@@ -51,8 +53,9 @@ class StreamService:
         limits: Limits,
         tally: Tally,
         guards: Guards | None = None,
+        private: PrivateService | None = None,
     ) -> None:
-        """Without guards there are no users, and everything is for everybody."""
+        """Without guards there are no users, and everything is for everybody; `private`: what needs a user."""
         self.hub = hub
         self.sources = sources
         self.spelling = Spelling(sources, default_exchange)
@@ -60,6 +63,7 @@ class StreamService:
         self.limits = limits
         self.tally = tally
         self.sessions: set[Session] = set()
+        self.private = private
         self._guards = guards
         self._emptied = asyncio.Event()
 
@@ -128,13 +132,14 @@ class Session:
     """One connection. Requests are answered in the order they came; nothing here waits for the socket."""
 
     __slots__ = (
-        *("_conn", "_guard", "_received", "_refusals", "_requests", "_service", "_streams"),
+        *("_conn", "_guard", "_private", "_received", "_refusals", "_requests", "_service", "_streams"),
         *("_waiting", "_waiting_bytes", "_worker"),
     )
 
     def __init__(self, service: StreamService, guard: Guard | None = None) -> None:
         self._service = service
         self._guard = guard
+        self._private: PrivateSession | None = None  # made when first needed
         now_s = time.monotonic()
         limits = service.limits
         self._requests = TokenBucket(limits.requests_per_s, limits.requests_burst, now_s)
@@ -147,7 +152,7 @@ class Session:
 
     @property
     def subscriptions(self) -> int:
-        return len(self._streams)
+        return len(self._streams) + len(self._private or ())
 
     @property
     def principal(self) -> Principal | None:
@@ -161,12 +166,15 @@ class Session:
         service.sessions.add(self)
         self.send(stream.connected(conn.id, service.limits))
         if self._guard is not None:
+            self._guard.on_change = self._on_change
             self._guard.begin(conn)
 
     def on_closed(self, _conn: Connection) -> None:
         self._service.forget(self)  # the streams know: their outbox is discarded
         if self._guard is not None:
             self._guard.end()
+        if self._private is not None:
+            self._private.close()
         self._waiting.clear()
         if self._worker is not None:
             self._worker.cancel()
@@ -240,7 +248,9 @@ class Session:
                 self._guard.check(request)
             if isinstance(request, stream.Subscribe):
                 return request
-            self.send(self._answer(request))
+            answer = self._answer(request, request_id)
+            if answer is not None:
+                self.send(answer)
         except TickwireError as error:
             self._fail(error, request.id, request_id)
             if isinstance(request, stream.Auth) and error.code in CLOSE_OF:
@@ -249,13 +259,15 @@ class Session:
             self._crashed(request, request_id)
         return None
 
-    def _answer(self, request: stream.Request) -> bytes:
+    def _answer(self, request: stream.Request, request_id: str) -> bytes | None:
+        """The reply; None where it comes when something is done."""
         match request:
             case stream.Ping():
                 return stream.pong(request)
             case stream.List():
-                return stream.subscriptions(request, self._streams.listed())
-            case stream.Unsubscribe():
+                private = [] if self._private is None else self._private.listed()
+                return stream.subscriptions(request, [*self._streams.listed(), *private])
+            case stream.Unsubscribe() if request.channel not in PRIVATE_CHANNELS:
                 _known(request.channel)
                 return self._streams.unsubscribe(request)
             case stream.Resend():
@@ -265,13 +277,28 @@ class Session:
                 if self._guard is None:
                     raise TickwireError("unsupported_action", "this gateway has no users: there is nobody to be")
                 return self._guard.authenticate(request)
-            case stream.Command():
-                raise TickwireError("not_authenticated", "orders need an authenticated connection")
-            case _:
-                raise TickwireError("unsupported_action", "there is nothing to acknowledge")
+        return self._accounts().answer(request, self.principal, request_id)
+
+    def _accounts(self) -> PrivateSession:
+        """What of this connection is about accounts. Raises TickwireError for nobody, and where there are none."""
+        if self.principal is None:
+            raise TickwireError("not_authenticated", "this needs an API key: send `auth` first")
+        if self._service.private is None:
+            raise TickwireError("unsupported_action", "this gateway has no accounts: market data only")
+        if self._private is None:
+            self._private = PrivateSession(self._service.private, self._conn)
+        return self._private
+
+    def _on_change(self) -> None:
+        """What the principal may do has changed."""
+        if self._private is not None:
+            self._private.changed(self.principal)
 
     async def _subscribe(self, request: stream.Subscribe, request_id: str) -> None:
         try:
+            if request.channel in PRIVATE_CHANNELS:
+                await self._accounts().subscribe(request, lambda: self.principal)
+                return
             _known(request.channel)
             keys, errors = await self._resolve(request)
             if self._conn.is_open:  # it may have closed meanwhile
@@ -300,5 +327,9 @@ class Session:
 
 
 def _known(channel: str) -> None:
+    if channel in PRIVATE_CHANNELS:
+        raise TickwireError("unsupported_channel", "this is not sent again by number: subscribe with `resume`")
     if channel not in CHANNELS:
-        raise TickwireError("unsupported_channel", "no such channel", details={"channels": list(CHANNELS)})
+        raise TickwireError(
+            "unsupported_channel", "no such channel", details={"channels": [*CHANNELS, *PRIVATE_CHANNELS]}
+        )

@@ -27,7 +27,7 @@ from _speedups.frame import (
     Template,
     encode,
 )
-from gateway.core.key import CHANNELS, Key, StreamId
+from gateway.core.key import CHANNELS, PRIVATE_CHANNELS, Key, StreamId
 from gateway.limits import Limits
 
 try:
@@ -50,7 +50,7 @@ class StreamForm(Form):
         self._prefixed = prefixed
 
     def template(self, topic: StreamId) -> Template:
-        channel = CHANNELS[topic.key.channel]
+        channel = CHANNELS.get(topic.key.channel) or PRIVATE_CHANNELS[topic.key.channel]
         kind = "batch" if topic.batch else channel.type
         head = b'{"type":' + orjson.dumps(kind) + b',"channel":' + orjson.dumps(channel.name)
         return Template(

@@ -7,11 +7,13 @@ numbered updates and gaps are framed by `forms.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 import orjson
 
+from gateway.core.key import CHANNELS, PRIVATE_CHANNELS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 RequestId: TypeAlias = str | int
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # fits the compiled core's 64-bit sequences
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]  # no exchange has a longer symbol
+AccountId = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 Timeframe = Annotated[str, msgspec.Meta(min_length=2, max_length=8)]
 
 STREAM_PATH: Final = "/v1/stream"  # where this dialect is spoken
@@ -42,8 +45,11 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
 
 
 class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True):
+    """`symbols` of a market data channel, `account_ids` of a private one."""
+
     channel: Name
-    symbols: Annotated[list[Name], msgspec.Meta(min_length=1)]
+    symbols: Annotated[list[Name], msgspec.Meta(min_length=1)] = []
+    account_ids: Annotated[list[AccountId], msgspec.Meta(min_length=1)] = []
     throttle_ms: Natural = 0
     snapshot: bool = True
     depth: Annotated[int, msgspec.Meta(ge=1, le=2**31)] = DEFAULT_DEPTH
@@ -55,10 +61,11 @@ class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True):
 
 
 class Unsubscribe(_Request, tag="unsubscribe", frozen=True, kw_only=True):
-    """Without `symbols` the whole channel; without `timeframe` every timeframe of a symbol's bars."""
+    """Without names the whole channel; without `timeframe` every timeframe of a symbol's bars."""
 
     channel: Name
     symbols: Annotated[list[Name], msgspec.Meta(min_length=1)] | None = None
+    account_ids: Annotated[list[AccountId], msgspec.Meta(min_length=1)] | None = None
     timeframe: Timeframe | None = None
 
 
@@ -72,13 +79,17 @@ class Resend(_Request, tag="resend", frozen=True, kw_only=True, rename={"from_":
 
 
 class Ack(_Request, tag="ack", frozen=True, kw_only=True):
+    """Everything up to here is taken care of, and need not come again."""
+
     channel: Name
-    account_id: RequestId
+    account_id: AccountId
     sequence: Natural
 
 
 class Command(_Request, tag="command", frozen=True, kw_only=True):
-    payload: dict[str, Any]
+    """`payload` is a body of `POST /oms/commands`; its numbers keep their digits."""
+
+    payload: dict[str, Any] | list[Any]
 
 
 class Auth(_Request, tag="auth", frozen=True, kw_only=True):
@@ -99,10 +110,10 @@ class List(_Request, tag="list", frozen=True, kw_only=True):
 Request: TypeAlias = Subscribe | Unsubscribe | Resend | Ack | Command | Auth | Ping | List
 ACTIONS: Final[tuple[str, ...]] = tuple(kind.__struct_config__.tag for kind in get_args(Request))
 
-_requests: Final = msgspec.json.Decoder(Request)
+_requests: Final = msgspec.json.Decoder(Request, float_hook=Decimal)
 _anything: Final = msgspec.json.Decoder()
 # What msgspec raises for bytes that are no JSON; ValidationError (wrong types) is one of MsgspecError.
-_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, InvalidOperation)
 
 
 class RequestError(TickwireError):
@@ -120,6 +131,7 @@ def parse(raw: str | bytes, limits: Limits) -> Request:
     except _UNREADABLE as error:
         raise _explain(raw, error, limits) from None
     refusal = _oversize(request, limits)
+    refusal = refusal or _misnamed(request)
     if refusal is not None:
         echoed = request.id if _echoable(request.id, limits) else None
         raise RequestError("validation_error", refusal, echoed, None)
@@ -169,14 +181,32 @@ def _oversize(request: Request, limits: Limits) -> str | None:
     if not _echoable(request.id, limits):
         return f"`id` is longer than {limits.request_ids_bytes_max} bytes, or no 64-bit number"
     match request:
-        case Subscribe() | Unsubscribe() if len(request.symbols or ()) > limits.symbols_per_request_max:
-            return f"more than {limits.symbols_per_request_max} symbols in one request"
+        case Subscribe() | Unsubscribe() if (
+            len(request.symbols or request.account_ids or ()) > limits.symbols_per_request_max
+        ):
+            return f"more than {limits.symbols_per_request_max} symbols or accounts in one request"
         case Subscribe() if request.depth > limits.book_depth_max:
             return f"`depth` is above {limits.book_depth_max}"
         case Resend() if request.to < request.from_:
             return "`to` is before `from`"
         case Resend() if request.to - request.from_ >= limits.resend_updates_max:
             return f"more than {limits.resend_updates_max} updates in one resend"
+    return None
+
+
+def _misnamed(request: Request) -> str | None:
+    """The name that the channel of a well-formed request does not go by, as a sentence."""
+    match request:
+        case Subscribe() if request.channel in PRIVATE_CHANNELS and (request.symbols or not request.account_ids):
+            return f"`{request.channel}` are subscribed by `account_ids`, and have no `symbols`"
+        case Subscribe() if request.channel in CHANNELS and (request.account_ids or not request.symbols):
+            return f"`{request.channel}` are subscribed by `symbols`, and have no `account_ids`"
+        case Unsubscribe() if request.symbols is not None and request.channel in PRIVATE_CHANNELS:
+            return f"`{request.channel}` have no `symbols`"
+        case Unsubscribe() if request.account_ids is not None and request.channel in CHANNELS:
+            return f"`{request.channel}` have no `account_ids`"
+        case Ack() if request.channel in CHANNELS:
+            return f"`{request.channel}` are not confirmed"
     return None
 
 
@@ -204,7 +234,8 @@ class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
     depth: int | None = None
 
 
-def _reply(kind: str, request_id: RequestId | None, fields: Mapping[str, Any]) -> bytes:
+def reply(kind: str, request_id: RequestId | None, fields: Mapping[str, Any]) -> bytes:
+    """A message that is not numbered; `request_id` is the client's own."""
     head: dict[str, Any] = {"type": kind}
     if request_id is not None:
         head["id"] = request_id
@@ -213,7 +244,7 @@ def _reply(kind: str, request_id: RequestId | None, fields: Mapping[str, Any]) -
 
 def connected(connection_id: str, limits: Limits) -> bytes:
     fields = {"connection_id": connection_id, "heartbeat_s": limits.heartbeat_s, "limits": limits.published()}
-    return _reply("connected", None, fields)
+    return reply("connected", None, fields)
 
 
 def subscribed(
@@ -231,22 +262,22 @@ def subscribed(
         "streams": streams,
         "errors": errors,
     }
-    return _reply("subscribed", request.id, {"channel": request.channel, "data": data})
+    return reply("subscribed", request.id, {"channel": request.channel, "data": data})
 
 
 def unsubscribed(request: Unsubscribe, symbols: Sequence[str], errors: Mapping[str, str]) -> bytes:
     data = {"symbols": symbols, "errors": errors}
-    return _reply("unsubscribed", request.id, {"channel": request.channel, "data": data})
+    return reply("unsubscribed", request.id, {"channel": request.channel, "data": data})
 
 
 def resent(request: Resend, count: int) -> bytes:
     """The reply to a resend, sent ahead of the `count` updates it announces."""
     data = {"symbol": request.symbol, "from": request.from_, "to": request.to, "resent": count}
-    return _reply("resent", request.id, {"channel": request.channel, "data": data})
+    return reply("resent", request.id, {"channel": request.channel, "data": data})
 
 
-def subscriptions(request: List, listed: Sequence[Listed]) -> bytes:
-    return _reply("subscriptions", request.id, {"data": {"subscriptions": listed}})
+def subscriptions(request: List, listed: Sequence[msgspec.Struct]) -> bytes:
+    return reply("subscriptions", request.id, {"data": {"subscriptions": listed}})
 
 
 def authenticated(request: Auth, principal: Principal, reauthenticate_after_ms: int) -> bytes:
@@ -257,21 +288,21 @@ def authenticated(request: Auth, principal: Principal, reauthenticate_after_ms: 
         "account_ids": sorted(principal.permissions),
         "reauthenticate_after_ms": reauthenticate_after_ms,
     }
-    return _reply("authenticated", request.id, {"data": data})
+    return reply("authenticated", request.id, {"data": data})
 
 
 def reauthenticate(deadline_ms: int) -> bytes:
-    return _reply("reauthenticate", None, {"deadline_ms": deadline_ms})
+    return reply("reauthenticate", None, {"deadline_ms": deadline_ms})
 
 
 def pong(request: Ping) -> bytes:
-    return _reply("pong", request.id, {})
+    return reply("pong", request.id, {})
 
 
 def error(failure: TickwireError, echoed: RequestId | None, request_id: str) -> bytes:
     """`echoed` is the client's own id; `request_id` names the request in our logs."""
-    return _reply("error", echoed, failure.fields(request_id))
+    return reply("error", echoed, failure.fields(request_id))
 
 
 def server_shutdown(deadline_ms: int, reconnect_after_ms: int) -> bytes:
-    return _reply("server_shutdown", None, {"deadline_ms": deadline_ms, "reconnect_after_ms": reconnect_after_ms})
+    return reply("server_shutdown", None, {"deadline_ms": deadline_ms, "reconnect_after_ms": reconnect_after_ms})

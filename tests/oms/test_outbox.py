@@ -80,6 +80,26 @@ async def test_what_is_committed_wakes_who_listens_and_not_before(dsn: str, pool
     assert woken == [2, 3]
 
 
+async def test_who_cannot_hear_of_it_does_not_stop_the_journal(dsn: str, pool: Pool) -> None:
+    await full_rows.make_account(pool)
+    outbox, memory = Outbox(pool), teller()
+    view = await outbox.open(ADMIN, 1, "orders")
+    woken: list[int] = []
+
+    def broken() -> None:
+        raise RuntimeError("as asked")
+
+    def on_more() -> None:
+        woken.append(view.newest)
+
+    view.listen(broken)
+    view.listen(on_more)
+    async with opened(dsn, outbox) as journal:
+        await journal.append(told(memory, 0))
+        await journal.append(told(memory, 0))
+    assert woken == [1, 2]
+
+
 async def test_older_events_are_read_from_the_table_and_are_the_same(dsn: str, pool: Pool) -> None:
     await full_rows.make_account(pool)
     outbox, memory = Outbox(pool, ring_events=4), teller()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from _speedups.fanout import Fanout
@@ -12,10 +13,12 @@ from _speedups.frame import OP_TEXT, encode
 from _speedups.outbox import Outbox
 from gateway.core.hub import Hub
 from gateway.core.key import Key
+from gateway.core.private import Accounts
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.net import deflate
 from gateway.net.guard import Guard, Guards
+from gateway.net.private import PrivateService
 from gateway.net.session import Session, StreamService
 from gateway.sources.base import Sink, WatchStatus
 from gateway.stats import Tally
@@ -91,6 +94,7 @@ class FakeConnection:
         self.socket = FakeSocket()
         self.outbox = Outbox(fanout, -1, self.socket, self)
         self.closed: tuple[int, str] | None = None
+        self.on_writable: Callable[[], None] | None = None
         self._fanout = fanout
 
     @property
@@ -122,7 +126,9 @@ class FakeConnection:
 class Rig:
     """The real hub, fan-out and stream service over two fake exchanges; `sim` is the default one."""
 
-    def __init__(self, limits: Limits | None = None, guards: Guards | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, guards: Guards | None = None, accounts: Accounts | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.limits = limits or Limits()
         self.fanout = Fanout(loop.call_soon, loop.call_later)
@@ -134,14 +140,17 @@ class Rig:
         for source in self.sources.values():
             source.sink = self.hub
         self.tally = Tally()
+        forms = Forms(self.limits, deflate.compress)
+        self.private = PrivateService(accounts, forms, self.limits, self.tally.errors) if accounts else None
         self.service = StreamService(
             hub=self.hub,
             sources=self.sources,
             default_exchange="sim",
-            forms=Forms(self.limits, deflate.compress),
+            forms=forms,
             limits=self.limits,
             tally=self.tally,
             guards=guards,
+            private=self.private,
         )
 
     @property

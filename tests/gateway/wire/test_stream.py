@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -188,7 +189,8 @@ def test_a_request_survives_its_own_encoding(message: dict[str, Any]) -> None:
         request = stream.parse(json.dumps(message), LIMITS)
     except stream.RequestError:
         return
-    assert stream.parse(msgspec.json.encode(request), LIMITS) == request
+    again = msgspec.json.Encoder(decimal_format="number").encode(request)
+    assert stream.parse(again, LIMITS) == request
 
 
 def test_printed_replies() -> None:
@@ -269,3 +271,32 @@ def test_unsubscribed_resent_and_list_replies() -> None:
             ]
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ({"action": "subscribe", "channel": "orders"}, "by `account_ids`"),
+        ({"action": "subscribe", "channel": "orders", "symbols": ["A"], "account_ids": [1]}, "by `account_ids`"),
+        ({"action": "subscribe", "channel": "quotes"}, "by `symbols`"),
+        ({"action": "subscribe", "channel": "quotes", "symbols": ["A"], "account_ids": [1]}, "by `symbols`"),
+        ({"action": "subscribe", "channel": "orders", "account_ids": [0]}, ">= 1"),
+        ({"action": "subscribe", "channel": "orders", "account_ids": []}, "length >= 1"),
+        ({"action": "unsubscribe", "channel": "orders", "symbols": ["A"]}, "have no `symbols`"),
+        ({"action": "unsubscribe", "channel": "quotes", "account_ids": [1]}, "have no `account_ids`"),
+        ({"action": "ack", "channel": "quotes", "account_id": 1, "sequence": 1}, "are not confirmed"),
+        ({"action": "command", "payload": "x"}, "payload"),
+    ],
+)
+def test_names_that_do_not_go_with_the_channel(request_: dict[str, Any], says: str) -> None:
+    refusal = refused(json.dumps(request_), LIMITS)
+    assert refusal.code == "validation_error"
+    assert says in refusal.message
+
+
+def test_numbers_of_a_command_keep_their_digits() -> None:
+    request = stream.parse('{"action":"command","payload":[{"qty":0.10000000000000000001}]}', LIMITS)
+    assert isinstance(request, stream.Command)
+    assert request.payload == [{"qty": Decimal("0.10000000000000000001")}]
+    absurd = refused('{"action":"command","id":1,"payload":{"qty":1e99999999999999999999}}', LIMITS)
+    assert (absurd.code, absurd.message) == ("validation_error", "the message is not JSON")

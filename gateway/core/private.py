@@ -1,0 +1,108 @@
+"""What the gateway asks of the room that keeps accounts: their events, and to carry out commands.
+
+Holds the contract, and how a refusal of that room becomes one of ours. Must not know who fulfils it, nor a socket.
+A principal is handed back to the room that made it, and only it looks inside: hence Any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from gateway.errors import CODES, TickwireError
+
+
+class Event(Protocol):
+    """A committed line of an account's channel; `data` is the resource, a finished JSON object."""
+
+    @property
+    def channel_sequence(self) -> int: ...
+    @property
+    def event(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def created_ns(self) -> int: ...
+
+
+class Page(Protocol):
+    """What follows a number: the events the reader may see, and up to which number that is all."""
+
+    @property
+    def events(self) -> Sequence[Event]: ...
+    @property
+    def upto(self) -> int: ...
+
+
+class Snapshot(Protocol):
+    """What is open as of a number, a finished JSON array; None for a channel that has no state."""
+
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def items(self) -> bytes | None: ...
+
+
+class View(Protocol):
+    """One channel of one account, as one principal may see it."""
+
+    @property
+    def epoch(self) -> str: ...
+    @property
+    def newest(self) -> int: ...
+    @property
+    def is_partial(self) -> bool:
+        """Whether numbers are left out, because their events are not for this principal."""
+
+    def is_for(self, principal: Any) -> bool:
+        """Whether this is still what the principal may see."""
+
+    def listen(self, on_more: Callable[[], None]) -> None:
+        """Call this whenever there may be more."""
+
+    def unlisten(self, on_more: Callable[[], None]) -> None: ...
+    def read(self, after: int, limit: int) -> Awaitable[Page]: ...
+    def snapshot(self) -> Awaitable[Snapshot]: ...
+
+
+class PrivateStreams(Protocol):
+    """The durable streams of all accounts. What is refused is raised as a `Refusal`."""
+
+    def open(self, principal: Any, account_id: int, channel: str) -> Awaitable[View]: ...
+    def acked(self, principal: Any, account_id: int, channel: str) -> Awaitable[int | None]:
+        """How far the principal's key has confirmed a channel; None: never."""
+
+    def ack(self, principal: Any, account_id: int, channel: str, sequence: int) -> Awaitable[None]: ...
+
+
+class Result(Protocol):
+    """What became of one command."""
+
+    def plain(self, index: int) -> Mapping[str, Any]:
+        """As it is told, JSON-ready."""
+
+
+class Accounts(Protocol):
+    """The room as a whole."""
+
+    @property
+    def outbox(self) -> PrivateStreams: ...
+    def execute(self, principal: Any, body: object) -> Awaitable[Sequence[Result]]:
+        """Carry out a body of commands, one result each. A body that is none is raised as a `Refusal`."""
+
+
+@runtime_checkable
+class Refusal(Protocol):
+    """An exception that says why not, in a code of the catalogue."""
+
+    code: str
+    message: str
+    details: dict[str, Any] | None
+    retry_after_ms: int | None
+
+
+def refused(error: Exception) -> TickwireError | None:
+    """What a client is told of an exception of that room; None: it is a fault, and not a refusal."""
+    if not isinstance(error, Refusal) or error.code not in CODES:
+        return None
+    return TickwireError(error.code, error.message, details=error.details, retry_after_ms=error.retry_after_ms)

@@ -1,0 +1,109 @@
+"""Private streams and commands in the stream dialect: what is told of an account, as bytes.
+
+Holds the shape of every message that names an account, numbered ones too. Must not know a socket, who may see what, nor
+what an order is: resources come in as finished JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import orjson
+
+from _speedups.frame import Form, Update
+from gateway.core.key import Key, StreamId
+from gateway.core.private import Event, Result
+from gateway.errors import TickwireError
+from gateway.wire import stream
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """One private stream of a `subscriptions` reply."""
+
+    subscription_id: str
+    channel: str
+    account_id: int
+    encoding: str
+    compression: str
+
+
+class Framer:
+    """The numbered messages of one subscription, in its form."""
+
+    def __init__(self, form: Form, channel: str, account_id: int) -> None:
+        self._form = form
+        self._channel = channel
+        self._account_id = account_id
+        self._template = form.template(StreamId(Key("", channel, ""), 0, False))
+
+    def update(self, epoch: str, event: Event, prev_sequence: int | None, t_out: int) -> bytes:
+        """The frame of an event. `prev_sequence`: the number before it, for who is not shown every number."""
+        more = b',"event":' + orjson.dumps(event.event)
+        if prev_sequence is not None:
+            more += b',"prev_sequence":%d' % prev_sequence
+        data = event.data[:-1] + (more if len(event.data) > len(b"{}") else more[1:]) + b"}"
+        return self._frame(Update(event.channel_sequence, data, None, event.created_ns, t_out, False), epoch)
+
+    def snapshot(self, epoch: str, sequence: int, items: bytes, t_in: int) -> bytes:
+        """The frame of everything that is open as of a number."""
+        data = b'{"account_id":%d,"items":%s}' % (self._account_id, items)
+        return self._frame(Update(sequence, data, None, t_in, t_in, True), epoch)
+
+    def gap(self, epoch: str, first: int, last: int, new_epoch: str | None) -> bytes:
+        """The frame that says what a resume cannot bring back."""
+        fields = {
+            "type": "gap", "channel": self._channel, "account_id": self._account_id, "epoch": epoch,
+            "from": first, "to": last, "reason": "resync",
+        }  # fmt: skip
+        if new_epoch is not None:
+            fields["new_epoch"] = new_epoch
+        return self._form.finish(orjson.dumps(fields))
+
+    def _frame(self, update: Update, epoch: str) -> bytes:
+        return self._form.finish(self._template.render(update, epoch))
+
+
+def subscribed(
+    request: stream.Subscribe,
+    subscription_id: str,
+    streams: Mapping[int, stream.StreamState],
+    errors: Mapping[int, str],
+) -> bytes:
+    """The one ack of a subscribe. `streams` and `errors` are by account."""
+    data = {
+        "subscription_id": subscription_id,
+        "account_ids": list(streams),
+        "throttle_ms": 0,
+        "streams": {str(account_id): state for account_id, state in streams.items()},
+        "errors": {str(account_id): code for account_id, code in errors.items()},
+    }
+    return stream.reply("subscribed", request.id, {"channel": request.channel, "data": data})
+
+
+def unsubscribed(request: stream.Unsubscribe, account_ids: Sequence[int], errors: Mapping[int, str]) -> bytes:
+    said = {str(account_id): code for account_id, code in errors.items()}
+    data = {"account_ids": account_ids, "errors": said}
+    return stream.reply("unsubscribed", request.id, {"channel": request.channel, "data": data})
+
+
+def acked(request: stream.Ack) -> bytes:
+    """The confirmation is kept."""
+    data = {"account_id": request.account_id, "sequence": request.sequence}
+    return stream.reply("acked", request.id, {"channel": request.channel, "data": data})
+
+
+def command_result(request: stream.Command, results: Sequence[Result]) -> bytes:
+    """The same body that REST answers with."""
+    data = {"results": [result.plain(index) for index, result in enumerate(results)]}
+    return stream.reply("command_result", request.id, {"data": data})
+
+
+def ended(failure: TickwireError, listed: Listed, request_id: str) -> bytes:
+    """A stream is over, and why: nothing of it follows."""
+    place = {"subscription_id": listed.subscription_id, "channel": listed.channel, "account_id": listed.account_id}
+    said = TickwireError(
+        failure.code, failure.message, details={**(failure.details or {}), **place},
+        retry_after_ms=failure.retry_after_ms,
+    )  # fmt: skip
+    return stream.error(said, None, request_id)

@@ -1,0 +1,30 @@
+"""What becomes of a refusal of the room of accounts, and that this room is what the gateway asks for."""
+
+from __future__ import annotations
+
+from gateway.core.private import PrivateStreams, refused
+from gateway.errors import TickwireError
+from oms.errors import OmsError
+from oms.outbox import Outbox
+
+
+def test_a_refusal_keeps_all_it_says() -> None:
+    refusal = OmsError("account_not_found", "there is none", details={"account_id": 1}, retry_after_ms=5)
+    known = refused(refusal)
+    assert known is not None
+    assert (known.code, known.message, known.details, known.retry_after_ms) == (
+        "account_not_found", "there is none", {"account_id": 1}, 5,
+    )  # fmt: skip
+    ours = refused(TickwireError("rate_limited", "slow down"))
+    assert ours is not None
+    assert ours.code == "rate_limited"
+
+
+def test_what_is_no_refusal_is_a_fault() -> None:
+    assert refused(ValueError("code")) is None
+    assert refused(OmsError("no_such_code", "a code nobody knows")) is None
+
+
+def test_the_outbox_is_what_is_asked_for() -> None:
+    streams: PrivateStreams = Outbox(None)  # type: ignore[arg-type]  # it is not asked for anything
+    assert streams

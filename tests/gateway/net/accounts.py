@@ -1,0 +1,137 @@
+"""What stands in for the room of accounts: numbered events in memory, and commands that end when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from oms.errors import OmsError
+
+
+class Line(NamedTuple):
+    channel_sequence: int
+    event: str
+    data: bytes
+    created_ns: int
+
+
+class Found(NamedTuple):
+    events: list[Line]
+    upto: int
+
+
+class State(NamedTuple):
+    sequence: int
+    items: bytes | None
+
+
+class Channel:
+    """One channel of one account: its events, who listens, and how far each key has confirmed."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.listeners: set[Callable[[], None]] = set()
+        self.acked: dict[int, int] = {}
+
+    def commit(self, *values: int, event: str = "order_created") -> None:
+        """An event for each value, which is its strategy too."""
+        for value in values:
+            number = len(self.lines) + 1
+            data = json.dumps({"id": number, "strategy_id": value}).encode()
+            self.lines.append(Line(number, event, data, 1_790_000_000_000_000_000 + number))
+        for listener in list(self.listeners):
+            listener()
+
+
+class FakeView:
+    def __init__(self, room: FakeAccounts, channel: Channel, kind: str, allowed: Any) -> None:
+        self.epoch = "e1"
+        self._room = room
+        self._channel = channel
+        self._kind = kind
+        self._account_id, self._permission = allowed
+        self.is_partial = bool(self._permission.strategies)
+
+    @property
+    def newest(self) -> int:
+        return len(self._channel.lines)
+
+    def is_for(self, principal: Any) -> bool:
+        return bool(principal.permissions.get(self._account_id) == self._permission)
+
+    def listen(self, on_more: Callable[[], None]) -> None:
+        self._channel.listeners.add(on_more)
+
+    def unlisten(self, on_more: Callable[[], None]) -> None:
+        self._channel.listeners.discard(on_more)
+
+    async def read(self, after: int, limit: int) -> Found:
+        await self._room.reachable()
+        found = self._channel.lines[after : after + limit]
+        shown = [line for line in found if self._shows(line)]
+        return Found(shown, found[-1].channel_sequence if found else after)
+
+    async def snapshot(self) -> State:
+        await self._room.reachable()
+        if self._kind == "deals":
+            return State(self.newest, None)
+        items = [json.loads(line.data) for line in self._channel.lines if self._shows(line)]
+        return State(self.newest, json.dumps(items).encode())
+
+    def _shows(self, line: Line) -> bool:
+        return not self.is_partial or json.loads(line.data)["strategy_id"] in self._permission.strategies
+
+
+class FakeAccounts:
+    """Accounts 1 and 2 with all channels; also the outbox of itself."""
+
+    def __init__(self) -> None:
+        self.channels = {(number, name): Channel() for number in (1, 2) for name in ("orders", "deals", "positions")}
+        self.asked: list[Any] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fault: Exception | None = None
+
+    @property
+    def outbox(self) -> FakeAccounts:
+        return self
+
+    @property
+    def orders(self) -> Channel:
+        return self.channels[1, "orders"]
+
+    async def reachable(self) -> None:
+        await asyncio.sleep(0)
+        if self.fault is not None:
+            raise self.fault
+
+    async def open(self, principal: Any, account_id: int, channel: str) -> FakeView:
+        await self.reachable()
+        permission = principal.permissions.get(account_id)
+        if permission is None or (account_id, channel) not in self.channels:
+            raise OmsError("account_not_found", "there is no such account")
+        return FakeView(self, self.channels[account_id, channel], channel, (account_id, permission))
+
+    async def acked(self, principal: Any, account_id: int, channel: str) -> int | None:
+        await self.reachable()
+        return self.channels[account_id, channel].acked.get(principal.api_key_id)
+
+    async def ack(self, principal: Any, account_id: int, channel: str, sequence: int) -> None:
+        view = await self.open(principal, account_id, channel)
+        if sequence > view.newest:
+            raise OmsError("validation_error", "sequence: no event has that number yet", details={"newest": 0})
+        acked = self.channels[account_id, channel].acked
+        acked[principal.api_key_id] = max(sequence, acked.get(principal.api_key_id, 0))
+
+    async def execute(self, principal: Any, body: object) -> Sequence[Done]:
+        self.asked.append((principal.user_name, body))
+        await self.gate.wait()
+        await self.reachable()
+        return [Done() for _ in (body if isinstance(body, list) else [body])]
+
+
+class Done:
+    def plain(self, index: int) -> Mapping[str, Any]:
+        return {"index": index, "ok": True, "command_id": index + 7, "order_id": None, "error": None}
