@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from oms.errors import OmsError
-from oms.model import OrderState, OrderType
+from oms.model import OrderState, OrderType, Position
 from oms.states import Accepted, CancelFailed, CancelRequested, Refused
 from tests.oms import orders_made
 from tests.oms.desk.desks import Clock, setting
@@ -107,3 +108,14 @@ async def test_an_order_is_found_by_any_name_it_has_had(dsn: str) -> None:
         made.desk.record(1, accepted("x9"))
         assert made.desk.order_named("BTC/USDT", "x9", None) is not None
         await made.desk.commit()
+
+
+async def test_positions_that_change_are_told_of_with_the_commit(dsn: str) -> None:
+    async with setting(dsn) as made:
+        told: list[Position] = []
+        made.desk.on_positions = told.extend
+        made.book.create(orders_made.order(1, client_order_id="mine"))
+        made.hearing.on_trade(orders_made.trade(qty="0.4", client_order_id="mine"))
+        assert [position.qty for position in told] == [Decimal("0.4")]
+        await made.desk.commit()
+        assert len(told) == 1
