@@ -1,0 +1,263 @@
+"""Commands on positions: closed at the venue, one order at a time, or netted, merged, changed and given away here.
+
+What the OMS nets itself is decided and written in one step, so nothing can come in between. Must not know SQL, nor
+when a stop is reached (`stops`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import ROUND_DOWN, Decimal, localcontext
+
+from oms import render
+from oms.auth import require_trade
+from oms.commands import CloseBy, ClosePosition, MergePositions, PositionChange
+from oms.desk import fates
+from oms.desk.desk import Desk
+from oms.desk.dispatch import Handler, Run
+from oms.desk.orders import Orders
+from oms.desk.results import Outcome
+from oms.errors import OmsError
+from oms.model import Instrument, Order, OrderType, Position, Principal, Side
+from oms.positions import CONTEXT
+from oms.store import history
+
+Require = Callable[[int | None], None]  # raises OmsError unless who asks may do it with this strategy
+
+
+class Positions:
+    """Of one account."""
+
+    def __init__(self, desk: Desk, orders: Orders) -> None:
+        self._desk = desk
+        self._orders = orders
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "close_position": self.close_position,
+            "close_by": self.close_by,
+            "merge_positions": self.merge_positions,
+            "position_change": self.position_change,
+        }
+
+    # Closed at the venue
+
+    async def close_position(self, run: Run) -> Outcome:
+        payload: ClosePosition = run.payload
+        self._position(payload.position_id, run.require_close)
+
+        def order() -> Order:
+            position = self._position(payload.position_id, run.require_close)
+            self._not_closing(position)
+            instrument = self._desk.venue.instrument(position.symbol)
+            return closing(
+                position, instrument, "close_position", self._desk.now_ns(),
+                order_type=payload.order_type, price=payload.price, qty=payload.qty,
+            )  # fmt: skip
+
+        closer = await self._checked(order)
+        if run.validate:
+            return Outcome()
+        return fates.of_send(await self._orders.submit(closer, run))
+
+    async def stop_out(self, position_id: int, reason: str) -> None:
+        """Close all of it at the market, after canceling what rests to reduce it. Raises OmsError when refused."""
+        desk = self._desk
+        if desk.obstacle is not None:
+            raise OmsError("exchange_unavailable", desk.obstacle)
+        for resting in self._reducing(position_id):
+            outcome = await self._orders.cancel(resting.id)
+            if outcome.error is not None and desk.book.orders[resting.id].is_open:
+                raise outcome.error
+        if position_id not in desk.book.positions:
+            return
+
+        def order() -> Order:
+            position = desk.book.position(position_id)
+            self._not_closing(position)
+            return closing(position, desk.venue.instrument(position.symbol), reason, desk.now_ns())
+
+        error = fates.of_send(await self._orders.submit(await self._checked(order))).error
+        if error is not None:
+            raise error
+
+    async def _checked(self, order: Callable[[], Order]) -> Order:
+        """The order, built again once there is a price: what it closes may have changed while that was waited for."""
+        quote = await self._orders.quote_for(order())
+        ready = order()
+        self._orders.check(ready, self._desk.venue.instrument(ready.symbol), quote)
+        return ready
+
+    def _reducing(self, position_id: int) -> list[Order]:
+        """The open orders that would reduce this position."""
+        book = self._desk.book
+        position = book.positions.get(position_id)
+        if position is None:
+            return []
+        side = _against(position)
+        return [each for each in book.open_orders.values() if each.side is side and book.target_of(each) is position]
+
+    def _not_closing(self, position: Position) -> None:
+        """Raises while an order closes it: what that fills is not known yet."""
+        order = self._desk.closing_order(position.id)
+        if order is not None:
+            raise OmsError(
+                "position_close_in_progress",
+                f"order {order.id} closes position {position.id} already",
+                details={"order_id": order.id},
+            )
+
+    # Done here
+
+    async def close_by(self, run: Run) -> Outcome:
+        payload: CloseBy = run.payload
+        for position_id in (payload.position_id_a, payload.position_id_b):
+            self._not_closing(self._position(position_id, run.require_close))
+        pair = payload.position_id_a, payload.position_id_b
+        qty = self._desk.book.may_close_by(*pair, payload.qty)
+        if run.validate:
+            return Outcome()
+        deals = self._desk.book.close_by(*pair, qty, self._desk.now_ns(), command_id=run.begin())
+        realized = sum((deal.realized_pnl for deal in deals), Decimal(0))
+        return Outcome(more={"deal_ids": [deal.id for deal in deals], "realized_pnl": render.number(realized)})
+
+    async def merge_positions(self, run: Run) -> Outcome:
+        payload: MergePositions = run.payload
+        for position_id in (payload.source_position_id, payload.target_position_id):
+            self._not_closing(self._position(position_id, run.require_trade))
+        book, now_ns = self._desk.book, self._desk.now_ns()
+        book.may_merge(payload.source_position_id, payload.target_position_id)
+        if run.validate:
+            return Outcome()
+        command_id = run.begin()
+        deals = book.merge(payload.source_position_id, payload.target_position_id, now_ns, command_id=command_id)
+        if payload.stop_mode != "keep":  # `clear` comes without any
+            book.edit_position(
+                payload.target_position_id, now_ns,
+                stop_loss=payload.stop_loss, stop_gain=payload.stop_gain, command_id=command_id,
+            )  # fmt: skip
+        return Outcome(more={"deal_ids": [deal.id for deal in deals]})
+
+    async def position_change(self, run: Run) -> Outcome:
+        payload: PositionChange = run.payload
+        self._position(payload.position_id, run.require_close)
+        if run.validate:
+            return Outcome()
+        self._desk.book.edit_position(
+            payload.position_id, self._desk.now_ns(),
+            stop_loss=payload.stop_loss, stop_gain=payload.stop_gain, comment=payload.comment, command_id=run.begin(),
+        )  # fmt: skip
+        return Outcome()
+
+    async def reassign(
+        self, principal: Principal, strategy_id: int, *, order_ids: Sequence[int], position_ids: Sequence[int]
+    ) -> tuple[list[Order], list[Position]]:
+        """Give orders and positions to a strategy: all of them, or OmsError. As they are then; what netted is gone."""
+        book, account_id = self._desk.book, self._desk.account.id
+
+        def require(of: int | None) -> None:
+            require_trade(principal, account_id, of)
+
+        require(strategy_id)
+        if strategy_id and strategy_id not in self._desk.strategies:
+            raise OmsError(
+                "validation_error",
+                f"strategy_id: this account has no strategy {strategy_id}",
+                details={"field": "strategy_id"},
+            )
+        for order_id in order_ids:
+            await self._recall(order_id, require)
+        for position_id in position_ids:
+            self._not_closing(self._position(position_id, require))
+        now_ns = self._desk.now_ns()
+        orders = [book.reassign_order(order_id, strategy_id, now_ns) for order_id in dict.fromkeys(order_ids)]
+        after = [
+            book.reassign_position(position_id, strategy_id, now_ns)
+            for position_id in dict.fromkeys(position_ids)
+            if position_id in book.positions  # not netted with one that was given before it
+        ]
+        kept = dict.fromkeys(each.id for each in after if each is not None)
+        positions = [book.positions[each] for each in kept if each in book.positions]
+        await self._desk.commit()
+        return orders, positions
+
+    async def _recall(self, order_id: int, require: Require) -> None:
+        """Have it in memory, where it is changed: also one that is over, for a late fill of it is the strategy's."""
+        book, pool = self._desk.book, self._desk.pool
+        order = book.orders.get(order_id)
+        if order is None:
+            order = (await history.orders_by_ids(pool, [order_id])).get(order_id)
+        mine = order is not None and order.account_id == self._desk.account.id
+        if order is None or not mine or not _allowed(require, order.strategy_id):
+            raise OmsError("order_not_found", f"account {self._desk.account.id} has no order {order_id}")
+        if order_id not in book.orders:
+            book.adopt(order, await history.deals_of_order(pool, order_id))
+
+    def _position(self, position_id: int, require: Require) -> Position:
+        """An open one. One of a strategy that who asks has nothing to do with is not there."""
+        position = self._desk.book.positions.get(position_id)
+        if position is None or not _allowed(require, position.strategy_id):
+            raise OmsError("position_not_found", f"account {self._desk.account.id} has no open position {position_id}")
+        return position
+
+
+def _allowed(require: Require, strategy_id: int) -> bool:
+    """Whether who asks may do it with this strategy. Raises what has nothing to do with strategies."""
+    try:
+        require(strategy_id)
+    except OmsError as error:
+        if error.code != "strategy_permission_denied":
+            raise
+        return False
+    return True
+
+
+def _against(position: Position) -> Side:
+    return Side.SELL if position.qty > 0 else Side.BUY
+
+
+def closing(
+    position: Position,
+    instrument: Instrument,
+    reason: str,
+    now_ns: int,
+    *,
+    order_type: OrderType = OrderType.MARKET,
+    price: Decimal | None = None,
+    qty: Decimal | None = None,
+) -> Order:
+    """The order that closes a position, or `qty` of it; without an id and a name yet."""
+    if qty is None:
+        qty = tradeable(abs(position.qty), instrument)
+    return Order(
+        id=0,
+        account_id=position.account_id,
+        symbol=position.symbol,
+        side=_against(position),
+        order_type=order_type,
+        qty=qty,
+        client_order_id="",
+        price=price,
+        reduce_only=True,
+        strategy_id=position.strategy_id,
+        position_id=position.id,
+        reason=reason,
+        created_ns=now_ns,
+        updated_ns=now_ns,
+    )
+
+
+def tradeable(held: Decimal, instrument: Instrument) -> Decimal:
+    """As much of it as a venue takes: a fee in base leaves a part of a step, which can only be added to."""
+    if not instrument.qty_step:
+        return held
+    with localcontext(CONTEXT):
+        whole = (held / instrument.qty_step).to_integral_value(ROUND_DOWN) * instrument.qty_step
+    if not whole:
+        raise OmsError(
+            "validation_error",
+            f"{held:f} is held, less than the step of {instrument.qty_step:f} that can be traded",
+            details={"field": "qty"},
+        )
+    return whole
