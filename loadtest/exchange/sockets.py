@@ -71,7 +71,11 @@ class Sockets:
         socket = web.WebSocketResponse(
             timeout=CLOSE_PATIENCE_S, autoping=False, compress=False, max_msg_size=MESSAGE_BYTES_MAX
         )
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionResetError:
+            # The peer changed its mind during the handshake: no fault of ours to log, and nobody reads the answer.
+            raise web.HTTPBadRequest from None
         transport = request.transport
         if transport is None:
             return socket

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import aiohttp
+import aiohttp.web
 import orjson
 import pytest
 
@@ -34,6 +35,18 @@ async def test_subscribe_list_unsubscribe(still: ExchangeServer, client: Client,
     assert (message["e"], message["s"]) == ("trade", "BTCUSDT")
     assert await _ask(socket, "UNSUBSCRIBE", ["btcusdt@trade"]) == {"result": None}
     assert await _ask(socket, "LIST_SUBSCRIPTIONS") == {"result": ["btcusdt@depth"]}
+
+
+async def test_a_peer_that_leaves_during_the_handshake_is_no_fault_of_ours(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone(*_: object) -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(aiohttp.web.WebSocketResponse, "prepare", gone)
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await client.connect("/ws")
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("path", ["/ws/btcusdt@trade/ethusdt@trade", "/stream?streams=btcusdt@trade/ethusdt@trade"])
