@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -57,7 +57,6 @@ class Desk:
         self.clock_ns = clock_ns
         self.on_doubt: Callable[[int], None] = lambda order_id: None  # an order of which only the venue knows more
         self.on_positions: Callable[[Iterable[Position]], None] = lambda positions: None  # those that changed
-        self.on_positions: Callable[[Iterable[Position]], None] = lambda positions: None  # that have changed
         self._journal = journal
         self._everywhere = everywhere
         self.strategies: frozenset[int] = frozenset()  # that the account has, beside 0
