@@ -44,8 +44,9 @@ class DeadMan:
 
     async def start(self) -> None:
         """Take up what was armed when the process ended: what fell due meanwhile is due now."""
-        self._due_ns = await deadlines.deadline(self._desk.pool, self._desk.account.id)
-        self._set_timer()
+        async with self._lock:
+            self._due_ns = await deadlines.deadline(self._desk.pool, self._desk.account.id)
+            self._set_timer()
 
     def stop(self) -> None:
         """Cancel nothing any more; the deadline stays stored."""

@@ -44,6 +44,7 @@ class Stops:
     def __init__(self, desk: Desk, close: Close) -> None:
         self._desk = desk
         self._close = close
+        self._started = False
         self._held: dict[str, dict[int, Position]] = {}  # symbol -> positions with a stop
         self._trying: set[int] = set()
         self._failed: dict[int, int] = {}  # how often in a row
@@ -51,11 +52,13 @@ class Stops:
         self._paused: dict[int, asyncio.TimerHandle] = {}
 
     def start(self) -> None:
-        """Arm what is open, as after a restart; from then on `changed` is to be told."""
+        """Arm what is open, as after a restart; what `changed` is told before that is told here."""
+        self._started = True
         self.changed(self._desk.book.positions.values())
 
     def stop(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing any more, whatever is still written."""
+        self._started = False
         for timer in self._paused.values():
             timer.cancel()
         self._paused.clear()
@@ -65,6 +68,8 @@ class Stops:
 
     def changed(self, positions: Iterable[Position]) -> None:
         """These are as they are now. A stop that the market is beyond already is reached at once."""
+        if not self._started:
+            return
         touched: set[str] = set()
         for position in positions:
             stops = position.stop_loss is not None or position.stop_gain is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -125,6 +126,18 @@ async def test_it_outlives_the_process(dsn: str) -> None:
         switch.check()
         await done(held)
         assert not held.told("cancel_all_after")
+
+
+async def test_armed_while_it_is_taken_up_the_new_deadline_is_the_one(dsn: str) -> None:
+    async with switched(dsn) as (held, switch):
+        await rest(held)
+        await switch.arm(1)
+        switch.stop()
+        await asyncio.gather(switch.start(), switch.arm(MINUTE_MS))
+        held.clock.advance(59)
+        switch.check()
+        assert states(held) == {OrderState.SUBMITTED}
+        await switch.arm(0)
 
 
 async def test_what_the_venue_does_not_cancel_is_canceled_again(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ async def guarded(
             yield held
         finally:
             stops.stop()
+            stops.changed(held.book.positions.values())  # what is still written when all is stopped
             assert not any(held.market.watched.values())
 
 
