@@ -124,6 +124,10 @@ class VenueMixin:
         super().on_connected(client, message)  # type: ignore[misc]  # as above
         self.opened.set()
 
+    def handle_event_stream_terminated(self, client: Any, message: Any) -> None:
+        """Binance ends the user stream and keeps the connection: ccxt tells nobody who watches."""
+        client.on_error(NetworkError("the exchange ended the user stream"))
+
     def listen(
         self, on_order: Callable[[Mapping[str, Any]], None], on_trade: Callable[[Mapping[str, Any]], None]
     ) -> None:

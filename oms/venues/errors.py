@@ -73,6 +73,8 @@ def of_write(error: Exception, sending: Sending) -> Refused | Ambiguous:
 
 def of_read(error: Exception, sending: Sending) -> Refused | Ambiguous:
     """The same of a request that changes nothing: `Ambiguous` when the venue said nothing of what was asked."""
+    if not isinstance(error, ccxt.BaseError) and isinstance(error.__context__, ccxt.BaseError):
+        error = error.__context__  # ccxt 4.5.90 stumbles when it cleans up after a refused private stream
     if isinstance(error, ANSWERS) and (sending.status is not None or not sending.sent):
         return Refused(_code(error, sending.status), describe(error))
     return Ambiguous(describe(error))

@@ -62,6 +62,28 @@ async def test_an_answer_that_comes_too_late(exchange: ExchangeServer, between: 
     assert await through.find(order()) is not None
 
 
+async def test_an_order_that_is_carried_out_after_all(exchange: ExchangeServer, admin: Client, ears: Ears) -> None:
+    """Not found once proves nothing."""
+    venue = CcxtVenue(config(exchange.base_url, timeout_ms=200))
+    await venue.start(ears)
+    await admin.fault("late", ms=600, accepted=False)
+    with pytest.raises(Ambiguous):
+        await venue.place(order(), "c1")
+    assert await venue.find(order()) is None
+    await ears.until(lambda: bool(ears.orders))
+    assert await venue.find(order()) is not None
+    await venue.close()
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(-1007, Ambiguous), (-1006, Ambiguous), (-1021, Refused)])
+async def test_the_exchanges_own_words_for_doubt(
+    admin: Client, venue: CcxtVenue, code: int, outcome: type[Exception]
+) -> None:
+    await admin.fault("fail", status=400, code=code)
+    with pytest.raises(outcome):
+        await venue.place(order(), "c1")
+
+
 @pytest.mark.parametrize("fault", ["lose", "refuse", 502])
 async def test_a_cancel_is_sent_once(between: Between, through: CcxtVenue, fault: str | int) -> None:
     """On a connection that was used before: there aiohttp would send it again."""

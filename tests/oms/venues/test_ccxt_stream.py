@@ -87,16 +87,48 @@ async def test_refused_handshakes_are_tried_again(
     await ears.until(lambda: ears.stream == [True, False, True])
 
 
-async def test_repeated_and_late_events_are_passed_on(exchange: ExchangeServer, venue: CcxtVenue, ears: Ears) -> None:
+async def test_repeated_and_reordered_events_are_passed_on(
+    exchange: ExchangeServer, admin: Client, venue: CcxtVenue, ears: Ears
+) -> None:
     """Whether one is new is the desk's to know."""
     asked = await placed(venue, order(qty=Decimal(1)))
-    fill(exchange, asked, "0.4")
-    await ears.until(lambda: len(ears.orders) == 2)
-    at = at_exchange(exchange, asked)
-    again = reports.execution(at, "TRADE", 99, exchange.feed.trading_ms(), fill=at.fills[0])
-    exchange.trading._emit(at.account, again)
+    await admin.fault("repeat")
+    fill(exchange, asked, "0.1")
     await ears.until(lambda: len(ears.orders) == 3)
     assert ears.trades[0] == ears.trades[1]
+    await admin.fault("reorder", count=2)
+    fill(exchange, asked, "0.2")
+    fill(exchange, asked, "0.3")
+    await ears.until(lambda: len(ears.orders) == 5)
+    assert [trade.qty for trade in ears.trades[2:]] == [Decimal("0.3"), Decimal("0.2")]
+    assert [each.filled for each in ears.orders[3:]] == [Decimal("0.6"), Decimal("0.3")]
+
+
+async def test_a_fill_after_a_cancel(admin: Client, venue: CcxtVenue, ears: Ears) -> None:
+    asked = await placed(venue, order(qty=Decimal(1)))
+    await admin.fault("fill_canceled", qty="0.4")
+    await venue.cancel(asked)
+    await ears.until(lambda: len(ears.trades) == 1)
+    found = await venue.find(asked)
+    assert found is not None
+    assert found.filled == Decimal("0.4")
+
+
+async def test_a_fill_that_nobody_was_told(admin: Client, venue: CcxtVenue, ears: Ears) -> None:
+    asked = await placed(venue, order(qty=Decimal(1)))
+    await ears.until(lambda: len(ears.orders) == 1)
+    await admin.fault("fill_unseen", symbol="BTCUSDT", client_order_id="c1", qty="0.4")
+    await ears.until(lambda: ears.stream == [True, False, True])
+    assert ears.trades == []
+    assert [trade.qty for trade in await venue.trades(BTC, asked.created_ns)] == [Decimal("0.4")]
+
+
+async def test_a_user_stream_that_ends_on_a_connection_that_stays(
+    exchange: ExchangeServer, venue: CcxtVenue, ears: Ears
+) -> None:
+    account = exchange.accounts.named("default")
+    exchange.trading._emit(account, {"e": "eventStreamTerminated", "E": exchange.feed.trading_ms()})
+    await ears.until(lambda: ears.stream == [True, False, True])
 
 
 async def test_what_is_unclear_is_passed_over(exchange: ExchangeServer, venue: CcxtVenue, ears: Ears) -> None:

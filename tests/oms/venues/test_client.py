@@ -95,7 +95,7 @@ async def test_a_request_is_tried_once(monkeypatch: pytest.MonkeyPatch, params: 
 
     monkeypatch.setattr(exchange, "fetch", fetch)
     with pytest.raises(NetworkError):
-        await exchange.fetch2("order", "private", "POST", params)
+        await exchange.private_post_order(params)
     assert len(tries) == 1
     await exchange.close()
 

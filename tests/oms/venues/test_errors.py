@@ -131,6 +131,14 @@ def test_reads() -> None:
     assert isinstance(errors.of_read(ccxt.ExchangeError("broke off"), sending()), Ambiguous)
 
 
+def test_what_ccxt_stumbled_over_counts() -> None:
+    stumbled = KeyError("spot")
+    stumbled.__context__ = ccxt.AuthenticationError("binance who are you")
+    told = errors.of_read(stumbled, Sending())
+    assert isinstance(told, Refused)
+    assert told.message == "AuthenticationError: binance who are you"
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
