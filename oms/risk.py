@@ -51,7 +51,7 @@ def check(order: Order, situation: Situation) -> None:
     """Raises OmsError unless the order may be sent."""
     with localcontext(CONTEXT):
         _check_states(order, situation)
-        _check_rate(situation)
+        _check_rate(order, situation)
         _check_terms(order, situation.instrument)
         price = _price(order, situation)
         _check_size(order, situation, price)
@@ -123,8 +123,10 @@ def _goes_along(other: Order, order: Order, situation: Situation) -> bool:
     )
 
 
-def _check_rate(situation: Situation) -> None:
+def _check_rate(order: Order, situation: Situation) -> None:
     most = situation.risk.max_orders_per_s
+    if order.reason in CLOSING:
+        return
     if most is not None and situation.sent_last_s >= most:
         raise OmsError(
             "rate_limited",

@@ -142,6 +142,7 @@ def test_no_limit_and_no_kill_switch_keeps_a_position_from_being_closed(reason: 
     risk.check(closing, situation(limits=limits, position=held("1"), everywhere=TradingState.HALTED))
     beyond = refusal(closing, limits=limits, position=held("0.9"))
     assert beyond.code == "reduce_only_violation"
+    risk.check(closing, situation(limits={"max_orders_per_s": 1}, position=held("1"), sent_last_s=9))
     halted = refusal(replace(closing, reason=""), position=held("1"), everywhere=TradingState.HALTED)
     assert halted.details == {"limit": "trading_state"}
     assert refusal(closing, position=held("1"), account=replace(ACCOUNT, blocked=True)).code == "account_blocked"
