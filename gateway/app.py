@@ -19,6 +19,7 @@ from gateway.auth import Authenticator, Gate
 from gateway.collector import collecting
 from gateway.config import Config
 from gateway.core.hub import Hub
+from gateway.core.private import Accounts
 from gateway.errors import Close
 from gateway.limits import Limits
 from gateway.net import http
@@ -27,6 +28,7 @@ from gateway.net.deflate import compress
 from gateway.net.guard import Guards
 from gateway.net.head import Head, Refusal
 from gateway.net.listener import Listener
+from gateway.net.private import PrivateService
 from gateway.net.session import StreamService
 from gateway.sources import synthetic
 from gateway.sources.base import Sink, Source, is_able
@@ -78,14 +80,15 @@ class App:
         self.hub = Hub(self.fanout, loop, limits, self.sources)
         for name, exchange in config.exchanges.items():
             self.sources[name] = make_source(name, exchange, self.hub, limits)
-        tally = Tally()
+        self._tally = tally = Tally()
+        self._forms = Forms(limits, compress)
         gate = Gate(authenticator, config.auth, anonymous=config.serves_anonymous) if authenticator else None
         self.guards = Guards(gate) if gate else None
         self.streams = StreamService(
             hub=self.hub,
             sources=self.sources,
             default_exchange=config.default_exchange,
-            forms=Forms(limits, compress),
+            forms=self._forms,
             limits=limits,
             tally=tally,
             guards=self.guards,
@@ -104,6 +107,10 @@ class App:
         self._starting: list[asyncio.Task[None]] = []
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
+
+    def serve_accounts(self, accounts: Accounts) -> None:
+        """Tell of accounts and take commands for them, from whoever has an API key."""
+        self.streams.private = PrivateService(accounts, self._forms, self.config.limits, self._tally.errors)
 
     @property
     def port(self) -> int:
@@ -131,6 +138,8 @@ class App:
         grace_s = min(RECONNECT_AFTER_MS, self.config.limits.drain_ms / 4) / 1000
         if await self.streams.emptied_within(grace_s):
             return
+        if self.streams.private is not None:  # who asked for something is told what came of it
+            await self.streams.private.finish((deadline_s - loop.time()) / 2)
         await self.streams.close_all(Close.GOING_AWAY, "shutting down", (deadline_s - loop.time()) * 0.8)
         if not await self.streams.emptied_within(deadline_s - loop.time()):
             log.warning("clients did not answer the close in time", connections=len(self.streams.sessions))

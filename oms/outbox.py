@@ -11,7 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -81,10 +81,14 @@ class Feed:
             if found is None:
                 raise OmsError("account_not_found", "there is no such account", details={"account_id": self.account_id})
             self.epoch = found[0]
-            if found[1] > self.newest:
-                self._ring.clear()
-                self.newest = found[1]
+            self.reach(found[1])
             self._located = asked
+
+    def reach(self, newest: int) -> None:
+        """The table has been seen to hold this number; memory may have to read up to it."""
+        if newest > self.newest:
+            self._ring.clear()
+            self.newest = newest
 
     def take(self, event: Event) -> None:
         """Keep what is committed; a number that does not follow means that memory has missed some."""
@@ -167,14 +171,18 @@ class View:
     async def snapshot(self) -> Snapshot:
         """What is open, and as of which number. Raises OmsError."""
         account_id, channel = self._feed.account_id, self._feed.channel
+        found: list[Any]
         with _reachable():
             if channel == "orders":
                 number, orders = await streams.open_orders(self._pool, account_id, self._strategies)
-                return Snapshot(number, _ENCODE([render.order_data(order) for order in orders]))
-            if channel == "positions":
+                found = [render.order_data(order) for order in orders]
+            elif channel == "positions":
                 number, positions = await streams.open_positions(self._pool, account_id, self._strategies)
-                return Snapshot(number, _ENCODE([render.position_data(position) for position in positions]))
-        return Snapshot(self.newest, None)
+                found = [render.position_data(position) for position in positions]
+            else:
+                return Snapshot(self.newest, None)
+        self._feed.reach(number)
+        return Snapshot(number, _ENCODE(found))
 
     def _shows(self, event: Event) -> bool:
         return not self._strategies or _owner_of(event.data).strategy_id in self._strategies

@@ -137,6 +137,8 @@ class PrivateSession:
         position = request.resume.get(str(account_id))
         confirmed = None if position else await told(streams.acked(principal, account_id, request.channel))
         start = await find_start(view, position, confirmed, wants_state=request.snapshot)
+        if position is None and confirmed is None:  # from here on, what is not confirmed comes again
+            await told(streams.ack(principal, account_id, request.channel, start.state.sequence))
         form = self._service.forms.of(request.encoding, request.compression, deflate=self._conn.deflate)
         return PrivateStream(
             self._conn,

@@ -181,6 +181,18 @@ async def test_a_snapshot_counts_exactly_up_to_its_number(dsn: str, pool: Pool) 
     assert await (await outbox.open(ADMIN, 1, "deals")).snapshot() == Snapshot(1, None)
 
 
+async def test_a_snapshot_may_know_more_than_was_told_yet(dsn: str, pool: Pool) -> None:
+    await full_rows.make_account(pool)
+    outbox, memory = Outbox(pool), teller()
+    view = await outbox.open(ADMIN, 1, "orders")
+    untold = await open_journal(dsn, on_committed=lambda _: None, on_lost=lambda _: None)
+    await untold.append(told(memory, 0, 0))
+    await untold.close()
+    assert (await view.snapshot()).sequence == view.newest == 2
+    await outbox.ack(ADMIN, 1, "orders", 2)
+    assert await numbers(view) == [1, 2]
+
+
 async def test_confirmations_are_kept_by_key(dsn: str, pool: Pool) -> None:
     await full_rows.make_account(pool)
     outbox, memory = Outbox(pool), teller()

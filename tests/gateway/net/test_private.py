@@ -254,6 +254,21 @@ async def test_what_was_not_confirmed_comes_again_and_then_the_state() -> None:
     ]  # fmt: skip
 
 
+async def test_what_came_since_the_first_subscription_comes_again_even_if_nothing_was_confirmed() -> None:
+    scene = Scene()
+    scene.room.orders.commit(0, 0)
+    first = scene.connect()
+    await scene.subscribe(first)
+    assert scene.room.orders.acked == {101: 2}
+    scene.room.orders.commit(0, 0)
+    first.leave()
+    answer, *rest = await scene.subscribe(scene.connect())
+    assert answer["data"]["streams"]["1"]["sequence"] == 2
+    assert brief(rest) == [("update", 3), ("update", 4), ("snapshot", 4)]
+    await scene.subscribe(scene.connect(), "deals", resume={"1": {"epoch": "e1", "sequence": 0}})
+    assert scene.room.channels[1, "deals"].acked == {}
+
+
 async def test_confirmations_of_one_turn_are_kept_and_each_is_answered() -> None:
     scene = Scene()
     scene.room.orders.commit(*[0] * 5)
