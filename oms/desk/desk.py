@@ -42,16 +42,16 @@ class Desk:
         ids: Ids,
         *,
         journal: Journal,
-        venue: Venue,
+        venue: Venue | None,
         market: MarketData,
         pool: Pool,
         everywhere: Callable[[], TradingState] = lambda: TradingState.ACTIVE,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`everywhere` is the kill switch of all accounts."""
+        """`everywhere` is the kill switch of all accounts. Without a venue there is an `obstacle`."""
         self.book = book
         self.ids = ids
-        self.venue = venue
+        self._venue = venue
         self.market = market
         self.pool = pool
         self.clock_ns = clock_ns
@@ -69,6 +69,15 @@ class Desk:
     @property
     def account(self) -> Account:
         return self.book.account
+
+    @property
+    def venue(self) -> Venue:
+        assert self._venue is not None, "nothing is asked of it before it is there"
+        return self._venue
+
+    @venue.setter
+    def venue(self, venue: Venue) -> None:
+        self._venue = venue
 
     def now_ns(self) -> int:
         """In the microseconds that the database keeps."""

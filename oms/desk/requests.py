@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
+import structlog
 from msgspec.structs import replace
 
 from oms.commands import Request
@@ -20,6 +21,8 @@ from oms.model import Principal
 from oms.store import history
 from oms.store.pool import UNAVAILABLE, Pool
 from oms.writes import CommandRow, CommandStatus
+
+log = structlog.get_logger(__name__)
 
 RUNNING_MAX: Final = 10_000  # of all accounts
 Key = tuple[int, str]  # api_key_id, request_id
@@ -76,7 +79,7 @@ class Requests:
         self._carry_out = carry_out
         self._wait_s = wait_s
         self._entries: dict[Key, Entry] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def execute(self, principal: Principal, asked: Sequence[Request | OmsError]) -> list[CommandResult]:
         """One answer each, in the order asked. They begin in that order too and go on side by side: one that has to
@@ -84,7 +87,7 @@ class Requests:
         claims = [each if isinstance(each, OmsError) else self._claim(principal, each) for each in asked]
         fresh = [claim for claim in claims if isinstance(claim, Claim) and claim.first]
         if fresh:
-            self._spawn(self._begin(principal, fresh))
+            self._watch(asyncio.create_task(self._begin(principal, fresh)), fresh)
         waiting = {claim.entry.done for claim in claims if isinstance(claim, Claim)}
         if waiting:
             await asyncio.wait(waiting, timeout=self._wait_s)
@@ -98,7 +101,7 @@ class Requests:
         if row.request_id is not None:
             key = (row.api_key_id, row.request_id)
             self._entries[key] = entry
-        self._spawn(self._end(key, entry, work))
+        self._start(key, entry, work)
 
     async def close(self, timeout_s: float = 0) -> None:
         """Let what is under way end. What does not in time is as if the process had died in it, and says so."""
@@ -124,15 +127,10 @@ class Requests:
 
     async def _begin(self, principal: Principal, claims: Sequence[Claim]) -> None:
         """Those that were never asked for begin; of the others, what was answered is answered again."""
-        try:
-            found = await asyncio.gather(*(self._stored(claim) for claim in claims), return_exceptions=True)
-        except asyncio.CancelledError:
-            for claim in claims:
-                self._finish(claim.key, claim.entry, CommandResult.of_refusal(_gone()))
-            return
+        found = await asyncio.gather(*(self._stored(claim) for claim in claims), return_exceptions=True)
         for claim, stored in zip(claims, found, strict=True):
             if stored is None:
-                self._spawn(self._end(claim.key, claim.entry, self._carried_out(principal, claim)))
+                self._start(claim.key, claim.entry, self._carried_out(principal, claim))
             else:
                 self._finish(claim.key, claim.entry, _told(claim, stored))
 
@@ -146,23 +144,44 @@ class Requests:
             return CommandResult.of_refusal(error)
         return await self._carry_out(run)
 
-    async def _end(self, key: Key | None, entry: Entry, work: Coroutine[Any, Any, CommandResult]) -> None:
-        try:
-            result = await work
-        except asyncio.CancelledError:
+    def _start(self, key: Key | None, entry: Entry, work: Coroutine[Any, Any, CommandResult]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+
+        def ended(_: object) -> None:
+            self._tasks.discard(task)
             known = entry.so_far()
-            result = replace(CommandResult.of_refusal(_gone()), command_id=known.command_id, order_id=known.order_id)
-        self._finish(key, entry, result)
+            gone = replace(CommandResult.of_refusal(_gone()), command_id=known.command_id, order_id=known.order_id)
+            self._finish(key, entry, _result(task) or gone)
+
+        task.add_done_callback(ended)
+
+    def _watch(self, task: asyncio.Task[None], claims: Sequence[Claim]) -> None:
+        """None of the commands is forgotten when they cannot even begin."""
+        self._tasks.add(task)
+
+        def ended(_: object) -> None:
+            self._tasks.discard(task)
+            if task.cancelled() or task.exception() is not None:
+                for claim in claims:
+                    self._finish(claim.key, claim.entry, CommandResult.of_refusal(_gone()))
+
+        task.add_done_callback(ended)
 
     def _finish(self, key: Key | None, entry: Entry, result: CommandResult) -> None:
+        if entry.done.done():
+            return
         if key:
             del self._entries[key]
         entry.done.set_result(result)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _result(task: asyncio.Task[CommandResult]) -> CommandResult | None:
+    """None when it was broken off."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("command broke off", exc_info=error)
+    return None if task.cancelled() or error is not None else task.result()
 
 
 def _told(claim: Claim, stored: CommandRow | BaseException) -> CommandResult:
@@ -170,7 +189,8 @@ def _told(claim: Claim, stored: CommandRow | BaseException) -> CommandResult:
     if isinstance(stored, UNAVAILABLE):
         return CommandResult.of_refusal(_gone())
     if isinstance(stored, BaseException):
-        raise stored
+        log.error("command could not be looked up", exc_info=stored)
+        return CommandResult.of_refusal(_gone())
     if stored.payload_hash != claim.asked.hash:
         return CommandResult.of_refusal(_conflict(claim.asked))
     if stored.status is CommandStatus.RUNNING or stored.result is None:

@@ -1,0 +1,62 @@
+"""Commands that were running when the process ended: answered by what their orders have become, and never done again.
+
+Must not know how a command is carried out.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from oms.commands import Request, parse
+from oms.desk import fates
+from oms.desk.desk import Desk
+from oms.desk.dispatch import Dispatcher, Run
+from oms.desk.orders import Orders
+from oms.desk.results import CommandResult, Outcome
+from oms.errors import OmsError
+from oms.model import Order, Principal
+from oms.store import history
+from oms.writes import CommandRow
+
+log = structlog.get_logger(__name__)
+
+
+async def recover(row: CommandRow, desk: Desk, orders: Orders, dispatcher: Dispatcher) -> CommandResult:
+    """The answer, stored as if it had been given then; waits until nothing of the order is in doubt."""
+    run = _run_of(row, desk)
+    order = await _order_of(row, desk, orders)
+    outcome = _outcome(run, order)
+    log.info("command of a process that ended", command_id=row.id, command=row.command, order_id=row.order_id)
+    return await dispatcher.finish(run, outcome)
+
+
+def _run_of(row: CommandRow, desk: Desk) -> Run:
+    (request,) = parse({"account_id": row.account_id, "command": row.command, "payload": dict(row.payload)})
+    assert isinstance(request, Request), request
+    nobody = Principal(user_id=0, user_name="", api_key_id=row.api_key_id)
+    run = Run(desk, nobody, request)
+    run.row = row
+    return run
+
+
+async def _order_of(row: CommandRow, desk: Desk, orders: Orders) -> Order | None:
+    if row.order_id is None:
+        return None
+    if row.order_id in desk.book.orders:
+        return await orders.settled(row.order_id)
+    return (await history.orders_by_ids(desk.pool, [row.order_id])).get(row.order_id)
+
+
+def _outcome(run: Run, order: Order | None) -> Outcome:
+    command = run.request.command
+    if order is None:
+        if command in {"cancel_order", "cancel_all_orders"}:
+            return Outcome(
+                error=OmsError("outcome_unknown", "the process ended while this ran: see what is still open")
+            )
+        return Outcome(error=OmsError("engine_unavailable", "the process ended before this was done: nothing was sent"))
+    if command == "cancel_order":
+        return fates.of_cancel(order)
+    if command == "change_order":
+        return fates.of_change(order, changed=fates.has_terms(order, run.payload))
+    return fates.of_send(order)

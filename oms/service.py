@@ -1,0 +1,225 @@
+"""The OMS as whoever composes the application sees it: commands in, committed events out, whatever happens below.
+
+Holds the pool, the keys, the outbox, and one engine after another: when the database is lost commands are refused, and
+a new engine loads what was committed, as at the start of a process. Must not know a socket or HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+import structlog
+
+from oms.auth import Auth
+from oms.commands import Request, parse
+from oms.desk.results import CommandResult
+from oms.engine import Engine, Parts, VenueOf
+from oms.errors import OmsError
+from oms.keyring import Keyring
+from oms.market import MarketData
+from oms.model import Order, Position, Principal, Quote
+from oms.outbox import Outbox
+from oms.report import Cause, Report
+from oms.store import changes
+from oms.store.migrate import migrate, require_current
+from oms.store.pool import UNAVAILABLE, Pool, connect, open_pool
+from oms.vault import Vault
+
+log = structlog.get_logger(__name__)
+
+RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # before a lost database is tried again; the last one again and again
+RETRY_MS: Final = 1_000
+TABLES: Final = frozenset({"accounts", "account_credentials", "account_risk", "strategies", "settings"})
+
+
+async def _nothing() -> None:
+    """A server that is not ours is revived by others."""
+
+
+class OmsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`revive` starts the database's server again, when it is ours and gone (`oms.postgres.Server.revive`)."""
+
+    dsn: str
+    vault: Vault
+    migrates: bool = True  # else a database of another version is refused
+    revive: Callable[[], Awaitable[None]] = _nothing
+    wait_s: float = 10.0  # how long whoever sends a command waits for its end, before being told that it runs
+    stop_s: float = 5.0  # how long a stop waits for what is under way
+
+
+class Oms:
+    """See the module. Enter `serving`."""
+
+    def __init__(self, config: OmsConfig, pool: Pool, parts: Parts) -> None:
+        self.pool = pool
+        self.vault = config.vault
+        self.outbox = Outbox(pool)
+        self.keyring = Keyring(pool, clock_ns=parts.clock_ns)
+        self._config = config
+        self._parts = parts
+        self._engine: Engine | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def auth(self) -> Auth:
+        return self.keyring.auth
+
+    @property
+    def obstacles(self) -> dict[int, str]:
+        """Why accounts take no commands now; raises OmsError when none does."""
+        traders = self._running().traders
+        return {number: each.desk.obstacle for number, each in traders.items() if each.desk.obstacle is not None}
+
+    async def execute(
+        self, principal: Principal, body: object, *, idempotency_key: str | None = None
+    ) -> list[CommandResult]:
+        """Carry out what a decoded body asks for: one answer each, in the order asked.
+
+        Whoever asked may be gone before it ends. Raises OmsError for a body that is no command nor an array of them.
+        """
+        asked = parse(body, request_id=idempotency_key)
+        try:
+            engine = self._running()
+        except OmsError as error:
+            return [CommandResult.of_refusal(error if isinstance(each, Request) else each) for each in asked]
+        return await engine.requests.execute(principal, asked)
+
+    async def reconcile(self, account_id: int) -> Report:
+        """Hold the account against its venue now; the report of a run that began after this was asked."""
+        return await self._running().trader(account_id).keeper.request(Cause.REQUEST)
+
+    async def reassign(
+        self,
+        principal: Principal,
+        account_id: int,
+        strategy_id: int,
+        *,
+        order_ids: Sequence[int],
+        position_ids: Sequence[int],
+    ) -> tuple[list[Order], list[Position]]:
+        """Give orders and positions of the account to a strategy: all of them, or OmsError."""
+        positions = self._running().trader(account_id).positions
+        return await positions.reassign(principal, strategy_id, order_ids=order_ids, position_ids=position_ids)
+
+    async def account_changed(self, account_id: int) -> None:
+        """Take over what was stored about an account, its limits, credentials or strategies: in force after this."""
+        await self._running().refresh()
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise OmsError("engine_unavailable", "the order database is not available", retry_after_ms=RETRY_MS)
+        return self._engine
+
+    # What goes on by itself
+
+    async def start(self) -> None:
+        """Become the one writer of the database. Raises OmsError when that cannot be."""
+        await self.keyring.load()
+        self._parts.market.listen(self._on_quote)
+        self._engine = await self._new_engine()
+
+    async def run(self) -> None:
+        """Until cancelled: one engine after another."""
+        while True:
+            assert self._engine is not None
+            await self._engine.lost.wait()
+            lost, self._engine = self._engine, None
+            await lost.stop(0)
+            self._engine = await self._until_there()
+            self.outbox.reset()
+            log.info("the order database is back")
+
+    async def stop(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.stop(self._config.stop_s)
+
+    async def follow(self) -> None:
+        """Until cancelled: take over what others change in the database."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(changes.follow(self._config.dsn, self._heard))
+            group.create_task(self.keyring.keep())
+            group.create_task(self._refresh())
+
+    def _heard(self, table: str | None) -> None:
+        self.keyring.heard(table)
+        if table is None or table in TABLES:
+            self._changed.set()
+
+    async def _refresh(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()  # before reading, so that what changes meanwhile is read again
+            try:
+                if self._engine is not None:
+                    await self._engine.refresh()
+            except (OmsError, *UNAVAILABLE) as error:
+                log.warning("changes could not be read", error=str(error) or type(error).__name__)
+                self._changed.set()
+                await asyncio.sleep(changes.RETRY_S)
+
+    def _on_quote(self, exchange: str, symbol: str, quote: Quote) -> None:
+        if self._engine is not None:
+            self._engine.on_quote(exchange, symbol, quote)
+
+    async def _new_engine(self) -> Engine:
+        engine = Engine(self._parts)
+        await engine.start(self.outbox.committed)
+        return engine
+
+    async def _until_there(self) -> Engine:
+        tries = 0
+        while True:
+            try:
+                return await self._new_engine()
+            except (OmsError, *UNAVAILABLE) as error:
+                log.warning("the order database is not back yet", error=str(error) or type(error).__name__)
+            await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+            tries += 1
+            await self._config.revive()
+
+
+@asynccontextmanager
+async def serving(
+    config: OmsConfig, *, market: MarketData, venue_of: VenueOf, clock_ns: Callable[[], int] = time.time_ns
+) -> AsyncIterator[Oms]:
+    """The OMS on a database, while this is entered. Raises OmsError or MigrationError when it cannot begin."""
+    await _prepare(config)
+    async with await open_pool(config.dsn) as pool:
+        parts = Parts(
+            dsn=config.dsn, pool=pool, market=market, vault=config.vault, venue_of=venue_of,
+            wait_s=config.wait_s, clock_ns=clock_ns,
+        )  # fmt: skip
+        oms = Oms(config, pool, parts)
+        await oms.start()
+        tasks = [asyncio.create_task(_logged(work)) for work in (oms.run, oms.follow)]
+        try:
+            yield oms
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await oms.stop()
+
+
+async def _logged(work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await work()
+    except Exception:
+        log.exception("a part of the order desk has failed: restart it")
+
+
+async def _prepare(config: OmsConfig) -> None:
+    connection = await connect(config.dsn)
+    try:
+        if config.migrates:
+            await migrate(connection)
+        else:
+            await require_current(connection)
+    finally:
+        await connection.close()

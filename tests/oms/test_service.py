@@ -1,0 +1,180 @@
+"""The whole OMS: commands through it, its database lost and back, its process ended and begun again, changes heard."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from oms.errors import OmsError
+from oms.model import OrderState, Permission, Principal
+from oms.store import admin, history
+from oms.store.migrate import MigrationError
+from oms.store.pool import Pool
+from tests.oms.desk.scripted_venue import Fault
+from tests.oms.desk.trading_made import code
+from tests.oms.serving import World, asking, is_ready, lose_database, one, sending
+from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in doubt is asked about at once, and two misses need not be apart."""
+    monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.01,))
+    monkeypatch.setattr("oms.desk.settling.APART_NS", 0)
+    monkeypatch.setattr("oms.service.RETRY_S", (0.01,))
+    monkeypatch.setattr("oms.trader.RETRY_S", (0.01,))
+
+
+@pytest.fixture
+async def world(dsn: str) -> World:
+    """With one account."""
+    world = World(dsn)
+    await world.account()
+    return world
+
+
+async def test_an_order_is_sent_changed_canceled_and_told_of(world: World, pool: Pool) -> None:
+    async with world.ready() as oms:
+        assert (await one(oms, sending())).order_id == 1
+        assert (await one(oms, asking("change_order", order_id=1, new_price="101"))).ok
+        assert (await one(oms, asking("cancel_order", order_id=1))).ok
+        events = await history.events_after(pool, 1, 0)
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        assert (await history.orders_by_ids(pool, [1]))[1].state is OrderState.CANCELED
+
+
+async def test_a_body_is_answered_in_its_order(world: World) -> None:
+    async with world.ready() as oms:
+        answers = await oms.execute(
+            Principal(user_id=1, user_name="a", api_key_id=1, is_admin=True),
+            [sending(), {"command": "dance"}, sending(account_id=9)],
+            idempotency_key="k",
+        )
+        assert [code(answer) for answer in answers] == [None, "validation_error", "account_not_found"]
+        with pytest.raises(OmsError):
+            await oms.execute(Principal(user_id=1, user_name="a", api_key_id=1), [])
+
+
+async def test_nothing_is_taken_before_the_venue_was_heard(world: World, pool: Pool) -> None:
+    world.venue().script("open_orders", Fault.DROPPED)
+    world.venue().gate.clear()
+    async with world.serving() as oms:
+        assert code(await one(oms, sending(request_id="r"))) == "exchange_unavailable"
+        assert [*oms.obstacles] == [1]
+        world.venue().gate.set()
+        await until(lambda: is_ready(oms))
+        assert (await one(oms, sending(request_id="r"))).ok
+
+
+async def test_the_database_lost_refuses_and_back_goes_on_with_what_was_committed(world: World, pool: Pool) -> None:
+    async with world.ready() as oms:
+        await one(oms, sending(client_order_id="before"))
+        world.venue().gate.clear()
+        lost = asyncio.create_task(one(oms, sending(client_order_id="during", request_id="r")))
+        await until(lambda: world.venue().requests.count("place") == 2)
+        await lose_database(oms)
+        answer = await lost
+        assert code(answer) == "engine_unavailable"
+        world.venue().gate.set()
+        await until(lambda: is_ready(oms))
+        (again,) = await oms.execute(Principal(user_id=1, user_name="a", api_key_id=1, is_admin=True), sending(
+            client_order_id="during", request_id="r"))  # fmt: skip
+        assert (code(again), again.replayed) == ("order_not_found", True)  # proved: the request never arrived
+        assert world.venue().placed == ["before"]
+        assert (await one(oms, asking("cancel_order", order_id=1))).ok
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.DROPPED])
+async def test_what_was_sent_when_the_process_ended_is_found_out(world: World, fault: Fault) -> None:
+    venue = world.venue()
+    async with world.ready(stop_s=0.0) as oms:
+        venue.streaming = False
+        venue.script("place", fault)
+        venue.script("find", *[Fault.DROPPED] * 1_000)
+        sent = asyncio.create_task(one(oms, sending(request_id="r")))
+        await until(lambda: venue.requests.count("place") == 1)
+    assert code(await sent) == "engine_unavailable"
+    venue._script.clear()
+    async with world.ready() as oms:
+        answer = await one(oms, sending(request_id="r"))
+        assert answer.replayed
+        assert code(answer) == (None if fault is Fault.LOST else "order_not_found")
+        assert len(venue.placed) == (fault is Fault.LOST)
+
+
+async def test_fills_while_nobody_listened_are_booked_before_anything_is_taken(world: World) -> None:
+    async with world.ready() as oms:
+        await one(oms, sending())
+    world.venue().fill("x1", "0.4")
+    async with world.ready() as oms:
+        assert oms._engine is not None
+        assert oms._engine.trader(1).desk.book.orders[1].filled == Decimal("0.4")
+
+
+async def test_accounts_trade_side_by_side(world: World) -> None:
+    await world.account("other")
+    async with world.ready() as oms:
+        world.venue(1).gate.clear()
+        waiting = asyncio.create_task(one(oms, sending()))
+        assert (await one(oms, sending(account_id=2))).ok
+        assert not waiting.done()
+        world.venue(1).gate.set()
+        assert (await waiting).ok
+
+
+async def test_permissions_are_of_the_key(world: World) -> None:
+    async with world.ready() as oms:
+        reader = Principal(user_id=2, user_name="r", api_key_id=2, permissions={1: Permission(account_id=1)})
+        nobody = Principal(user_id=3, user_name="n", api_key_id=3)
+        assert code(await one(oms, sending(), reader)) == "permission_denied"
+        assert code(await one(oms, sending(), nobody)) == "account_not_found"
+        assert world.venue().requests.count("place") == 0
+
+
+async def test_changes_by_others_are_in_force_soon_and_ours_at_once(world: World, pool: Pool) -> None:
+    async with world.ready() as oms:
+        await admin.set_setting(pool, "trading_state", "halted")
+        await until(lambda: oms._engine and oms._engine._everywhere == "halted")
+        assert code(await one(oms, sending())) == "risk_blocked"
+        await admin.set_setting(pool, "trading_state", "active")
+        number = (await admin.add_account(pool, "new", "sim", epoch="e9")).id
+        await admin.set_credentials(pool, number, oms.vault.seal(number, {"apiKey": "k"}))
+        await oms.account_changed(number)
+        await until(lambda: is_ready(oms))
+        assert (await one(oms, sending(account_id=number))).ok
+        assert (number, {"apiKey": "k"}) in world.opened
+        strategy = await admin.add_strategy(pool, 1, "grid")
+        await oms.account_changed(1)
+        assert (await one(oms, sending(strategy_id=strategy.id))).ok
+
+
+async def test_another_desk_of_the_same_database_does_not_begin(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms.journal.LOCK_WAIT_S", 0.05)
+    async with world.ready():
+        with pytest.raises(OmsError, match="another process"):
+            async with world.serving():
+                pass
+
+
+async def test_a_database_without_tables_is_made_or_refused(empty_dsn: str) -> None:
+    world = World(empty_dsn)
+    with pytest.raises(MigrationError):
+        async with world.serving(migrates=False):
+            pass
+    async with world.serving() as oms:
+        assert oms.obstacles == {}
+
+
+async def test_a_report_can_be_asked_for_and_orders_given_away(world: World, pool: Pool) -> None:
+    async with world.ready() as oms:
+        strategy = await admin.add_strategy(pool, 1, "grid")
+        await oms.account_changed(1)
+        await one(oms, sending())
+        assert (await oms.reconcile(1)).ok
+        owner = Principal(user_id=1, user_name="a", api_key_id=1, is_admin=True)
+        orders, _ = await oms.reassign(owner, 1, strategy.id, order_ids=[1], position_ids=[])
+        assert [order.strategy_id for order in orders] == [strategy.id]
+        with pytest.raises(OmsError):
+            await oms.reconcile(7)
