@@ -18,9 +18,15 @@ WINDOW_MS: Final = 24 * 3_600_000  # the longest stretch of time that trades are
 PAGE_ROWS: Final = 1_000
 
 
-def replacing(filled: bool) -> dict[str, str]:
-    """More parameters of cancelReplace: what was filled meanwhile must not be ordered again, where that can be had."""
-    return {} if filled else {"cancelRestrictions": "ONLY_NEW"}
+def replacing(params: Mapping[str, Any], *, filled: bool) -> dict[str, Any]:
+    """Parameters of a create as those of cancelReplace.
+
+    What was filled meanwhile must not be ordered again, where that can be had: while nothing is filled.
+    """
+    changed = dict(params)
+    if "triggerPrice" in changed:
+        changed["stopPrice"] = changed.pop("triggerPrice")  # ccxt would send both, and one is one too many
+    return changed if filled else {**changed, "cancelRestrictions": "ONLY_NEW"}
 
 
 def why_not_replaced(body: str) -> Mapping[str, Any] | None:

@@ -128,7 +128,7 @@ class CcxtVenue:
             if replaced_id is None:
                 told = await self._exchange.create_order(*asked, request.params)
             else:
-                params = {**request.params, **binance.replacing(filled=bool(order.filled))}
+                params = binance.replacing(request.params, filled=bool(order.filled))
                 told = await self._replace(replaced_id, asked, params)
             return convert.order(told, order, client_order_id)
 
@@ -218,7 +218,7 @@ class CcxtVenue:
                 told = await paging.by_id(page, since_ms, now_ms, window_ms=binance.WINDOW_MS, page_rows=rows)
             else:
                 told = await paging.by_time(page, since_ms)
-            return sorted((convert.trade(each) for each in told), key=lambda trade: trade.time_ns)
+            return sorted((convert.trade(each) for each in told), key=_in_order)
 
         return await self._read(ask)
 
@@ -271,3 +271,9 @@ class CcxtVenue:
 def _named(exchange_order_id: str | None, client_order_id: str | None) -> dict[str, Any]:
     """Parameters that say which order, when its id at the exchange does not."""
     return {} if exchange_order_id is not None else {"clientOrderId": client_order_id}
+
+
+def _in_order(trade: VenueTrade) -> tuple[int, int]:
+    """ccxt sorts those of one millisecond by the text of their ids: 10 before 9."""
+    number = trade.exchange_trade_id or ""
+    return trade.time_ns, int(number) if number.isdecimal() else 0

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from oms.errors import OmsError
 from oms.model import Environment
 
 # ccxt's names of what an exchange may ask for.
@@ -19,7 +20,7 @@ CREDENTIALS: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class VenueConfig:
-    """`options` are ccxt's constructor options, verbatim; credentials in them are not used."""
+    """`options` are ccxt's constructor options, verbatim; credentials in them are not used. May raise OmsError."""
 
     klass: str  # ccxt's id: "binance"
     environment: Environment
@@ -30,9 +31,10 @@ class VenueConfig:
 
     def __post_init__(self) -> None:
         if unknown := set(self.credentials) - CREDENTIALS:
-            raise ValueError(f"credentials: ccxt knows no {', '.join(sorted(unknown))}")
+            raise OmsError("validation_error", f"credentials: ccxt knows no {', '.join(sorted(unknown))}")
         if self.environment is Environment.SIMULATED and not self.urls:
-            raise ValueError("a simulated account needs the URLs of the simulated exchange (options: urls.api)")
+            text = "a simulated account needs the URLs of the simulated exchange (options: urls.api)"
+            raise OmsError("validation_error", text)
 
     @property
     def urls(self) -> Mapping[str, Any]:

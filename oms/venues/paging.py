@@ -59,4 +59,5 @@ async def by_time(fetch: Fetch, since_ms: int, *, full_rows: int = FULL_ROWS) ->
 
 
 def _identity(row: Trade) -> object:
-    return row.get("id") or tuple(row.get(name) for name in ("timestamp", "order", "side", "price", "amount"))
+    """Ids alone are not enough: there are exchanges without, and some whose ids ccxt reads as floats."""
+    return tuple(row.get(name) for name in ("id", "timestamp", "order", "side", "price", "amount"))

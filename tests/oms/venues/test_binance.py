@@ -29,5 +29,10 @@ def test_answers_of_another_kind(body: str) -> None:
 
 
 def test_what_was_not_filled_must_not_be_when_it_is_replaced() -> None:
-    assert binance.replacing(filled=False) == {"cancelRestrictions": "ONLY_NEW"}
-    assert binance.replacing(filled=True) == {}
+    params = {"clientOrderId": "c"}
+    assert binance.replacing(params, filled=False) == {**params, "cancelRestrictions": "ONLY_NEW"}
+    assert binance.replacing(params, filled=True) == params
+
+
+def test_a_trigger_is_said_once() -> None:
+    assert binance.replacing({"triggerPrice": "5"}, filled=True) == {"stopPrice": "5"}

@@ -160,6 +160,20 @@ async def test_replacing_counts_what_was_filled(exchange: ExchangeServer, venue:
     assert (former.status, former.filled) == ("canceled", Decimal("0.5"))
 
 
+async def test_replacing_a_stop(exchange: ExchangeServer, venue: CcxtVenue) -> None:
+    changes: dict[str, Any] = {
+        "order_type": OrderType.STOP_LIMIT,
+        "price": Decimal(90_001),
+        "trigger_price": Decimal(90_000),
+    }
+    asked = await placed(venue, order(**changes))
+    told = await venue.replace(asked, Decimal(90_005), Decimal(2), "c1.1")
+    assert (told.order_type, told.price, told.qty) == (OrderType.STOP_LIMIT, Decimal(90_005), Decimal(2))
+    received = exchange.trading.ledger.requests[-1].parameters
+    assert received["stopPrice"] == "90000"
+    assert "triggerPrice" not in received
+
+
 async def test_replacing_what_is_gone(venue: CcxtVenue) -> None:
     asked = await placed(venue, order())
     await venue.cancel(asked)

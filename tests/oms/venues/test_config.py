@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from oms.errors import OmsError
 from oms.model import Environment
 from oms.venues.config import VenueConfig
 
@@ -15,13 +16,13 @@ def made(**changes: Any) -> VenueConfig:
 
 
 def test_credentials_that_ccxt_has_no_name_for() -> None:
-    with pytest.raises(ValueError, match="ccxt knows no key") as raised:
+    with pytest.raises(OmsError, match="ccxt knows no key") as raised:
         made(credentials={"key": "the-secret-itself"})
     assert "itself" not in str(raised.value)
 
 
 def test_a_simulated_account_needs_a_simulated_exchange() -> None:
-    with pytest.raises(ValueError, match="needs the URLs"):
+    with pytest.raises(OmsError, match="needs the URLs"):
         made(environment=Environment.SIMULATED)
     urls = {"public": "http://127.0.0.1:1"}
     assert made(environment=Environment.SIMULATED, options={"urls": {"api": urls}}).urls == urls
