@@ -57,7 +57,7 @@ class Service(Protocol):
     async def account_changed(self, account_id: int) -> None:
         """Take over what was stored about an account: in force when this returns."""
 
-    async def reconcile(self, account_id: int) -> None:
+    async def reconcile(self, account_id: int) -> object:
         """Compare with the venue now; returns when that is over. Raises OmsError `account_not_found`."""
 
     async def reassign(
