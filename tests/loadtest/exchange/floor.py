@@ -25,8 +25,8 @@ def units(number: float) -> int:
 class Floor:
     """`bids` and `asks` are what the crowd offers; prices and sizes are plain numbers here."""
 
-    def __init__(self, bids: Levels = (), asks: Levels = (), *, shown: bool = True) -> None:
-        self.market = Market(SPEC)
+    def __init__(self, bids: Levels = (), asks: Levels = (), *, shown: bool = True, spec: Spec = SPEC) -> None:
+        self.market = Market(spec)
         self.market.load_book(1, *([(units(p), units(q)) for p, q in side] for side in (bids, asks)))
         self.matcher = Matcher(self.market, shown=shown)
         self.events: list[tuple[str, Report]] = []
@@ -70,9 +70,11 @@ class Floor:
 
     def crowd_takes(self, side: str, qty: float) -> list[Trade]:
         """A market order of nobody's."""
+        return self.take(units(qty), buy=side == "buy")
+
+    def take(self, qty: int, *, buy: bool) -> list[Trade]:
         self.now_ms += 1
-        buy = side == "buy"
-        trades = self.matcher.execute(self.matcher.plan(buy=buy, qty=units(qty)), self.now_ms, buy=buy)
+        trades = self.matcher.execute(self.matcher.plan(buy=buy, qty=qty), self.now_ms, buy=buy)
         self._moved(SYMBOL, trades, self.now_ms)
         return trades
 
