@@ -24,7 +24,8 @@ _IS_SECRET: Final = re.compile(rf"{_NAME_OF_A_KEY}|sig", re.IGNORECASE)
 _SECRET_TEXT: Final = re.compile(
     rf"""(?P<name>(?<![\w-])(?:{_NAME_OF_A_KEY}|sig)["']?\s*[=:]\s*["']?(?:(?:bearer|basic)\s+)?)(?P<value>[^\s"'&,;}})]+)"""
     r"|(?P<scheme>\bbearer[\s.]+)(?P<credential>[\w.~+/=-]{8,})"
-    r"|(?P<login>//[^/\s:@]+:)(?P<password>[^/\s@]+)(?=@)",
+    r"|(?P<login>//[^/\s:@]+:)(?P<password>[^/\s@]+)(?=@)"
+    r"|(?P<shape>\btw_[0-9a-f]{12}_|\beyJ[\w-]{8,}\.)[\w.-]+",  # an API key or a token, whatever stands around it
     re.IGNORECASE,
 )
 
@@ -47,10 +48,10 @@ def mask(value: Any) -> Any:
 
 
 def mask_text(text: str) -> str:
-    """`text` with secrets masked: `token=..`, `"apiKey": ".."`, `Bearer ..`, `//user:password@`."""
+    """`text` with secrets masked: `token=..`, `"apiKey": ".."`, `Bearer ..`, `//user:password@`, `tw_.._..`."""
 
     def masked(found: re.Match[str]) -> str:
-        return f"{found['name'] or found['scheme'] or found['login']}{MASK}"
+        return f"{found['name'] or found['scheme'] or found['login'] or found['shape']}{MASK}"
 
     return _SECRET_TEXT.sub(masked, text)
 

@@ -14,6 +14,8 @@ import pytest
 import uvloop
 from hypothesis import settings
 
+pytest_plugins = ["tests.leaks"]  # what tests log and print holds no secret
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # No deadline: the machine is shared, and a slow example is no wrong one. In CI the same examples every time, so that

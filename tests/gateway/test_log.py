@@ -109,6 +109,9 @@ def test_secrets_are_masked_in_fields_messages_and_tracebacks() -> None:
         ("X-MBX-APIKEY: abc", "X-MBX-APIKEY: ***"),
         ("postgresql://user:abc@host/db", "postgresql://user:***@host/db"),
         ("?timestamp=1&signature=abc", "?timestamp=1&signature=***"),
+        ("the key tw_0123456789ab_0a1b2c was shown", "the key tw_0123456789ab_*** was shown"),
+        ("got eyJhbGciOiJI.eyJzdWIiOiJhbm4.c2ln-_, refused", "got eyJhbGciOiJI.***, refused"),
+        ("tw_0123456789ab is key 7", "tw_0123456789ab is key 7"),
         ("BTC/USDT at 10:30 is quiet", "BTC/USDT at 10:30 is quiet"),
     ],
 )

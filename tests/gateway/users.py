@@ -20,9 +20,6 @@ from oms.auth import Auth
 from oms.model import ApiKey, Permission, Role, Scope, User
 from oms.tokens import Tokens, new_signing_key
 
-# What a venue's secret looks like in tests: the scan of all logs knows it.
-VENUE_SECRET = "venue-secret-5c1e09ab44"
-
 
 class Users:
     """Keys by the name of their user; a change of one is a new table, as in production."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from oms.postgres import Embedded
 from oms.store.migrate import migrate
 from oms.store.pool import connect
+from tests.leaks import leaked
 
 # What a power cut would do is not tested, so nothing waits for the disk. What a kill does is: commits stay synchronous.
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "60"}
@@ -32,6 +33,8 @@ def embedded(settings: dict[str, str] | None = None) -> Iterator[Embedded]:
     try:
         server.start()
         yield server
+        for log in server.folder.glob("postgres.log*"):
+            assert not leaked(log.read_text(errors="replace")), "the server's log has a secret"
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=os.geteuid() != 0)

@@ -72,10 +72,9 @@ async def test_permissions_and_users_count_at_once(pool: Pool, ring: Keyring) ->
     await until(lambda: code(ring, text) == "invalid_api_key")
 
 
-async def test_when_a_key_was_used_is_written_behind_and_is_no_change(pool: Pool, ring: Keyring) -> None:
+async def test_when_a_key_was_used_is_written_behind(pool: Pool, ring: Keyring) -> None:
     _, text = await new_key(pool)
     await until(lambda: code(ring, text) == "")
-    version = ring.auth.version
 
     async def used() -> bool:
         (row,) = await admin.api_keys(pool)
@@ -84,7 +83,6 @@ async def test_when_a_key_was_used_is_written_behind_and_is_no_change(pool: Pool
     async with asyncio.timeout(10):
         while not await used():  # noqa: ASYNC110  # it is another task's writing that is looked for
             await asyncio.sleep(0.01)
-    assert ring.auth.version == version
 
 
 async def test_other_tables_are_none_of_its_business(pool: Pool, ring: Keyring) -> None:

@@ -17,7 +17,7 @@ from oms.store import admin
 from oms.store.pool import Connection
 from oms.vault import Vault, VaultError, new_master_key
 from tests.gateway.commands.conftest import Ran
-from tests.gateway.users import VENUE_SECRET
+from tests.leaks import VENUE_SECRET
 
 Tickwire = Callable[..., Ran]
 Ask = Callable[[Callable[[Connection], Any]], Any]

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 import time
-from collections.abc import Callable
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
+from gateway import loop
+from gateway.app import App
+from gateway.config import AuthConfig, Config, ServerConfig
 from oms.auth import Auth, Verdict
+from oms.keyring import Keyring
 from oms.model import ApiKey, Permission, Scope
-from oms.store import admin
-from oms.store.pool import Connection
+from oms.store import admin, changes
+from oms.store.pool import Connection, open_pool
 from oms.tokens import Tokens, new_signing_key
+from tests.conftest import ROOT
 from tests.gateway.commands.conftest import Ran
+from tests.gateway.users import closed_with, say
+from tests.waiting import until
 
 Tickwire = Callable[..., Ran]
 Ask = Callable[[Callable[[Connection], Any]], Any]
@@ -172,3 +186,49 @@ def test_a_whole_key_on_the_command_line_is_not_repeated(tickwire: Tickwire) -> 
         tickwire("key", "revoke", text).err
         == "tickwire: a key is named by its number or prefix, as `tickwire key list` has them\n"
     )
+
+
+async def typed(*arguments: str) -> str:
+    """Run a command in a process of its own, beside a gateway; what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway.cli", *arguments, stdout=PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out.decode()
+
+
+@asynccontextmanager
+async def gateway_of(dsn: str) -> AsyncIterator[tuple[str, Keyring]]:
+    """A gateway for nobody but who has a key in the database: its address, and the keys it knows."""
+    async with await open_pool(dsn) as pool:
+        ring = Keyring(pool)
+        tasks = [asyncio.create_task(changes.follow(dsn, ring.heard)), asyncio.create_task(ring.keep())]
+        config = Config(server=ServerConfig(port=0), auth=AuthConfig(anonymous_market_data=False))
+        app = App(config, authenticator=ring.auth)
+        try:
+            await app.start()
+            yield f"ws://127.0.0.1:{app.port}/v1/stream", ring
+        finally:
+            await app.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_running_gateway_goes_by_what_was_typed(dsn: str) -> None:
+    async def scenario() -> None:
+        async with gateway_of(dsn) as (url, ring):
+            text = json.loads(await typed("key", "create", "ann", "--account", "main", "--json"))["key"]
+            await until(lambda: ring.auth.authenticate(text, "x-api-key").principal)
+            async with connect(url, additional_headers={"x-api-key": text}) as client, connect(url) as late:
+                for each in (client, late):
+                    assert (await say(each))["type"] == "connected"
+                answer = await say(late, action="auth", token=text)
+                assert (answer["type"], answer["data"]["account_ids"]) == ("authenticated", [1])
+                await typed("key", "revoke", "1")
+                assert [await closed_with(each) for each in (client, late)] == [1008, 1008]
+            with pytest.raises(InvalidStatus, match="401"):
+                await connect(url, additional_headers={"x-api-key": text})
+
+    loop.run(scenario())

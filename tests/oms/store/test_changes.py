@@ -9,6 +9,7 @@ import pytest
 
 from oms.store import admin, changes
 from oms.store.pool import Pool
+from tests.oms.full_rows import T
 
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()"
 
@@ -43,7 +44,12 @@ async def test_what_trading_writes_is_not_told(pool: Pool, heard: asyncio.Queue[
     account = await admin.add_account(pool, "main", "sim", epoch="e")
     assert {await heard.get(), await heard.get()} == {"accounts", "account_risk"}
     await pool.execute("UPDATE accounts SET event_sequence = 1 WHERE id = $1", account.id)
-    await admin.add_user(pool, "anna")
+    user = await admin.add_user(pool, "anna")
+    assert await heard.get() == "users"
+    key = await admin.add_key(pool, user.id, prefix="p", hash=b"h", scopes=frozenset())
+    assert await heard.get() == "api_keys"
+    await admin.touch_keys(pool, {key.id: T})
+    await admin.add_user(pool, "bert")
     assert await heard.get() == "users"
 
 
