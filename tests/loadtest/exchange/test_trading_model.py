@@ -20,7 +20,7 @@ from tests.loadtest.exchange.trading_model import RefusedError, Slow, SlowExchan
 SPEC = Spec("BTC", "USDT", 7, 1_003)
 MIDDLE = 100 * ONE // SPEC.tick * SPEC.tick
 FAR = (MIDDLE // 2 // SPEC.tick * SPEC.tick, 2 * MIDDLE)
-prices = st.integers(-6, 6).map(lambda ticks: MIDDLE + ticks * SPEC.tick * 1_000_003)
+prices = st.integers(-2, 2).map(lambda ticks: MIDDLE + ticks * SPEC.tick * 1_000_003)
 sizes = st.integers(50_000, 2_000_000).map(lambda lots: lots * SPEC.step)
 sides = st.booleans()
 owners = st.integers(0, 1)
@@ -219,4 +219,4 @@ class Trading(RuleBasedStateMachine):
 
 
 TestTrading = Trading.TestCase
-TestTrading.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestTrading.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
