@@ -44,6 +44,12 @@ class SteadyClient(Client):  # type: ignore[misc]  # ccxt is not typed
             log.error("message of a venue not understood", trace=traceback.format_exc())  # see above
             self.on_error(NetworkError(f"message not understood: {type(error).__name__}"))
 
+    def future(self, message_hash: str) -> Any:
+        """One that nobody waits for any more fails with the others, and is no news."""
+        future = super().future(message_hash)
+        future.add_done_callback(_look_at)
+        return future
+
     async def ping_loop(self) -> None:
         """ccxt's notices a silent binance after six minutes."""
         while not self.closed():
@@ -60,3 +66,8 @@ class SteadyClient(Client):  # type: ignore[misc]  # ccxt is not typed
             if not self.heard:
                 self.on_error(RequestTimeout(f"no sign of life for {self.ping_ms} ms"))
                 return
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()

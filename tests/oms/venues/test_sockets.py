@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,6 +73,15 @@ async def test_a_message_that_ccxt_does_not_support_is_passed_over() -> None:
     client, errors = adopted(fail)
     client.handle_message(text())
     assert errors == []
+
+
+async def test_what_nobody_waits_for_fails_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    client, _ = adopted()
+    client.future("orders")
+    client.reject(NetworkError("cut"))
+    await asyncio.sleep(0)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_a_peer_that_says_nothing_is_given_up() -> None:
