@@ -13,7 +13,7 @@ from loadtest.exchange.server import ExchangeServer
 from oms.venues.base import Ambiguous, Refused
 from oms.venues.ccxt import CcxtVenue
 from tests.loadtest.exchange.tools import Client, ccxt_options
-from tests.oms.venues.tools import BTC, CREDENTIALS, Between, Ears, client_ids, config, order, placed
+from tests.oms.venues.tools import BTC, CREDENTIALS, Between, Ears, client_ids, config, hurried, order, placed
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ async def through(exchange: ExchangeServer, between: Between, ears: Ears) -> Asy
     options = ccxt_options(between.base_url)
     options["urls"]["api"]["ws"] = ccxt_options(exchange.base_url)["urls"]["api"]["ws"]
     options["options"] |= {"maxRetriesOnFailure": 3, "order": {"maxRetriesOnFailure": 3}}
-    made = CcxtVenue(config(exchange.base_url, timeout_ms=500, options=options))
+    made = CcxtVenue(config(exchange.base_url, options=options))
     await made.start(ears)
     yield made
     await made.close()
@@ -57,22 +57,19 @@ async def test_an_order_that_never_arrived_is_in_doubt_and_not_there(
 
 async def test_an_answer_that_comes_too_late(exchange: ExchangeServer, between: Between, through: CcxtVenue) -> None:
     between.fault = "delay"
-    with pytest.raises(Ambiguous):
+    with hurried(through, 200), pytest.raises(Ambiguous):
         await through.place(order(), "c1")
     assert await through.find(order()) is not None
 
 
-async def test_an_order_that_is_carried_out_after_all(exchange: ExchangeServer, admin: Client, ears: Ears) -> None:
+async def test_an_order_that_is_carried_out_after_all(admin: Client, venue: CcxtVenue, ears: Ears) -> None:
     """Not found once proves nothing."""
-    venue = CcxtVenue(config(exchange.base_url, timeout_ms=200))
-    await venue.start(ears)
-    await admin.fault("late", ms=600, accepted=False)
-    with pytest.raises(Ambiguous):
+    await admin.fault("late", ms=1_000, accepted=False)
+    with hurried(venue, 200), pytest.raises(Ambiguous):
         await venue.place(order(), "c1")
     assert await venue.find(order()) is None
     await ears.until(lambda: bool(ears.orders))
     assert await venue.find(order()) is not None
-    await venue.close()
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(-1007, Ambiguous), (-1006, Ambiguous), (-1021, Refused)])
@@ -141,10 +138,10 @@ async def test_nobody_there_is_a_refusal(exchange: ExchangeServer, venue: CcxtVe
 
 
 async def test_what_waits_too_long_for_its_turn_is_not_sent(exchange: ExchangeServer, ears: Ears) -> None:
-    venue = CcxtVenue(config(exchange.base_url, timeout_ms=100, options={"enableRateLimit": True}))
+    venue = CcxtVenue(config(exchange.base_url, options={"enableRateLimit": True}))
     await venue.start(ears)
     venue._exchange.throttler = lambda _cost: asyncio.get_running_loop().create_future()
-    with pytest.raises(Refused) as raised:
+    with hurried(venue, 100), pytest.raises(Refused) as raised:
         await venue.place(order(), "c1")
     assert raised.value.code == "rate_limited"
     assert client_ids(exchange) == []

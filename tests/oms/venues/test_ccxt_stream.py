@@ -60,7 +60,7 @@ async def test_a_stream_that_is_ended_politely(admin: Client, venue: CcxtVenue, 
 
 
 async def test_a_stream_that_falls_silent(exchange: ExchangeServer, admin: Client, ears: Ears) -> None:
-    venue = CcxtVenue(config(exchange.base_url, ping_ms=100))
+    venue = CcxtVenue(config(exchange.base_url, ping_ms=300))
     await venue.start(ears)
     await admin.fault("silent")
     await ears.until(lambda: ears.stream == [True, False, True])
@@ -70,10 +70,10 @@ async def test_a_stream_that_falls_silent(exchange: ExchangeServer, admin: Clien
 
 
 async def test_a_quiet_stream_is_no_dead_one(exchange: ExchangeServer, ears: Ears) -> None:
-    venue = CcxtVenue(config(exchange.base_url, ping_ms=20))
+    venue = CcxtVenue(config(exchange.base_url, ping_ms=200))
     await venue.start(ears)
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(0.7):
             await asyncio.Event().wait()
     assert ears.stream == [True]
     await venue.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +28,14 @@ from tests.oms import orders_made
 BTC = "BTC/USDT"
 LOW = Decimal(20_000)  # a price at which nothing is bought of the synthetic market
 CREDENTIALS = {"apiKey": DEFAULT_KEY, "secret": DEFAULT_SECRET}
+
+
+@contextmanager
+def hurried(venue: CcxtVenue, timeout_ms: int) -> Iterator[None]:
+    """Requests may take this long, for now: a busy machine makes nothing else of a test a matter of time."""
+    usual_ms, venue._exchange.timeout = venue._exchange.timeout, timeout_ms
+    yield
+    venue._exchange.timeout = usual_ms
 
 
 class Ears:
@@ -57,7 +66,7 @@ class Ears:
                 await self._told.wait()
 
 
-def config(base_url: str, *, timeout_ms: int = 10_000, ping_ms: int = 10_000, **changes: Any) -> VenueConfig:
+def config(base_url: str, *, ping_ms: int = 10_000, **changes: Any) -> VenueConfig:
     """Of the default account; `options` are added to the usual ones."""
     options = {**ccxt_options(base_url), "timeout_on_exit": 0, **changes.pop("options", {})}
     return VenueConfig(
@@ -66,7 +75,6 @@ def config(base_url: str, *, timeout_ms: int = 10_000, ping_ms: int = 10_000, **
             "environment": Environment.SIMULATED,
             "credentials": CREDENTIALS,
             "options": options,
-            "timeout_ms": timeout_ms,
             "ping_ms": ping_ms,
             **changes,
         }
