@@ -90,7 +90,7 @@ class Generator:
         bid = rng.random() < 0.5 + self._lean / 2
         side = self._market.book.bids if bid else self._market.book.asks
         if len(side) > LEVELS_MAX:
-            self.matcher.set_crowd(side.price_at(len(side) - 1), 0, bid=bid)
+            self._leave(side.price_at(len(side) - 1), 0, bid=bid)
         elif kind < TRADE_SHARE + CANCEL_SHARE and len(side) > LEVELS_MIN:
             self._cancel(side, bid=bid)
         else:
@@ -127,4 +127,9 @@ class Generator:
         price = side.price_at(min(int(self._rng.expovariate(DISTANCE_RATE)), len(side) - 1))
         lots = self.matcher.crowd(price, bid=bid) // self._step
         left = self._rng.randrange(lots) if self._rng.random() < 0.5 and lots else 0
-        self.matcher.set_crowd(price, left * self._step, bid=bid)
+        self._leave(price, left * self._step, bid=bid)
+
+    def _leave(self, price: int, left: int, *, bid: bool) -> None:
+        """The crowd goes down to `left` at a price, unless it is nowhere else: many levels may be all of users."""
+        if left or not self.matcher.is_last_of_crowd(price, bid=bid):
+            self.matcher.set_crowd(price, left, bid=bid)

@@ -150,7 +150,7 @@ class Matcher:
 
     def _queue(self, price: int, qty: int, account: Account | None, own: list[Order], *, bid: bool) -> Iterator[Step]:
         """Who is next at a price, until `qty` is had."""
-        crowd = 0 if self._is_last_of_crowd(price, bid=bid) else self.crowd(price, bid=bid)
+        crowd = 0 if self.is_last_of_crowd(price, bid=bid) else self.crowd(price, bid=bid)
         passed = 0
         for entry in self.resting(bid=bid).at(price):
             before = min(entry.ahead, crowd) - passed
@@ -169,7 +169,7 @@ class Matcher:
         if part := min(crowd - passed, qty):
             yield Step(price, part, None)
 
-    def _is_last_of_crowd(self, price: int, *, bid: bool) -> bool:
+    def is_last_of_crowd(self, price: int, *, bid: bool) -> bool:
         """A generated market never loses its last level: the next arrivals take their price from it."""
         if not self._shown:
             return False

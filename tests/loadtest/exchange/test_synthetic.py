@@ -1,15 +1,25 @@
 """The seeded market: deterministic, consistent, on demand."""
 
 import asyncio
+import contextlib
 import hashlib
+import random
+from collections import Counter
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from loadtest.exchange.accounts import DEFAULT_NAME, Accounts
 from loadtest.exchange.bars import INTERVALS_MS
+from loadtest.exchange.decimals import ONE, parse
 from loadtest.exchange.feed import FeedError
+from loadtest.exchange.orders import Order, Request, Type
+from loadtest.exchange.params import BinanceError
 from loadtest.exchange.streams import Streams
 from loadtest.exchange.synthetic import SyntheticFeed
+from loadtest.exchange.trading import Trading as TradingSide
 from tests.loadtest.exchange.tools import START_MS, Collector
 
 KINDS = ("trade", "aggTrade", "bookTicker", "depth@100ms", "depth", "depth5", "ticker", "miniTicker", "kline_1s")
@@ -59,6 +69,100 @@ def test_best_prices_and_diffs_agree_at_shared_update_ids() -> None:
             assert tuple(int(price.replace(".", "")) for price in best[last_id]) == (max(bids), min(asks))
     assert shared > 5
     assert (bids, asks) == (book.bids.sizes, book.asks.sizes)
+
+
+class _Users:
+    """Two of them trade at random in the first market of a feed."""
+
+    def __init__(self, feed: SyntheticFeed, seed: int) -> None:
+        self.feed = feed
+        self.market = feed.markets["BTCUSDT"]
+        self.trading = TradingSide(feed.matchers, feed.moved, lambda _account, _report: None)
+        feed.on_traded = self.trading.traded
+        accounts = Accounts({})
+        self.accounts = [accounts.named(DEFAULT_NAME), accounts.open("second", "key", "secret")]
+        for account in self.accounts:
+            account.credit("BTC", 10**6 * ONE)
+            account.credit("USDT", 10**10 * ONE)
+        self._rng = random.Random(seed)
+        self._placed = 0
+
+    def place(self, kind: Type, price: int, qty: int, now_ms: int, *, buy: bool) -> None:
+        self._placed += 1
+        request = Request(f"order-{self._placed}", buy, kind, qty=qty, price=price)
+        self.trading.place(self._rng.choice(self.accounts), "BTCUSDT", request, now_ms)
+
+    def act(self, now_ms: int) -> None:
+        rng, best = self._rng, self.market.book.best()
+        assert best is not None
+        kind = rng.choice([Type.LIMIT, Type.LIMIT, Type.LIMIT_MAKER, Type.MARKET])
+        price = best.bid + rng.randrange(-40, 41) * self.market.spec.tick if kind is not Type.MARKET else 0
+        with contextlib.suppress(BinanceError):
+            self.place(kind, price, rng.randrange(100, 20_000) * self.market.spec.step, now_ms, buy=rng.random() < 0.5)
+        for order in self.orders():
+            if rng.random() < 0.2:
+                self.trading.cancel(order, "cancel", now_ms)
+
+    def orders(self) -> list[Order]:
+        return [order for account in self.accounts for order in self.trading.open_orders(account)]
+
+    def sizes(self, *, bid: bool) -> Counter[int]:
+        resting: Counter[int] = Counter()
+        for order in self.orders():
+            if order.request.buy is bid:
+                resting[order.request.price] += order.remaining
+        return resting
+
+
+def _followed(sizes: dict[int, int], changes: list[list[list[str]]]) -> dict[int, int]:
+    for levels in changes:
+        sizes |= {parse(price): parse(size) for price, size in levels}
+    return {price: size for price, size in sizes.items() if size}
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6))
+def test_users_orders_are_a_part_of_the_market(seed: int) -> None:
+    """Whatever users and the crowd do, the book is a book, and a client that follows the diffs has it."""
+    streams = Streams()
+    feed = SyntheticFeed(streams, 1, rate=200, seed=seed, start_ms=START_MS)
+    users = _Users(feed, seed)
+    book, matcher = users.market.book, feed.matchers["BTCUSDT"]
+    opening = (dict(book.bids.sizes), dict(book.asks.sizes))
+    collector = Collector(combined=False).listen(streams, "btcusdt@trade", "btcusdt@depth@100ms")
+    for now_ms in range(START_MS, START_MS + 2_500, 20):
+        feed.advance(now_ms)
+        best = book.best()
+        assert best is not None
+        assert best.bid < best.ask
+        users.act(now_ms)
+    feed.advance(START_MS + 3_000)
+    messages = collector.messages()
+    for bid, side, before in ((True, book.bids, opening[0]), (False, book.asks, opening[1])):
+        resting = users.sizes(bid=bid)
+        assert all(size == matcher.crowd(price, bid=bid) + resting[price] for price, size in side.sizes.items())
+        assert resting.keys() <= side.sizes.keys(), "every order at rest is shown"
+        assert _followed(before, [m["b" if bid else "a"] for m in messages if m["e"] == "depthUpdate"]) == side.sizes
+    printed = {message["t"]: message for message in messages if message["e"] == "trade"}
+    for fill in users.trading.ledger.fills:
+        message = printed[fill.trade_id]
+        assert (parse(message["p"]), parse(message["q"])) == (fill.price, fill.qty)
+        assert message["m"] == (fill.order.request.buy is fill.maker), "the buyer is the maker"
+
+
+def test_the_crowd_never_leaves_altogether() -> None:
+    """Users may have more levels than it, and have taken all of it but one."""
+    for seed in range(100):
+        feed = SyntheticFeed(Streams(), 1, rate=1_000, seed=seed, start_ms=START_MS)
+        users = _Users(feed, seed)
+        book, matcher = users.market.book, feed.matchers["BTCUSDT"]
+        first = book.bids.price_at(0)
+        users.place(Type.MARKET, 0, 10_000 * ONE, START_MS, buy=False)
+        for level in range(200):
+            price = first - (10_000 + level) * users.market.spec.tick
+            users.place(Type.LIMIT, price, 10_000 * users.market.spec.step, START_MS, buy=True)
+        feed.advance(START_MS + 10)
+        assert any(matcher.crowd(price, bid=True) for price in book.bids.prices)
 
 
 def test_rate_is_arrivals_a_second_in_each_market() -> None:
