@@ -90,6 +90,22 @@ async def test_a_command_that_lost_its_connection_is_done_and_told(dsn: str) -> 
             assert (await ask(watcher, action="command", id="c", payload={}))["type"] in {"order", "command_result"}
 
 
+async def test_a_shutdown_lets_a_command_end_and_tells_what_came_of_it(dsn: str) -> None:
+    async with serving(dsn) as served:
+        served.trading.gate.clear()
+        async with served.connect() as client:
+            await client.send(json.dumps({"action": "command", "id": "c", "payload": {}}))
+            assert (await ask(client, action="ping"))["type"] == "pong"
+            draining = asyncio.create_task(served.app.drain())
+            assert (await take(client))["type"] == "server_shutdown"
+            served.trading.gate.set()
+            assert (await take(client))["id"] == "c"
+            with pytest.raises(ConnectionClosed):
+                await take(client)
+            assert client.close_code == 1001
+        await draining
+
+
 async def take_all(client: ClientConnection, got: list[int]) -> None:
     while True:
         got.append((await take(client))["sequence"])

@@ -238,6 +238,20 @@ async def test_what_is_queued_leaves_before_the_close(serve: Serve) -> None:
     await client.closed_with(1001)
 
 
+async def test_it_is_told_when_the_socket_takes_bytes_again(serve: Serve) -> None:
+    _, client, handler = await opened(serve)
+    writable = asyncio.Event()
+    handler.conn.on_writable = writable.set
+    payload = bytes(1_000_000)
+    for _ in range(2):
+        handler.conn.send(payload, BINARY)
+    assert handler.conn.outbox.blocked
+    assert not writable.is_set()
+    for _ in range(2):
+        await client.frame()
+    await asyncio.wait_for(writable.wait(), 5)
+
+
 async def test_compression_where_it_is_worth_it(serve: Serve) -> None:
     _, client, handler = await opened(serve, DEFLATE)
     assert handler.conn.deflate
