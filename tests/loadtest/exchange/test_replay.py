@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import ccxt.async_support
 import ccxt.pro
 import orjson
 import pytest
@@ -17,7 +18,8 @@ from loadtest.exchange.recording import Recording, load
 from loadtest.exchange.replay import ReplayFeed, StartOn, State
 from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.streams import Streams
-from tests.loadtest.exchange.tools import Client, ccxt_options, texts, write_recording
+from tests.loadtest.exchange.tools import Client, ccxt_options, texts, trader_options, write_recording
+from tests.waiting import until
 
 RECORDED = ("btcusdt@trade", "btcusdt@bookTicker", "btcusdt@depth@100ms")
 DERIVED = ("btcusdt@kline_1s", "btcusdt@depth", "btcusdt@ticker", "btcusdt@miniTicker", "btcusdt@aggTrade")
@@ -237,6 +239,58 @@ async def test_the_clock_is_the_recordings(recording: Recording) -> None:
         await client.post("/admin/step", count=len(recording.lines))
         newest = max(orjson.loads(line.raw)["data"].get("E", 0) for line in recording.lines)
         assert await client.get("/api/v3/time") == (200, {"serverTime": newest})
+
+
+async def test_users_trade_in_a_recording_and_leave_it_as_it_was(recording: Recording) -> None:
+    """An order at the best bid is filled by recorded sales at its price or through it, and by no more of them."""
+    async with _server(recording) as server, Client(server) as client:
+        exchange = ccxt.async_support.binance(trader_options(server.base_url))
+        try:
+            bid = (await exchange.fetch_order_book("BTC/USDT", 5))["bids"][0][0]
+            taken = await exchange.create_order("BTC/USDT", "market", "buy", 0.01)
+            assert taken["status"] == "closed"
+            order = await exchange.create_order("BTC/USDT", "limit", "buy", 1, bid, {"clientOrderId": "a"})
+            stop = await exchange.create_order("BTC/USDT", "market", "sell", 1, None, {"stopLossPrice": bid - 0.1})
+            await client.post("/admin/step", count=len(recording.lines))
+            trades = [data for line in recording.lines if (data := orjson.loads(line.raw)["data"]).get("e") == "trade"]
+            through = sum(float(trade["q"]) for trade in trades if trade["m"] and float(trade["p"]) <= bid)
+            filled = (await exchange.fetch_order(order["id"], "BTC/USDT"))["filled"]
+            assert 0 < filled <= through
+            mine = await exchange.fetch_my_trades("BTC/USDT", params={"orderId": order["id"]})
+            assert {(trade["price"], trade["takerOrMaker"]) for trade in mine} == {(bid, "maker")}
+            assert all(abs(exchange.milliseconds() - trade["timestamp"]) < 60_000 for trade in mine), "it is now"
+            assert any(float(trade["p"]) <= bid - 0.1 for trade in trades)
+            assert (await exchange.fetch_order(stop["id"], "BTC/USDT"))["status"] == "closed"
+        finally:
+            await exchange.close()
+        shown = (await client.get("/api/v3/depth", symbol="BTCUSDT", limit="1000"))[1]
+    async with _server(recording) as untouched, Client(untouched) as client:
+        await client.post("/admin/step", count=len(recording.lines))
+        assert (await client.get("/api/v3/depth", symbol="BTCUSDT", limit="1000"))[1] == shown
+
+
+async def test_orders_outlive_the_end_of_a_recording(recording: Recording) -> None:
+    feeds: list[ReplayFeed] = []
+
+    def make(streams: Streams) -> ReplayFeed:
+        feeds.append(ReplayFeed(streams, recording, None, again=True))
+        return feeds[0]
+
+    async with ExchangeServer(make) as server, Client(server) as client:
+        exchange = ccxt.async_support.binance(trader_options(server.base_url))
+        try:
+            await exchange.create_order("BTC/USDT", "limit", "buy", 0.01, 1_000, {"clientOrderId": "a"})
+            market = feeds[0].markets["BTCUSDT"]
+            socket = await client.listen("btcusdt@trade")
+            async for _ in socket:
+                pass
+            await until(lambda: feeds[0].markets["BTCUSDT"] is not market)
+            assert (await client.post("/admin/fill", symbol="BTCUSDT", client_order_id="a", qty="0.005"))[0] == 200
+            placed = await exchange.create_order("BTC/USDT", "market", "buy", 0.01)
+            assert placed["status"] == "closed"
+            assert (await exchange.cancel_order(None, "BTC/USDT", {"origClientOrderId": "a"}))["filled"] == 0.005
+        finally:
+            await exchange.close()
 
 
 async def test_commands_for_made_up_markets_are_refused(recording: Recording) -> None:
