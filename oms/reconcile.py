@@ -39,7 +39,7 @@ class Reconciler:
         self._desk = desk
         self._hearing = hearing
         self._settler = settler
-        self._external = External(desk, hearing)
+        self.external = External(desk, hearing)
         self._reckoning = Reckoning(desk)
         self._cursors: dict[str, int] = {}  # trades are read up to here, by symbol
         self._looked_ns = 0  # when the last run that ended well began
@@ -50,7 +50,7 @@ class Reconciler:
         """Whether there is anything that could have changed without our hearing of it."""
         book = self._desk.book
         changed = book.sequences.event != self._last_event
-        return changed or bool(book.open_orders or book.positions or self._external.unread)
+        return changed or bool(book.open_orders or book.positions or self.external.unread)
 
     async def run(self, cause: Cause, on_caught_up: Callable[[], None]) -> Report:
         """One run; a failure that may pass is in the report. Calls back when what was missed is booked."""
@@ -87,14 +87,14 @@ class Reconciler:
         """At orders, then at trades, then at those orders again of which the venue claims more than was found."""
         desk = self._desk
         deals_before = desk.book.sequences.deals
-        self._external.imported.clear()
+        self.external.imported.clear()
         behind = await self._look_at_orders(report)
-        unread, self._external.unread = self._external.unread, set()
+        unread, self.external.unread = self.external.unread, set()
         try:
             for symbol in await self._symbols(report, {said.symbol for said in behind.values()} | unread):
                 await self._read_trades(symbol, report)
         except (Refused, Ambiguous, OmsError):
-            self._external.unread |= unread
+            self.external.unread |= unread
             raise
         for order_id, said in behind.items():
             order = desk.book.orders.get(order_id)
@@ -102,7 +102,7 @@ class Reconciler:
                 await self._settle(order, report)
         await desk.commit()
         report.deals_booked = desk.book.sequences.deals - deals_before
-        report.imported = list(self._external.imported)
+        report.imported = list(self.external.imported)
 
     # Orders
 
@@ -124,9 +124,9 @@ class Reconciler:
         for order_id in list(desk.book.open_orders):
             await self._look_at_order(desk.book.orders[order_id], said_of.get(order_id), report)
         for said in foreign:  # once ours are settled: one of them may be it
-            order = await self._external.order(said)
+            order = await self.external.order(said)
             if order is None:
-                self._external.unread.add(said.symbol)
+                self.external.unread.add(said.symbol)
             else:
                 said_of[order.id] = said
         return said_of
@@ -151,7 +151,8 @@ class Reconciler:
             report.refused.append(f"order {order.id}: {error.message}")
             settled = False
         if not settled:
-            report.undecided.append(order.id)
+            if order.id not in report.undecided:
+                report.undecided.append(order.id)
             self._settler.doubt(order.id)
         after = self._desk.book.orders.get(order.id, order)
         if after.state is not order.state:
@@ -189,11 +190,11 @@ class Reconciler:
             order = desk.order_named(trade.symbol, trade.exchange_order_id, trade.client_order_id)
             if order is not None:
                 self._hearing.trade(order, trade)
-            elif not await self._external.trade(trade):
+            elif not await self.external.trade(trade):
                 whole = False
         await desk.commit()
         if whole:
             self._cursors[symbol] = report.started_ns
             await progress.set_cursor(desk.pool, desk.account.id, f"{TRADES}{symbol}", str(report.started_ns))
         else:
-            self._external.unread.add(symbol)
+            self.external.unread.add(symbol)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from functools import partial
 
@@ -9,8 +10,9 @@ import pytest
 
 from oms.book import EXTERNAL
 from oms.model import Order, OrderState
+from oms.report import Cause
 from oms.states import Accepted
-from oms.store import state
+from oms.store import progress, state
 from tests.oms import orders_made
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.reconciled import Scene, scene
@@ -115,6 +117,7 @@ async def test_while_an_order_of_ours_is_in_doubt_no_nameless_one_is_taken_in(ds
         trade = here.venue.fill(stranger.exchange_order_id, "0.5")
         report = await here.run()
         assert (report.imported, externals(here)) == ([], [])
+        assert "trades:BTC/USDT" not in await progress.cursors(here.desk.pool, 1)
         assert here.state(ours) is OrderState.UNKNOWN
         here.around.hearing.on_trade(trade)
         await here.desk.finish(5.0)
@@ -151,6 +154,23 @@ async def test_what_the_venue_will_not_say_is_asked_again_by_the_next_run(dsn: s
         here.around.hearing.on_trade(here.venue.fill(said.exchange_order_id, "1"))
         await here.desk.finish(5.0)
         assert not externals(here)
-        assert here.runs.is_active
-        await here.run()
+        for method in ("open_orders", "trades"):
+            assert here.runs.is_active
+            here.venue.script(method, Fault.DROPPED)
+            assert not (await here.run(Cause.PERIODIC)).ok
+        await here.run(Cause.PERIODIC)
         assert [order.filled for order in externals(here)] == [1]
+
+
+async def test_two_who_ask_about_one_stranger_at_once_find_one(dsn: str) -> None:
+    async with scene(dsn) as here:
+        here.venue.streaming = False
+        said = here.venue.external("a")
+        trades = [here.venue.fill(said.exchange_order_id, "0.5") for _ in range(2)]
+        here.venue.gate.clear()
+        asking = [asyncio.create_task(here.runs.external.trade(trade)) for trade in trades]
+        await until(lambda: "find" in here.venue.requests)
+        here.venue.gate.set()
+        assert await asyncio.gather(*asking) == [True, True]
+        (order,) = externals(here)
+        assert order.filled == 1

@@ -133,6 +133,17 @@ async def test_a_symbol_once_traded_is_looked_at_again_at_each_connection_but_no
     assert here.venue.since_ns
 
 
+async def test_the_symbols_of_open_positions_are_looked_at_each_period(here: Scene) -> None:
+    order = await here.ours()
+    here.venue.fill(order.exchange_order_id or "", "1")
+    await asyncio.sleep(0)
+    assert not here.book.open_orders
+    for _ in range(3):
+        here.venue.since_ns.clear()
+        await here.run(Cause.PERIODIC, after_s=3600)
+        assert here.venue.since_ns
+
+
 @pytest.mark.parametrize("method", ["open_orders", "find", "trades", "balances"])
 async def test_a_venue_that_does_not_answer_proves_nothing(here: Scene, method: str) -> None:
     silent(here)
