@@ -23,6 +23,7 @@ from gateway.auth import CHALLENGE, Gate
 from gateway.core.key import CHANNELS, TIERS_MS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
+from gateway.log import mask_text
 from gateway.net.http_auth import principal_dependency, token_resource
 from gateway.stats import Stats, StatsCollector
 from gateway.wire.stream import STREAM_PATH
@@ -157,7 +158,8 @@ def _http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[di
     # Litestar answers 400 to what does not fit the declared types; the catalogue says 422.
     if status == 400:
         status = 422
-    response = _render(TickwireError(code, error.detail), status)
+    # Its sentence may quote the URL, in which a confused client has put its token: answers are kept in logs, too.
+    response = _render(TickwireError(code, mask_text(error.detail)), status)
     response.headers.update(error.headers or {})
     return response
 

@@ -128,6 +128,12 @@ def test_refusals_are_in_words_of_the_catalogue(
     assert "nobody may read" not in response.text
 
 
+def test_a_refusal_does_not_repeat_a_token(client: TestClient[Litestar]) -> None:
+    response = client.post("/body?token=hunter2&x=1", content=b'{"a": "b"}')
+    assert response.status_code == 422
+    assert response.json()["message"].endswith("/body?token=***&x=1")
+
+
 def test_a_refusal_says_all_it_knows(client: TestClient[Litestar]) -> None:
     response = client.post("/refused")
     answer = response.json()
