@@ -226,6 +226,8 @@ class Matcher:
 
     def told(self, bids: Levels, asks: Levels, now_ms: int) -> None:
         """Recorded levels are about to change: queues get shorter, and quotes beyond a user's price fill him."""
+        if not (self._taken or self._bids or self._asks):
+            return
         for bid, levels in ((True, bids), (False, asks)):
             for price, size in levels:
                 self._taken.pop(price, None)
