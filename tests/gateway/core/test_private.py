@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.core.private import PrivateStreams, refused
+from gateway.core.private import Accounts, PrivateStreams, refused
 from gateway.errors import TickwireError
 from oms.errors import OmsError
 from oms.outbox import Outbox
+from oms.service import Oms
 
 
 def test_a_refusal_keeps_all_it_says() -> None:
@@ -25,6 +26,15 @@ def test_what_is_no_refusal_is_a_fault() -> None:
     assert refused(OmsError("no_such_code", "a code nobody knows")) is None
 
 
-def test_the_outbox_is_what_is_asked_for() -> None:
-    streams: PrivateStreams = Outbox(None)  # type: ignore[arg-type]  # it is not asked for anything
-    assert streams
+def test_the_room_is_what_is_asked_for() -> None:
+    """The type checker says so of these two; here only that they can be called as they are."""
+
+    def streams_of(outbox: Outbox) -> PrivateStreams:
+        return outbox
+
+    def accounts_of(oms: Oms) -> Accounts:
+        return oms
+
+    for theirs, ours in ((Outbox, PrivateStreams), (Oms, Accounts)):
+        names = {name for name in vars(ours) if not name.startswith("_")}
+        assert names - set(vars(theirs)) <= {"outbox"}, "which is an attribute of its own"

@@ -85,6 +85,7 @@ def test_metrics_are_prometheus_text(client: TestClient[Litestar]) -> None:
 def test_channels(client: TestClient[Litestar]) -> None:
     listed = client.get("/api/ws/channels").json()
     assert {"name": "trades", "type": "trade", "delivery": "append", "private": False} in listed["channels"]
+    assert {"name": "orders", "type": "order", "delivery": "critical", "private": True} in listed["channels"]
     assert listed["throttle_tiers_ms"][:3] == [0, 50, 100]
 
 
