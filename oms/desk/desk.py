@@ -72,7 +72,8 @@ class Desk:
 
     @property
     def venue(self) -> Venue:
-        assert self._venue is not None, "nothing is asked of it before it is there"
+        if self._venue is None:
+            raise OmsError("exchange_unavailable", self.obstacle or "the exchange has not been heard yet")
         return self._venue
 
     @venue.setter

@@ -252,3 +252,11 @@ async def test_missed_fills_are_published_before_what_is_told_after_them(here: S
     deals = [msgspec.json.decode(event.data)["exchange_trade_id"] for event in here.events("deal_created")]
     assert deals == [missed.exchange_trade_id, told.exchange_trade_id]
     await keeper.stop()
+
+
+async def test_a_venue_that_is_not_there_yet_is_a_failed_run(dsn: str) -> None:
+    async with scene(dsn) as made:
+        made.desk._venue = None
+        made.desk.obstacle = "the exchange has not been heard yet"
+        report = await made.run()
+        assert report.error == "the exchange has not been heard yet"
