@@ -52,7 +52,11 @@ class Private:
 
     def _handler(self, method: str, path: str, act: Act) -> Handler:
         async def handle(request: web.Request) -> web.Response:
-            sent = Sent(request.headers.get(KEY_HEADER), request.raw_path.partition("?")[2], await request.text())
+            sent = Sent(
+                request.headers.get(KEY_HEADER),
+                request.raw_path.partition("?")[2],
+                (await request.read()).decode(errors="replace"),
+            )
             received = self._receive(method, path, sent) if (method, path) in COMMANDS else None
             trouble = self._faults.take((method, path))
             if trouble.carried_out_after_s:

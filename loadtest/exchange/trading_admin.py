@@ -47,6 +47,8 @@ class TradingAdmin:
         if not isinstance(funds, dict):
             raise CommandError("funds must be an object of asset and amount")
         amounts = {str(asset): units(amount, f"funds of {asset}") for asset, amount in funds.items()}
+        if min(amounts.values(), default=0) < 0:
+            raise CommandError("nobody begins with less than nothing")
         api_key = text(command, "api_key", secrets.token_urlsafe(48))
         secret = text(command, "secret", secrets.token_urlsafe(48))
         account = self._accounts.open(

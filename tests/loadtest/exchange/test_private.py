@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import ccxt
 import ccxt.async_support
 import ccxt.pro
 import pytest
 
+from loadtest.exchange.accounts import DEFAULT_KEY
 from loadtest.exchange.server import ExchangeServer
 from tests.loadtest.exchange.tools import Client, trader_options
 
@@ -136,3 +138,14 @@ async def test_the_ledger_has_every_request_also_those_refused(trader: Any, clie
     assert ledger["requests"][0]["order_id"] == ledger["orders"][0]["order_id"]
     assert "signature" not in ledger["requests"][0]["params"]
     assert (await client.get("/admin/ledger", account="nobody"))[1] == {"requests": [], "orders": [], "fills": []}
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"a=%ff", b"=&&=", b"timestamp=1&timestamp=2", b"{}"])
+async def test_bodies_that_are_none(still: ExchangeServer, body: bytes) -> None:
+    headers = {"X-MBX-APIKEY": DEFAULT_KEY, "Content-Type": "application/x-www-form-urlencoded"}
+    async with (
+        aiohttp.ClientSession(still.base_url, headers=headers) as http,
+        http.post("/api/v3/order?x=%zz", data=body) as response,
+    ):
+        assert response.status == 400
+        assert (await response.json())["code"] == -1102

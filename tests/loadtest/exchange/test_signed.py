@@ -4,6 +4,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from loadtest.exchange.params import BinanceError
 from loadtest.exchange.signed import COMMANDS, ReplaceError, Signed
@@ -155,3 +157,47 @@ def test_markets_that_are_not() -> None:
     for method, path in desk.signed.acts:
         if path not in ("account", "openOrders") or method == "DELETE":
             assert desk.refusal(method, path, symbol="NOTHING") == -1121
+
+
+PARAMETERS = {
+    "symbol": ["BTCUSDT", "NOTHING", "btc", ""],
+    "side": ["BUY", "SELL", "UP"],
+    "type": ["LIMIT", "MARKET", "LIMIT_MAKER", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "HOPE"],
+    "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+    "quantity": ["1", "0.1", "0", "-1", "1e5", "99999999999999999999", "0.000000001"],
+    "quoteOrderQty": ["100", "1", "x"],
+    "price": ["99", "101", "100.5", "0.00000001", "nan"],
+    "stopPrice": ["90", "110", "x"],
+    "newClientOrderId": ["a", "b", "with space", ""],
+    "origClientOrderId": ["a", "b", ""],
+    "orderId": ["1", "2", "99999999999999999999", "-1", ""],
+    "cancelReplaceMode": ["STOP_ON_FAILURE", "ALLOW_FAILURE", "x"],
+    "cancelOrigClientOrderId": ["a", "b"],
+    "cancelOrderId": ["1", "x"],
+    "newOrderRespType": ["ACK", "FULL", "LONG"],
+    "limit": ["1", "0", "5000", "x"],
+    "fromId": ["1", "9"],
+    "startTime": ["1", "1005", "x"],
+    "endTime": ["1", "1005", "x"],
+    "omitZeroBalances": ["true", "x"],
+}
+some_parameters = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(values) | st.text(max_size=5) for name, values in PARAMETERS.items()}
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), some_parameters), max_size=12))
+def test_whatever_is_sent_is_answered_or_refused(requests: list[tuple[int, dict[str, str]]]) -> None:
+    desk = Desk()
+    acts = list(desk.signed.acts)
+    for number, query in requests:
+        method, path = acts[number]
+        before = sum(each.free + each.locked for each in desk.floor.first.balances.values())
+        try:
+            told = orjson.dumps(desk.ask(method, path, **({"price": "99", "quantity": "1"} | query)))
+        except BinanceError as error:
+            told = error.body()
+        assert told
+        moved = sum(each.free + each.locked for each in desk.floor.first.balances.values()) != before
+        assert not moved or desk.floor.trading.ledger.fills

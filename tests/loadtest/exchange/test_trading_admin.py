@@ -1,5 +1,6 @@
 """Accounts and funds."""
 
+import random
 from typing import Any
 
 import ccxt.async_support
@@ -32,6 +33,7 @@ async def test_an_account_is_opened_and_trades(still: ExchangeServer, client: Cl
         ("account", {"name": "x", "funds": "much"}, 400),
         ("account", {"name": "x", "funds": {"USDT": 1}}, 400),
         ("account", {"name": "x", "funds": {"USDT": "much"}}, 400),
+        ("account", {"name": "x", "funds": {"USDT": "-1"}}, 400),
         ("account", {"name": "x", "maker_fee_parts": "1"}, 400),
         ("account", {}, 400),
         ("fund", {"asset": "USDT", "amount": "-2000000"}, 409),
@@ -45,3 +47,28 @@ async def test_wrong_commands(client: Client, path: str, command: dict[str, Any]
     got, answer = await client.post(f"/admin/{path}", **command)
     assert got == status
     assert answer["error"]
+
+
+VALUES = ["default", "BTCUSDT", "POST order", "1", "-1", "much", "", 1, 0, -1, 2.5, True, None, [], {"USDT": "-1"}]
+NAMES = [
+    *("name", "asset", "amount", "account", "funds", "symbol", "order_id", "client_order_id", "qty", "price", "count"),
+    *("request", "accepted", "ms", "status", "code", "message", "maker_fee_parts", "api_key", "secret"),
+]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_commanded_is_carried_out_or_refused(
+    still: ExchangeServer, client: Client, seed: int
+) -> None:
+    rng = random.Random(seed)
+    kinds = list(still.faults._kinds)
+    for _ in range(150):
+        path = rng.choice(["account", "fund", "fill", "faults", "faults"])
+        command = {name: rng.choice(VALUES) for name in rng.sample(NAMES, rng.randrange(6))}
+        status, answer = await client.post(
+            f"/admin/{path}", **({"fault": rng.choice(kinds), "symbol": "BTCUSDT"} | command)
+        )
+        assert (status == 200) == ("error" not in answer)
+        assert status in (200, 400, 409)
+    for account in still.accounts.by_name.values():
+        assert all(balance.free >= 0 for balance in account.balances.values())

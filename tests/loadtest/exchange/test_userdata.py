@@ -1,16 +1,22 @@
 """The user data stream, as ccxt.pro watches it."""
 
 import asyncio
+import json
 from typing import Any
 
 import ccxt.pro
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from loadtest.exchange.accounts import DEFAULT_KEY, DEFAULT_SECRET
+from loadtest.exchange.accounts import DEFAULT_KEY, DEFAULT_SECRET, Accounts
 from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.signing import sign, signed_params
-from tests.loadtest.exchange.tools import Client, texts, trader_options
+from loadtest.exchange.streams import Streams
+from loadtest.exchange.synthetic import SyntheticFeed
+from loadtest.exchange.userdata import UserData
+from tests.loadtest.exchange.tools import Client, Collector, texts, trader_options
 
 SYMBOL = "BTC/USDT"
 
@@ -89,3 +95,29 @@ async def test_the_faults_of_streams_act_on_it(still: ExchangeServer, client: Cl
     socket, _ = await subscribed(client, still)
     assert await client.fault("drop", stream="user@default") == 1
     assert (await socket.receive(10)).data is None or socket.closed
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+signature_params = st.dictionaries(
+    st.sampled_from(["apiKey", "timestamp", "signature", "recvWindow"]), json_values | st.just(DEFAULT_KEY)
+)
+
+
+@given(
+    st.text()
+    | json_values.map(json.dumps)
+    | st.fixed_dictionaries(
+        {"method": st.sampled_from(["userDataStream.subscribe.signature", "userDataStream.unsubscribe", "ping", "x"])},
+        optional={"id": json_values, "params": signature_params | json_values},
+    ).map(json.dumps)
+)
+def test_whatever_is_sent_is_answered(text: str) -> None:
+    streams = Streams()
+    user_data = UserData(streams, Accounts({}), SyntheticFeed(streams, 1, rate=0, seed=1))
+    answer = orjson.loads(user_data.reply(Collector(), text))  # type: ignore[arg-type]  # only what it uses
+    assert answer["status"] in (200, 400, 401)
+    assert ("result" in answer) == (answer["status"] == 200)
