@@ -147,14 +147,14 @@ class Lots:
 
 @given(INSTRUMENTS, st.lists(st.tuples(SIDES, AMOUNTS, PRICES), min_size=1, max_size=25))
 def test_pnl_is_that_of_an_exact_model(instrument: Instrument, trades: list[tuple[Side, Decimal, Decimal]]) -> None:
-    lots, position, total = Lots(instrument), None, Decimal(0)
+    lots, position, total = Lots(instrument), None, Fraction(0)
     error = Decimal(0)
     for side, qty, price in trades:
         rest: Deal | None = deal(side, qty, price)
         while rest is not None:
             part, rest = split(rest, position.qty if position else Decimal(0), None)
             position, booked = fold(position or opened(part, instrument, None), part, None)
-            total += booked.realized_pnl
+            total += Fraction(booked.realized_pnl)
             lots.trade(Fraction(change_of(part, None)), Fraction(price))
             # A rounded entry price is off by half its last digit: what that makes in PnL is bounded by what it is of.
             error += Decimal("1E-30")
@@ -165,7 +165,7 @@ def test_pnl_is_that_of_an_exact_model(instrument: Instrument, trades: list[tupl
     turnover = sum(qty for _, qty, _ in trades) * instrument.contract_size
     # Of inverse contracts the mean is a reciprocal: its error grows with the square of the reciprocal price.
     steepest = max(1 / price**2 for _, _, price in trades) if instrument.inverse else Decimal(1)
-    assert abs(Fraction(total) - lots.realized) <= Fraction(error * (1 + turnover * steepest) * len(trades))
+    assert abs(total - lots.realized) <= Fraction(error * (1 + turnover * steepest) * len(trades))
 
 
 @given(INSTRUMENTS, st.lists(st.tuples(SIDES, AMOUNTS, PRICES), min_size=1, max_size=25))
