@@ -10,6 +10,7 @@ from loadtest.exchange.decimals import parse
 from loadtest.exchange.feed import Feed
 from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.streams import Streams
+from tests.docs_parts import fences
 from tests.loadtest.exchange.test_feed import Bare
 from tests.loadtest.exchange.tools import Client, ccxt_options, synthetic
 
@@ -97,3 +98,17 @@ async def test_close_says_goodbye_to_open_connections() -> None:
         socket = await client.listen("btcusdt@trade")
         await asyncio.gather(server.close(), socket.receive(10))
         assert socket.close_code == 1001
+
+
+async def test_the_documented_lines_work(still: ExchangeServer) -> None:
+    lines = fences("docs/exchange.md", "python")
+    assert len(lines) == 2
+
+    def run() -> None:
+        for text in lines:
+            names: dict[str, Any] = {}
+            exec(text.replace("127.0.0.1:9001", f"127.0.0.1:{still.port}"), names)
+            names["exchange"].session.close()
+
+    await asyncio.to_thread(run)
+    assert [order.status for order in still.trading.ledger.orders] == ["CANCELED"]
