@@ -100,7 +100,8 @@ class Keeper:
         if connected:
             self._connections += 1
             self._held = self._held or []
-            self._ask(Cause.RECONNECT if self.is_ready else Cause.START)
+            if self._connections > 1:  # the first run is asked for by who started the venue
+                self._ask(Cause.RECONNECT if self.is_ready else Cause.START)
 
     def _release(self) -> None:
         """Hear what waited, and the rest as it comes."""

@@ -89,6 +89,11 @@ class Scene:
         self.runs, self.timers, self.heard = Runs(), Timers(), Heard()
         self.keeper = Keeper(self.runs, self.heard, later=self.timers.later)
 
+    def begin(self) -> asyncio.Task[Report]:
+        """The venue is started, and so is the first run."""
+        self.keeper.on_stream(True)
+        return asyncio.create_task(self.keeper.request(Cause.START))
+
 
 @pytest.fixture
 async def scene() -> Scene:
@@ -127,7 +132,7 @@ async def test_who_gives_up_waiting_ends_no_run(scene: Scene) -> None:
 
 
 async def test_an_active_account_is_looked_at_every_period_and_another_is_not(scene: Scene) -> None:
-    scene.keeper.on_stream(True)
+    scene.begin()
     await scene.runs.end()
     assert scene.timers.delay_s == PERIOD_S
     scene.timers.fire()
@@ -173,7 +178,7 @@ async def test_a_fault_of_ours_is_told_to_who_asked_and_ends_nothing(scene: Scen
 
 async def test_what_is_heard_waits_for_what_was_missed(scene: Scene) -> None:
     keeper, heard = scene.keeper, scene.heard
-    keeper.on_stream(True)
+    scene.begin()
     keeper.on_order(ORDER)
     await scene.runs.begun.wait()
     keeper.on_trade(trade())
@@ -198,7 +203,7 @@ async def test_what_is_heard_waits_for_what_was_missed(scene: Scene) -> None:
 
 async def test_a_run_that_began_before_the_stream_was_lost_again_catches_up_with_nothing(scene: Scene) -> None:
     keeper, heard = scene.keeper, scene.heard
-    keeper.on_stream(True)
+    scene.begin()
     await scene.runs.begun.wait()
     keeper.on_stream(False)
     keeper.on_stream(True)
@@ -214,7 +219,7 @@ async def test_a_run_that_began_before_the_stream_was_lost_again_catches_up_with
 
 
 async def test_what_is_heard_does_not_wait_for_a_venue_that_does_not_answer(scene: Scene) -> None:
-    scene.keeper.on_stream(True)
+    scene.begin()
     scene.keeper.on_trade(trade())
     await scene.runs.end("the venue is away")
     assert scene.heard.said == [True, trade()]

@@ -239,7 +239,7 @@ async def test_an_order_that_was_over_and_is_listed_as_open_is_reported(here: Sc
 async def test_missed_fills_are_published_before_what_is_told_after_them(here: Scene) -> None:
     keeper = Keeper(here.runs, here.around.hearing)
     await here.venue.start(keeper)
-    await until(lambda: keeper.is_live)
+    assert (await keeper.request(Cause.START)).ok
     order = await here.ours(qty=Decimal(2))
     here.venue.streaming = False
     keeper.on_stream(False)
