@@ -1,10 +1,13 @@
 """User data told twice or in another order; the ledger has it once and in order."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import ccxt.pro
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadtest.exchange.accounts import DEFAULT_NAME, Account, Accounts
 from loadtest.exchange.event_faults import EventFaults
@@ -64,6 +67,27 @@ def test_both_and_their_end() -> None:
     stage.reports(3)
     assert stage.told == [2, 2, 1, 1, 3]
     assert stage.faults.status() == {"repeating": 0, "reordering": 0}
+
+
+@given(
+    st.lists(
+        st.sampled_from(["NEW", "TRADE", "CANCELED"])
+        | st.tuples(st.sampled_from(["repeat", "reorder"]), st.integers(2, 4))
+    )
+)
+def test_nothing_is_lost_and_only_fills_are_doubled(happenings: list[str | tuple[str, int]]) -> None:
+    stage = Stage()
+    kinds: list[str] = []
+    for happening in happenings:
+        if isinstance(happening, str):
+            stage.reports(len(kinds), kind=happening)
+            kinds.append(happening)
+        else:
+            stage.command(happening[0], count=happening[1])
+    stage.faults.clear()
+    told = Counter(stage.told)
+    assert told.keys() == set(range(len(kinds)))
+    assert all(count == 1 or (count == 2 and kinds[int(str(number))] == "TRADE") for number, count in told.items())
 
 
 @pytest.mark.parametrize(

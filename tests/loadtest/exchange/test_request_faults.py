@@ -63,7 +63,7 @@ async def test_one_request_meets_it_and_the_next_does_not(
 
 async def test_a_late_answer_to_an_order_that_was_there_at_once(trader: Any, client: Client) -> None:
     await client.fault("late", ms=60_000)
-    trader.timeout = 200
+    trader.timeout = 1_000
     with pytest.raises(ccxt.RequestTimeout):
         await place(trader, "a")
     assert [order["clientOrderId"] for order in await trader.fetch_open_orders(SYMBOL)] == ["a"]
@@ -73,8 +73,8 @@ async def test_a_late_answer_to_an_order_that_was_there_at_once(trader: Any, cli
 async def test_an_order_that_comes_late_is_taken_though_nobody_waits(
     still: ExchangeServer, trader: Any, client: Client
 ) -> None:
-    await client.fault("late", ms=300, accepted=False)
-    trader.timeout = 100
+    await client.fault("late", ms=3_000, accepted=False)
+    trader.timeout = 1_000
     with pytest.raises(ccxt.RequestTimeout):
         await place(trader, "a")
     trader.timeout = 10_000
