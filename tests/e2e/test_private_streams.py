@@ -151,6 +151,25 @@ async def test_rights_taken_away_end_the_stream_and_not_the_connection(dsn: str)
         assert (update["sequence"], update["data"]["prev_sequence"], update["data"]["strategy_id"]) == (2, 0, 7)
 
 
+async def test_a_lost_database_loses_no_event(dsn: str) -> None:
+    """What became durable without anybody hearing so is told when the desk is back."""
+    async with serving(dsn) as served:
+        here, away = Follower(served, confirms=False), Follower(served, confirms=True)
+        for follower in (here, away):
+            await follower.come()
+        await served.trading.commit(3)
+        await away.go(rudely=True)
+        for _ in range(5):
+            await served.trading.lose_database(dsn)
+            await served.trading.commit(2)
+        newest = served.trading.memory.sequences.orders
+        await away.come()
+        for follower in (here, away):
+            await follower.reached(newest)
+            assert follower.taken == list(range(1, newest + 1))
+            await follower.go(rudely=False)
+
+
 FOLLOWERS = 3
 STEPS = st.lists(
     st.one_of(

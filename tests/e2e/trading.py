@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,11 +17,14 @@ from gateway.app import App
 from gateway.config import AuthConfig, Config, ServerConfig
 from gateway.limits import Limits
 from oms.desk.results import CommandResult
+from oms.errors import OmsError
 from oms.journal import Journal, open_journal
 from oms.memory import Memory
 from oms.model import Principal
 from oms.outbox import Outbox
-from oms.store.pool import Pool, open_pool
+from oms.store import rows
+from oms.store.pool import connect as connect_database
+from oms.store.pool import open_pool
 from oms.writes import Sequences
 from tests.gateway.users import Users
 from tests.oms import full_rows
@@ -30,7 +34,7 @@ from tests.oms.full_rows import T
 class Trading:
     """What the desk does, as far as it is told: orders are created, and their events committed."""
 
-    def __init__(self, pool: Pool, journal: Journal, outbox: Outbox) -> None:
+    def __init__(self, journal: Journal, outbox: Outbox) -> None:
         self.outbox = outbox
         self.journal = journal
         self.memory = Memory(1, Sequences(), 10)
@@ -42,6 +46,22 @@ class Trading:
             number = self.memory.sequences.orders + 1
             self.memory.put_order(full_rows.order(number, strategy_id=strategy), "order_created", T, None)
         await self.journal.append(self.memory.take())
+
+    async def lose_database(self, dsn: str) -> None:
+        """While something is being written every connection ends; then the desk begins again, as after a restart."""
+        writing = asyncio.create_task(self.commit(5))
+        other = await connect_database(dsn)
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        with contextlib.suppress(OmsError):  # it may have been durable, or not
+            await writing
+        self.journal = await open_journal(dsn, on_committed=self.outbox.committed, on_lost=lambda _: None)
+        (row,) = await other.fetch("SELECT * FROM accounts WHERE id = 1")
+        await other.close()
+        self.memory = Memory(1, rows.sequences_of(row), 10)
+        self.outbox.reset()
 
     async def execute(self, principal: Principal, body: object) -> Sequence[CommandResult]:
         await self.gate.wait()
@@ -74,14 +94,14 @@ async def serving(dsn: str, users: Users | None = None, *, limits: Limits | None
         journal = await open_journal(dsn, on_committed=outbox.committed, on_lost=lambda _: None)
         config = Config(server=ServerConfig(port=0), exchanges={}, auth=AuthConfig(), limits=limits or Limits())
         app = App(config, authenticator=users.auth)
-        trading = Trading(pool, journal, outbox)
+        trading = Trading(journal, outbox)
         app.serve_accounts(trading)
         await app.start()
         try:
             yield Served(app, users, trading)
         finally:
             await app.close()
-            await journal.close()
+            await trading.journal.close()
 
 
 async def take(client: ClientConnection) -> dict[str, Any]:
