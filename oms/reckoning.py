@@ -126,12 +126,12 @@ class Reckoning:
         return {instrument.base for instrument in instruments if instrument is not None and instrument.spot}
 
     async def _deals_after(self, deal_id: int) -> list[Deal]:
-        """Those that came of orders: what the OMS nets itself changes nothing at the venue."""
+        """All of them: what the OMS nets itself comes in pairs that change nothing."""
         deals: list[Deal] = []
         while True:
             wanted = history.Filter(accounts={self._desk.account.id: ()}, after_id=deal_id, page_size=history.PAGE_MAX)
             page = await history.deals(self._desk.pool, wanted)
             deals += page
             if len(page) < history.PAGE_MAX:
-                return [deal for deal in deals if deal.order_id]
+                return deals
             deal_id = page[-1].id
