@@ -1,20 +1,21 @@
 """The composition root: makes the parts of a gateway, joins them, and ends them in order.
 
-Holds who is given what, and the order of the start and the shutdown. Every decision about data, requests or exchanges
-is somewhere else.
+Holds who is given what, and the order of the start and the shutdown. Every decision about data, requests, orders or
+exchanges is somewhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import structlog
 
 from _speedups.fanout import Fanout
-from gateway import __version__
+from gateway import __version__, desk
 from gateway.auth import Authenticator, Gate
 from gateway.collector import collecting
 from gateway.config import Config
@@ -54,19 +55,13 @@ def configured_source(name: str, config: ExchangeConfig, sink: Sink, limits: Lim
     return CcxtSource(name, config, sink, limits=limits)
 
 
-class App:
-    """One gateway in this process."""
+class Markets:
+    """The exchanges, and the hub that their data goes through."""
 
-    def __init__(
-        self, config: Config, *, make_source: MakeSource = configured_source, authenticator: Authenticator | None = None
-    ) -> None:
-        """Needs a running loop. Raises TickwireError for an exchange that cannot be made.
-
-        Without an authenticator there are no users, and market data is for everybody.
-        """
+    def __init__(self, config: Config, make_source: MakeSource = configured_source) -> None:
+        """Needs a running loop. Raises TickwireError for an exchange that cannot be made."""
         loop = asyncio.get_running_loop()
         limits = config.limits
-        self.config = config
         self.fanout = Fanout(
             loop.call_soon,
             loop.call_later,
@@ -80,6 +75,69 @@ class App:
         self.hub = Hub(self.fanout, loop, limits, self.sources)
         for name, exchange in config.exchanges.items():
             self.sources[name] = make_source(name, exchange, self.hub, limits)
+        self.starting: list[asyncio.Task[None]] = []
+        self._started: set[str] = set()  # sources that were able to serve
+        self._closed = False
+
+    @property
+    def are_able(self) -> bool:
+        """One exchange that works is enough: the others are reported, not a reason to take this process out."""
+        return any(is_able(source.status(), started=name in self._started) for name, source in self.sources.items())
+
+    def start(self) -> None:
+        """In the background."""
+        self.starting = [asyncio.create_task(self._start(source)) for source in self.sources.values()]
+
+    async def close(self) -> None:
+        """End at once. Safe to call again."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in self.starting:
+            task.cancel()
+        await asyncio.gather(*self.starting, return_exceptions=True)
+        self.hub.close()
+        await asyncio.gather(*(self._end(source) for source in self.sources.values()))
+
+    async def _start(self, source: Source) -> None:
+        try:
+            await source.start()
+        except Exception as error:  # a source tries again what can help: this is a bug, and the others go on
+            log.warning("exchange does not start", exchange=source.name, error=str(error) or type(error).__name__)
+        else:
+            self._started.add(source.name)
+
+    async def _end(self, source: Source) -> None:
+        try:
+            await asyncio.wait_for(source.close(), SOURCE_CLOSE_S)
+        except Exception as error:  # the process ends anyway, and the other sources are to be closed too
+            log.warning("exchange does not close", exchange=source.name, error=str(error) or type(error).__name__)
+
+
+class App:
+    """One gateway in this process."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        make_source: MakeSource = configured_source,
+        markets: Markets | None = None,
+        authenticator: Authenticator | None = None,
+        mounted: http.Mounted = http.Mounted(),  # noqa: B008  # immutable
+        checks: Mapping[str, Callable[[], bool]] = {},
+    ) -> None:
+        """Needs a running loop. Raises TickwireError for an exchange that cannot be made.
+
+        Without an authenticator there are no users, and market data is for everybody. `checks` are what `/readyz` asks
+        besides.
+        """
+        limits = config.limits
+        self.config = config
+        self.markets = markets = markets or Markets(config, make_source)
+        self.fanout = markets.fanout
+        self.sources = markets.sources
+        self.hub = markets.hub
         self._tally = tally = Tally()
         self._forms = Forms(limits, compress)
         gate = Gate(authenticator, config.auth, anonymous=config.serves_anonymous) if authenticator else None
@@ -101,10 +159,9 @@ class App:
             tally=tally,
             started_s=time.monotonic(),
         )
-        resources = http.build(self.stats, self._readiness, limits, __version__, gate)
+        resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted)
         self.listener = Listener(self._route, resources, limits, self.fanout, tally.sockets)
-        self._started: set[str] = set()  # sources that were able to serve
-        self._starting: list[asyncio.Task[None]] = []
+        self._checks = checks
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
 
@@ -122,7 +179,7 @@ class App:
         server = self.config.server
         await self.listener.start(server.host, server.port)
         self._listening = True
-        self._starting = [asyncio.create_task(self._start(source)) for source in self.sources.values()]
+        self.markets.start()
         self._sample()
         if not server.is_loopback and (self.guards is None or self.config.serves_anonymous):
             log.warning("anyone who reaches this port reads all market data", host=server.host)
@@ -136,11 +193,11 @@ class App:
         self.listener.close_accepting()
         self.streams.announce_shutdown(RECONNECT_AFTER_MS)
         grace_s = min(RECONNECT_AFTER_MS, self.config.limits.drain_ms / 4) / 1000
-        if await self.streams.emptied_within(grace_s):
-            return
-        if self.streams.private is not None:  # who asked for something is told what came of it
-            await self.streams.private.finish((deadline_s - loop.time()) / 2)
-        await self.streams.close_all(Close.GOING_AWAY, "shutting down", (deadline_s - loop.time()) * 0.8)
+        if not await self.streams.emptied_within(grace_s):
+            if self.streams.private is not None:  # who asked for something is told what came of it
+                await self.streams.private.finish((deadline_s - loop.time()) / 2)
+            await self.streams.close_all(Close.GOING_AWAY, "shutting down", (deadline_s - loop.time()) * 0.8)
+        await self.listener.http.finish(deadline_s - loop.time())
         if not await self.streams.emptied_within(deadline_s - loop.time()):
             log.warning("clients did not answer the close in time", connections=len(self.streams.sessions))
 
@@ -149,12 +206,8 @@ class App:
         self._listening = False
         if self._sampler is not None:
             self._sampler.cancel()
-        for task in self._starting:
-            task.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
         self.listener.close()
-        self.hub.close()
-        await asyncio.gather(*(self._end(source) for source in self.sources.values()))
+        await self.markets.close()
 
     def _route(self, head: Head) -> Handler | Refusal:
         if head.path == STREAM_PATH:
@@ -164,23 +217,11 @@ class App:
         return Refusal(404, "unsupported_action", f"no such path; market data is at {STREAM_PATH}")
 
     def _readiness(self) -> dict[str, bool]:
-        """One exchange that works is enough: the others are reported, not a reason to take this process out."""
-        able = any(is_able(source.status(), started=name in self._started) for name, source in self.sources.items())
-        return {"listening": self._listening, "sources": able}
-
-    async def _start(self, source: Source) -> None:
-        try:
-            await source.start()
-        except Exception as error:  # a source tries again what can help: this is a bug, and the others go on
-            log.warning("exchange does not start", exchange=source.name, error=str(error) or type(error).__name__)
-        else:
-            self._started.add(source.name)
-
-    async def _end(self, source: Source) -> None:
-        try:
-            await asyncio.wait_for(source.close(), SOURCE_CLOSE_S)
-        except Exception as error:  # the process ends anyway, and the other sources are to be closed too
-            log.warning("exchange does not close", exchange=source.name, error=str(error) or type(error).__name__)
+        return {
+            "listening": self._listening,
+            "sources": self.markets.are_able,
+            **{name: check() for name, check in self._checks.items()},
+        }
 
     def _sample(self) -> None:
         self.stats.sample(time.monotonic())
@@ -189,12 +230,37 @@ class App:
         self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
 
 
+@contextlib.asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[App]:
+    """A gateway that listens, with all its configuration asks for. Ends at once: first the doors, then what is behind.
+
+    Raises TickwireError for what cannot be served, and OSError when the port cannot be opened.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        markets = Markets(config)
+        stack.push_async_callback(markets.close)
+        if config.oms.enabled:
+            joined = await stack.enter_async_context(desk.serving(config, markets.hub, markets.sources))
+            app = App(
+                config,
+                markets=markets,
+                authenticator=joined.oms.auth,
+                mounted=joined.mounted,
+                checks={"orders": joined.is_ready},
+            )
+            app.serve_accounts(joined.oms)
+        else:
+            app = App(config, markets=markets)
+        stack.push_async_callback(app.close)
+        await app.start()
+        yield app
+
+
 async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
 
     `ready` is told the port once it is open.
     """
-    app = App(config)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -207,14 +273,13 @@ async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     try:
-        await app.start()
-        if ready is not None:
-            ready(app.port)
-        with collecting(loop.call_later):
-            await stop.wait()
-            log.info("shutting down", connections=len(app.streams.sessions))
-            await app.drain()
+        async with serving(config) as app:
+            if ready is not None:
+                ready(app.port)
+            with collecting(loop.call_later):
+                await stop.wait()
+                log.info("shutting down", connections=len(app.streams.sessions))
+                await app.drain()
     finally:
-        await app.close()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

@@ -72,8 +72,9 @@ class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where orders are kept."""
+    """Whether orders are taken, and where they are kept."""
 
+    enabled: bool = True
     database_url: str | None = None  # None: a PostgreSQL of our own, in the state directory
 
     def __repr__(self) -> str:

@@ -21,6 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     if "--host" in arguments:
         return locust(arguments)
     command = [sys.executable, "-m", "gateway.cli", "demo", "--port", "0", "--symbols", "2", "--rate", "50"]
+    command += ["--no-orders"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:  # noqa: S603  # ours
         try:
             assert demo.stdout is not None

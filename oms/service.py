@@ -70,6 +70,11 @@ class Oms:
         return self.keyring.auth
 
     @property
+    def is_ready(self) -> bool:
+        """The database is there."""
+        return self._engine is not None
+
+    @property
     def obstacles(self) -> dict[int, str]:
         """Why accounts take no commands now; raises OmsError when none does."""
         traders = self._running().traders

@@ -5,6 +5,7 @@ Holds how the two are joined for a demonstration. Must not know more of either t
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -13,12 +14,14 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from gateway import log
+from gateway.commands.demo_account import Trades, prepare
 from gateway.commands.exchange import ExchangeProcess
 from gateway.commands.failure import CommandError
 from gateway.commands.serve import start
-from gateway.config import Config, ServerConfig
+from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
+from oms.postgres import state_folder
 
 PORT: Final = Parameter(validator=Number(gte=0, lte=65_535))
 
@@ -34,6 +37,8 @@ def demo(
     symbols: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     seed: int | None = None,
+    no_orders: bool = False,
+    state: Path | None = None,
     log_level: Literal["debug", "info", "warning", "error"] = "warning",
 ) -> None:
     """Run a simulated exchange and a gateway in front of it, and print what to try.
@@ -58,43 +63,58 @@ def demo(
         Updates a second of a synthetic market.
     seed
         Of a synthetic market: the same seed is the same market.
+    no_orders
+        Market data only: no order database, no account, no key.
+    state
+        Where orders, the account and its key are kept for the next start; `demo` in the state directory unless named.
     log_level
         What the gateway logs meanwhile.
     """
+    _refuse(replay, speed, synthetic=synthetic, loop=loop)
+    arguments = ["--port", str(exchange_port)]
+    arguments += ["--replay", *map(str, replay)] if replay else ["--synthetic"]
+    options = {"--speed": speed, "--symbols": symbols, "--rate": rate, "--seed": seed}
+    arguments += [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    arguments += ["--loop"] if loop else []
+    trades = None if no_orders else _trades(state)
+    log.configure(log_level)
+    exchange = ExchangeProcess(arguments)
+    try:
+        url = exchange.wait_ready()
+        config = settings(port, url, orders=trades is not None)
+        start(config, lambda at: print(what_to_try(at, url, trades), flush=True), port_setting="--port")
+    finally:
+        exchange.stop()
+
+
+def _refuse(replay: tuple[Path, ...], speed: str | None, *, synthetic: bool, loop: bool) -> None:
+    """Raises CommandError for options that do not go together."""
     if replay and synthetic:
         raise CommandError("--replay and --synthetic exclude each other: name a recording or ask for a made-up market")
     if not replay and (speed is not None or loop):
         raise CommandError(f"{'--loop' if speed is None else '--speed'} is of a recording: name one with --replay FILE")
     if missing := [str(file) for file in replay if not file.is_file()]:
         raise CommandError(f"no such recording: {', '.join(missing)}")
-    arguments = ["--port", str(exchange_port)]
-    arguments += ["--replay", *map(str, replay)] if replay else ["--synthetic"]
-    options = {"--speed": speed, "--symbols": symbols, "--rate": rate, "--seed": seed}
-    arguments += [part for name, value in options.items() if value is not None for part in (name, str(value))]
-    arguments += ["--loop"] if loop else []
-    log.configure(log_level)
-    exchange = ExchangeProcess(arguments)
-    try:
-        exchange_url = exchange.wait_ready()
-        start(
-            settings(port, exchange_url),
-            lambda open_port: print(what_to_try(open_port, exchange_url), flush=True),
-            port_setting="--port",
-        )
-    finally:
-        exchange.stop()
 
 
-def settings(port: int, exchange_url: str) -> Config:
+def _trades(state: Path | None) -> Trades:
+    """Have something to trade with, in a state directory of the demonstration."""
+    folder = (state or state_folder(os.environ) / "demo").absolute()
+    os.environ["TICKWIRE_STATE_DIR"] = str(folder)  # where the gateway will look
+    return prepare(Config(), folder)
+
+
+def settings(port: int, exchange_url: str, *, orders: bool) -> Config:
     """A gateway whose one exchange, `sim`, is the simulated one."""
     return Config(
         server=ServerConfig(port=port),
         default_exchange="sim",
+        oms=OmsConfig(enabled=orders),
         exchanges={"sim": ExchangeConfig(klass="binance", options=sim_options(exchange_url))},
     )
 
 
-def what_to_try(port: int, exchange_url: str) -> str:
+def what_to_try(port: int, exchange_url: str, trades: Trades | None) -> str:
     """The text a person sees first."""
     tickwire = "tickwire" if Path(sys.argv[0]).name == "tickwire" else "python -m gateway.cli"
     if Path(sys.argv[0]).parent.name == "bin" and ".venv" in Path(sys.argv[0]).parts:
@@ -111,11 +131,33 @@ Over HTTP:
   curl http://127.0.0.1:{port}/api/ws/channels
   curl http://127.0.0.1:{port}/api/ws/status
   curl http://127.0.0.1:{port}/metrics
-
+{orders_to_try(port, trades) if trades else ""}
 In a browser's console:
   ws = new WebSocket("ws://127.0.0.1:{port}/v1/stream")
   ws.onmessage = (message) => console.log(message.data)
   ws.onopen = () => ws.send('{{"action":"subscribe","channel":"quotes","symbols":["BTC/USDT"],"throttle_ms":500}}')
 
 Ctrl-C stops both.
+"""
+
+
+def orders_to_try(port: int, trades: Trades) -> str:
+    """The same for orders; the README has these lines too."""
+    url = f"http://127.0.0.1:{port}"
+    account = trades.account_id
+
+    def command(name: str, payload: str) -> str:
+        body = f'{{"account_id":{account},"command":"{name}","payload":{payload}}}'
+        return f"curl -H \"x-api-key: $KEY\" {url}/oms/commands -d '{body}'"
+
+    order = '{"symbol":"BTC/USDT","side":"buy","order_type":"limit","qty":"0.01","price":"50000"}'
+    return f"""
+Orders: account {account} has money at the simulated exchange, and this API key may trade with it:
+  export KEY={trades.key}
+  {command("send_order", order)}
+  {command("change_order", '{"order_id":1,"new_price":"50001"}')}
+  {command("cancel_order", '{"order_id":1}')}
+  curl -H "x-api-key: $KEY" {url}/oms/orders/1
+`order_id` is the one that the answer to send_order names. In another terminal, with the same KEY, what happens to them:
+  .venv/bin/python examples/orders.py --url ws://127.0.0.1:{port}/v1/stream --account {account}
 """

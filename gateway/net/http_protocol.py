@@ -61,6 +61,13 @@ class HttpServer:
         protocol.connection_made(transport)
         protocol.data_received(data)
 
+    async def finish(self, timeout_s: float) -> bool:
+        """Let requests that are being answered end; False when that takes too long."""
+        if not self._state.tasks:
+            return True
+        _, late = await asyncio.wait(self._state.tasks, timeout=max(0, timeout_s))
+        return not late
+
     def close(self) -> None:
         """Drop every connection."""
         for connection in list(self.connections):

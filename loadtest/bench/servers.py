@@ -138,11 +138,13 @@ def gateway(exchange: str, options: dict[str, Any], *, klass: str) -> Iterator[S
 
 
 def gateway_config(port: int, exchange: str, options: dict[str, Any], *, klass: str) -> str:
-    """The configuration file: every default kept, except where to listen and what to read."""
+    """The configuration file: every default kept, except where to listen, what to read, and no orders."""
     lines = [
         f"default_exchange = {json.dumps(exchange)}",
         "[server]",
         f"port = {port}",
+        "[oms]",
+        "enabled = false",
         f"[exchanges.{exchange}]",
         f"class = {json.dumps(klass)}",
         f"options = {inline_toml(options)}",

@@ -177,7 +177,7 @@ class Served:
 async def served_of(exchange: Exchange, folder: Path) -> AsyncIterator[Served]:
     """The command as an operator starts it: a file, and the environment over it."""
     file = folder / "tickwire.toml"
-    file.write_text('[server]\nport = 0\n\n[exchanges.sim]\nclass = "binance"\n')
+    file.write_text('[server]\nport = 0\n\n[oms]\nenabled = false\n\n[exchanges.sim]\nclass = "binance"\n')
     environment = {**os.environ, "TICKWIRE_EXCHANGES__SIM__OPTIONS": json.dumps(sim_options(exchange.base_url))}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.cli", "serve", "--config", str(file), cwd=ROOT, env=environment, stderr=PIPE

@@ -22,7 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app import App, run
-from gateway.config import Config, ServerConfig
+from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.limits import Limits
 from gateway.sources.base import Sink
 from gateway.sources.config import ExchangeConfig
@@ -268,7 +268,7 @@ async def test_one_watch_however_many_subscribe_and_none_after_they_left(start: 
 async def test_http_and_refused_paths_on_the_same_port(start: Start) -> None:
     gateway = await start()
     assert (await gateway.get("/healthz")).json() == {"status": "ok"}
-    await asyncio.wait(gateway.app._starting)
+    await asyncio.wait(gateway.app.markets.starting)
     assert (await gateway.get("/readyz")).json() == {"ready": True, "checks": {"listening": True, "sources": True}}
     gateway.source.acquire(await gateway.source.resolve("quotes", "BTC/USDT", ""))
     gateway.source.state = "backoff"
@@ -292,7 +292,7 @@ async def test_a_source_that_does_not_start_leaves_the_rest_running(start: Start
     app.sources["sim"].start = fail  # type: ignore[method-assign]  # a source without a network
     await app.start()
     try:
-        await asyncio.wait(app._starting)
+        await asyncio.wait(app.markets.starting)
         gateway = Gateway(app)
         assert (await gateway.get("/readyz")).status_code == 503
         async with gateway.subscribed("quotes"):
@@ -318,7 +318,7 @@ async def test_a_gateway_is_ready_when_its_exchange_appears() -> None:
             response = await client.get("/readyz")
             assert (response.status_code, response.json()["checks"]["sources"]) == (503, False)
             async with synthetic(port=int(url.rpartition(":")[2])):
-                await asyncio.wait_for(asyncio.wait(app._starting), 20)
+                await asyncio.wait_for(asyncio.wait(app.markets.starting), 20)
                 assert (await client.get("/readyz")).status_code == 200
     finally:
         await app.close()
@@ -359,10 +359,11 @@ PROGRAM = """
 import uvloop
 from gateway import log
 from gateway.app import run
-from gateway.config import Config, ServerConfig
+from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.limits import Limits
 log.configure("warning")
-config = Config(server=ServerConfig(port=0), limits=Limits(drain_ms=60_000, close_timeout_s=60.0))
+limits = Limits(drain_ms=60_000, close_timeout_s=60.0)
+config = Config(server=ServerConfig(port=0), limits=limits, oms=OmsConfig(enabled=False))
 uvloop.run(run(config, ready=lambda port: print(port, flush=True)))
 """
 
@@ -410,6 +411,6 @@ async def test_a_second_signal_ends_the_process_at_once() -> None:
 
 async def test_a_taken_port_is_an_error_of_the_caller(start: Start) -> None:
     gateway = await start()
-    config = Config(server=ServerConfig(port=gateway.app.port))
+    config = Config(server=ServerConfig(port=gateway.app.port), oms=OmsConfig(enabled=False))
     with pytest.raises(OSError, match="in use"):
         await run(config)

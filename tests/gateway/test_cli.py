@@ -40,10 +40,10 @@ def tickwire(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def in_a_process(*arguments: str) -> subprocess.Popen[str]:
-    """Run it as a person would; what commands set up (logs, signals) stays out of the tests."""
+    """Run it as a person would, without orders; what commands set up (logs, signals) stays out of the tests."""
     return subprocess.Popen(
         [sys.executable, "-m", "gateway.cli", *arguments],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TICKWIRE_OMS__ENABLED": "false"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -177,7 +177,7 @@ def test_a_gateway_of_two_exchanges_watched() -> None:
 
 
 def test_a_demo_serves_until_it_is_interrupted() -> None:
-    with in_a_process("demo", "--port", "0", "--symbols", "2") as process:
+    with in_a_process("demo", "--port", "0", "--symbols", "2", "--no-orders") as process:
         assert process.stdout is not None
         address = ""
         for line in process.stdout:
@@ -200,7 +200,7 @@ def test_a_demo_serves_until_it_is_interrupted() -> None:
             _, err = watching.communicate(timeout=60)
         assert watching.returncode == 1
         assert err.startswith("tickwire: BTC/USDT: the exchange has no such --timeframe")
-        with in_a_process("demo", "--port", address.split(":")[1], "--symbols", "1") as second:
+        with in_a_process("demo", "--port", address.split(":")[1], "--symbols", "1", "--no-orders") as second:
             _, err = second.communicate(timeout=60)
         assert second.returncode == 1
         assert "is taken: stop what uses it, or choose another with --port" in err

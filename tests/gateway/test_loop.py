@@ -25,6 +25,8 @@ main()
 CONFIG = """
 [server]
 port = 0
+[oms]
+enabled = false
 [exchanges.made]
 class = "synthetic"
 options = { symbols = 1, rate = 50.0 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gateway.commands import demo as module
-from gateway.commands.demo import demo, settings, what_to_try
+from gateway.commands.demo import demo, orders_to_try, settings, what_to_try
+from gateway.commands.demo_account import Trades
 from gateway.commands.failure import CommandError
 from gateway.config import Config
 
@@ -40,6 +42,20 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> Exchange:
 
 
 @pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+    """The folders in which an account was prepared."""
+    folders: list[Path] = []
+
+    def prepare(_config: Config, state: Path) -> Trades:
+        folders.append(state)
+        return Trades(7, "the-key")
+
+    monkeypatch.setenv("TICKWIRE_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(module, "prepare", prepare)
+    return folders
+
+
+@pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that were served; each is told that port 10 is open."""
     configs: list[Config] = []
@@ -54,7 +70,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
 
 
 def test_the_simulated_exchange_is_the_default_one() -> None:
-    config = settings(7, "http://127.0.0.1:9")
+    config = settings(7, "http://127.0.0.1:9", orders=True)
     assert (config.server.port, config.default_exchange, list(config.exchanges)) == (7, "sim", ["sim"])
     assert config.exchanges["sim"].klass == "binance"
     assert "http://127.0.0.1:9" in str(config.exchanges["sim"].options)
@@ -63,16 +79,35 @@ def test_the_simulated_exchange_is_the_default_one() -> None:
 def test_a_made_up_market_unless_a_recording_is_named(
     exchange: Exchange, served: list[Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    demo(port=7, symbols=3, rate=5.0, seed=2)
+    demo(port=7, symbols=3, rate=5.0, seed=2, no_orders=True)
     assert exchange.arguments == ["--port", "0", "--synthetic", "--symbols", "3", "--rate", "5.0", "--seed", "2"]
     assert exchange.stopped
-    assert served == [settings(7, "http://127.0.0.1:9")]
-    assert "watch BTC/USDT quotes --url ws://127.0.0.1:10" in capsys.readouterr().out
+    assert served == [settings(7, "http://127.0.0.1:9", orders=False)]
+    told = capsys.readouterr().out
+    assert "watch BTC/USDT quotes --url ws://127.0.0.1:10" in told
+    assert "Orders" not in told
 
     recording = tmp_path / "a.gz"
     recording.touch()
-    demo(replay=(recording, recording), exchange_port=5, speed="max", loop=True)
+    demo(replay=(recording, recording), exchange_port=5, speed="max", loop=True, no_orders=True)
     assert exchange.arguments == ["--port", "5", "--replay", str(recording), str(recording), "--speed", "max", "--loop"]
+
+
+def test_orders_are_kept_in_a_folder_of_the_demonstration(
+    exchange: Exchange,
+    served: list[Config],
+    prepared: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    demo()
+    assert served == [settings(8765, "http://127.0.0.1:9", orders=True)]
+    assert os.environ["TICKWIRE_STATE_DIR"] == str(tmp_path / "demo"), "where the gateway looks for it"
+    assert "  export KEY=the-key\n" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    demo(state=Path("here"))
+    assert prepared == [tmp_path / "demo", tmp_path / "here"]
 
 
 def test_the_exchange_ends_when_the_gateway_cannot_start(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +116,7 @@ def test_the_exchange_ends_when_the_gateway_cannot_start(exchange: Exchange, mon
 
     monkeypatch.setattr(module, "start", start)
     with pytest.raises(CommandError, match="taken"):
-        demo()
+        demo(no_orders=True)
     assert exchange.stopped
 
 
@@ -97,6 +132,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> Non
 
 
 def test_what_to_try_names_the_ports() -> None:
-    text = what_to_try(10, "http://127.0.0.1:9")
+    text = what_to_try(10, "http://127.0.0.1:9", None)
     assert text.count("127.0.0.1:10") >= 7
     assert "`sim`, on http://127.0.0.1:9" in text
+    assert orders_to_try(10, Trades(7, "k")).count("127.0.0.1:10") == 5

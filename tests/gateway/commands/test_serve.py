@@ -13,7 +13,7 @@ import _speedups
 from gateway import app
 from gateway.commands.failure import CommandError
 from gateway.commands.serve import check, find, serve, start
-from gateway.config import Config, ConfigError, ServerConfig
+from gateway.config import Config, ConfigError, OmsConfig, ServerConfig
 from gateway.errors import TickwireError
 from gateway.sources import synthetic
 from gateway.sources.config import ExchangeConfig
@@ -151,7 +151,8 @@ def test_an_error_nobody_foresaw_keeps_its_traceback(fail_with: Callable[[Except
 @pytest.mark.parametrize("host", ["nohost.invalid", "256.1.1.1"])
 def test_a_host_that_does_not_resolve_is_told(host: str) -> None:
     exchange = ExchangeConfig(klass=synthetic.KLASS)
-    settings = Config(server=ServerConfig(host=host, port=0), exchanges={"made": exchange})
+    server = ServerConfig(host=host, port=0)
+    settings = Config(server=server, exchanges={"made": exchange}, oms=OmsConfig(enabled=False))
     with pytest.raises(CommandError, match=f"^there is no host '{re.escape(host)}' on this machine: set `host`"):
         start(settings)
 

@@ -25,6 +25,7 @@ def test_the_configuration_is_toml_with_everything_else_at_its_default() -> None
     assert tomllib.loads(text) == {
         "default_exchange": "bench",
         "server": {"port": 1234},
+        "oms": {"enabled": False},
         "exchanges": {"bench": {"class": "synthetic", "options": options}},
     }
 

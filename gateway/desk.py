@@ -1,0 +1,103 @@
+"""The joint of the two rooms: the order desk as this process runs it, with its database, its venues and its quotes.
+
+Holds who is given what, and the order in which that begins and ends. Must not know a socket, nor decide about orders.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+from gateway.config import Config
+from gateway.core.hub import Hub
+from gateway.core.market_data import MarketData
+from gateway.core.private import refused
+from gateway.errors import CODES, TickwireError
+from gateway.net.http import Mounted
+from gateway.sources.base import Source
+from gateway.sources.config import ExchangeConfig
+from oms import postgres, service
+from oms.engine import VenueOf
+from oms.errors import OmsError
+from oms.model import Account, Environment, Quote
+from oms.postgres import PostgresError
+from oms.resources.openapi import describe
+from oms.resources.router import router
+from oms.service import Oms
+from oms.store.migrate import MigrationError
+from oms.store.pool import FAILURES
+from oms.vault import VaultError, open_vault
+from oms.venues.ccxt import CcxtVenue
+from oms.venues.config import VenueConfig
+
+ADVICE: Final = "without orders, set `enabled = false` of [oms]"
+
+
+class Desk(NamedTuple):
+    """The OMS, and what of it the gateway serves."""
+
+    oms: Oms
+    mounted: Mounted
+
+    def is_ready(self) -> bool:
+        """The order database is there. An account whose exchange is not is no reason to take this process out."""
+        return self.oms.is_ready
+
+
+@asynccontextmanager
+async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> AsyncIterator[Desk]:
+    """The desk on its database; at the end what is under way ends, then venues, journal and database are let go of.
+
+    Our own database is brought up to date; one that somebody else keeps must be. Raises TickwireError.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            server = await stack.enter_async_context(postgres.serving(config.oms.database_url))
+            market = MarketData(hub, sources, Quote)
+            stack.callback(market.close)
+            wanted = service.OmsConfig(
+                dsn=server.dsn,
+                vault=open_vault(config.auth.master_keys, postgres.state_folder(os.environ)),
+                migrates=server.embedded is not None,
+                revive=server.revive,
+            )
+            serving_oms = service.serving(wanted, market=market, venue_of=venues_of(config.exchanges))
+            oms = await stack.enter_async_context(serving_oms)
+        except (OmsError, MigrationError, PostgresError, VaultError, *FAILURES) as error:
+            raise TickwireError("engine_unavailable", f"{error}; {ADVICE}") from error
+        yield Desk(oms, mounted(oms))
+
+
+def mounted(oms: Oms) -> Mounted:
+    """The resources of the OMS, its refusals in our words."""
+
+    def reads(error: OmsError) -> TickwireError:
+        told = refused(error)
+        assert told is not None
+        return told
+
+    return Mounted([router(oms, CODES.__getitem__)], {OmsError: reads}, describe)
+
+
+def venues_of(exchanges: Mapping[str, ExchangeConfig]) -> VenueOf:
+    """Where an account's orders go: the exchange of its name, as it is configured. May raise OmsError."""
+
+    def venue_of(account: Account, credentials: Mapping[str, Any]) -> CcxtVenue:
+        exchange = exchanges.get(account.exchange)
+        if exchange is None:
+            raise OmsError("unsupported_engine", f"no exchange {account.exchange} is configured")
+        if exchange.sandbox and account.environment is Environment.LIVE:
+            text = f"{account.exchange} is configured as its sandbox, and the account is a live one"
+            raise OmsError("unsupported_engine", text)
+        return CcxtVenue(
+            VenueConfig(
+                klass=exchange.klass,
+                environment=account.environment,
+                credentials=credentials,
+                options=exchange.options,
+            )
+        )
+
+    return venue_of
