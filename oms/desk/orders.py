@@ -19,6 +19,7 @@ from oms.commands import CancelAllOrders, CancelOrder, SendOrder
 from oms.desk import fates, naming
 from oms.desk.desk import Desk
 from oms.desk.dispatch import Handler, Run
+from oms.desk.grouped import Grouped
 from oms.desk.hearing import Hearing
 from oms.desk.results import Outcome, describe
 from oms.desk.settling import DOUBTFUL, Settler
@@ -52,6 +53,7 @@ class Orders:
         self._desk = desk
         self._hearing = hearing
         self._settler = settler
+        self._used: Grouped[str, int] = Grouped(lambda ids: history.used_client_ids(desk.pool, desk.account.id, ids))
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -77,7 +79,7 @@ class Orders:
         self._check_named(payload)
         instrument = desk.venue.instrument(payload.symbol)
         name = payload.client_order_id
-        if name is not None and await history.order_by_client_id(desk.pool, desk.account.id, name) is not None:
+        if name is not None and await self._used.get(name) is not None:
             raise _used(name)
         quote = await self.quote_for(order_of(payload, desk.account.id, 0, desk.now_ns()))
         order = order_of(payload, desk.account.id, 0, desk.now_ns())

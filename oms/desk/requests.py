@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from oms.commands import Request
 from oms.desk.dispatch import Run
+from oms.desk.grouped import Grouped
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
 from oms.model import Principal
@@ -74,7 +75,7 @@ class Requests:
         wait_s: float,
     ) -> None:
         """`run_of` raises OmsError for an account there is not; `wait_s`: how long whoever asks waits for an end."""
-        self._pool = pool
+        self._stored: Grouped[Key, CommandRow] = Grouped(lambda keys: history.commands_by_requests(pool, keys))
         self._run_of = run_of
         self._carry_out = carry_out
         self._wait_s = wait_s
@@ -127,15 +128,15 @@ class Requests:
 
     async def _begin(self, principal: Principal, claims: Sequence[Claim]) -> None:
         """Those that were never asked for begin; of the others, what was answered is answered again."""
-        found = await asyncio.gather(*(self._stored(claim) for claim in claims), return_exceptions=True)
+        found = await asyncio.gather(*(self._look_up(claim) for claim in claims), return_exceptions=True)
         for claim, stored in zip(claims, found, strict=True):
             if stored is None:
                 self._start(claim.key, claim.entry, self._carried_out(principal, claim))
             else:
                 self._finish(claim.key, claim.entry, _told(claim, stored))
 
-    async def _stored(self, claim: Claim) -> CommandRow | None:
-        return await history.command_by_request(self._pool, *claim.key) if claim.key else None
+    async def _look_up(self, claim: Claim) -> CommandRow | None:
+        return await self._stored.get(claim.key) if claim.key else None
 
     async def _carried_out(self, principal: Principal, claim: Claim) -> CommandResult:
         try:

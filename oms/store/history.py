@@ -112,6 +112,15 @@ async def order_by_client_id(db: Database, account_id: int, client_order_id: str
     return rows.order_of(found[0]) if found else None
 
 
+async def used_client_ids(db: Database, account_id: int, client_order_ids: Collection[str]) -> dict[str, int]:
+    """The orders that have one of these ids, by it."""
+    found = await db.fetch(
+        "SELECT client_order_id, id FROM oms_orders WHERE account_id = $1 AND client_order_id = ANY($2::text[])",
+        account_id, list(client_order_ids),
+    )  # fmt: skip
+    return {row["client_order_id"]: row["id"] for row in found}
+
+
 async def order_by_exchange_id(db: Database, account_id: int, symbol: str, exchange_order_id: str) -> Order | None:
     """By the id it has now; one that was replaced has had others."""
     found = await db.fetch(
@@ -148,6 +157,18 @@ async def command_by_request(db: Database, api_key_id: int, request_id: str) -> 
         "SELECT * FROM oms_commands WHERE api_key_id = $1 AND request_id = $2", api_key_id, request_id
     )
     return rows.command_of(found[0]) if found else None
+
+
+async def commands_by_requests(
+    db: Database, requests: Collection[tuple[int, str]]
+) -> dict[tuple[int, str], CommandRow]:
+    """Those there are, by the key that sent them and their id."""
+    found = await db.fetch(
+        "SELECT oms_commands.* FROM unnest($1::bigint[], $2::text[]) AS asked (api_key_id, request_id) "
+        "JOIN oms_commands USING (api_key_id, request_id)",
+        [key for key, _ in requests], [request_id for _, request_id in requests],
+    )  # fmt: skip
+    return {(row["api_key_id"], row["request_id"]): rows.command_of(row) for row in found}
 
 
 async def events_after(

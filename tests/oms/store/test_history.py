@@ -81,6 +81,8 @@ async def test_by_ids_only_those_there_are(pool: Pool) -> None:
 async def test_orders_are_found_by_the_ids_others_know_them_by(pool: Pool) -> None:
     assert await history.order_by_client_id(pool, 1, "c2") == ORDERS[1]
     assert await history.order_by_client_id(pool, 2, "c2") is None
+    assert await history.used_client_ids(pool, 1, ["c2", "c99"]) == {"c2": 2}
+    assert await history.used_client_ids(pool, 2, ["c2"]) == {}
     assert await history.order_by_exchange_id(pool, 1, "ETH/USDT", "x2") == ORDERS[1]
     assert await history.order_by_exchange_id(pool, 1, "BTC/USDT", "x2") is None
 
@@ -95,6 +97,8 @@ async def test_deals_are_found_by_what_they_belong_to(pool: Pool) -> None:
 async def test_a_command_is_found_by_its_request(pool: Pool) -> None:
     assert await history.command_by_request(pool, 5, "r1") == full_rows.command(1)
     assert await history.command_by_request(pool, 6, "r1") is None
+    found = await history.commands_by_requests(pool, [(5, "r1"), (6, "r1"), (5, "r9")])
+    assert found == {(5, "r1"): full_rows.command(1)}
 
 
 async def test_events_follow_in_order_as_they_were_written(pool: Pool) -> None:
