@@ -61,6 +61,7 @@ class Engine:
         self._everywhere = TradingState.ACTIVE
         self._sealed: dict[int, bytes | None] = {}  # credentials, as they were when the venue was made
         self._refreshing = asyncio.Lock()
+        self._stopped = False
 
     async def start(self, on_committed: Callable[[Sequence[Event]], None]) -> None:
         """Become the one writer, load, and open the venues in the background. Raises OmsError."""
@@ -83,7 +84,12 @@ class Engine:
     async def stop(self, timeout_s: float) -> None:
         """Let what is under way end, in this time, and let go of everything."""
         await self.requests.close(timeout_s)
-        await asyncio.gather(*(trader.stop(timeout_s) for trader in self.traders.values()))
+        async with self._refreshing:
+            self._stopped = True
+        ends = await asyncio.gather(*(each.stop(timeout_s) for each in self.traders.values()), return_exceptions=True)
+        for error in ends:
+            if error is not None:
+                log.error("account could not be stopped in order", exc_info=error)
         if self._journal is not None:
             await self._journal.close()
 
@@ -103,6 +109,8 @@ class Engine:
     async def refresh(self) -> None:
         """Take over whatever was changed in the database about accounts, limits and strategies."""
         async with self._refreshing:
+            if self._stopped:
+                return
             await self._read_kill_switch()
             strategies = await self._strategies()
             for account in await admin.accounts(self._parts.pool):

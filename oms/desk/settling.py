@@ -37,11 +37,12 @@ class Settler:
         self._hearing = hearing
         self._asked: dict[int, int] = {}  # orders in doubt: how often they were asked about
         self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._stopped = False
         self._missed_ns: dict[int, int] = {}  # when it was first not found
 
     def doubt(self, order_id: int) -> None:
         """Ask about this order soon."""
-        if order_id not in self._asked:
+        if order_id not in self._asked and not self._stopped:
             self._asked[order_id] = 0
             self._later(order_id)
 
@@ -50,6 +51,8 @@ class Settler:
         self._missed_ns.pop(order_id, None)
 
     def stop(self) -> None:
+        """Ask no more: what is still in doubt is asked about after the next load."""
+        self._stopped = True
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -72,7 +75,7 @@ class Settler:
             settled = False
         if settled:
             del self._asked[order_id]
-        else:
+        elif not self._stopped:
             self._later(order_id)
 
     async def settle(self, order_id: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -13,6 +14,7 @@ from tests.oms import orders_made
 from tests.oms.desk.desks import Setting, setting
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.orders_made import T0_NS
+from tests.waiting import until
 
 
 async def unknown(made: Setting, *, there: bool) -> None:
@@ -134,3 +136,20 @@ async def test_doubt_asks_again_until_it_is_settled(dsn: str, monkeypatch: pytes
         order = await made.desk.changed(1)
         assert order.state is OrderState.SUBMITTED
         assert made.venue.requests.count("find") == 3
+
+
+async def test_what_is_stopped_asks_no_more(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.0,))
+    async with setting(dsn) as made:
+        await unknown(made, there=True)
+        made.venue.gate.clear()
+        made.settler.doubt(1)
+        await until(lambda: made.venue.requests.count("find") == 1)
+        made.settler.stop()
+        made.venue.script("find", Fault.LOST)
+        made.venue.gate.set()
+        await made.desk.finish(1.0)
+        made.settler.doubt(1)
+        await asyncio.sleep(0)
+        assert made.venue.requests.count("find") == 1
+        assert made.settler._timers == {}
