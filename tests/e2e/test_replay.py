@@ -49,7 +49,8 @@ async def replayed(paths: list[Path], speed: str) -> AsyncIterator[Replayed]:
     recording = Recording(paths)
     async with (
         exchange_of("--replay", *paths, "--speed", speed, "--start-on", "command") as exchange,
-        gateway_of(config_of(exchange, "other", limits=PATIENT)) as gateway,
+        # The book is held against trades by the clock, which a replay runs ahead of: a second is a minute of it.
+        gateway_of(config_of(exchange, "other", limits=PATIENT, book_contradiction_ms=120_000)) as gateway,
         client_of(gateway.url) as client,
         client_of(gateway.url) as late,
     ):
