@@ -3,6 +3,7 @@
 #
 #   make demo     a simulated exchange and the gateway on this machine, with what to try   (ARGS="--port 9000 ...")
 #   make test     the test suite                                                           (ARGS="-k book")
+#   make crash    kill the gateway and PostgreSQL in the middle of everything, again and again   (RUNS=300 SEED=1)
 #   make lint     ruff, mypy, cython-lint
 #   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C")
 #   make load     locust's users against a demo gateway, or another one                    (ARGS="--host http://...")
@@ -19,6 +20,8 @@ CC ?= cc
 CONSTRAINTS ?= .ci/constraints.txt
 JOBS ?= 2
 ARGS ?=
+RUNS ?= 300
+SEED ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,7 +29,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 PINNED := $(VENV)/.pins $(CONSTRAINTS) pyproject.toml
 COMPILED := setup.py $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.h)
 
-.PHONY: setup demo test lint bench load pins clean
+.PHONY: setup demo test crash lint bench load pins clean
 .DELETE_ON_ERROR:
 
 setup: build/.compiled
@@ -36,6 +39,9 @@ demo: setup
 
 test: setup $(VENV)/.with-test $(VENV)/.with-load
 	$(BIN)/python -m pytest -n 2 --dist loadfile --benchmark-disable $(ARGS)
+
+crash: setup $(VENV)/.with-test
+	$(BIN)/python -m tests.crash --runs $(RUNS) --seed $(SEED)
 
 lint: setup $(VENV)/.with-test $(VENV)/.with-load $(VENV)/.with-dev
 	$(BIN)/ruff check .

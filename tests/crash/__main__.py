@@ -1,0 +1,66 @@
+"""`python -m tests.crash --runs 300 --seed 1`: hundreds of runs, what each step came to, and every disagreement."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+
+from tests.crash.plan import plan_of
+from tests.crash.run import Told, run
+from tests.crash.world import world_of
+
+
+async def main(runs: int, seed: int, first: int, folder: Path) -> int:
+    """The number of runs that went wrong."""
+    told: list[Told] = []
+    wrong = 0
+    async with world_of(folder) as world:
+        for number in range(first, first + runs):
+            began = time.monotonic()
+            plan = plan_of(seed, number)
+            try:
+                one = await run(world, plan)
+            except Exception:  # the others go on: all that is wrong is to be seen
+                traceback.print_exc()
+                wrong += 1
+                print(f"{number}: failed: {plan.death}", flush=True)
+                continue
+            told.append(one)
+            wrong += bool(one.problems)
+            trap = plan.death.trap
+            what = f"{trap.step} {trap.victim} {trap.nth}" if trap else f"after {plan.death.after_s:.2f} s"
+            took = f"{time.monotonic() - began:.1f} s"
+            print(f"{number}: {what}: {one.deaths} deaths, {one.orders} orders, {one.fills} fills, {took}", flush=True)
+            for problem in one.problems:
+                print(f"    {problem}", flush=True)
+    show(told, wrong)
+    return wrong
+
+
+def show(told: list[Told], wrong: int) -> None:
+    missed = Counter(each.plan.death.trap.step for each in told if each.plan.death.trap and not each.died_as_planned)
+    print(
+        f"\n{len(told)} runs, {sum(each.deaths for each in told)} deaths, {sum(each.orders for each in told)} orders "
+        f"and {sum(each.fills for each in told)} fills at the exchange; {wrong} runs went wrong"
+    )
+    if missed:
+        print("steps that were not reached: " + ", ".join(f"{step} {count}" for step, count in sorted(missed.items())))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.crash")
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first run: to see one again")
+    parser.add_argument("--keep", type=Path, help="where logs of gateways are kept; else they are thrown away")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tickwire-crash-") as made:
+        kept = asked.keep or Path(made)
+        kept.mkdir(parents=True, exist_ok=True)
+        sys.exit(min(1, asyncio.run(main(asked.runs, asked.seed, asked.first, kept))))
