@@ -23,6 +23,7 @@ from oms.errors import OmsError
 from oms.journal import Journal, open_journal
 from oms.market import MarketData
 from oms.model import Account, Event, Principal, Quote, TradingState
+from oms.payloads import Payloads
 from oms.store import admin, state
 from oms.store.pool import Pool
 from oms.store.state import Loaded, LoadedAccount
@@ -42,6 +43,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     dsn: str
     pool: Pool
     market: MarketData
+    payloads: Payloads
     vault: Vault
     venue_of: VenueOf
     wait_s: float = 10.0  # how long whoever sends a command waits for its end
@@ -147,8 +149,12 @@ class Engine:
             self._ids,
             journal=self._journal,
             make_venue=lambda: self._venue_of(loaded.account),
-            market=parts.market, pool=parts.pool, everywhere=lambda: self._everywhere, clock_ns=parts.clock_ns,
-        )  # fmt: skip
+            market=parts.market,
+            pool=parts.pool,
+            payloads=parts.payloads,
+            everywhere=lambda: self._everywhere,
+            clock_ns=parts.clock_ns,
+        )
         trader.desk.strategies = strategies
         self.traders[loaded.account.id] = trader
         return trader

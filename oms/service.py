@@ -24,6 +24,7 @@ from oms.keyring import Keyring
 from oms.market import MarketData
 from oms.model import Order, Position, Principal, Quote
 from oms.outbox import Outbox
+from oms.payloads import Payloads
 from oms.report import Cause, Report
 from oms.store import changes
 from oms.store.migrate import migrate, require_current
@@ -143,6 +144,7 @@ class Oms:
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.stop(self._config.stop_s)
+        await self._parts.payloads.flush()
 
     async def follow(self) -> None:
         """Until cancelled: take over what others change in the database."""
@@ -150,6 +152,7 @@ class Oms:
             group.create_task(changes.follow(self._config.dsn, self._heard))
             group.create_task(self.keyring.keep())
             group.create_task(self._refresh())
+            group.create_task(self._parts.payloads.keep())
 
     def _heard(self, table: str | None) -> None:
         self.keyring.heard(table)
@@ -197,7 +200,7 @@ async def serving(
     await _prepare(config)
     async with await open_pool(config.dsn) as pool:
         parts = Parts(
-            dsn=config.dsn, pool=pool, market=market, vault=config.vault, venue_of=venue_of,
+            dsn=config.dsn, pool=pool, market=market, payloads=Payloads(pool), vault=config.vault, venue_of=venue_of,
             wait_s=config.wait_s, clock_ns=clock_ns,
         )  # fmt: skip
         oms = Oms(config, pool, parts)

@@ -30,11 +30,13 @@ from oms.journal import Journal
 from oms.keeper import Keeper
 from oms.market import MarketData
 from oms.model import Account, Risk, TradingState
+from oms.payloads import Payloads
 from oms.reconcile import Reconciler
 from oms.report import Cause
 from oms.store.pool import UNAVAILABLE, Pool
+from oms.store.progress import Payload
 from oms.vault import VaultError
-from oms.venues.base import Ambiguous, Refused, Venue
+from oms.venues.base import Ambiguous, Refused, Venue, VenueOrder
 from oms.writes import CommandRow
 
 log = structlog.get_logger(__name__)
@@ -55,6 +57,7 @@ class Trader:
         make_venue: Callable[[], Awaitable[Venue]],
         market: MarketData,
         pool: Pool,
+        payloads: Payloads,
         everywhere: Callable[[], TradingState],
         clock_ns: Callable[[], int],
     ) -> None:
@@ -62,6 +65,7 @@ class Trader:
             book, ids, journal=journal, venue=None, market=market, pool=pool, everywhere=everywhere, clock_ns=clock_ns
         )
         self.hearing = Hearing(desk)
+        self.hearing.on_said = self._keep
         self.settler = Settler(desk, self.hearing)
         desk.on_doubt = self.settler.doubt
         self.orders = Orders(desk, self.hearing, self.settler)
@@ -74,6 +78,7 @@ class Trader:
         self.keeper = Keeper(Reconciler(desk, self.hearing, self.settler), self.hearing)
         desk.obstacle = STARTING
         self._make_venue = make_venue
+        self._payloads = payloads
         self._venue: Venue | None = None
         self._opening: asyncio.Task[None] | None = None
 
@@ -126,6 +131,11 @@ class Trader:
             told: dict[str, Any] = msgspec.to_builtins(risk)
             self.desk.book.announce("orders", "risk_changed", told, self.desk.now_ns())
             self.desk.commit()
+
+    def _keep(self, order_id: int, said: VenueOrder) -> None:
+        if said.raw:
+            payload = Payload(account_id=self.account.id, kind="order", order_id=order_id, payload=said.raw)
+            self._payloads.add(payload)
 
     async def _open(self) -> None:
         await self._until_done(self._start_venue)

@@ -25,6 +25,7 @@ class Hearing:
     def __init__(self, desk: Desk) -> None:
         self.on_foreign: Callable[[VenueOrder | VenueTrade], None] = lambda said: None  # of an order not in memory
         self.on_connection: Callable[[bool], None] = lambda connected: None
+        self.on_said: Callable[[int, VenueOrder], None] = lambda order_id, said: None  # of each order that is ours
         self._desk = desk
         self._ends: dict[int, VenueOrder] = {}
 
@@ -63,6 +64,7 @@ class Hearing:
 
     def said(self, order_id: int, said: VenueOrder, command_id: int | None = None) -> None:
         """What the venue says the order is."""
+        self.on_said(order_id, said)
         order = self._desk.book.orders[order_id]
         claimed = claim(order, said)
         if said.status == "open" or claimed <= order.filled:

@@ -7,6 +7,7 @@ import pytest
 from oms.engine import Engine, Parts
 from oms.errors import OmsError
 from oms.model import Event, TradingState
+from oms.payloads import Payloads
 from oms.store import admin
 from oms.store.pool import Pool
 from tests.oms.serving import World, lose_database, sending
@@ -15,8 +16,14 @@ from tests.waiting import until
 
 def parts(world: World, pool: Pool) -> Parts:
     return Parts(
-        dsn=world.dsn, pool=pool, market=world.market, vault=world.vault, venue_of=world.venue_of, clock_ns=world.clock
-    )
+        dsn=world.dsn,
+        pool=pool,
+        market=world.market,
+        payloads=Payloads(pool),
+        vault=world.vault,
+        venue_of=world.venue_of,
+        clock_ns=world.clock,
+    )  # fmt: skip
 
 
 def is_open(engine: Engine) -> bool:

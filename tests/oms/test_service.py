@@ -43,6 +43,7 @@ async def test_an_order_is_sent_changed_canceled_and_told_of(world: World, pool:
         events = await history.events_after(pool, 1, 0)
         assert [event.sequence for event in events] == list(range(1, len(events) + 1))
         assert (await history.orders_by_ids(pool, [1]))[1].state is OrderState.CANCELED
+    assert await pool.fetchval("SELECT DISTINCT order_id FROM oms_exchange_payloads") == 1  # what the venue said
 
 
 async def test_a_body_is_answered_in_its_order(world: World) -> None:

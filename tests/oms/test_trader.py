@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from oms.model import TradingState
+from oms.payloads import Payloads
 from oms.store import admin
 from oms.trader import Trader
 from oms.vault import VaultError
@@ -58,7 +59,8 @@ async def trading(dsn: str, *venues: ScriptedVenue | Exception) -> AsyncIterator
 
         trader = Trader(
             made.book, made.desk.ids, journal=made.journal, make_venue=make_venue, market=made.market,
-            pool=made.desk.pool, everywhere=lambda: TradingState.ACTIVE, clock_ns=made.clock,
+            pool=made.desk.pool, payloads=Payloads(made.desk.pool), everywhere=lambda: TradingState.ACTIVE,
+            clock_ns=made.clock,
         )  # fmt: skip
         trader.start()
         try:

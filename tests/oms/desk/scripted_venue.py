@@ -222,7 +222,7 @@ class ScriptedVenue:
             filled=ZERO,
             average_price=None,
             time_ns=next(self._clock),
-            raw={},
+            raw={"clientOrderId": client_id},
         )
         self.orders[made.exchange_order_id] = made
         self._tell(made)

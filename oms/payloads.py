@@ -1,0 +1,62 @@
+"""What venues said, as they said it, kept for whoever has to find out later: written behind, never waited for.
+
+Must not know what a payload means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+import structlog
+
+from oms.store import progress
+from oms.store.pool import UNAVAILABLE, Pool
+from oms.store.progress import Payload
+
+log = structlog.get_logger(__name__)
+
+EVERY_S: Final = 0.5  # how long a payload may wait to be written
+WAITING_MAX: Final = 10_000  # then the oldest are given up
+BATCH_MAX: Final = 1_000
+
+
+class Payloads:
+    """Those that are not written yet."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.dropped = 0
+        self._pool = pool
+        self._waiting: deque[Payload] = deque()
+        self._some = asyncio.Event()
+
+    def add(self, payload: Payload) -> None:
+        if len(self._waiting) == WAITING_MAX:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(payload)
+        self._some.set()
+
+    async def keep(self) -> None:
+        """Until cancelled: write what comes."""
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(EVERY_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits. While the database is away it goes on waiting."""
+        self._some.clear()
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
+            try:
+                await progress.add_payloads(self._pool, batch)
+            except UNAVAILABLE as error:
+                log.warning("payloads cannot be written", error=str(error) or type(error).__name__)
+                self._waiting.extendleft(reversed(batch))
+                self._some.set()
+                return
+            except Exception:  # what cannot be written at all must not keep the next ones from being
+                log.exception("payloads given up", count=len(batch))
+                self.dropped += len(batch)
