@@ -32,7 +32,9 @@ UNAVAILABLE: Final = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server has said that it dies, and the connection is not closed yet
 )
 
 FAILURES: Final = (asyncpg.PostgresError, *UNAVAILABLE)  # whatever a statement can raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 
 from oms.errors import OmsError
@@ -35,3 +36,8 @@ async def test_a_lost_connection_is_one_of_the_errors_that_say_so(dsn: str) -> N
     with pytest.raises(UNAVAILABLE):
         await connection.fetchval("SELECT 1")
     await other.close()
+
+
+@pytest.mark.parametrize("error", [asyncpg.InternalClientError, asyncpg.CannotConnectNowError, asyncpg.DiskFullError])
+def test_a_server_that_dies_or_begins_or_is_full_may_be_there_again_later(error: type[Exception]) -> None:
+    assert issubclass(error, UNAVAILABLE)
