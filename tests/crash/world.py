@@ -26,6 +26,7 @@ from oms.store import admin, history
 from oms.store.pool import connect, open_pool
 from oms.vault import Vault, new_master_key
 from tests.crash.agreement import Books
+from tests.crash.client import Client
 from tests.crash.gateway import Spec, serve
 from tests.e2e.processes import Exchange, exchange_of
 from tests.oms import database
@@ -106,6 +107,11 @@ class Scene:
         finally:
             await gateway.kill()
             receiver.close()
+
+    def client(self, gateway: Gateway) -> Client:
+        client = Client(self.http, self.key, self.account.id)
+        client.url = gateway.url
+        return client
 
     async def ledger(self) -> dict[str, list[dict[str, Any]]]:
         return dict(await self.world.exchange.get("/admin/ledger", account=self.account.name))
