@@ -66,6 +66,8 @@ class Journal:
         done = asyncio.get_running_loop().create_future()
         if self._lost:
             _refuse(done)
+        elif not writes and self._task is None:
+            done.set_result(None)  # all that came before is durable
         else:
             self._waiting.append(_Unit(writes, done))
             if self._task is None:

@@ -232,3 +232,15 @@ async def test_two_open_positions_of_a_net_key_are_refused(dsn: str, pool: Pool,
             await journal.append(Writes(positions=two, orders={1: full_rows.order(1)}))
     assert "oms_positions_net" in str(heard.lost)
     assert await pool.fetchval("SELECT count(*) FROM oms_orders") == 0
+
+
+async def test_nothing_to_write_is_durable_once_all_before_it_is(dsn: str, pool: Pool, heard: Heard) -> None:
+    await full_rows.make_account(pool)
+    async with opened(dsn, heard) as journal:
+        assert journal.append(Writes()).done()
+        first = journal.append(Writes(commands={1: full_rows.command(1)}))
+        second = journal.append(Writes())
+        assert not second.done()
+        await second
+        assert first.done()
+    assert journal.commits <= 2

@@ -236,6 +236,9 @@ class Trading(RuleBasedStateMachine):
             self.agrees(order)
         ours = {id_ for order in orders for id_ in self.selves(order)}
         assert ours == set(self.venue.orders), "an order of the venue is nobody's"
+        held = sum((deal.side.sign * deal.qty for deal in deals), Decimal(0))
+        positions = await history.positions(self.oms.pool, EVERYTHING, is_open=True)
+        assert [position.qty for position in positions] == [held] * bool(held)
         await self.in_order()
         await self.kept_word(orders)
 
