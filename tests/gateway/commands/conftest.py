@@ -51,6 +51,13 @@ def tickwire(
     """Run the entry point in this process, in a folder without configuration."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
+    configure = structlog.configure
+
+    def configured(**settings: Any) -> None:
+        """A logger that keeps its configuration would keep it in the tests that come after."""
+        configure(**{**settings, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configured)
 
     def run(*arguments: str) -> Ran:
         monkeypatch.setattr(sys, "argv", ["tickwire", *arguments])
