@@ -7,10 +7,15 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
+from litestar import Litestar
+from litestar.di import Provide
 
+from gateway.commands.demo import orders_to_try
+from gateway.commands.demo_account import Trades
 from gateway.config import AuthConfig, Config, LogConfig, OmsConfig, ServerConfig, load
 from gateway.limits import Limits
 from gateway.sources.config import STALE_AFTER_MS, ExchangeConfig
@@ -18,11 +23,15 @@ from gateway.sources.sim import sim_options
 from loadtest.exchange import cli as exchange_cli
 from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.synthetic import SyntheticFeed
+from oms.commands import COMMANDS
+from oms.model import OrderState
+from oms.resources.doors import Service
+from oms.resources.router import router
 from tests.conftest import ROOT
 from tests.docs_parts import fences, table, text_of
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/protocol.md", "docs/configuration.md",
-             "docs/exchange.md")  # fmt: skip
+             "docs/exchange.md", "docs/oms.md")  # fmt: skip
 
 
 def anchors(path: Path) -> set[str]:
@@ -60,6 +69,24 @@ def test_targets_that_are_named_exist() -> None:
     makefile = text_of("Makefile")
     for target in re.findall(r"`?make (\w+)", text_of("README.md")):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+
+
+def test_commands_and_resources_of_orders_are_told() -> None:
+    assert [row.name for row in table("docs/oms.md", "## Commands")] == list(COMMANDS)
+    for row, payload in zip(table("docs/oms.md", "## Commands"), COMMANDS.values(), strict=True):
+        assert set(payload.__struct_fields__) <= set(re.findall(r"\w+", row.value)), row.name
+    states = " ".join(row.name for row in table("docs/oms.md", "## States of an order"))
+    assert set(re.findall(r"[A-Z_]{5,}", states)) == {state.value for state in OrderState}
+    paths = set(re.findall(r"`(?:GET |POST )?(/oms/[a-z_/{}]+)`", text_of("docs/oms.md")))
+    nobody = {"principal": Provide(lambda: None, sync_to_thread=False)}
+    served = {route.path for route in Litestar([router(cast("Service", None), int)], dependencies=nobody).routes}
+    assert {re.sub(r":\w+", "", path) for path in served if path.startswith("/oms/")} == paths
+
+
+def test_the_demo_shows_the_commands_of_the_readme() -> None:
+    shown = orders_to_try(8765, Trades(1, "tw_.."))
+    lines = [line for fence in fences("README.md", "sh") for line in fence.splitlines() if "/oms/" in line]
+    assert lines[:4] == [line.strip() for line in shown.splitlines() if line.startswith("  curl")]
 
 
 # --- configuration ----------------------------------------------------------------------------------------------

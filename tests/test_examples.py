@@ -25,6 +25,7 @@ from tests.gateway.net.fakes import FakeSource
 EXAMPLES = ROOT / "examples"
 PATIENCE_S = 30.0  # a Python process has to start on a busy machine
 TESTED_HERE = {"quotes.py", "book.py", "resume.py", "trades_msgpack_gzip.py", "client.js", "tickwire.toml"}
+TESTED_WITH_ORDERS = {"orders.py"}  # in tests/e2e/test_readme.py
 
 Level = list[float]
 
@@ -120,7 +121,7 @@ async def _gateway() -> AsyncIterator[Gateway]:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == TESTED_HERE
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == TESTED_HERE | TESTED_WITH_ORDERS
 
 
 async def test_quotes(gateway: Gateway) -> None:
