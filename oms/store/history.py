@@ -151,14 +151,6 @@ async def known_trades(db: Database, account_id: int, symbol: str, trade_ids: Co
     return {row["id"] for row in found}
 
 
-async def command_by_request(db: Database, api_key_id: int, request_id: str) -> CommandRow | None:
-    """The command that a key sent under this id."""
-    found = await db.fetch(
-        "SELECT * FROM oms_commands WHERE api_key_id = $1 AND request_id = $2", api_key_id, request_id
-    )
-    return rows.command_of(found[0]) if found else None
-
-
 async def commands_by_requests(
     db: Database, requests: Collection[tuple[int, str]]
 ) -> dict[tuple[int, str], CommandRow]:

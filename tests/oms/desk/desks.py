@@ -17,8 +17,9 @@ from oms.desk.settling import Settler
 from oms.journal import DESK_LOCK, Journal, open_journal
 from oms.market import OnQuote
 from oms.model import Event, Order, Principal, Quote
-from oms.store import state
-from oms.store.pool import open_pool
+from oms.store import history, state
+from oms.store.pool import Pool, open_pool
+from oms.writes import CommandRow
 from tests.oms import full_rows
 from tests.oms.desk.scripted_venue import ScriptedVenue
 from tests.oms.orders_made import T0_NS
@@ -108,6 +109,12 @@ class Setting:
         kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1"
         await self.desk.pool.execute(kill, DESK_LOCK)
         await until(lambda: self.journal.is_lost)
+
+
+async def stored_command(pool: Pool, request_id: str) -> CommandRow | None:
+    """What the database has of a command of `ADMIN`'s key."""
+    asked = ADMIN.api_key_id, request_id
+    return (await history.commands_by_requests(pool, [asked])).get(asked)
 
 
 @asynccontextmanager

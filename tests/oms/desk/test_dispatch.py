@@ -10,11 +10,10 @@ from oms.desk.dispatch import Run
 from oms.desk.results import Outcome
 from oms.errors import OmsError
 from oms.model import Permission, Principal
-from oms.store import history
 from oms.store.pool import Pool
 from oms.writes import CommandStatus
 from tests.oms import orders_made
-from tests.oms.desk.desks import Setting, setting
+from tests.oms.desk.desks import Setting, setting, stored_command
 
 STRANGER = Principal(user_id=2, user_name="bob", api_key_id=2)
 RESTRICTED = Principal(
@@ -34,7 +33,7 @@ async def test_what_a_handler_begins_is_stored_with_what_it_returns(dsn: str, po
     async def handler(run: Run) -> Outcome:
         run.begin()
         await run.desk.commit()
-        running = await history.command_by_request(pool, 1, "r")
+        running = await stored_command(pool, "r")
         assert running is not None
         assert running.status is CommandStatus.RUNNING
         return Outcome(order_id=7, more={"told": True})
@@ -43,7 +42,7 @@ async def test_what_a_handler_begins_is_stored_with_what_it_returns(dsn: str, po
         made.handlers["close_by"] = handler
         answer = await close_by(made, request_id="r")
         assert answer == {"index": 0, "ok": True, "command_id": 1, "order_id": 7, "error": None, "told": True}
-        stored = await history.command_by_request(pool, 1, "r")
+        stored = await stored_command(pool, "r")
         assert stored is not None
         assert (stored.status, stored.order_id) == (CommandStatus.OK, 7)
         assert stored.result == {"ok": True, "order_id": 7, "error": None, "told": True}
@@ -61,7 +60,7 @@ async def test_a_refusal_is_stored_with_its_code_and_told(dsn: str, pool: Pool, 
         answer = await close_by(made, request_id="r")
         error = {"code": "risk_blocked", "message": "too much", "details": {"limit": "max_order_qty"}}
         assert (answer["ok"], answer["error"], answer["order_id"]) == (False, error, 4 if begun else None)
-        stored = await history.command_by_request(pool, 1, "r")
+        stored = await stored_command(pool, "r")
         assert stored is not None
         assert stored.status is CommandStatus.FAILED
         assert [event.event for event in made.events] == ["command_failed"]
@@ -79,7 +78,7 @@ async def test_what_did_not_begin_for_a_passing_reason_is_not_kept(dsn: str, poo
         assert answer["error"] == {
             "code": "exchange_unavailable", "message": "not reconciled yet", "retry_after_ms": 1_000,
         }  # fmt: skip
-        assert await history.command_by_request(pool, 1, "r") is None
+        assert await stored_command(pool, "r") is None
 
 
 async def test_a_fault_of_ours_is_answered_as_one(dsn: str) -> None:

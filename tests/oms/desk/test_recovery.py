@@ -9,10 +9,9 @@ from oms.desk.dispatch import Dispatcher
 from oms.desk.orders import Orders
 from oms.desk.recovery import recover
 from oms.states import Accepted, Ambiguous, CancelRequested, Happening, Refused, ReplaceRequested
-from oms.store import history
 from oms.writes import CommandRow
 from tests.oms import orders_made
-from tests.oms.desk.desks import setting
+from tests.oms.desk.desks import setting, stored_command
 from tests.oms.orders_made import T0_NS
 
 ACCEPTED = Accepted(exchange_order_id="x1", time_ns=T0_NS)
@@ -66,7 +65,7 @@ async def test_it_is_answered_by_evidence(
         changing = Changing(made.desk, made.hearing, made.settler, orders)
         answer = await recover(row, made.desk, orders, Dispatcher(orders.handlers | changing.handlers))
         assert (answer.error and answer.error["code"]) == expected
-        stored = await history.command_by_request(made.desk.pool, 1, "r")
+        stored = await stored_command(made.desk.pool, "r")
         assert stored is not None
         assert (stored.id, stored.status) == (7, "failed" if expected else "ok")
         assert made.venue.placed == ["c1"]

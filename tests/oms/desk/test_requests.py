@@ -14,8 +14,7 @@ from oms.desk.dispatch import Dispatcher, Run
 from oms.desk.requests import Requests
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
-from oms.store import history
-from tests.oms.desk.desks import ADMIN, Setting
+from tests.oms.desk.desks import ADMIN, Setting, stored_command
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.trading_made import ORDINARY, code, trading
 from tests.waiting import until
@@ -94,7 +93,7 @@ async def test_what_still_runs_is_said_to_and_goes_on_when_nobody_waits(dsn: str
         await until(lambda: len(made.venue.placed) == 2)
         await until(lambda: not requests._entries)
         for request_id in ("r", "s"):
-            stored = await history.command_by_request(made.desk.pool, 1, request_id)
+            stored = await stored_command(made.desk.pool, request_id)
             assert stored is not None
             assert stored.status == "ok"
 
@@ -128,7 +127,7 @@ async def test_a_command_found_running_is_answered_by_what_is_found_out(dsn: str
         async with asking(made) as requests:
             made.venue.script("place", Fault.DROPPED)
             await requests.ask(body())
-        row = await history.command_by_request(made.desk.pool, 1, "r")
+        row = await stored_command(made.desk.pool, "r")
         assert row is not None
         async with asking(made) as requests:
             found = asyncio.Event()

@@ -95,8 +95,6 @@ async def test_deals_are_found_by_what_they_belong_to(pool: Pool) -> None:
 
 
 async def test_a_command_is_found_by_its_request(pool: Pool) -> None:
-    assert await history.command_by_request(pool, 5, "r1") == full_rows.command(1)
-    assert await history.command_by_request(pool, 6, "r1") is None
     found = await history.commands_by_requests(pool, [(5, "r1"), (6, "r1"), (5, "r9")])
     assert found == {(5, "r1"): full_rows.command(1)}
 
