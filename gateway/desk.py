@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, NamedTuple
 
+import structlog
+
 from gateway.config import Config
 from gateway.core.hub import Hub
 from gateway.core.market_data import MarketData
@@ -27,11 +29,14 @@ from oms.resources.openapi import describe
 from oms.resources.router import router
 from oms.service import Oms
 from oms.store.migrate import MigrationError
-from oms.store.pool import FAILURES
+from oms.store.pool import FAILURES, UNAVAILABLE
 from oms.vault import VaultError, open_vault
 from oms.venues.ccxt import CcxtVenue
 from oms.venues.config import VenueConfig
 
+log = structlog.get_logger(__name__)
+
+RETRY_MS: Final = 1_000
 ADVICE: Final = "without orders, set `enabled = false` of [oms]"
 
 
@@ -71,14 +76,18 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
 
 
 def mounted(oms: Oms) -> Mounted:
-    """The resources of the OMS, its refusals in our words."""
+    """The resources of the OMS, its refusals in our words, and what reading raises while the database is away."""
 
     def reads(error: OmsError) -> TickwireError:
         told = refused(error)
         assert told is not None
         return told
 
-    return Mounted([router(oms, CODES.__getitem__)], {OmsError: reads}, describe)
+    def lost(error: Exception) -> TickwireError:
+        log.warning("the order database does not answer", error=str(error) or type(error).__name__)
+        return TickwireError("engine_unavailable", "the order database is not available", retry_after_ms=RETRY_MS)
+
+    return Mounted([router(oms, CODES.__getitem__)], {OmsError: reads, **dict.fromkeys(UNAVAILABLE, lost)}, describe)
 
 
 def venues_of(exchanges: Mapping[str, ExchangeConfig]) -> VenueOf:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.ordering import Ordering, Stream
+from tests.e2e.ordering import RESTING, Ordering, Stream, body_of, ordering
+from tests.oms import database
 
 CHANNELS = {"orders": "order", "deals": "deal", "positions": "position"}
 
@@ -228,3 +229,37 @@ async def test_a_batch_is_answered_in_its_order(gateway_with_orders: Ordering, u
     assert (status, [error(result) for result in answer["results"]]) == (207, [None, "unknown_symbol", None])
     ledger = await gateway.exchange.get("/admin/ledger", account=user)
     assert len(ledger["orders"]) == 1
+
+
+async def test_the_database_lost_costs_orders_only_and_back_it_is_as_before() -> None:
+    with database.embedded() as server:
+        await database.make_template(server.dsn)
+        async with ordering(await database.make_database(server.dsn)) as gateway:
+            sent = await gateway.send()
+            async with gateway.connect() as private, gateway.connect() as public:
+                await private.subscribe("orders", snapshot=False)
+                await public.tell(action="subscribe", channel="quotes", symbols=["BTC/USDT"])
+                assert (await public.take())["type"] == "subscribed"
+                await asyncio.to_thread(server._run, "pg_ctl", "-D", server.data, "-m", "immediate", "-w", "stop")
+                await refuses(gateway)
+                for _ in range(3):
+                    assert (await public.take())["type"] == "quote"
+                await asyncio.to_thread(server.ensure)
+                again = await gateway.until(lambda result: result["ok"], lambda: gateway.send(request_id="r"))
+                assert "replayed" not in again
+                assert (await gateway.command("ann", "cancel_order", order_id=sent["order_id"]))["ok"]
+                heard = await told(private, 4)
+            kept = [event["channel_sequence"] for event in await gateway.events() if event["channel"] == "orders"]
+            assert [message["sequence"] for message in heard] == kept[-4:]
+            assert len((await gateway.exchange.get("/admin/ledger", account="ann"))["orders"]) == 2
+
+
+async def refuses(gateway: Ordering) -> None:
+    """Without its database."""
+    await gateway.until(lambda result: error(result) == "engine_unavailable", gateway.send)
+    status, answer = await gateway.ask("ann", "POST", "/oms/commands", body_of("ann", "send_order", "r", RESTING))
+    assert (status, error(answer["results"][0])) == (503, "engine_unavailable")
+    status, answer = await gateway.ask("ann", "GET", "/oms/orders/open?account_ids=1")
+    assert (status, answer["code"]) == (503, "engine_unavailable")
+    status, answer = await gateway.ask("ann", "GET", "/readyz")
+    assert (status, answer["checks"]) == (503, {"listening": True, "sources": True, "orders": False})

@@ -1,0 +1,96 @@
+"""`tickwire demo` as a person starts it: with a database of its own, an account and a key, the same the next time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.e2e.ordering import POLL_S
+
+START_S = 120.0  # a database is made, on a busy machine
+END = "Ctrl-C stops both."
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A folder that a database server can be run in: a short path, which its user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="tickwire-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=os.geteuid() != 0)
+
+
+class Demo:
+    """What a running one has printed."""
+
+    def __init__(self, text: str) -> None:
+        self.key = re.findall(r"export KEY=(\S+)", text)[0]
+        self.commands = re.findall(r"^ +(curl -H .*)$", text, re.MULTILINE)
+
+    async def run(self, command: str) -> Any:
+        """The answer to a command that it shows."""
+        line = command.replace("curl ", "curl --silent ", 1)
+        process = await asyncio.create_subprocess_shell(line, stdout=PIPE, env={**os.environ, "KEY": self.key})
+        out, _ = await process.communicate()
+        return json.loads(out)
+
+    async def send(self) -> dict[str, Any]:
+        """The first of its commands, once the account is traded on."""
+        async with asyncio.timeout(START_S):
+            while True:
+                (result,) = (await self.run(self.commands[0]))["results"]
+                if result["ok"]:
+                    return dict(result)
+                assert result["error"]["code"] == "exchange_unavailable", result
+                await asyncio.sleep(POLL_S)
+
+
+@asynccontextmanager
+async def demo(state: Path) -> AsyncIterator[Demo]:
+    """Interrupted at the end, as by Ctrl-C."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TICKWIRE_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.cli", "demo", "--port", "0", "--symbols", "1", "--state", str(state)),
+        cwd=ROOT, stdout=PIPE, env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_S):
+            text = (await process.stdout.readuntil(END.encode())).decode()
+        yield Demo(text)
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(START_S):
+            assert await process.wait() in {0, 130}
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_orders_account_and_key_are_there_at_the_next_start(state: Path) -> None:
+    async with demo(state) as first:
+        order_id = (await first.send())["order_id"]
+        _, change, cancel, _ = first.commands
+        assert (await first.run(change))["results"][0]["ok"]
+        assert (await first.run(cancel))["results"][0]["ok"]
+    assert (state / "api.key").stat().st_mode & 0o077 == 0
+    async with demo(state) as second:
+        assert second.key == first.key
+        (order,) = (await second.run(second.commands[-1]))["items"]
+        assert (order["id"], order["state"], order["price"]) == (order_id, "CANCELED", "50001")
+        assert (await second.send())["order_id"] == order_id + 1
+    assert not (state / "postgres" / "data" / "postmaster.pid").exists(), "the server ends with its last user"
