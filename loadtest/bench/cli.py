@@ -9,13 +9,16 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from loadtest.bench import machine, report, tools
+from loadtest.bench import machine, orders, orders_report, report, tools
+from loadtest.bench.orders import OrdersResult
 from loadtest.bench.workloads import WORKLOADS, Plan, Result, measure
 from loadtest.swarm import ToolError, raise_open_files
 
 DOCUMENT = tools.ROOT / "docs" / "benchmarks.md"
+NAMES = (*WORKLOADS, orders.NAME)
 FILES_BESIDE_CONNECTIONS = 200
 CONNS_MAX = 1_000_000
 ENVIRONMENT = (
@@ -39,41 +42,58 @@ def main(arguments: list[str] | None = None) -> int:
         peers=not asked.no_peers,
         say=_say,
     )
-    names = asked.workloads or list(WORKLOADS)
+    names = asked.workloads or [*WORKLOADS, orders.NAME]
     results: list[Result] = []
+    of_orders: OrdersResult | None = None
     for name in names:
         try:
-            results.append(measure(name, plan))
+            if name == orders.NAME:
+                of_orders = orders.measure(plan.seconds, _say)
+                _show(orders_report.section(of_orders))
+            else:
+                results.append(measure(name, plan))
+                _show(report.section(results[-1]))
         except ToolError as error:
             notes.append(f"{name} could not be run: {str(error).splitlines()[0]}")
             _say(f"{name} could not be run: {error}")
-        else:
-            _show(report.section(results[-1]))
     _show("\n".join([report.summary(results), *(f"- {note}" for note in notes)]))
-    _keep(found, results)
-    text = report.document(f"python -m loadtest.bench {' '.join(words)}".strip(), found, results, notes)
-    if asked.no_write or asked.conns != CONNS_MAX or len(results) < len(WORKLOADS):
-        _say(f"{DOCUMENT.name} stays as it is: only a whole run of every workload is written down")
+    _keep(found, [*results, *([of_orders] if of_orders else [])])
+    command = f"python -m loadtest.bench {' '.join(words)}".strip()
+    if asked.no_write or asked.conns != CONNS_MAX:
+        _say(f"{DOCUMENT.name} stays as it is")
     else:
-        DOCUMENT.write_text(text, encoding="utf-8")
+        _write(
+            report.document(command, found, results, notes) if len(results) == len(WORKLOADS) else None,
+            orders_report.part(command, found, of_orders) if of_orders else None,
+        )
+    return 0 if len(results) + bool(of_orders) == len(names) else 1
+
+
+def _write(market_data: str | None, of_orders: str | None) -> None:
+    """Each part when it is there whole; the other stays as it was."""
+    former = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
+    others, mine = orders_report.apart(former)
+    if market_data is None:
+        _say(f"workloads without {orders.NAME} stay as they are in {DOCUMENT.name}: only all of them are written down")
+    if market_data or of_orders:
+        DOCUMENT.write_text(orders_report.joined(market_data or others, of_orders or mine), encoding="utf-8")
         _say(f"written to {DOCUMENT}")
-    return 0 if len(results) == len(names) else 1
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", epilog=ENVIRONMENT)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {' '.join(WORKLOADS)}; all by default")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {' '.join(NAMES)}; all by default")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each measurement lasts")
     parser.add_argument("--conns", type=int, default=CONNS_MAX, help="at most this many connections")
     parser.add_argument("--no-peers", action="store_true", help="only the gateway and the floor")
     parser.add_argument("--no-write", action="store_true", help="leave docs/benchmarks.md as it is")
     asked = parser.parse_args(words)
-    if unknown := set(asked.workloads) - set(WORKLOADS):
-        parser.error(f"no workload {', '.join(sorted(unknown))}: there are {' '.join(WORKLOADS)}")
+    if unknown := set(asked.workloads) - set(NAMES):
+        parser.error(f"no workload {', '.join(sorted(unknown))}: there are {' '.join(NAMES)}")
     return asked
 
 
-def _keep(found: machine.Machine, results: list[Result]) -> None:
+def _keep(found: machine.Machine, results: Sequence[Result | OrdersResult]) -> None:
     path = tools.results_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     raw = {"machine": asdict(found), "results": [asdict(result) for result in results]}
     path.write_text(json.dumps(raw, indent=1), encoding="utf-8")

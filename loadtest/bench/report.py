@@ -53,7 +53,7 @@ def verdicts(result: Result) -> list[Verdict]:
 def _below(goal: str, value: float | None, limit: float, unit: str) -> Verdict:
     if value is None:
         return Verdict(goal, "not measured", None)
-    return Verdict(goal, f"{_number(value)} {unit}".rstrip(), value <= limit)
+    return Verdict(goal, f"{number(value)} {unit}".rstrip(), value <= limit)
 
 
 def _ratio(goal: str, ours: float, theirs: float | None, limit: float) -> Verdict:
@@ -160,7 +160,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([row(lines[0]), rule, *map(row, lines[1:])])
 
 
-def _number(value: float | None, digits: int = 2) -> str:
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure as tables show it."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
@@ -173,12 +174,12 @@ def _row(label: str, seen: Figures) -> list[str]:
     return [
         label,
         seen.client,
-        _number(seen.msg_s, 0),
-        *(_number(value) for value in (seen.p50_ms, seen.p99_ms, seen.p999_ms, seen.us_per_msg)),
-        _number(seen.messages_per_send, 1),
-        _number(seen.payload_bytes, 0),
-        _number(seen.kib_per_conn, 1),
-        _number(seen.connect_s, 1),
+        number(seen.msg_s, 0),
+        *(number(value) for value in (seen.p50_ms, seen.p99_ms, seen.p999_ms, seen.us_per_msg)),
+        number(seen.messages_per_send, 1),
+        number(seen.payload_bytes, 0),
+        number(seen.kib_per_conn, 1),
+        number(seen.connect_s, 1),
         missing,
         f"{100 * seen.client_cpu:.0f} %",
     ]
@@ -204,7 +205,7 @@ def section(result: Result) -> str:
     """A workload: its table, what else was measured, its goals."""
     parts = [f"## {result.workload.name}: {result.workload.title}", figures_table(result)]
     if result.extra:
-        parts.append("Also: " + ", ".join(f"{name} {_number(value)}" for name, value in result.extra.items()) + ".")
+        parts.append("Also: " + ", ".join(f"{name} {number(value)}" for name, value in result.extra.items()) + ".")
     parts.append(table(("goal", "reached", "verdict"), [(v.goal, v.reached, v.word) for v in verdicts(result)]))
     notes = list(result.notes)
     busy = [s.server for s in (result.gateway, result.floor, *result.peers) if s and s.client_cpu > CLIENT_CPU_BUSY]
@@ -245,10 +246,10 @@ on another, over loopback, no TLS. Machines differ and are shared: compare only 
 """
 
 
-def document(command: str, machine: Machine, results: Sequence[Result], notes: Sequence[str]) -> str:
-    """docs/benchmarks.md, whole."""
+def facts(command: str, machine: Machine) -> str:
+    """Where and with what a run was made."""
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    facts = [
+    rows = [
         ("date", machine.date),
         ("command", f"`{command}`"),
         ("revision", machine.revision or "-"),
@@ -260,7 +261,12 @@ def document(command: str, machine: Machine, results: Sequence[Result], notes: S
         ("open files, at most", str(machine.open_files_max)),
         ("load before the run", str(machine.load_before)),
     ]
-    parts = ["# Benchmarks", HOW.strip(), table(("machine", ""), facts), summary(results)]
+    return table(("machine", ""), rows)
+
+
+def document(command: str, machine: Machine, results: Sequence[Result], notes: Sequence[str]) -> str:
+    """docs/benchmarks.md, but for what is held against pgbench."""
+    parts = ["# Benchmarks", HOW.strip(), facts(command, machine), summary(results)]
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     parts += [section(result) for result in results]
     return "\n\n".join(parts) + "\n"

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ STOP_TIMEOUT_S = 5.0
 FLOOR_RUNS_S = 600  # the floor ends by itself after this long; it is ended long before
 SYNTHETIC = "bench"  # the exchange name of the synthetic source in the gateway's configuration
 SIMULATED = "sim"
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,10 @@ class GatewayStatus(NamedTuple):
 
 
 @contextlib.contextmanager
-def process(name: str, words: list[str], *, cpu: int, cwd: Path | None = None) -> Iterator[tuple[int, Path]]:
-    """Run a pinned process with its output in a file; ended when the block is left."""
+def process(
+    name: str, words: list[str], *, cpu: int, cwd: Path | None = None, more: Mapping[str, str] = NOTHING
+) -> Iterator[tuple[int, Path]]:
+    """Run a pinned process with its output in a file; ended when the block is left. `more` is for its environment."""
     with tempfile.TemporaryDirectory(prefix="tickwire-bench-") as folder:
         log = Path(folder) / f"{name}.log"
         with log.open("wb") as output:
@@ -79,7 +82,7 @@ def process(name: str, words: list[str], *, cpu: int, cwd: Path | None = None) -
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
-                env=_environment(),
+                env={**environment(), **more},
             )
         try:
             yield running.pid, log
@@ -94,7 +97,7 @@ def process(name: str, words: list[str], *, cpu: int, cwd: Path | None = None) -
                 running.wait()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours without TICKWIRE_*: what is set in a shell must not change what is measured."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TICKWIRE_")}
 

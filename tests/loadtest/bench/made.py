@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from loadtest.bench.clients import Figures
 from loadtest.bench.machine import Machine
+from loadtest.bench.orders import OrdersResult, Sent
+from loadtest.bench.pgbench import Inserted
 from loadtest.bench.workloads import WORKLOADS, Result
 
 FIGURES = Figures(
@@ -49,3 +51,16 @@ MACHINE = Machine(
 
 def result(name: str, gateway: Figures | None = FIGURES, floor: Figures | None = FLOOR) -> Result:
     return Result(WORKLOADS[name], gateway=gateway, floor=floor)
+
+
+SENT = Sent(
+    conns=1, seconds=4.0, orders=1_000, per_s=250.0, p50_ms=4.0, p99_ms=9.0, failed=0, first_failure="", client_cpu=0.1
+)
+ORDERS = OrdersResult(
+    alone=SENT,
+    crowd=replace(SENT, conns=32, per_s=1_200.0, p50_ms=26.0),
+    inserted_alone=Inserted(1, 500.0, 2.0),
+    inserted=Inserted(32, 2_000.0, 16.0),
+    inserted_in_two=Inserted(32, 1_500.0, 21.3),
+    rows=4,
+)

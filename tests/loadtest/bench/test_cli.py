@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from loadtest.bench import cli, tools
+from loadtest.bench import cli, orders, tools
+from loadtest.bench.orders import OrdersResult
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import WORKLOADS, Plan, Result
 from loadtest.swarm import ToolError
@@ -21,6 +23,12 @@ class Runs:
         self.plans: list[Plan] = []
         self.names: list[str] = []
         self.broken: set[str] = set()
+
+    def measure_orders(self, seconds: float, say: Callable[[str], None]) -> OrdersResult:
+        self.names.append("H")
+        if "H" in self.broken:
+            raise ToolError("there is no pgbench")
+        return made.ORDERS
 
     def measure(self, name: str, plan: Plan) -> Result:
         self.names.append(name)
@@ -38,6 +46,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     runs = Runs()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(cli, "measure", runs.measure)
+    monkeypatch.setattr(orders, "measure", runs.measure_orders)
     monkeypatch.setattr(cli, "DOCUMENT", tmp_path / "benchmarks.md")
     monkeypatch.setattr(tools, "find", lambda: Tools(None, None, {}, None, ("no load tools found",)))
     return runs
@@ -45,14 +54,31 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
 
 def test_all_workloads_are_run_written_down_and_kept(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
-    assert runs.names == list(WORKLOADS)
+    assert runs.names == [*WORKLOADS, "H"]
     text = cli.DOCUMENT.read_text()
     assert "`python -m loadtest.bench`" in text
     assert "- no load tools found" in text
     shown = capsys.readouterr()
     assert "## B:" in shown.out
     kept = Path(next(line for line in shown.err.splitlines() if line.startswith("raw figures")).rpartition(" ")[2])
-    assert [row["workload"]["name"] for row in json.loads(kept.read_text())["results"]] == list(WORKLOADS)
+    rows = json.loads(kept.read_text())["results"]
+    assert [row["workload"]["name"] for row in rows if "workload" in row] == list(WORKLOADS)
+    assert rows[-1]["crowd"]["per_s"] == made.ORDERS.crowd.per_s
+    assert text.index("# Benchmarks") < text.index("## G:") < text.index("## H:")
+
+
+def test_orders_are_written_down_alone_and_the_others_alone(runs: Runs) -> None:
+    assert cli.main(["H"]) == 0
+    assert cli.DOCUMENT.read_text().startswith("## H:")
+    assert cli.main([]) == 0
+    whole = cli.DOCUMENT.read_text()
+    assert cli.main(["H"]) == 0
+    again = cli.DOCUMENT.read_text()
+    assert again.startswith(whole[: whole.index("## H:")])
+    assert "`python -m loadtest.bench H`" in again
+    runs.broken = {"H"}
+    assert cli.main([]) == 1
+    assert cli.DOCUMENT.read_text().count("## H:") == 1
 
 
 @pytest.mark.parametrize("arguments", [["A", "B"], ["--no-write"], ["--conns", "100"]])
@@ -71,8 +97,8 @@ def test_options_reach_the_plan(runs: Runs) -> None:
 def test_a_workload_that_cannot_be_run_does_not_stop_the_others(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     runs.broken = {"A"}
     assert cli.main([]) == 1
-    assert runs.names == list(WORKLOADS)
-    assert not cli.DOCUMENT.exists()
+    assert runs.names == [*WORKLOADS, "H"]
+    assert cli.DOCUMENT.read_text().startswith("## H:")
     assert "- A could not be run: did not start\n" in capsys.readouterr().out
 
 
