@@ -6,6 +6,7 @@ Holds the order in which a plan is carried out. Must not know how processes are 
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ TOLD_S = 20.0
 AGREED_S = 15.0
 LIFE_S = 4.0  # a later life whose trap is never reached ends so
 NEITHER_S = 0.05
+OF_THE_DRIVER = "PoolConnectionHolder.release()"  # asyncpg does not look at how its own task ended
 SYMBOL_THERE = {"BTC/USDT": "BTCUSDT", "ETH/USDT": "ETHUSDT"}
 
 
@@ -49,7 +51,7 @@ class Run:
         for death in self.plan.deaths_again:
             await self._later_life(death)
             await self._meanwhile()
-        problems = await self._last_life()
+        problems = await self._last_life() + self._logged()
         ledger = await self.scene.ledger()
         return Told(self.plan, self.deaths, self.died_as_planned, len(ledger["orders"]), len(ledger["fills"]), problems)
 
@@ -228,6 +230,23 @@ class Run:
 
     def _unanswered(self) -> list[str]:
         return [f"{asked.body['request_id']} was never answered" for asked in self.client.asked if not asked.answers]
+
+    def _logged(self) -> list[str]:
+        """Faults of ours that some life has logged: whoever dies says nothing, and what is lost is foreseen."""
+        found = []
+        for line in self.scene.log_file.read_text(errors="replace").splitlines():
+            try:
+                said = json.loads(line)
+            except json.JSONDecodeError:
+                found.append(f"printed: {line}")
+            else:
+                if (
+                    said["level"] in {"error", "critical"}
+                    and "exception" in said
+                    and OF_THE_DRIVER not in said["event"]
+                ):
+                    found.append(f"logged: {said['event']}: {said['exception'].strip().splitlines()[-1]}")
+        return found
 
 
 async def run(world: World, plan: Plan) -> Told:

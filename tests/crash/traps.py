@@ -23,6 +23,7 @@ from oms.model import OrderState
 from oms.reckoning import Reckoning
 from oms.reconcile import Reconciler
 from oms.store import progress
+from oms.store.pool import Connection
 from oms.trader import Trader
 from oms.venues.ccxt import CcxtVenue
 from oms.writes import CommandStatus, Writes
@@ -172,10 +173,13 @@ def _around_request(trapper: Trapper, name: str, what: str) -> None:
 
 
 def _around_commits(trapper: Trapper) -> None:
-    real = Journal._commit
+    make, real = Journal.__init__, Journal._commit
+
+    def made(self: Journal, connection: Connection, **more: Any) -> None:
+        make(self, connection, **more)
+        trapper.note_backend(connection.get_server_pid())
 
     async def commit(self: Journal, batch: Writes) -> None:
-        trapper.note_backend(self._connection.get_server_pid())
         about = sorted(kinds(batch))
         for what in about:
             trapper.step(f"{what}.committing")
@@ -189,7 +193,8 @@ def _around_commits(trapper: Trapper) -> None:
         for what in about:
             trapper.step(f"{what}.committed")
 
-    Journal._commit = commit  # type: ignore[method-assign]  # that is what a trap is
+    Journal.__init__ = made  # type: ignore[method-assign]  # that is what a trap is
+    Journal._commit = commit  # type: ignore[method-assign]  # as above
 
 
 def _around_hearing(trapper: Trapper) -> None:
