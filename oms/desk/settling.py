@@ -21,8 +21,10 @@ from oms.venues.base import VenueOrder
 
 log = structlog.get_logger(__name__)
 
-DELAYS_S: Final = (1.0, 5.0, 5.0, 10.0, 30.0)  # before each question; the last one again and again
-APART_NS: Final = 4 * SECOND_NS  # two lookups that find nothing prove absence when this far apart
+DELAYS_S: Final = (1.0, 6.5, 5.0, 10.0, 30.0)  # before each question; the last one again and again
+# Two lookups that find nothing prove absence when this far apart: beyond the 5 s in which a venue still takes a request
+# that was signed before the first of them (`recvWindow`), and what its clock may differ from ours.
+APART_NS: Final = 6 * SECOND_NS
 DOUBTFUL: Final = frozenset(
     {OrderState.PENDING_SUBMIT, OrderState.UNKNOWN, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE}
 )

@@ -51,7 +51,7 @@ async def test_absence_is_proved_by_two_lookups_apart(dsn: str) -> None:
         made.clock.advance(1)
         assert not await made.settler.settle(1)
         assert made.order().state is OrderState.UNKNOWN
-        made.clock.advance(4)
+        made.clock.advance(5)
         assert await made.settler.settle(1)
         assert (made.order().state, made.order().error_code) == (OrderState.REJECTED, "order_not_found")
 
@@ -66,7 +66,7 @@ async def test_what_arrives_late_is_found_between_the_two_lookups(dsn: str) -> N
         made.desk.record(1, Ambiguous(message="no answer"))
         assert not await made.settler.settle(1)
         made.venue.arrive()
-        made.clock.advance(5)
+        made.clock.advance(7)
         assert await made.settler.settle(1)
         assert made.order().state is OrderState.SUBMITTED
 
@@ -113,7 +113,7 @@ async def test_a_replace_of_which_only_the_cancel_was_done(dsn: str) -> None:
         made.desk.record(1, ReplaceRequested(anew=True))
         made.venue.end(there, "canceled")
         assert not await made.settler.settle(1)
-        made.clock.advance(5)
+        made.clock.advance(7)
         assert await made.settler.settle(1)
         assert made.order().state is OrderState.CANCELED
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from oms.desk.settling import APART_NS, DELAYS_S
 from oms.venues import binance
 
 REFUSED = {"code": -2010, "msg": "no"}
@@ -36,3 +37,8 @@ def test_what_was_not_filled_must_not_be_when_it_is_replaced() -> None:
 
 def test_a_trigger_is_said_once() -> None:
     assert binance.replacing({"triggerPrice": "5"}, filled=True) == {"stopPrice": "5"}
+
+
+def test_absence_is_proved_later_than_a_signed_request_is_still_taken() -> None:
+    assert binance.OPTIONS["recvWindow"] * 1_000_000 < APART_NS
+    assert DELAYS_S[1] * 1_000_000_000 > APART_NS, "the second question already proves it"
