@@ -16,12 +16,15 @@ from gateway.config import ConfigError
 
 app = App(
     name="tickwire",
-    help="Market data from exchanges to thousands of WebSocket subscribers.",
+    help="Market data from exchanges to thousands of WebSocket subscribers, and orders the other way.",
     version=__version__,
     default_parameter=Parameter(negative=()),
 )
 # The first sentence of each here, because reading it from the command would import the command.
-app.command("gateway.commands.demo:demo", help="A simulated exchange, a gateway in front of it, and what to try.")
+app.command(
+    "gateway.commands.demo:demo",
+    help="A simulated exchange, a gateway in front of it, an account with money, and what to try.",
+)
 app.command("gateway.commands.serve:serve", help="Run the gateway.")
 app.command("gateway.commands.serve:check", help="Explain every mistake in a configuration, with its line.")
 app.command("gateway.commands.watch:watch", help="Watch one stream of a running gateway.")

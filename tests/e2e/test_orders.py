@@ -137,6 +137,21 @@ async def test_events_resume_and_orders_go_on_after_a_restart(gateway_with_order
     assert Decimal(position["qty"]) == Decimal("0.00999")
 
 
+async def test_a_shutdown_lets_a_command_end_and_tells_what_came_of_it(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    await gateway.exchange.fault("late", ms=700)
+    sending = asyncio.create_task(gateway.send())
+
+    async def arrived() -> list[Any]:
+        return list((await gateway.exchange.get("/admin/ledger", account="ann"))["orders"])
+
+    await gateway.until(lambda orders: orders, arrived)
+    await gateway.stop()
+    assert (await sending)["ok"]
+    await gateway.start()
+    assert [event["event"] for event in await gateway.events()] == ["order_created", "order_updated"]
+
+
 async def test_a_kill_switch_lets_nothing_through_but_what_takes_orders_back(gateway_with_orders: Ordering) -> None:
     gateway = gateway_with_orders
     sent = await gateway.send()

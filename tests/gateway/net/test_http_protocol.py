@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
@@ -32,6 +33,20 @@ async def test_bodies_and_pipelining(serve: Serve) -> None:
     assert await client.response() == (200, b"/b body")
     assert await client.response() == (200, b"/a ")
     assert await client.response() == (200, b"/b next")
+
+
+async def test_what_is_being_answered_may_end(serve: Serve) -> None:
+    server = await serve()
+    http = server.listener.http
+    assert await http.finish(0)
+    client = await RawClient.connect(server.port)
+    client.send(POST + b"bo")
+    await until(lambda: http._state.tasks)
+    assert not await http.finish(0.01)
+    finishing = asyncio.create_task(http.finish(5))
+    client.send(b"dy")
+    assert await finishing
+    assert await client.response() == (200, b"/b body")
 
 
 @pytest.mark.parametrize("later", [b"GET / HTTP/1.1\r\nX: y", POST + b"bo"])
