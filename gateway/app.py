@@ -77,7 +77,6 @@ class Markets:
             self.sources[name] = make_source(name, exchange, self.hub, limits)
         self.starting: list[asyncio.Task[None]] = []
         self._started: set[str] = set()  # sources that were able to serve
-        self._closed = False
 
     @property
     def are_able(self) -> bool:
@@ -89,10 +88,7 @@ class Markets:
         self.starting = [asyncio.create_task(self._start(source)) for source in self.sources.values()]
 
     async def close(self) -> None:
-        """End at once. Safe to call again."""
-        if self._closed:
-            return
-        self._closed = True
+        """End at once."""
         for task in self.starting:
             task.cancel()
         await asyncio.gather(*self.starting, return_exceptions=True)
@@ -130,10 +126,11 @@ class App:
         """Needs a running loop. Raises TickwireError for an exchange that cannot be made.
 
         Without an authenticator there are no users, and market data is for everybody. `checks` are what `/readyz` asks
-        besides.
+        besides. Who gives `markets` closes them.
         """
         limits = config.limits
         self.config = config
+        self._owns_markets = markets is None
         self.markets = markets = markets or Markets(config, make_source)
         self.fanout = markets.fanout
         self.sources = markets.sources
@@ -207,7 +204,8 @@ class App:
         if self._sampler is not None:
             self._sampler.cancel()
         self.listener.close()
-        await self.markets.close()
+        if self._owns_markets:
+            await self.markets.close()
 
     def _route(self, head: Head) -> Handler | Refusal:
         if head.path == STREAM_PATH:
