@@ -13,6 +13,7 @@ Side = Sequence[Sequence[float]]
 Level = tuple[float, float]  # price and size
 
 TRADES_MIN: Final = 3  # a single odd print (hidden liquidity, a block trade) is no proof against a book
+APART_MS: Final = 1_000  # exchange time between a trade and the book it is held against
 
 
 class Verdict(Enum):
@@ -69,20 +70,26 @@ class BookGuard:
             else:
                 first_ms, count = self._since_outside or (now_ms, 0)
                 self._since_outside = (first_ms, count + 1)
+                # Only now: one sweep ahead of the book, and then no trade, is no proof however long it lasts.
+                if self._proves(self._since_outside, now_ms):
+                    return self._broken(f"is contradicted by {count + 1} trades")
         return self.check(now_ms)
 
     def check(self, now_ms: float) -> Verdict:
         """Judge by what is known."""
         if self._crossed_since_ms is not None and now_ms - self._crossed_since_ms > self._crossed_ms:
             return self._broken("crossed")
-        for since, what in ((self._since_still, "stands still"), (self._since_outside, "is contradicted")):
-            if since is not None and since[1] >= TRADES_MIN and now_ms - since[0] > self._contradiction_ms:
-                return self._broken(f"{what} while {since[1]} trades printed")
+        if self._since_still is not None and self._proves(self._since_still, now_ms):
+            return self._broken(f"stands still while {self._since_still[1]} trades printed")
         return Verdict.SERVE if self._crossed_since_ms is None else Verdict.HOLD
+
+    def _proves(self, since: tuple[float, int], now_ms: float) -> bool:
+        first_ms, count = since
+        return count >= TRADES_MIN and now_ms - first_ms > self._contradiction_ms
 
     def _comparable(self, ts_ms: int | None) -> bool:
         """Two connections may be apart, a replay far more so: a price is held against a book of the same time only."""
-        return ts_ms is None or self._ts_ms is None or abs(ts_ms - self._ts_ms) <= self._contradiction_ms
+        return ts_ms is None or self._ts_ms is None or abs(ts_ms - self._ts_ms) <= APART_MS
 
     def _crossed(self, bid: float, ask: float, now_ms: float) -> Verdict:
         if self._crossed_since_ms is None:

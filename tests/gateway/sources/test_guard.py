@@ -111,7 +111,17 @@ def test_one_trade_inside_clears_the_suspicion(guard: BookGuard) -> None:
         assert guard.book(BIDS, ASKS, 10 + now_ms, now_ms, now_ms) is Verdict.SERVE
 
 
-def test_a_trade_of_another_time_is_not_held_against_the_book(guard: BookGuard) -> None:
-    for now_ms in range(1_000, 20_000, 1_000):
-        assert guard.trade(90.0, now_ms + 60_000, now_ms) is Verdict.SERVE
+def test_a_sweep_ahead_of_the_book_is_no_contradiction_when_no_trade_follows(guard: BookGuard) -> None:
+    for price in (101.5, 102.0, 102.5, 103.0):
+        assert guard.trade(price, 1_050, 1_000) is Verdict.SERVE
+    for now_ms in range(1_100, 20_000, 100):
+        assert guard.book([[102.0, 1.0]], [[103.5, 1.0]], now_ms, now_ms, now_ms) is Verdict.SERVE
+    assert guard.trade(103.0, 20_000, 20_000) is Verdict.SERVE
+
+
+@pytest.mark.parametrize("apart_ms", [1_001, -1_001, 4_000, 60_000])
+def test_a_trade_of_another_time_is_not_held_against_the_book(guard: BookGuard, apart_ms: int) -> None:
+    for now_ms in range(1_000, 20_000, 500):
+        guard.book(BIDS, ASKS, 10 + now_ms, now_ms, now_ms)
+        assert guard.trade(90.0, now_ms + apart_ms, now_ms) is Verdict.SERVE
         assert guard.book(BIDS, ASKS, 10 + now_ms, now_ms, now_ms) is Verdict.SERVE
