@@ -86,6 +86,8 @@ def _actions(random: Random, death: Death) -> list[Action]:
         extra: list[Kind] = ["send", "change", "cancel", "fill", "fault", "cancel_all"]
         kinds.insert(random.randint(1, len(kinds)), random.choice(extra))
     actions = [_action(random, kind) for kind in kinds]
+    for _ in range(random.randint(0, 3)):
+        actions.insert(random.randint(0, len(actions)), _doubt(random))
     if death.trap is not None and death.trap.step in IN_DOUBT:
         what = death.trap.step.partition(".")[0]
         late = {"fault": "late", "request": LATE_KINDS[what], "ms": LATE_MS, "count": 20}
@@ -145,6 +147,15 @@ def _fault(random: Random) -> Action:
         "fill_canceled": {"qty": "0.05"},
     }
     return Action("fault", {"fault": name, **kinds.get(name, {})})
+
+
+def _doubt(random: Random) -> Action:
+    """The answer to the next request is lost, late or an error, done or not."""
+    names = [("lose", {}), ("late", {"ms": 100}), ("fail", {}), ("late", {"ms": 1_500})]
+    name, more = random.choice(names)
+    done = random.random() < 0.6 or "ms" in more
+    request = random.choice(list(LATE_KINDS.values()))
+    return Action("fault", {"fault": name, "request": request, "accepted": done, **more})
 
 
 def _fault_of_reading(random: Random) -> Action:
