@@ -42,7 +42,7 @@ def made() -> tuple[Books, Ledger]:
         "price": "100.00",
     }  # fmt: skip
     fill = {"trade_id": 5, "symbol": "BTCUSDT", "qty": "1.0", "fee": "0.10", "price": "100"}
-    ledger = {"requests": [{"params": {"newClientOrderId": "n1"}}], "orders": [there], "fills": [fill]}
+    ledger: Ledger = {"requests": [{"params": {"newClientOrderId": "n1"}}], "orders": [there], "fills": [fill]}
     return Books(ACCOUNT, [order], [deal], [position], events, sequences, [command]), ledger
 
 
