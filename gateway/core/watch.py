@@ -83,8 +83,8 @@ class Watch:
         self.retry_ms = 0.0  # when a backoff ends
         self._rng = rng
 
-    def on(self, event: Event, now_ms: float) -> Action:
-        """Apply one event of the table."""
+    def on(self, event: Event, now_ms: float, rest_ms: float = 0) -> Action:
+        """Apply one event of the table; `rest_ms`: a failure after which the exchange wants so much peace first."""
         before = self.state
         self.state, action = TABLE[before, event]
         if event is Event.UPDATE:
@@ -95,7 +95,7 @@ class Watch:
             if self.state is State.STALE:
                 self.silences += 1
             elif self.state is State.BACKOFF:
-                self.retry_ms = now_ms + self._pause()
+                self.retry_ms = now_ms + rest_ms + self._pause()
         return action
 
     def update(self, now_ms: float) -> None:

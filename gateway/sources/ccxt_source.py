@@ -241,6 +241,7 @@ class CcxtSource:
             rng=self._rng,
             book_contradiction_ms=config.book_contradiction_ms,
             book_crossed_ms=config.book_crossed_ms,
+            pause=self.exchange.pause,
             siblings=self._feeds,
         )
         if self._can_watch(identity.kind):
@@ -336,7 +337,8 @@ class SharedMarkets:
         return markets
 
     def _failed(self, code: str, message: str) -> TickwireError:
-        self._retry_s = monotonic() + full_jitter(*MARKETS_BACKOFF_MS, self._failures, self._rng.uniform) / 1000
+        backoff_ms = full_jitter(*MARKETS_BACKOFF_MS, self._failures, self._rng.uniform)
+        self._retry_s = monotonic() + self._exchange.pause.rest_s + backoff_ms / 1000
         self._failures += 1
         return self._refusal(code, message)
 

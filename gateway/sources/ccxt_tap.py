@@ -23,6 +23,8 @@ from aiohttp import WSMessage, WSMsgType
 from ccxt.async_support.base.ws.future import Future
 from ccxt.base.errors import ExchangeError, NetworkError, NotSupported, RequestTimeout
 
+from gateway.sources.pause import PauseMixin
+
 log = structlog.get_logger(__name__)
 
 DATA: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG})
@@ -388,5 +390,5 @@ class TapMixin:
 
 
 def tapped(klass: type) -> type:
-    """A ccxt.pro class with taps."""
-    return type(klass.__name__, (TapMixin, klass), {})
+    """A ccxt.pro class with taps, and the pause that all who use it keep."""
+    return type(klass.__name__, (TapMixin, PauseMixin, klass), {})

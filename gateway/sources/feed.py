@@ -17,6 +17,7 @@ import structlog
 from gateway.core.watch import Action, Event, Policy, State, Watch
 from gateway.sources.base import Reason
 from gateway.sources.guard import BookGuard, Verdict
+from gateway.sources.pause import TOO_MUCH, Pause
 from gateway.sources.quirks import CONSECUTIVE_TRADE_IDS, WHOLE_BOOK
 from gateway.sources.tape import Tape
 from gateway.sources.unpack import Payload
@@ -48,6 +49,7 @@ class FeedSettings(NamedTuple):
     rng: Random
     book_contradiction_ms: int
     book_crossed_ms: int
+    pause: Pause  # of the exchange
     siblings: Mapping[FeedId, Feed]  # the source's feeds: a market's trades testify about its book
 
 
@@ -169,8 +171,12 @@ class Feed(ABC):
         if self._stop.is_set() or self.watch.state is State.BACKOFF:
             return
         self.errors += 1
-        self.refusals += 1
-        self._do(self.watch.on(Event.FAILED, _now_ms()), reason)
+        rest_ms = 0.0
+        if isinstance(error, TOO_MUCH):  # which says nothing against the connection
+            rest_ms = self.settings.pause.rest_s * 1000
+        else:
+            self.refusals += 1
+        self._do(self.watch.on(Event.FAILED, _now_ms(), rest_ms), reason)
         retry_ms = round(self.watch.retry_ms - self.watch.since_ms)
         kind = type(error).__name__ if isinstance(error, BaseException) else "data"
         self.log.warning("feed lost", error=f"{kind}: {error}", reason=reason, retry_ms=retry_ms)

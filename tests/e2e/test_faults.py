@@ -7,6 +7,7 @@ against what the exchange says happened.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ BURST = 500
 HELD = 15  # diffs: a second and a half
 DELAY_MS = 700
 REFUSALS = 3
+RETRY_AFTER_S = 2
 
 
 def announced(stream: Stream) -> list[tuple[str, bool]]:
@@ -129,6 +131,23 @@ async def test_refused_requests_while_a_book_is_sought(status: int) -> None:
         await market.exchange.until(lambda each: each["counters"].get("requests_refused", 0) == REFUSALS)
         await recovered(market)
         assert announced(market.book) == [("resync", True)], "attempts that brought nothing lose nothing"
+
+
+@pytest.mark.parametrize("status", [429, 418])
+async def test_an_exchange_that_names_a_time_is_not_asked_before(status: int) -> None:
+    """Its answers say how long it wants peace: so many requests come, and no more."""
+    async with market_of() as market:
+        await market.exchange.fault(
+            "rest", status=status, path="/api/v3/depth", seconds=60, retry_after_s=RETRY_AFTER_S
+        )  # fmt: skip
+        began_s = monotonic()
+        await market.fault("skip", DIFF)
+        await market.gapped(market.book)
+        await market.exchange.until(lambda each: each["counters"].get("requests_refused", 0) >= REFUSALS)
+        assert monotonic() - began_s >= (REFUSALS - 1) * RETRY_AFTER_S
+        await market.exchange.fault("clear")
+        await recovered(market)
+        assert [stream.gaps for stream in (market.trades, market.quotes, market.bars)] == [[]] * 3
 
 
 @pytest.mark.parametrize("status", [429, 418, 503])

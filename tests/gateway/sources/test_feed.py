@@ -8,9 +8,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from ccxt.base.errors import RateLimitExceeded
 
 from gateway.core.watch import Policy, State
 from gateway.sources.feed import Feed, FeedId, FeedSettings, since_ns
+from gateway.sources.pause import Pause
 from tests.waiting import until
 
 POLICY = Policy(silence_ms=0, start_ms=0, backoff_ms=5, backoff_max_ms=10)
@@ -56,7 +58,7 @@ class Scripted(Feed):
 def settings(
     policy: Policy = POLICY, klass: str = "kraken", siblings: dict[FeedId, Feed] | None = None
 ) -> FeedSettings:
-    return FeedSettings("x", klass, policy, Random(1), 5_000, 50, siblings if siblings is not None else {})
+    return FeedSettings("x", klass, policy, Random(1), 5_000, 50, Pause(), siblings if siblings is not None else {})
 
 
 @pytest.fixture
@@ -105,6 +107,24 @@ async def test_a_subscription_that_raises_is_a_failure() -> None:
     feed.deliver(1, 1)
     assert feed.refusals == 0
     await asyncio.wait([feed.close()])
+
+
+async def test_a_feed_that_asked_too_much_keeps_the_pause_and_the_connection() -> None:
+    pause = Pause()
+    pause.begin(60)
+    feed = Scripted(FeedId("book", "BTC/USDT"), settings()._replace(pause=pause))
+    feed.refuse = [RateLimitExceeded("429")]
+    feed.start(None)
+    await until(lambda: feed.asked == ["subscribe", "unsubscribe"])
+    assert feed.watch.retry_ms - feed.watch.since_ms >= 59_000
+    assert (feed.errors, feed.refusals) == (1, 0)
+    await asyncio.wait([feed.close()])
+
+
+async def test_other_failures_do_not_wait_for_the_pause(feed: Scripted) -> None:
+    feed.settings.pause.begin(60)
+    feed.fail(ConnectionError("gone"))
+    await until(lambda: feed.asked == ["subscribe", "unsubscribe", "subscribe"])
 
 
 async def test_an_update_that_cannot_be_told_is_a_resync_of_this_feed(feed: Scripted) -> None:
