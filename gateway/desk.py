@@ -37,7 +37,6 @@ from oms.venues.config import VenueConfig
 log = structlog.get_logger(__name__)
 
 RETRY_MS: Final = 1_000
-ADVICE: Final = "without orders, set `enabled = false` of [oms]"
 
 
 class Desk(NamedTuple):
@@ -71,7 +70,7 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
             serving_oms = service.serving(wanted, market=market, venue_of=venues_of(config.exchanges))
             oms = await stack.enter_async_context(serving_oms)
         except (OmsError, MigrationError, PostgresError, VaultError, *FAILURES) as error:
-            raise TickwireError("engine_unavailable", f"{error}; {ADVICE}") from error
+            raise TickwireError("engine_unavailable", str(error)) from error
         yield Desk(oms, mounted(oms))
 
 

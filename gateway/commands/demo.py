@@ -23,6 +23,11 @@ from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
 from oms.postgres import state_folder
 
+# What a user sets, when a port or the database cannot be had.
+SETTINGS: Final = {
+    "port_setting": "--port",
+    "orders_setting": "--no-orders; a demo beside another one needs a --state of its own",
+}
 PORT: Final = Parameter(validator=Number(gte=0, lte=65_535))
 
 
@@ -82,7 +87,7 @@ def demo(
     try:
         url = exchange.wait_ready()
         config = settings(port, url, orders=trades is not None)
-        start(config, lambda at: print(what_to_try(at, url, trades), flush=True), port_setting="--port")
+        start(config, lambda at: print(what_to_try(at, url, trades), flush=True), **SETTINGS)
     finally:
         exchange.stop()
 

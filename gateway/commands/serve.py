@@ -68,11 +68,15 @@ def find(file: Path | None) -> Config:
 
 
 def start(
-    settings: Config, ready: Callable[[int], None] | None = None, *, port_setting: str = "`port` of [server]"
+    settings: Config,
+    ready: Callable[[int], None] | None = None,
+    *,
+    port_setting: str = "`port` of [server]",
+    orders_setting: str = "`enabled = false` of [oms]",
 ) -> None:
     """Serve until told to stop; `ready` hears the port once it is open. Failures become a CommandError.
 
-    `port_setting`: what its user sets to have another port.
+    `port_setting`: what its user sets to have another port; `orders_setting`: to do without orders.
     """
     _require_compiled()
     from gateway import app  # noqa: PLC0415  # it needs the compiled modules
@@ -80,7 +84,8 @@ def start(
     try:
         loop.run(app.run(settings, ready=ready))
     except TickwireError as error:
-        raise CommandError(error.message) from error
+        orders = f"; market data alone needs none: {orders_setting}" if error.code == "engine_unavailable" else ""
+        raise CommandError(error.message + orders) from error
     except OSError as error:
         if advice := _advice(error, settings, port_setting):
             raise CommandError(advice) from error

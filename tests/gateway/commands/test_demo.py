@@ -60,8 +60,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that were served; each is told that port 10 is open."""
     configs: list[Config] = []
 
-    def start(config: Config, ready: Callable[[int], None], *, port_setting: str) -> None:
+    def start(config: Config, ready: Callable[[int], None], *, port_setting: str, orders_setting: str) -> None:
         assert port_setting == "--port"
+        assert "--no-orders" in orders_setting
         configs.append(config)
         ready(10)
 
@@ -111,7 +112,7 @@ def test_orders_are_kept_in_a_folder_of_the_demonstration(
 
 
 def test_the_exchange_ends_when_the_gateway_cannot_start(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(_config: Config, _ready: Callable[[int], None], *, port_setting: str) -> None:
+    def start(_config: Config, _ready: Callable[[int], None], **_settings: str) -> None:
         raise CommandError("port 8765 is taken")
 
     monkeypatch.setattr(module, "start", start)

@@ -116,7 +116,8 @@ def test_check_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
         (OSError(errno.EADDRNOTAVAIL, "x"), "127.0.0.1 is no address of this machine"),
         (PermissionError(errno.EACCES, "x"), "port 8765 needs rights"),
         (OSError(errno.EMFILE, "x"), "ulimit -n"),
-        (TickwireError("validation_error", "no exchange class `binanse`"), "no exchange class `binanse`"),
+        (TickwireError("validation_error", "no exchange class `binanse`"), "no exchange class `binanse`$"),
+        (TickwireError("engine_unavailable", "no database"), r"no database; .*: `enabled = false` of \[oms\]$"),
     ],
 )
 def test_a_failure_to_serve_is_told_with_what_helps(
