@@ -61,7 +61,9 @@ def subscribe_rendered(message: Message) -> bytes:
         return private.subscribed(request, data["subscription_id"], states, errors)
     request = stream.Subscribe(id=message.get("id"), channel=message["channel"], symbols=data["symbols"])
     streams = {symbol: stream.StreamState(**state) for symbol, state in data["streams"].items()}
-    return stream.subscribed(request, data["subscription_id"], data["throttle_ms"], streams, data["errors"])
+    return stream.subscribed(
+        request, data["subscription_id"], data["throttle_ms"], streams, data["errors"], data.get("retry_after_ms", {})
+    )
 
 
 def update_rendered(message: Message) -> bytes:

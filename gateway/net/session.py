@@ -300,25 +300,45 @@ class Session:
                 await self._accounts().subscribe(request, lambda: self.principal)
                 return
             _known(request.channel)
-            keys, errors = await self._resolve(request)
+            keys, refusals = await self._resolve(request)
             if self._conn.is_open:  # it may have closed meanwhile
-                self.send(self._streams.subscribe(request, keys, errors, deflate=self._conn.deflate))
+                self.send(self._streams.subscribe(request, keys, refusals, deflate=self._conn.deflate))
         except TickwireError as error:
             self._fail(error, request.id, request_id)
         except Exception:
             self._crashed(request, request_id)
 
-    async def _resolve(self, request: stream.Subscribe) -> tuple[dict[str, Key], dict[str, str]]:
+    async def _resolve(self, request: stream.Subscribe) -> tuple[dict[str, Key], dict[str, TickwireError]]:
+        """Ask all exchanges at once: the slowest decides how long it takes, not their number."""
+        spellings = list(dict.fromkeys(request.symbols))
+        exchanges: dict[str, list[str]] = {}
+        for spelling in spellings:
+            exchanges.setdefault(self._service.spelling.read(spelling).exchange, []).append(spelling)
+        found: dict[str, Key | TickwireError] = {}
+        async with asyncio.TaskGroup() as asking:
+            for listed in exchanges.values():
+                asking.create_task(self._ask(request, listed, found))
         keys: dict[str, Key] = {}
-        errors: dict[str, str] = {}
+        refusals: dict[str, TickwireError] = {}
+        for spelling in spellings:
+            match found[spelling]:
+                case TickwireError() as error:
+                    refusals[spelling] = error
+                    self._service.tally.errors[error.code] += 1
+                case key:
+                    keys[spelling] = key
+        return keys, refusals
+
+    async def _ask(
+        self, request: stream.Subscribe, spellings: list[str], found: dict[str, Key | TickwireError]
+    ) -> None:
+        """What one exchange makes of these, in `found`."""
         variant = variant_of(request)
-        for spelling in dict.fromkeys(request.symbols):
+        for spelling in spellings:
             try:
-                keys[spelling] = await self._service.resolve(request.channel, spelling, variant)
+                found[spelling] = await self._service.resolve(request.channel, spelling, variant)
             except TickwireError as error:
-                errors[spelling] = error.code
-                self._service.tally.errors[error.code] += 1
-        return keys, errors
+                found[spelling] = error
 
     def _crashed(self, request: stream.Request, request_id: str) -> None:
         """A bug of ours costs one request, not the connection."""

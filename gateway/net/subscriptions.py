@@ -90,14 +90,23 @@ class Subscriptions:
         return len(self._active)
 
     def subscribe(
-        self, request: stream.Subscribe, keys: Mapping[str, Key], errors: dict[str, str], *, deflate: bool
+        self,
+        request: stream.Subscribe,
+        keys: Mapping[str, Key],
+        refusals: Mapping[str, TickwireError],
+        *,
+        deflate: bool,
     ) -> bytes:
-        """The ack: replays, gaps and snapshots leave behind it. `keys` and `errors` are by the client's spelling."""
+        """The ack: replays, gaps and snapshots leave behind it. `keys` and `refusals` are by the client's spelling."""
         self._requests += 1
         subscription_id = f"s{self._requests}"
         joined: dict[Slot, Active] = {}
         states: dict[str, stream.StreamState] = {}
         tier_ms = tier_of(request.throttle_ms)
+        errors = {spelling: error.code for spelling, error in refusals.items()}
+        retry_after_ms = {
+            spelling: error.retry_after_ms for spelling, error in refusals.items() if error.retry_after_ms is not None
+        }
         for spelling, key in keys.items():
             slot = slot_of(key)
             if slot not in joined:  # else the client spelled one stream in two ways
@@ -111,7 +120,7 @@ class Subscriptions:
             at = joined[slot].at
             tier_ms = at.id.tier_ms
             states[spelling] = stream.StreamState(at.epoch, at.sequence, at.recovered, at.replayed)
-        return stream.subscribed(request, subscription_id, tier_ms, states, errors)
+        return stream.subscribed(request, subscription_id, tier_ms, states, errors, retry_after_ms)
 
     def _join(
         self, slot: Slot, spelling: str, key: Key, request: stream.Subscribe, tier_ms: int, *, deflate: bool

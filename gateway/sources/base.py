@@ -62,7 +62,8 @@ class Source(Protocol):
     async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
         """The key a client means, in one of `CHANNELS`.
 
-        Raises TickwireError: unknown_symbol, unsupported_channel, validation_error, ..
+        Whoever asks is kept waiting for a few seconds at most. Raises TickwireError: unknown_symbol,
+        unsupported_channel, validation_error, .., and exchange_unavailable when the exchange takes longer.
         """
 
     def acquire(self, key: Key) -> None:

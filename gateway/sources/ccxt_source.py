@@ -37,7 +37,10 @@ log = structlog.get_logger(__name__)
 
 LIVENESS_PERIOD_S: Final = 2.0
 QUIET_START_MS: Final = 600_000  # a subscription that brings nothing for this long is made anew
-MARKETS_BACKOFF_MS: Final = (500, 30_000)  # first and longest pause after markets could not be loaded
+MARKETS_BACKOFF_MS: Final = (500, 30_000)  # first and longest jitter after markets could not be loaded, on top of
+MARKETS_PAUSE_MS: Final = 250  # which is the least
+MARKETS_PATIENCE_S: Final = 2.0  # a client's: it has other exchanges, and other requests, which are answered in order
+MARKETS_LATE_MS: Final = 1_000  # when to ask again for markets that were not there by then
 
 HAS: Final = {
     "trades": "watchTrades",
@@ -122,7 +125,7 @@ class CcxtSource:
 
     async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
         variant = self._variant(channel, variant)
-        markets = await self._markets.get()
+        markets = await self._markets.soon()
         if symbol not in markets:
             raise TickwireError("unknown_symbol", f"{self.name} has no market {symbol!r}")
         key = Key(self.name, channel, markets[symbol]["symbol"], variant)
@@ -293,6 +296,7 @@ class SharedMarkets:
         self._name = name
         self._rng = rng
         self._loading: asyncio.Task[Mapping[str, Any]] | None = None
+        self._since_s = 0.0  # when that began
         self._failures = 0
         self._retry_s = 0.0
         self._error: TickwireError | None = None
@@ -306,12 +310,26 @@ class SharedMarkets:
             raise self._refusal(self._error.code, self._error.message)
         if self._loading is None or self._loading.done():  # done: its callers had all given up
             self._loading = asyncio.create_task(self._load())
+            self._since_s = monotonic()
         try:
             # Shielded: one caller who gives up must not take the others along.
             return await asyncio.shield(self._loading)
         finally:
             if self._loading is not None and self._loading.done():
                 self._loading = None
+
+    async def soon(self) -> Mapping[str, Any]:
+        """`get`, but exchange_unavailable once the markets have been on their way for too long, for all who wait."""
+        if self._exchange.markets:
+            return await self.get()
+        is_loading = self._loading is not None and not self._loading.done()
+        patience_s = MARKETS_PATIENCE_S - (monotonic() - self._since_s if is_loading else 0)
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self.get()
+        except TimeoutError:
+            message = f"{self._name}: its markets are still being loaded"
+            raise TickwireError("exchange_unavailable", message, retry_after_ms=MARKETS_LATE_MS) from None
 
     @property
     def retry_in_s(self) -> float:
@@ -338,7 +356,7 @@ class SharedMarkets:
 
     def _failed(self, code: str, message: str) -> TickwireError:
         backoff_ms = full_jitter(*MARKETS_BACKOFF_MS, self._failures, self._rng.uniform)
-        self._retry_s = monotonic() + self._exchange.pause.rest_s + backoff_ms / 1000
+        self._retry_s = monotonic() + self._exchange.pause.rest_s + (MARKETS_PAUSE_MS + backoff_ms) / 1000
         self._failures += 1
         return self._refusal(code, message)
 

@@ -253,15 +253,21 @@ def subscribed(
     throttle_ms: int,
     streams: Mapping[str, StreamState],
     errors: Mapping[str, str],
+    retry_after_ms: Mapping[str, int],
 ) -> bytes:
-    """The one ack of a subscribe. `streams` and `errors` are keyed by the client's spelling of the symbols."""
-    data = {
+    """The one ack of a subscribe. What it says of single symbols is keyed by the client's spelling.
+
+    `retry_after_ms`: of the symbols among `errors` that may be served later; left out when there are none.
+    """
+    data: dict[str, object] = {
         "subscription_id": subscription_id,
         "symbols": list(streams),
         "throttle_ms": throttle_ms,
         "streams": streams,
         "errors": errors,
     }
+    if retry_after_ms:
+        data["retry_after_ms"] = retry_after_ms
     return reply("subscribed", request.id, {"channel": request.channel, "data": data})
 
 

@@ -35,6 +35,7 @@ class FakeSource:
         self.sink = sink
         self.gate = asyncio.Event()
         self.gate.set()
+        self.asked: list[str] = []
         self.watched: dict[Key, int] = {}
         self.state = "live"
         self.started = self.closed = False
@@ -46,7 +47,10 @@ class FakeSource:
         self.closed = True
 
     async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
+        self.asked.append(symbol)
         await self.gate.wait()
+        if symbol == "LATE":
+            raise TickwireError("exchange_unavailable", "not loaded yet", retry_after_ms=1_000)
         if symbol == "CRASH":
             raise RuntimeError("a bug in a source")
         if symbol not in self.symbols:

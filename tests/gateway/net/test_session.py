@@ -15,6 +15,7 @@ from _speedups.frame import OP_BINARY
 from gateway.errors import Close
 from gateway.limits import Limits
 from tests.gateway.net.fakes import Client, Rig
+from tests.waiting import until
 
 
 async def joined(rig: Rig, channel: str = "quotes", *symbols: str, **options: Any) -> Client:
@@ -91,6 +92,27 @@ async def test_requests_keep_their_order_while_an_exchange_is_slow() -> None:
     assert replies[1]["data"]["symbols"] == ["BTC/USDT"]
     assert [each["channel"] for each in replies[5]["data"]["subscriptions"]] == ["trades"]
     assert client.session._worker is None, "no task stays behind"
+
+
+async def test_exchanges_are_asked_at_once_and_the_reply_keeps_the_order_of_the_request() -> None:
+    rig = Rig()
+    client = rig.connect()
+    client.conn.take()
+    kraken = rig.sources["kraken"]
+    rig.sim.gate.clear()
+    kraken.gate.clear()
+    symbols = ["BTC/USDT", "kraken:ETH/USD", "LATE", "ETH/USDT"]
+    client.say(action="subscribe", id=1, channel="quotes", symbols=symbols)
+    client.say(action="ping", id=2)
+    await until(lambda: (rig.sim.asked, kraken.asked) == (["BTC/USDT"], ["ETH/USD"]))
+    kraken.gate.set()
+    rig.sim.gate.set()
+    await client.settle()
+    ack, pong = client.conn.take()
+    assert ack["data"]["symbols"] == ["BTC/USDT", "kraken:ETH/USD", "ETH/USDT"]
+    assert ack["data"]["errors"] == {"LATE": "exchange_unavailable"}
+    assert ack["data"]["retry_after_ms"] == {"LATE": 1_000}
+    assert pong == {"type": "pong", "id": 2}
 
 
 async def test_a_client_that_leaves_while_an_exchange_is_slow_subscribes_to_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from gateway.limits import Limits
 from gateway.sources import ccxt_source
 from gateway.sources.ccxt_source import CcxtSource, make_exchange
 from gateway.sources.config import ExchangeConfig
+from gateway.sources.sim import sim_options
 from tests.gateway.sources.tools import (
     BTC,
     Raw,
@@ -312,6 +314,32 @@ async def test_an_exchange_that_is_down_is_asked_again_later(monkeypatch: pytest
         now_s += 0.002
         assert (await source.resolve("trades", BTC, "")).symbol == BTC
         await source.close()
+
+
+async def test_an_exchange_that_does_not_answer_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ccxt_source, "MARKETS_PATIENCE_S", 0.5)
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    hole = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    options = sim_options(f"http://127.0.0.1:{hole.sockets[0].getsockname()[1]}")
+    source = CcxtSource("x", ExchangeConfig(klass="binance", options=options), RecordingSink())
+    starting = asyncio.create_task(source.start())
+    begun_s = monotonic()
+    waited_s = []
+    for _ in range(20):
+        with pytest.raises(TickwireError) as refusal:
+            await source.resolve("trades", BTC, "")
+        assert (refusal.value.code, refusal.value.retry_after_ms) == ("exchange_unavailable", 1_000)
+        waited_s.append(monotonic() - begun_s)
+    assert 0.5 <= waited_s[0] <= waited_s[-1] < 5, "who comes later is told at once; ccxt gives up after 10 s"
+    assert not starting.done(), "a start has all the time it needs"
+    await source.close()
+    hole.close()
+    await asyncio.wait([starting])
+    assert starting.cancelled()
 
 
 async def test_depth_is_limited_by_the_limits() -> None:

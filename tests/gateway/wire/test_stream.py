@@ -196,11 +196,13 @@ def test_a_request_survives_its_own_encoding(message: dict[str, Any]) -> None:
 def test_printed_replies() -> None:
     subscribe = stream.Subscribe(id="7", channel="quotes", symbols=["BTC/USDT", "XXX"], throttle_ms=120)
     states = {"BTC/USDT": stream.StreamState("k3f9", 12345, True, 12)}
-    assert stream.subscribed(subscribe, "s1", 100, states, {"XXX": "unknown_symbol"}) == (
+    assert stream.subscribed(subscribe, "s1", 100, states, {"XXX": "unknown_symbol"}, {}) == (
         b'{"type":"subscribed","id":"7","channel":"quotes","data":{"subscription_id":"s1","symbols":["BTC/USDT"],'
         b'"throttle_ms":100,"streams":{"BTC/USDT":{"epoch":"k3f9","sequence":12345,"recovered":true,"replayed":12}},'
         b'"errors":{"XXX":"unknown_symbol"}}}'
     )
+    late = stream.subscribed(subscribe, "s2", 0, {}, {"XXX": "exchange_unavailable"}, {"XXX": 1000})
+    assert late.endswith(b'"streams":{},"errors":{"XXX":"exchange_unavailable"},"retry_after_ms":{"XXX":1000}}}')
     assert stream.pong(stream.Ping(id=1)) == b'{"type":"pong","id":1}'
     assert stream.pong(stream.Ping()) == b'{"type":"pong"}'
     assert stream.server_shutdown(10000, 250) == (
