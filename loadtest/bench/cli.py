@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         except ToolError as error:
             notes.append(f"{name} could not be run: {str(error).splitlines()[0]}")
             _say(f"{name} could not be run: {error}")
-    _show("\n".join([report.summary(results), *(f"- {note}" for note in notes)]))
+    _show("\n".join([*([report.summary(results)] if results else []), *(f"- {note}" for note in notes)]))
     _keep(found, [*results, *([of_orders] if of_orders else [])])
     command = f"python -m loadtest.bench {' '.join(words)}".strip()
     if asked.no_write or asked.conns != CONNS_MAX:

@@ -20,9 +20,9 @@ COLUMNS = ("what", "clients", "orders/s", "p50 ms", "p99 ms", "mean ms", "failed
 HOW = """\
 A client sends an order as a `command` on its WebSocket and waits for the answer before it sends the next. The gateway
 writes command, order and event, asks the exchange by ccxt over HTTP, writes what came of it, and answers once that is
-durable. Gateway and PostgreSQL share one core; clients, exchange and pgbench have the other. The database is the
-gateway's own, with fsync. Every order is taken, finds nobody to trade with, and is over, so that open ones do not pile
-up. What holds a client back is put off: the gateway's rates of requests, and ccxt's.
+durable. All processes (gateway, PostgreSQL, exchange, clients, or pgbench) share all cores: nothing is pinned. The
+database is the gateway's own, with fsync. Every order is taken, finds nobody to trade with, and is over, so that open
+ones do not pile up. What holds a client back is put off: the gateway's rates of requests, and ccxt's.
 
 - *pgbench, one transaction* inserts the rows that one order leaves (its command, itself, its events) into empty tables
   with the same indices on the same server, by prepared statements: the goal is held against this.

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.bench.machine import client_cpu, on_cpu
 from loadtest.swarm import ToolError
 
 SCHEMA = "bench"
@@ -91,7 +90,7 @@ class Database:
         file = folder / "order.pgbench"
         file.write_text(script(transactions), encoding="utf-8")
         self.ask(f"TRUNCATE {', '.join(sorted({f'{SCHEMA}.{row.table}' for each in transactions for row in each}))}")
-        words = [*on_cpu(client_cpu()), str(self._bin / "pgbench"), "-n", "-M", "prepared", "-f", str(file)]
+        words = [str(self._bin / "pgbench"), "-n", "-M", "prepared", "-f", str(file)]
         words += ["-D", "n=0", "-c", str(clients), "-T", str(max(1, round(seconds)))]
         return read(self._run(words), clients)
 

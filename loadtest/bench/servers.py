@@ -70,14 +70,15 @@ class GatewayStatus(NamedTuple):
 
 @contextlib.contextmanager
 def process(
-    name: str, words: list[str], *, cpu: int, cwd: Path | None = None, more: Mapping[str, str] = NOTHING
+    name: str, words: list[str], *, cpu: int | None, cwd: Path | None = None, more: Mapping[str, str] = NOTHING
 ) -> Iterator[tuple[int, Path]]:
-    """Run a pinned process with its output in a file; ended when the block is left. `more` is for its environment."""
+    """Run a process, pinned or not, with its output in a file; ended when the block is left. `more` is for its
+    environment."""
     with tempfile.TemporaryDirectory(prefix="tickwire-bench-") as folder:
         log = Path(folder) / f"{name}.log"
         with log.open("wb") as output:
             running = subprocess.Popen(  # noqa: S603 - our own servers, and peers the user installed
-                [*on_cpu(cpu), *words],
+                words if cpu is None else [*on_cpu(cpu), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -156,12 +157,12 @@ def gateway_config(port: int, exchange: str, options: dict[str, Any], *, klass: 
 
 
 @contextlib.contextmanager
-def exchange() -> Iterator[Server]:
+def exchange(*, pinned: bool = True) -> Iterator[Server]:
     """The simulated exchange, on the client's side of the machine, with a market that moves only when told to."""
     port = free_port()
     words = [sys.executable, "-m", "loadtest.exchange", "--port", str(port), "--synthetic", "--seed", "1"]
     words += ["--symbols", "1", "--rate", "0"]
-    with process("exchange", words, cpu=client_cpu()) as (pid, log):
+    with process("exchange", words, cpu=client_cpu() if pinned else None) as (pid, log):
         wait_for_port("exchange", pid, port, log)
         yield Server(name="exchange", pid=pid, port=port, log=log)
 
