@@ -201,8 +201,8 @@ class AccountBook:
         if trade_id is None:
             return []
         index.link(order, trade.exchange_order_id)
-        executed = index.count_in(order, trade, trade_id)
         booked = self._book(order, _deal_of(order, trade, trade_id, now_ns), instrument)
+        executed = index.count_in(order, trade, trade_id)  # only now: what could not be booked is not known
         happening = Filled(
             filled=executed.filled,
             average_price=executed.average_price,

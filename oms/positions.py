@@ -77,7 +77,8 @@ def split(deal: Deal, held: Decimal, base: str | None) -> tuple[Deal, Deal | Non
             return deal, None
         fee = (deal.fee * abs(held) / abs(change)).quantize(AMOUNT_STEP, ROUND_DOWN)
         # A fee in base closes too when selling, and must be bought on top when buying.
-        qty = abs(held) + (deal.side.sign * fee if deal.fee_currency == base else ZERO)
+        in_base = base is not None and deal.fee_currency == base
+        qty = abs(held) + (deal.side.sign * fee if in_base else ZERO)
         return replace(deal, qty=qty, fee=fee), replace(deal, qty=deal.qty - qty, fee=deal.fee - fee)
 
 

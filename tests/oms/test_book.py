@@ -110,6 +110,16 @@ def test_a_trade_without_an_id_is_known_by_what_it_was() -> None:
     assert again.deal(1, trade(None), SPOT, NOW_NS) == []
 
 
+def test_a_trade_that_could_not_be_booked_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = book()
+    resting(memory)
+    with monkeypatch.context() as broken:
+        broken.setattr("oms.book.fold", None)
+        with pytest.raises(TypeError):
+            memory.deal(None, trade(), SPOT, NOW_NS)
+    assert len(memory.deal(None, trade(), SPOT, NOW_NS) or []) == 1
+
+
 def test_trades_of_unknown_orders_are_for_the_desk_to_import() -> None:
     memory = book()
     assert memory.deal(None, trade(), SPOT, NOW_NS) is None

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -106,13 +106,28 @@ def test_a_deal_through_zero_must_be_split() -> None:
     assert split(deal(BUY, "9"), held.qty, "BTC") == (deal(BUY, "9"), None)
 
 
-@given(INSTRUMENTS, SIDES, AMOUNTS, SIDES, AMOUNTS, st.decimals(0, "0.5", places=4), st.booleans())
+@given(
+    INSTRUMENTS,
+    SIDES,
+    AMOUNTS,
+    SIDES,
+    AMOUNTS,
+    st.decimals(0, "0.5", places=4),
+    st.sampled_from(["BTC", "USDT", None]),
+)
+@example(LINEAR, Side.SELL, Decimal(2), Side.BUY, Decimal(5), Decimal("0.1"), None)
 def test_the_parts_of_a_split_make_the_whole_and_the_first_closes(
-    instrument: Instrument, held_side: Side, held: Decimal, side: Side, qty: Decimal, fee_share: Decimal, in_base: bool
+    instrument: Instrument,
+    held_side: Side,
+    held: Decimal,
+    side: Side,
+    qty: Decimal,
+    fee_share: Decimal,
+    fee_currency: str | None,
 ) -> None:
     base = fee_base(instrument)
     fee = (qty * fee_share).quantize(Decimal("1E-18"))
-    whole = deal(side, qty, fee=fee, fee_currency="BTC" if in_base else "USDT")
+    whole = deal(side, qty, fee=fee, fee_currency=fee_currency)
     first, second = split(whole, held_side.sign * held, base)
     position = folded(instrument, deal(held_side, held))
     position, _ = fold(position, first, base)
