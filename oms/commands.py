@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
@@ -24,6 +24,9 @@ from oms.model import OrderType, Side, TimeInForce
 BATCH_MAX: Final = 100  # commands of one body
 PARAMS_BYTES_MAX: Final = 4096
 DIGITS_MAX: Final = 18  # on either side of the point: numeric(36,18)
+INTEGERS: Final = range(-(2**63), 2**64)  # of `params`: what is stored and sent takes no others
+EXPIRES_FROM: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EXPIRES_TO: Final = datetime(2200, 1, 1, tzinfo=UTC)  # far from where calendars, and nanoseconds in 64 bits, end
 OWN_PREFIX: Final = "tw-"  # of client order ids that we derive, so that no caller's can be one of them
 # Reasons that the OMS gives itself and that it reads something from.
 OWN_REASONS: Final = frozenset({"external", "close_by", "close_position", "merge", "stop_loss", "stop_gain"})
@@ -87,6 +90,8 @@ class SendOrder(Payload, frozen=True, kw_only=True):
         dated = self.time_in_force is TimeInForce.GTD
         _need((self.expires_at is not None) == dated, "expires_at", "needed by GTD" if dated else "only for GTD")
         _need(self.expires_at is None or self.expires_at.tzinfo is not None, "expires_at", "must name its UTC offset")
+        known = self.expires_at is None or EXPIRES_FROM <= self.expires_at < EXPIRES_TO
+        _need(known, "expires_at", f"must be from {EXPIRES_FROM.year} to before {EXPIRES_TO.year}")
         _need(not self.post_only or (self.order_type is OrderType.LIMIT and rests), "post_only",
               "only for limit orders that may rest")  # fmt: skip
         own = self.client_order_id is not None and self.client_order_id.startswith(OWN_PREFIX)
@@ -333,6 +338,9 @@ def _floats(value: object, depth: int) -> object:
     if isinstance(value, Decimal):
         _need(math.isfinite(float(value)), "params", "holds a number that is too large")
         return float(value)
+    if isinstance(value, int):
+        _need(value in INTEGERS, "params", "holds an integer of more than 64 bits")
+        return value
     if isinstance(value, dict):
         return {name: _floats(item, depth + 1) for name, item in value.items()}
     return [_floats(item, depth + 1) for item in value] if isinstance(value, list) else value

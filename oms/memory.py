@@ -70,24 +70,30 @@ class Memory:
         self._pending.commands[row.id] = row
 
     def put_order(self, order: Order, event: str, now_ns: int, command_id: int | None) -> None:
+        data = _ENCODE(render.order_data(order))  # before anything changes: what cannot be told is not held either
         self.orders.put(order)
         self._pending.orders[order.id] = order
-        self.tell("orders", event, render.order_data(order), now_ns, command_id)
+        self._tell("orders", event, data, now_ns, command_id)
 
     def put_deal(self, deal: Deal, now_ns: int, command_id: int | None) -> None:
+        data = _ENCODE(render.deal_data(deal))
         self._pending.deals[deal.id] = deal
-        self.tell("deals", "deal_created", render.deal_data(deal), now_ns, command_id)
+        self._tell("deals", "deal_created", data, now_ns, command_id)
 
     def put_position(self, position: Position, now_ns: int, command_id: int | None) -> None:
+        data = _ENCODE(render.position_data(position))
         self.hold(position)
         self._pending.positions[position.id] = position
         event = "position_closed" if position.state is PositionState.CLOSED else "position_updated"
-        self.tell("positions", event, render.position_data(position), now_ns, command_id)
+        self._tell("positions", event, data, now_ns, command_id)
 
     def tell(
         self, channel: Channel, event: str, data: Mapping[str, object], now_ns: int, command_id: int | None
     ) -> None:
         """Append to the outbox under the next numbers of the account and of the channel."""
+        self._tell(channel, event, _ENCODE(data), now_ns, command_id)
+
+    def _tell(self, channel: Channel, event: str, data: bytes, now_ns: int, command_id: int | None) -> None:
         former = self._sequences
         number: int = getattr(former, channel) + 1
         self._sequences = replace(former, event=former.event + 1, **{channel: number})
@@ -98,7 +104,7 @@ class Memory:
                 channel=channel,
                 channel_sequence=number,
                 event=event,
-                data=_ENCODE(data),
+                data=data,
                 command_id=command_id,
                 created_ns=now_ns,
             )

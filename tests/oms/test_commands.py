@@ -13,8 +13,11 @@ from oms import commands
 from oms.commands import CancelOrder, PositionChange, Request, SendOrder
 from oms.errors import OmsError
 from oms.model import OrderType
+from oms.store import rows
 
 LIMIT = {"symbol": "BTC/USDT", "side": "buy", "order_type": "limit", "qty": "1", "price": "2"}
+# Moments beyond the calendar once they are in UTC, and beyond nanoseconds in 64 bits.
+FAR = ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2300-01-01T00:00:00Z", "1969-12-31T23:59:59Z")
 
 
 def body(command: str = "send_order", payload: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -107,7 +110,10 @@ def test_what_is_no_bounded_decimal_is_refused_by_name(value: object) -> None:
         ({"client_order_id": "tw-1"}, "client_order_id"),
         ({"reason": "external"}, "reason"),
         ({"comment": "x" * 257}, "payload.comment"),
+        *(({"time_in_force": "GTD", "expires_at": moment}, "expires_at") for moment in FAR),
         ({"params": {"a": "x" * 5000}}, "params"),
+        ({"params": {"a": [2**64]}}, "params"),
+        ({"params": {"a": -(2**63) - 1}}, "params"),
         ({"params": {"a": [[[[[[[[[1]]]]]]]]]}}, "params"),
         ({"quantity": 1}, "payload.quantity"),
         ({"strategy_id": -1}, "payload.strategy_id"),
@@ -185,4 +191,9 @@ def test_params_reach_the_exchange_as_any_reader_of_json_would_have_them() -> No
     request = one(commands.decode(text % b'{"a":0.5,"b":[1,"x",null]}'))
     assert isinstance(request.payload, SendOrder)
     assert request.payload.params == {"a": 0.5, "b": [1, "x", None]}
+    widest = [2**64 - 1, -(2**63), True]
+    request = one(body(payload=LIMIT | {"params": {"a": widest}}))
+    assert rows.encode([{"params": request.plain["params"]}]) == '[{"params":{"a":[18446744073709551615,' + (
+        "-9223372036854775808,true]}}]"
+    )
     assert refusal(commands.decode(text % b'{"a":1e999}')).details == {"field": "params"}

@@ -43,6 +43,19 @@ def test_numbers_go_on_from_those_stored_on_each_channel_and_over_all() -> None:
     assert writes.sequences[1].new == Sequences(event=13, orders=6, deals=3, positions=4)
 
 
+def test_what_cannot_be_told_changes_nothing() -> None:
+    memory = Memory(1, Sequences(), 10)
+    never_ns = 10**21
+    with pytest.raises((OverflowError, ValueError)):
+        memory.put_order(order(expires_ns=never_ns), "order_created", T0_NS, None)
+    with pytest.raises((OverflowError, ValueError)):
+        memory.put_position(position(opened_ns=never_ns), T0_NS, None)
+    assert not memory.take()
+    assert not memory.orders.all
+    assert not memory.positions
+    assert memory.sequences == Sequences()
+
+
 def test_takings_follow_each_other() -> None:
     memory = Memory(1, Sequences(), 10)
     takings = []
