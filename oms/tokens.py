@@ -19,6 +19,7 @@ from oms.errors import OmsError
 TTL_S: Final = 60
 SIGNING_KEY_BYTES: Final = 32
 _ALGORITHM: Final = "HS256"
+_UNREADABLE: Final = (jwt.InvalidTokenError, RecursionError)  # the latter for JSON that is nested too deep
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +82,7 @@ class Tokens:
             if self._is_older(text):
                 raise OmsError("token_expired", "the token is from before a start: get another") from None
             raise OmsError("invalid_api_key", "the token is not valid") from None
-        except (jwt.InvalidTokenError, msgspec.ValidationError):
+        except (*_UNREADABLE, msgspec.ValidationError):
             raise OmsError("invalid_api_key", "the token is not valid") from None
 
     def use_once(self, claims: Claims, now_s: int) -> None:
@@ -95,5 +96,8 @@ class Tokens:
 
     def _is_older(self, text: str) -> bool:
         """Whether a token that is refused anyway says it is from before the start: another one would open."""
-        made_s = jwt.decode(text, options={"verify_signature": False}).get("iat")
+        try:
+            made_s = jwt.decode(text, options={"verify_signature": False}).get("iat")
+        except _UNREADABLE:
+            return False
         return isinstance(made_s, int) and made_s < self._started_s

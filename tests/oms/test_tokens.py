@@ -49,10 +49,16 @@ def test_an_old_token_is_told_from_a_wrong_one() -> None:
     assert raised.value.code == "token_expired"
 
 
+def part(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 def unsigned(claims: dict[str, object]) -> str:
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
-             for part in ({"alg": "none", "typ": "JWT"}, claims)]  # fmt: skip
-    return ".".join([*parts, ""])
+    return ".".join([*(part(json.dumps(each).encode()) for each in ({"alg": "none", "typ": "JWT"}, claims)), ""])
+
+
+def forged(payload: bytes, header: bytes = b'{"alg":"HS256","typ":"JWT"}') -> str:
+    return ".".join(part(data) for data in (header, payload, bytes(32)))
 
 
 CLAIMS = ("sub", "kid", "accounts", "scope", "iat", "exp", "jti")
@@ -80,6 +86,10 @@ NOT_OURS: dict[str, Callable[[], str]] = {
     "another algorithm": lambda: made({}, KEY * 2, "HS512"),
     "longer key": lambda: made({}, KEY * 2),
     "unsigned": lambda: unsigned(claims_now()),
+    "forged without JSON": lambda: forged(b"no JSON"),
+    "forged without claims": lambda: forged(b"[]"),
+    "forged of JSON without end": lambda: forged(b"[" * 100_000),
+    "header of JSON without end": lambda: forged(b"{}", header=b"[" * 100_000),
     "wrong type": lambda: made({"kid": "7' OR 1"}),
     "undated": lambda: made({"iat": "long ago"}, new_signing_key()),
     **{f"no {gone}": partial(made, {gone: None}) for gone in CLAIMS},
