@@ -15,8 +15,8 @@ from tests.crash.client import Asked, Client, contradictions
 from tests.crash.plan import Action, Death, Plan, left_of
 from tests.crash.world import Gateway, Scene, World
 
-READY_S = 20.0
-TOLD_S = 20.0
+READY_S = 30.0
+TOLD_S = 30.0
 AGREED_S = 15.0
 LIFE_S = 4.0  # a later life whose trap is never reached ends so
 NEITHER_S = 0.05
