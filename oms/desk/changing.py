@@ -1,4 +1,5 @@
-"""Orders are changed here: in one request where the venue can, else canceled, seen to be, and created anew.
+"""Orders are changed here: in one request where the venue can and nothing of it is filled, else canceled, seen to be,
+and created anew.
 
 Whatever way, an order stays one order under one id of ours, and its whole quantity counts what was filled before. Must
 not know what a restart leaves (`settling` finds that out).
@@ -81,7 +82,9 @@ class Changing:
     async def _replace(self, wanted: Order, command_id: int) -> OmsError | None:
         """What the venue answered, when it refused."""
         order = self._desk.book.orders[wanted.id]
-        if not self._desk.venue.can_replace:
+        if not self._desk.venue.can_replace or order.filled:
+            # Partly filled, it may be filled further meanwhile, and one request would order that again: what is left is
+            # known once it is canceled. Of one that was not filled at all the venue itself sees to that.
             return await self._anew(order, wanted, command_id)
         try:
             said = await asked(self._desk.venue.replace(order, wanted.price, wanted.qty, self._desk.name_of(order)))

@@ -75,6 +75,20 @@ async def test_a_fill_just_before_the_cancel_is_not_lost(dsn: str, native: bool)
 
 
 @NATIVE
+async def test_no_more_is_ordered_than_is_left_however_much_is_filled_meanwhile(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made, qty="4")
+        made.venue.fill("x1", "1")
+        await made.settler.settle(1)
+        made.venue.streaming = False
+        made.venue.fill_on_cancel.append(Decimal(1))
+        assert (await made.run("change_order", order_id=1, new_qty="3")).ok
+        assert [made.order().qty, made.order().filled] == [3, 2]
+        assert resting(made) == (1, 100)
+
+
+@NATIVE
 async def test_an_order_that_was_filled_meanwhile_is_filled(dsn: str, native: bool) -> None:
     async with trading(dsn) as made:
         made.venue.can_replace = native
