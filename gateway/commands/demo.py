@@ -6,6 +6,7 @@ Holds how the two are joined for a demonstration. Must not know more of either t
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -85,11 +86,22 @@ def demo(
     log.configure(log_level)
     exchange = ExchangeProcess(arguments)
     try:
-        url = exchange.wait_ready()
-        config = settings(port, url, orders=trades is not None)
-        start(config, lambda at: print(what_to_try(at, url, trades), flush=True), **SETTINGS)
+        _serve(exchange, port, trades)
     finally:
         exchange.stop()
+
+
+def _serve(exchange: ExchangeProcess, port: int, trades: Trades | None) -> None:
+    """Run the gateway, until it is told to stop or has no exchange any more; the latter is a CommandError."""
+    url = exchange.wait_ready()
+
+    def ready(at: int) -> None:
+        print(what_to_try(at, url, trades), flush=True)
+        exchange.on_end(lambda: os.kill(os.getpid(), signal.SIGTERM))  # the gateway drains, and `start` returns
+
+    start(settings(port, url, orders=trades is not None), ready, **SETTINGS)
+    if exchange.has_ended:
+        raise CommandError("the simulated exchange has ended, and the gateway in front of it with it")
 
 
 def _refuse(replay: tuple[Path, ...], speed: str | None, *, synthetic: bool, loop: bool) -> None:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Annotated, Final
 
 from cyclopts import Parameter
@@ -46,6 +46,9 @@ class ExchangeProcess:
         )
         self._ready = threading.Event()
         self._url: str | None = None
+        self._lock = threading.Lock()
+        self._tell: Callable[[], None] | None = None
+        self.has_ended = False  # of itself, as long as nobody has stopped it
         assert self._process.stdout is not None
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
@@ -60,8 +63,18 @@ class ExchangeProcess:
             raise CommandError(f"the simulated exchange {how}; the lines above say why")
         return self._url
 
+    def on_end(self, tell: Callable[[], None]) -> None:
+        """Have it said, on another thread, when the exchange ends without `stop`; at once if it has ended."""
+        with self._lock:
+            self._tell = tell
+            has_ended = self.has_ended
+        if has_ended:
+            tell()
+
     def stop(self) -> None:
         """End it, gently first. Safe to call again."""
+        with self._lock:
+            self._tell = None
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -82,6 +95,11 @@ class ExchangeProcess:
             else:
                 sys.stderr.write(line)
         self._ready.set()
+        with self._lock:
+            self.has_ended = True
+            tell = self._tell
+        if tell is not None:
+            tell()
 
 
 def _die_with_parent() -> None:

@@ -94,3 +94,28 @@ async def test_orders_account_and_key_are_there_at_the_next_start(state: Path) -
         assert (order["id"], order["state"], order["price"]) == (order_id, "CANCELED", "50001")
         assert (await second.send())["order_id"] == order_id + 1
     assert not (state / "postgres" / "data" / "postmaster.pid").exists(), "the server ends with its last user"
+
+
+def child_of(process: int) -> int:
+    """Its only one."""
+    (child,) = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return int(child)
+
+
+async def test_it_ends_with_its_exchange() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.cli", "demo", "--port", "0", "--symbols", "1", "--no-orders"),
+        cwd=ROOT, stdout=PIPE, stderr=PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_S):
+            await process.stdout.readuntil(END.encode())
+            os.kill(child_of(process.pid), signal.SIGKILL)
+            _, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert process.returncode == 1
+    assert b"tickwire: the simulated exchange has ended" in errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class Exchange:
     def __init__(self) -> None:
         self.arguments: list[str] = []
         self.stopped = False
+        self.has_ended = False
 
     def __call__(self, arguments: list[str]) -> Exchange:
         self.arguments = arguments
@@ -28,6 +30,10 @@ class Exchange:
 
     def wait_ready(self) -> str:
         return "http://127.0.0.1:9"
+
+    def on_end(self, tell: Callable[[], None]) -> None:
+        if self.has_ended:
+            tell()
 
     def stop(self) -> None:
         self.stopped = True
@@ -68,6 +74,17 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
 
     monkeypatch.setattr(module, "start", start)
     return configs
+
+
+@pytest.mark.usefixtures("served")
+def test_it_ends_with_its_exchange(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda process, number: signals.append((process, number)))
+    exchange.has_ended = True
+    with pytest.raises(CommandError, match="the simulated exchange has ended"):
+        demo(no_orders=True)
+    assert signals == [(os.getpid(), signal.SIGTERM)]
+    assert exchange.stopped
 
 
 def test_the_simulated_exchange_is_the_default_one() -> None:

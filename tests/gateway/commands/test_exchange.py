@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 
@@ -33,6 +34,27 @@ def test_it_says_where_it_listens_and_stops(process: ExchangeProcess) -> None:
     process.stop()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{url}/api/v3/ping", timeout=10)
+
+
+def test_its_end_is_told_once_also_to_who_asks_later(process: ExchangeProcess) -> None:
+    process.wait_ready()
+    told = threading.Event()
+    process.on_end(told.set)
+    assert not process.has_ended
+    process._process.kill()
+    assert told.wait(10)
+    assert process.has_ended
+    again = threading.Event()
+    process.on_end(again.set)
+    assert again.is_set()
+
+
+def test_who_stops_it_is_not_told(process: ExchangeProcess) -> None:
+    process.wait_ready()
+    told = threading.Event()
+    process.on_end(told.set)
+    process.stop()
+    assert not told.is_set()
 
 
 def test_one_that_cannot_start_is_told_with_its_own_words(capfd: pytest.CaptureFixture[str]) -> None:
