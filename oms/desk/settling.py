@@ -137,7 +137,8 @@ class Settler:
         if now_ns - first_ns < APART_NS:
             return
         trades = await self._desk.venue.trades(order.symbol, order.created_ns - TRADES_BACK_NS)
-        names = {order.client_order_id, self._desk.name_of(order)}
+        name = self._desk.name_of(order)
+        names = {order.client_order_id, name}
         mine = [
             trade
             for trade in trades
@@ -145,7 +146,10 @@ class Settler:
         ]
         for trade in mine:
             self._hearing.trade(self._desk.book.orders[order.id], trade)
-        if not mine or order.exchange_order_id is not None:
+        # Traded under the name it was sent with this time, and under another id than it had: what was sent is there.
+        if not any(
+            trade.client_order_id == name and trade.exchange_order_id != order.exchange_order_id for trade in mine
+        ):
             self._desk.record(order.id, Absent())
 
     async def _settle_replace(self, order: Order) -> None:

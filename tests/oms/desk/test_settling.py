@@ -118,6 +118,23 @@ async def test_a_replace_of_which_only_the_cancel_was_done(dsn: str) -> None:
         assert made.order().state is OrderState.CANCELED
 
 
+async def test_a_trade_of_its_new_self_proves_that_it_is_there(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await resting(made)
+        requested = made.desk.record(1, ReplaceRequested(anew=True))
+        made.venue.end(there, "canceled")
+        said = await made.venue.place(orders_made.order(1, qty=Decimal(3)), made.desk.name_of(requested))
+        made.venue.fill(said.exchange_order_id, "0.25")
+        filled = made.venue.orders.pop(said.exchange_order_id)
+        for _ in range(3):
+            assert not await made.settler.settle(1)
+            made.clock.advance(7)
+        assert (made.order().state, made.order().filled) == (OrderState.PENDING_REPLACE, Decimal("0.25"))
+        made.venue.orders[said.exchange_order_id] = filled
+        assert await made.settler.settle(1)
+        assert (made.order().state, made.order().qty) == (OrderState.PARTIALLY_FILLED, Decimal(3))
+
+
 async def test_a_replace_of_which_nothing_was_done(dsn: str) -> None:
     async with setting(dsn) as made:
         await resting(made)
