@@ -114,6 +114,12 @@ async def ask(client: ClientConnection, **message: Any) -> dict[str, Any]:
     return await take(client)
 
 
+def _is_away(message: dict[str, Any]) -> bool:
+    """The database is, for the moment."""
+    errors = message.get("data", {}).get("errors") or {}
+    return "engine_unavailable" in {message.get("code"), *errors.values()}
+
+
 class Follower:
     """Follows account 1 across connections, and holds what it was told against the rules of docs/protocol.md.
 
@@ -167,14 +173,20 @@ class Follower:
     async def _follow(self) -> None:
         async with self._served.connect(self._name) as client:
             self._client = client
-            resume = {} if self.confirms or self.position is None else {"resume": {"1": self.position}}
-            request = {"action": "subscribe", "channel": "orders", "account_ids": [1], **resume}
-            await client.send(json.dumps(request))
+            await self._subscribe(client)
             try:
                 while True:
-                    self._heed(json.loads(await client.recv()))
+                    message = json.loads(await client.recv())
+                    if _is_away(message):  # under a read, which ends the stream: it may be asked for again
+                        await self._subscribe(client)
+                    else:
+                        self._heed(message)
             except ConnectionClosed:
                 return
+
+    async def _subscribe(self, client: ClientConnection) -> None:
+        resume = {} if self.confirms or self.position is None else {"resume": {"1": self.position}}
+        await client.send(json.dumps({"action": "subscribe", "channel": "orders", "account_ids": [1], **resume}))
 
     def _heed(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribed":
