@@ -17,7 +17,7 @@ import structlog
 from oms.auth import Auth
 from oms.store import admin
 from oms.store.changes import RETRY_S
-from oms.store.pool import UNAVAILABLE, Pool
+from oms.store.pool import FAILURES, Pool
 from oms.tokens import Tokens, new_signing_key
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class Keyring:
                     await self._changed.wait()
             try:
                 await self._catch_up()
-            except UNAVAILABLE as error:
+            except FAILURES as error:
                 log.warning("the table of API keys cannot be read", error=str(error) or type(error).__name__)
                 self._changed.set()
                 await asyncio.sleep(RETRY_S)

@@ -28,7 +28,7 @@ from oms.payloads import Payloads
 from oms.report import Cause, Report
 from oms.store import changes
 from oms.store.migrate import migrate, require_current
-from oms.store.pool import UNAVAILABLE, Pool, connect, open_pool
+from oms.store.pool import FAILURES, UNAVAILABLE, Pool, connect, open_pool
 from oms.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -166,7 +166,7 @@ class Oms:
             try:
                 if self._engine is not None:
                     await self._engine.refresh()
-            except (OmsError, *UNAVAILABLE) as error:
+            except (OmsError, *FAILURES) as error:
                 log.warning("changes could not be read", error=str(error) or type(error).__name__)
                 self._changed.set()
                 await asyncio.sleep(changes.RETRY_S)
@@ -184,12 +184,15 @@ class Oms:
         tries = 0
         while True:
             try:
+                if tries:
+                    await self._config.revive()
                 return await self._new_engine()
             except (OmsError, *UNAVAILABLE) as error:
                 log.warning("the order database is not back yet", error=str(error) or type(error).__name__)
+            except Exception:  # whatever it is: who gave up here would refuse commands until somebody restarts us
+                log.exception("the order database is not back yet")
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
             tries += 1
-            await self._config.revive()
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from oms.errors import OmsError
-from oms.store.pool import UNAVAILABLE, connect
+from oms.store.pool import FAILURES, connect
 
 CHANNEL: Final = "tickwire"
 RETRY_S: Final = 1.0
@@ -35,7 +35,7 @@ async def follow(dsn: str, heard: Callable[[str | None], None]) -> None:
             await connection.add_listener(CHANNEL, on_notice)
             heard(None)
             await ended.wait()
-        except UNAVAILABLE:
+        except FAILURES:
             await asyncio.sleep(RETRY_S)
         finally:
             connection.terminate()

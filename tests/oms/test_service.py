@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import asyncpg
 import pytest
 
+from oms.engine import Engine
 from oms.errors import OmsError
 from oms.model import OrderState, Permission, Principal
+from oms.postgres import PostgresError
 from oms.store import admin, history
 from oms.store.migrate import MigrationError
 from oms.store.pool import Pool
@@ -85,6 +88,50 @@ async def test_the_database_lost_refuses_and_back_goes_on_with_what_was_committe
         assert (code(again), again.replayed) == ("order_not_found", True)  # proved: the request never arrived
         assert world.venue().placed == ["before"]
         assert (await one(oms, asking("cancel_order", order_id=1))).ok
+
+
+async def test_a_database_that_comes_back_in_several_tries_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails meanwhile: the start of its server, or a statement on one that is not yet what it was."""
+    failures = [asyncpg.ReadOnlySQLTransactionError("a replica still"), ConnectionRefusedError("gone again")]
+    revived = [PostgresError("its folder is locked"), None]
+
+    async def revive() -> None:
+        if (error := revived.pop(0) if revived else None) is not None:
+            raise error
+
+    async with world.ready(revive=revive) as oms:
+        make = oms._new_engine
+
+        async def new_engine() -> Engine:
+            if failures:
+                raise failures.pop(0)
+            return await make()
+
+        monkeypatch.setattr(oms, "_new_engine", new_engine)
+        await lose_database(oms)
+        await until(lambda: not failures and not revived and is_ready(oms))
+        assert (await one(oms, sending())).ok
+
+
+async def test_changes_are_heard_after_a_statement_failed(
+    world: World, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oms.store.changes.RETRY_S", 0.01)
+    failures = [asyncpg.ReadOnlySQLTransactionError("failed over")]
+    async with world.ready() as oms:
+        assert oms._engine is not None
+        refresh = oms._engine.refresh
+
+        async def refreshing() -> None:
+            if failures:
+                raise failures.pop()
+            await refresh()
+
+        monkeypatch.setattr(oms._engine, "refresh", refreshing)
+        number = await world.account("second")
+        await until(lambda: not failures and number in oms._running().traders)
 
 
 @pytest.mark.parametrize("fault", [Fault.LOST, Fault.DROPPED])
