@@ -158,8 +158,12 @@ class Keeper:
             if connections == self._connections and self._held is not None:
                 self._release()
 
-        report = await self._runs.run(cause, caught_up)
-        caught_up()  # after a run that failed too: late is worse than out of order
+        try:
+            report = await self._runs.run(cause, caught_up)
+        except Exception:
+            caught_up()  # after a run that failed too: late is worse than out of order
+            raise
+        caught_up()
         if report.ok:
             self.is_ready = True
             self.is_live = self._connected and connections == self._connections

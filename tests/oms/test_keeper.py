@@ -218,10 +218,13 @@ async def test_a_run_that_began_before_the_stream_was_lost_again_catches_up_with
     await keeper.stop()
 
 
-async def test_what_is_heard_does_not_wait_for_a_venue_that_does_not_answer(scene: Scene) -> None:
-    scene.begin()
+@pytest.mark.parametrize("error", ["the venue is away", RuntimeError("a fault")])
+async def test_what_is_heard_does_not_wait_for_a_run_that_failed(scene: Scene, error: str | Exception) -> None:
+    asked = scene.begin()
     scene.keeper.on_trade(trade())
-    await scene.runs.end("the venue is away")
+    await scene.runs.end(error)
+    await asyncio.wait([asked])
+    assert (asked.exception() is error) == isinstance(error, Exception)
     assert scene.heard.said == [True, trade()]
     assert not scene.keeper.is_live
     await scene.keeper.stop()
