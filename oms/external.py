@@ -16,8 +16,10 @@ from oms.book import EXTERNAL
 from oms.desk import naming
 from oms.desk.desk import SECOND_NS, Desk
 from oms.desk.hearing import Hearing
+from oms.errors import OmsError
 from oms.model import Order, OrderState, OrderType
 from oms.store import history
+from oms.store.pool import FAILURES
 from oms.venues.base import Ambiguous, Refused, VenueOrder, VenueTrade
 
 log = structlog.get_logger(__name__)
@@ -59,8 +61,8 @@ class External:
                 known = await self.order(said) is not None
             else:
                 known = await self.trade(said)
-        except (Refused, Ambiguous) as error:
-            log.warning("venue did not say what an order is", symbol=said.symbol, error=str(error))
+        except (Refused, Ambiguous, OmsError, *FAILURES) as error:
+            log.warning("it could not be found out what an order is", symbol=said.symbol, error=str(error))
             known = False
         if not known:
             self.unread.add(said.symbol)  # the next reconciliation looks at it

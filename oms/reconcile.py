@@ -93,7 +93,7 @@ class Reconciler:
         try:
             for symbol in await self._symbols(report, {said.symbol for said in behind.values()} | unread):
                 await self._read_trades(symbol, report)
-        except (Refused, Ambiguous, OmsError):
+        except BaseException:  # whatever it was, also being canceled: what could not be read is still to be read
             self.external.unread |= unread
             raise
         for order_id, said in behind.items():
@@ -183,6 +183,7 @@ class Reconciler:
             trades = await desk.venue.trades(symbol, max(0, since_ns - OVERLAP_NS))
         except Refused as error:
             report.refused.append(f"trades of {symbol}: {error.message}")
+            self.external.unread.add(symbol)
             return
         report.trades_read += len(trades)
         whole = True

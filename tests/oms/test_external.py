@@ -12,7 +12,7 @@ from oms.book import EXTERNAL
 from oms.model import Order, OrderState
 from oms.report import Cause
 from oms.states import Accepted
-from oms.store import progress, state
+from oms.store import history, progress, state
 from tests.oms import orders_made
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.reconciled import Scene, scene
@@ -158,8 +158,36 @@ async def test_what_the_venue_will_not_say_is_asked_again_by_the_next_run(dsn: s
             assert here.runs.is_active
             here.venue.script(method, Fault.DROPPED)
             assert not (await here.run(Cause.PERIODIC)).ok
+        here.venue.script("trades", Fault.REFUSED)
+        assert (await here.run(Cause.PERIODIC)).refused
+        assert here.runs.is_active
         await here.run(Cause.PERIODIC)
         assert [order.filled for order in externals(here)] == [1]
+
+
+async def test_what_the_database_will_not_say_keeps_nothing_behind_it_and_is_asked_again(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*asked: object) -> None:
+        context.undo()
+        raise ConnectionResetError
+
+    async with scene(dsn) as here:
+        here.venue.streaming = False
+        trades = [here.venue.fill(here.venue.external(name).exchange_order_id, "1") for name in ("a", "b")]
+        with monkeypatch.context() as context:
+            context.setattr(history, "order_by_exchange_id", lost)
+            for trade in trades:
+                here.around.hearing.on_trade(trade)
+            await here.desk.finish(5.0)
+        assert [order.client_order_id for order in externals(here)] == ["b"]
+        with monkeypatch.context() as context:
+            context.setattr(progress, "cursors", lost)
+            assert (await here.run()).error == "the order database cannot be reached: ConnectionResetError"
+        assert here.runs.external.unread
+        await here.run()
+        assert [order.filled for order in externals(here)] == [1, 1]
+        assert not here.runs.external.unread
 
 
 async def test_two_who_ask_about_one_stranger_at_once_find_one(dsn: str) -> None:
