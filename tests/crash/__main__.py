@@ -9,10 +9,12 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 from tests.crash.plan import plan_of
 from tests.crash.run import Told, run
+from tests.crash.traps import AGAIN, TRADING, VICTIMS
 from tests.crash.world import world_of
 
 
@@ -44,13 +46,11 @@ async def main(runs: int, seed: int, first: int, folder: Path) -> int:
 
 
 def show(told: list[Told], wrong: int) -> None:
-    missed = Counter(each.plan.death.trap.step for each in told if each.plan.death.trap and not each.died_as_planned)
-    print(
-        f"\n{len(told)} runs, {sum(each.deaths for each in told)} deaths, {sum(each.orders for each in told)} orders "
-        f"and {sum(each.fills for each in told)} fills at the exchange; {wrong} runs went wrong"
-    )
-    if missed:
-        print("steps that were not reached: " + ", ".join(f"{step} {count}" for step, count in sorted(missed.items())))
+    sprung = Counter(each for one in told for each in one.sprung)
+    never = sorted({*product((*TRADING, *AGAIN), VICTIMS)} - sprung.keys())
+    print(f"{sum(sprung.values())} kills at {len(sprung)} pairs of a step and a victim")
+    if never:
+        print("never reached: " + ", ".join(f"{step} {victim}" for step, victim in never))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,12 @@ class Client:
         self.asked.append(Asked(body, []))
         return self.asked[-1]
 
+    def orders_sent(self) -> list[int]:
+        """Those that are not known to be canceled."""
+        sent = [each.order_id for each in self.asked if each.body["command"] == "send_order"]
+        done = {each.order_id for each in self.asked if each.body["command"] == "cancel_order" and each.answers}
+        return [order_id for order_id in sent if order_id is not None and order_id not in done]
+
     async def ask(self, asked: Asked, *, socket: bool = False) -> dict[str, Any] | None:
         """The answer; None when there was none, or it says that there is none yet."""
         try:

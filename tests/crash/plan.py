@@ -69,7 +69,7 @@ def _death(random: Random, number: int) -> tuple[Death, bool]:
     step, victim = CASES[(number - number // 5) % len(CASES)]
     # Only one way of changing meets the second request of the other.
     native = step.startswith("change.") or random.random() < 0.5
-    nth = random.choice((1, 2)) if step.startswith(("change", "cancel")) else random.choice((1, 2, 3))
+    nth = 1 if step.startswith(("change", "cancel")) else random.choice((1, 2, 3))
     return Death(Trap(step, nth, victim)), native
 
 
@@ -131,7 +131,7 @@ def _price(random: Random, side: str = "buy") -> str:
 
 
 def _fill(random: Random) -> Action:
-    part = random.choice((None, "0.05", "0.05", "0.1"))
+    part = random.choice((None, "0.05", "0.05", "0.05", "0.1"))
     return Action("fill", {"which": random.random(), "qty": part, "unseen": random.random() < RARELY})
 
 

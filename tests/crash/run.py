@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tests.crash.agreement import OPEN_THERE, disagreements
 from tests.crash.client import Asked, Client, contradictions
 from tests.crash.plan import Action, Death, Plan, left_of
+from tests.crash.traps import SPRUNG
 from tests.crash.world import Gateway, Scene, World
 
 READY_S = 30.0
@@ -29,7 +30,7 @@ class Told(NamedTuple):
 
     plan: Plan
     deaths: int
-    died_as_planned: bool
+    sprung: list[tuple[str, str]]  # the steps at which something was killed, and what
     orders: int
     fills: int
     problems: list[str]
@@ -41,7 +42,7 @@ class Run:
         self.scene = scene
         self.client = Client(scene.http, scene.key, scene.account.id)
         self.deaths = 0
-        self.died_as_planned = False
+        self.sprung: list[tuple[str, str]] = []
         self._asking: set[asyncio.Task[Any]] = set()
         self._done = 0  # of the plan's actions
 
@@ -53,7 +54,7 @@ class Run:
             await self._meanwhile()
         problems = await self._last_life() + self._logged()
         ledger = await self.scene.ledger()
-        return Told(self.plan, self.deaths, self.died_as_planned, len(ledger["orders"]), len(ledger["fills"]), problems)
+        return Told(self.plan, self.deaths, self.sprung, len(ledger["orders"]), len(ledger["fills"]), problems)
 
     # Lives
 
@@ -62,7 +63,7 @@ class Run:
         async with self.scene.gateway(native=self.plan.native, trap=trap) as gateway:
             if await self._ready_or_dead(gateway):
                 await self._trade(gateway)
-            self._count(gateway, self.plan.death)
+            self.deaths += 1
 
     async def _trade(self, gateway: Gateway) -> None:
         """Until all is done or the gateway is dead."""
@@ -132,10 +133,6 @@ class Run:
         await asyncio.sleep(after_s)
         await gateway.kill()
 
-    def _count(self, gateway: Gateway, death: Death) -> None:
-        self.deaths += 1
-        self.died_as_planned = death.trap is None or gateway.was_killed
-
     # What clients do
 
     async def _act(self, action: Action, index: int) -> None:
@@ -163,7 +160,7 @@ class Run:
             return self.client.command("send_order", **fields)
         if action.kind == "cancel_all":
             return self.client.command("cancel_all_orders")
-        sent = [each.order_id for each in self.client.asked if each.body["command"] == "send_order" and each.order_id]
+        sent = self.client.orders_sent()
         if not sent:
             return None
         fields["order_id"] = sent[int(fields.pop("which") * len(sent))]
@@ -239,13 +236,12 @@ class Run:
                 said = json.loads(line)
             except json.JSONDecodeError:
                 found.append(f"printed: {line}")
-            else:
-                if (
-                    said["level"] in {"error", "critical"}
-                    and "exception" in said
-                    and OF_THE_DRIVER not in said["event"]
-                ):
-                    found.append(f"logged: {said['event']}: {said['exception'].strip().splitlines()[-1]}")
+                continue
+            is_fault = said["level"] in {"error", "critical"} and "exception" in said
+            if said["event"] == SPRUNG:
+                self.sprung.append((said["step"], said["victim"]))
+            elif is_fault and OF_THE_DRIVER not in said["event"]:
+                found.append(f"logged: {said['event']}: {said['exception'].strip().splitlines()[-1]}")
         return found
 
 

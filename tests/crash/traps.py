@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 import signal
 from collections import Counter
@@ -30,6 +31,7 @@ from oms.writes import CommandStatus, Writes
 
 Victim = Literal["gateway", "backend", "postmaster"]
 VICTIMS: Final[tuple[Victim, ...]] = ("gateway", "backend", "postmaster")
+SPRUNG: Final = "trap sprung"  # in the log
 IN_FLIGHT_S: Final = 0.03  # after a request was sent; the exchange is made to answer later
 TURNS: Final = 3  # of the loop, until a transaction has left
 
@@ -85,6 +87,8 @@ class Trapper:
     def kill(self) -> None:
         """SIGKILL: nobody gets to say anything more."""
         self.sprung = True
+        said = {"event": SPRUNG, "level": "info", "step": self._trap.step, "victim": self._trap.victim}
+        os.write(2, json.dumps(said).encode() + b"\n")  # at once: there may be no other moment
         if self._trap.victim == "gateway":
             os.kill(os.getpid(), signal.SIGKILL)
         elif self._trap.victim == "backend":

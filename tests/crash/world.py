@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import multiprocessing
 import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
@@ -177,11 +176,6 @@ class Gateway:
                 self.url = f"http://127.0.0.1:{port.recv()}"
         except EOFError:
             return
-
-    @property
-    def was_killed(self) -> bool:
-        self._process.join()
-        return self._process.exitcode == -signal.SIGKILL
 
     async def kill(self) -> None:
         """The end, whatever it is doing."""
