@@ -37,9 +37,12 @@ from oms.shapes import (
 from oms.store import admin, history
 from oms.store.history import PAGE_MAX, Filter
 from oms.store.pool import Pool
+from oms.store.rows import ns_of
 
 ID_MAX: Final = 10**18 - 1
 PAGES_MAX: Final = 1_000  # further back go by `after_id`: skipping rows costs what reading them does
+FIRST_NS: Final = ns_of(datetime.min.replace(tzinfo=UTC))  # of what the database is asked about
+LAST_NS: Final = ns_of(datetime.max.replace(tzinfo=UTC))
 
 Ids = Annotated[
     str, PathParameter(pattern=r"^[0-9]{1,18}(,[0-9]{1,18}){0,199}$", description="Up to 200 ids, by commas.")
@@ -138,7 +141,10 @@ def _ns(moment: datetime | None) -> int | None:
         return None
     if moment.tzinfo is None:
         raise OmsError("validation_error", "a time needs its UTC offset, such as 2026-01-31T08:00:00Z")
-    return int(moment.astimezone(UTC).timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
+    at_ns = ns_of(moment)
+    if not FIRST_NS <= at_ns <= LAST_NS:
+        raise OmsError("validation_error", "a time must lie in the years 1 to 9999 of UTC")
+    return at_ns
 
 
 def _numbers(ids: str) -> list[int]:

@@ -10,6 +10,7 @@ import pytest
 from oms import render
 from oms.journal import open_journal
 from oms.model import OrderState
+from oms.resources import reading
 from oms.writes import Writes
 from tests.oms import full_rows
 from tests.oms.full_rows import T
@@ -121,6 +122,19 @@ async def test_times_take_any_offset_and_the_end_is_not_in_it(served: Served) ->
     begin = datetime.fromtimestamp(T // SECOND, UTC).isoformat()
     end = datetime.fromtimestamp(T // SECOND + 1, UTC).astimezone().isoformat()
     assert ids((await served.get("root", "/oms/orders/open", **{"from": begin, "to": end})).json()) == [1]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_time_beyond_the_calendar_is_refused(served: Served, moment: str) -> None:
+    for name in ("from", "to"):
+        response = await served.get("root", "/oms/orders/open", **{name: moment})
+        assert (response.status_code, response.json()["code"]) == (422, "validation_error")
+
+
+async def test_times_before_1970_are_times_too(served: Served) -> None:
+    for begin in ("1969-12-31T23:59:59.5Z", "0001-01-01T00:00:00Z"):
+        assert ids((await served.get("root", "/oms/orders/open", **{"from": begin})).json()) == [1, 2, 3]
+    assert reading._ns(datetime(1969, 12, 31, 23, 59, 59, 500_000, UTC)) == -500_000_000
 
 
 async def test_a_full_page_says_where_the_next_begins(served: Served) -> None:
