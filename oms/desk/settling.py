@@ -75,6 +75,9 @@ class Settler:
         except (base.Refused, base.Ambiguous) as error:
             log.warning("venue did not say what became of an order", order_id=order_id, error=str(error))
             settled = False
+        except Exception:  # an order that is not asked about again would stay in doubt until a restart
+            log.exception("an order in doubt could not be settled", order_id=order_id)
+            settled = False
         if settled:
             del self._asked[order_id]
         elif not self._stopped:

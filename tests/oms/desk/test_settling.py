@@ -147,12 +147,12 @@ async def test_doubt_asks_again_until_it_is_settled(dsn: str, monkeypatch: pytes
     monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.0,))
     async with setting(dsn) as made:
         await unknown(made, there=True)
-        made.venue.script("find", Fault.LOST, Fault.DROPPED)
+        made.venue.script("find", Fault.LOST, Fault.CRASH, Fault.DROPPED)
         made.settler.doubt(1)
         made.settler.doubt(1)
-        order = await made.desk.changed(1)
+        order = await asyncio.wait_for(made.desk.changed(1), 10)
         assert order.state is OrderState.SUBMITTED
-        assert made.venue.requests.count("find") == 3
+        assert made.venue.requests.count("find") == 4
 
 
 async def test_what_is_stopped_asks_no_more(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
