@@ -25,6 +25,10 @@ from oms.store import history
 Require = Callable[[int | None], None]  # raises OmsError unless who asks may do it with this strategy
 
 
+class _NoReasonError(Exception):
+    """A position is not to be closed any more."""
+
+
 class Positions:
     """Of one account."""
 
@@ -61,8 +65,11 @@ class Positions:
             return Outcome()
         return fates.of_send(await self._orders.submit(closer, run))
 
-    async def stop_out(self, position_id: int, reason: str) -> None:
-        """Close all of it at the market, after canceling what rests to reduce it. Raises OmsError when refused."""
+    async def stop_out(self, position_id: int, reason: str, holds: Callable[[Position], bool]) -> None:
+        """Close all of it at the market, after canceling what rests to reduce it. Raises OmsError when refused.
+
+        Nothing is sent when the reason no longer `holds` by then.
+        """
         desk = self._desk
         if desk.obstacle is not None:
             raise OmsError("exchange_unavailable", desk.obstacle)
@@ -76,9 +83,15 @@ class Positions:
         def order() -> Order:
             position = desk.book.position(position_id)
             self._not_closing(position)
+            if not holds(position):
+                raise _NoReasonError
             return closing(position, desk.venue.instrument(position.symbol), reason, desk.now_ns())
 
-        error = fates.of_send(await self._orders.submit(await self._checked(order))).error
+        try:
+            closer = await self._checked(order)
+        except _NoReasonError:
+            return
+        error = fates.of_send(await self._orders.submit(closer)).error
         if error is not None:
             raise error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -22,7 +23,8 @@ log = structlog.get_logger(__name__)
 
 DELAYS_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)  # before a position is tried again; the last one again and again
 
-Close = Callable[[int, str], Awaitable[None]]  # this position, for this reason; raises OmsError when it is refused
+Holds = Callable[[Position], bool]  # whether it is still to be closed, as it is when that is asked
+Close = Callable[[int, str, Holds], Awaitable[None]]  # it, for this reason; raises OmsError when it is refused
 
 
 def reached(position: Position, quote: Quote) -> str | None:
@@ -129,12 +131,20 @@ class Stops:
 
     async def _try(self, position: Position, reason: str) -> None:
         try:
-            await self._close(position.id, reason)
+            await self._close(position.id, reason, partial(self._holds, reason))
         except OmsError as error:
             await self._refused(position, reason, error)
         finally:
             self._trying.discard(position.id)
             self._after(position)
+
+    def _holds(self, reason: str, position: Position) -> bool:
+        """Whether the stop is still there and the market beyond it, as far as it is known where that is now."""
+        quote = self._desk.market.quote(self._desk.account.exchange, position.symbol)
+        believed = risk.fresh(quote, self._desk.book.risk, self._desk.clock_ns())
+        if believed is None:
+            return getattr(position, reason) is not None
+        return reached(position, believed) is not None
 
     async def _refused(self, position: Position, reason: str, error: OmsError) -> None:
         """Say so, once for each cause: the position is not protected as it was meant to be."""

@@ -225,6 +225,23 @@ async def test_reached_no_more_it_is_not_tried_again(dsn: str, monkeypatch: pyte
         assert [each.state for each in closers(held)] == [OrderState.REJECTED]
 
 
+@pytest.mark.parametrize("removed", [True, False])
+async def test_without_its_reason_by_the_time_it_would_be_sent_it_is_not(dsn: str, removed: bool) -> None:
+    async with guarded(dsn) as held:
+        position_id = await held.trade("buy", "2", stop_loss="90")
+        assert (await held.run("close_position", position_id=position_id, order_type="limit", price="130")).ok
+        held.venue.gate.clear()
+        held.market.set(SYMBOL, "89", "90")
+        await until(lambda: "cancel" in held.venue.requests)  # of what rests, before it is closed
+        if removed:
+            assert (await held.run("position_change", position_id=position_id, stop_loss=None)).ok
+        else:
+            held.market.set(SYMBOL, "95", "96")
+        held.venue.gate.set()
+        await settled(held)
+        assert (closers(held), held.told("stop_refused")) == ([], [])
+
+
 async def test_while_the_venue_is_not_there_nothing_is_sent(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stops_module, "DELAYS_S", (0.0,))
     async with guarded(dsn) as held:
