@@ -327,6 +327,11 @@ class AccountBook:
             raise OmsError("validation_error", f"positions {one.id} and {other.id} are not two of the same symbol")
         return one, other
 
+    def holder_for(self, position: Position, strategy_id: int) -> Position | None:
+        """The open position that it would become part of as the strategy's; None: it stays one of its own."""
+        holder = self._memory.by_net_key(net_key(self.account, position.symbol, strategy_id))
+        return None if holder is None or holder.id == position.id else holder
+
     def reassign_position(
         self, position_id: int, strategy_id: int, now_ns: int, *, command_id: int | None = None
     ) -> Position | None:
@@ -335,9 +340,9 @@ class AccountBook:
         The open position it is now, or is now part of; None when it closed the strategy's and itself.
         """
         position = self.position(position_id)
-        key = net_key(self.account, position.symbol, strategy_id)
-        holder = self._memory.by_net_key(key)
-        if holder is None or holder.id == position.id:
+        holder = self.holder_for(position, strategy_id)
+        if holder is None:
+            key = net_key(self.account, position.symbol, strategy_id)
             reason = REASSIGNED if position.reason == EXTERNAL else position.reason
             changes = {"strategy_id": strategy_id, "net_key": key, "reason": reason}
             return self._change_position(position, changes, now_ns, command_id)

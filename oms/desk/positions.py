@@ -182,7 +182,10 @@ class Positions:
         for order_id in order_ids:
             await self._recall(order_id, require)
         for position_id in position_ids:
-            self._not_closing(self._position(position_id, require))
+            position = self._position(position_id, require)
+            for each in (position, book.holder_for(position, strategy_id)):
+                if each is not None:
+                    self._not_closing(each)
         now_ns = self._desk.now_ns()
         orders = [book.reassign_order(order_id, strategy_id, now_ns) for order_id in dict.fromkeys(order_ids)]
         after = [

@@ -271,6 +271,19 @@ async def test_given_to_what_it_nets_with_only_the_rest_is_left(dsn: str) -> Non
         assert await held.stored() == {}
 
 
+@pytest.mark.parametrize("closed", ["own", "theirs"])
+async def test_nothing_is_netted_with_what_is_being_closed(dsn: str, closed: str) -> None:
+    async with holding(dsn) as held:
+        own, theirs = await held.trade("sell", "2"), await external(held, 900, "1")
+        before = held.book.positions[own], held.book.positions[theirs]
+        closing_id = {"own": own, "theirs": theirs}[closed]
+        assert (await held.run("close_position", position_id=closing_id)).ok
+        with pytest.raises(OmsError) as refused:
+            await held.positions.reassign(ADMIN, 0, order_ids=[], position_ids=[theirs])
+        assert refused.value.code == "position_close_in_progress"
+        assert (held.book.positions[own], held.book.positions[theirs]) == before
+
+
 async def test_nothing_is_given_when_a_part_of_it_cannot_be(dsn: str) -> None:
     async with holding(dsn) as held:
         position_id = await external(held, 900, "2")
