@@ -34,7 +34,10 @@ _SEVERITY: Final = (TradingState.ACTIVE, TradingState.REDUCING, TradingState.HAL
 
 
 class Situation(NamedTuple):
-    """What an order is held against. `others` are the open orders of the account without this one."""
+    """What an order is held against.
+
+    `others` are the open orders of the account without this one, each as large as a change under way may make it.
+    """
 
     account: Account
     risk: Risk

@@ -24,7 +24,7 @@ from oms.desk.results import Outcome
 from oms.desk.settling import DOUBTFUL, Settler
 from oms.errors import OmsError
 from oms.model import Order, OrderType
-from oms.states import Refused, ReplaceFailed, ReplaceRequested
+from oms.states import Refused, ReplaceFailed
 from oms.venues import base
 from oms.venues.base import VenueOrder
 
@@ -68,7 +68,7 @@ class Changing:
                 if fates.has_terms(order, payload):
                     return Outcome(order_id=order_id)
                 command_id = run.begin(order_id)
-                desk.record(order_id, ReplaceRequested(anew=True), command_id)
+                desk.record_change(wanted, command_id)
                 desk.count_sent()
                 await desk.commit()
                 refusal = await self._replace(wanted, command_id)

@@ -10,10 +10,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from decimal import Decimal
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 import structlog
+from msgspec.structs import replace
 
 from oms import risk
 from oms.book import AccountBook, Ids
@@ -21,9 +23,9 @@ from oms.desk import naming
 from oms.errors import OmsError
 from oms.journal import Journal
 from oms.market import MarketData
-from oms.model import Account, Instrument, Order, Position, Quote, TradingState
+from oms.model import Account, Instrument, Order, OrderState, Position, Quote, TradingState
 from oms.risk import Situation
-from oms.states import Happening, ImpossibleError
+from oms.states import Happening, ImpossibleError, ReplaceRequested
 from oms.store.pool import Pool
 from oms.venues.base import Venue
 
@@ -65,6 +67,7 @@ class Desk:
         self._waiters: dict[int, list[asyncio.Future[Order]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sent_ns: deque[int] = deque()
+        self._wanted_qty: dict[int, Decimal] = {}  # of the orders of which a change is under way
 
     @property
     def account(self) -> Account:
@@ -113,7 +116,15 @@ class Desk:
             log.error("venue contradicts itself", account_id=self.account.id, order_id=order_id, error=str(error))
             self.on_doubt(order_id)
             after = None
-        return after or self.book.orders[order_id]
+        after = after or self.book.orders[order_id]
+        if after.state is not OrderState.PENDING_REPLACE:
+            self._wanted_qty.pop(order_id, None)
+        return after
+
+    def record_change(self, wanted: Order, command_id: int | None) -> Order:
+        """It is about to be asked for: until it is known what came of it, the order may be as much as it is to be."""
+        self._wanted_qty[wanted.id] = wanted.qty
+        return self.record(wanted.id, ReplaceRequested(anew=True), command_id)
 
     # Who may do something now
 
@@ -173,11 +184,16 @@ class Desk:
             instrument=instrument,
             quote=quote,
             position=self.book.target_of(order),
-            others=[other for other in self.book.open_orders.values() if other.id != order.id],
+            others=[self._at_most(other) for other in self.book.open_orders.values() if other.id != order.id],
             sent_last_s=len(self._sent_ns),
             now_ns=now_ns,
         )
         risk.check(order, situation)
+
+    def _at_most(self, order: Order) -> Order:
+        """With the larger of the quantities that it may have once a change under way has ended."""
+        wanted_qty = self._wanted_qty.get(order.id, order.qty)
+        return replace(order, qty=wanted_qty) if wanted_qty > order.qty else order
 
     def count_sent(self) -> None:
         """One more order of this second."""

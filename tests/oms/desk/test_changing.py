@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 
 from oms.model import OrderState
 from tests.oms.desk.desks import Setting
@@ -194,3 +196,30 @@ async def test_what_is_not_to_be_changed_asks_the_venue_nothing(
         before = len(made.venue.requests)
         assert code(await made.run("change_order", **body)) == expected
         assert len(made.venue.requests) == before
+
+
+@NATIVE
+async def test_changes_at_once_do_not_pass_together_what_one_after_the_other_may_not(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        await send(made)
+        made.book.risk = replace(made.book.risk, max_position_notional=Decimal(1000))
+        wanted = [made.run("change_order", order_id=order_id, new_qty="9") for order_id in (1, 2)]
+        answers = await asyncio.gather(*wanted)
+        assert [code(answer) for answer in answers] == [None, "risk_blocked"]
+        assert [made.order(1).qty, made.order(2).qty] == [9, 1]
+        assert (await made.run("change_order", order_id=1, new_qty="1")).ok
+        assert (await made.run("change_order", order_id=2, new_qty="9")).ok  # none is under way that counts any more
+
+
+@NATIVE
+async def test_a_change_that_makes_room_makes_it_once_it_is_done(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made, qty="9")
+        await send(made)
+        made.book.risk = replace(made.book.risk, max_position_notional=Decimal(1000))
+        wanted = [made.run("change_order", order_id=1, new_qty="1"), made.run("change_order", order_id=2, new_qty="9")]
+        assert [code(answer) for answer in await asyncio.gather(*wanted)] == [None, "risk_blocked"]
+        assert (await made.run("change_order", order_id=2, new_qty="9")).ok
