@@ -31,6 +31,7 @@ app.command("gateway.commands.watch:watch", help="Watch one stream of a running 
 app.command(
     "gateway.commands.exchange:exchange", help="Run the simulated exchange alone.", help_flags=[], version_flags=[]
 )
+app.command("gateway.commands.trading:trading", help="Say or change what may be sent for all accounts at once.")
 
 _GROUPS = {
     "user": (
