@@ -6,7 +6,7 @@ Must not know what a payload means.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Final
 
 import structlog
@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 EVERY_S: Final = 0.5  # how long a payload may wait to be written
 WAITING_MAX: Final = 10_000  # then the oldest are given up
 BATCH_MAX: Final = 1_000
+REMEMBERED_MAX: Final = 10_000  # orders of which it is known what was said last: the same again is not kept
 
 
 class Payloads:
@@ -29,9 +30,17 @@ class Payloads:
         self.dropped = 0
         self._pool = pool
         self._waiting: deque[Payload] = deque()
+        self._last: OrderedDict[tuple[int, str, int | None], Payload] = OrderedDict()  # the one said last at the end
         self._some = asyncio.Event()
 
     def add(self, payload: Payload) -> None:
+        about = (payload.account_id, payload.kind, payload.order_id)
+        same = self._last.pop(about, None) == payload
+        self._last[about] = payload
+        if len(self._last) > REMEMBERED_MAX:
+            self._last.popitem(last=False)
+        if same:  # as each reconciliation hears of each open order
+            return
         if len(self._waiting) == WAITING_MAX:
             self._waiting.popleft()
             self.dropped += 1

@@ -6,12 +6,16 @@ Also keeps what venues said, as they said it. All of it is written beside the jo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 import msgspec
 
 from oms.store import rows
 from oms.store.pool import Database
+
+KEPT: Final = timedelta(days=30)  # of reconciliations and payloads, which nothing is decided by
+FORGOTTEN_MAX: Final = 100  # older ones deleted at a time, beside what is added
 
 
 class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,11 +72,16 @@ async def set_cursor(db: Database, account_id: int, name: str, value: str) -> No
 
 
 async def start_reconciliation(db: Database, account_id: int, cause: str, now_ns: int) -> int:
-    """Its id. One that never finished because its process ended is failed from now on."""
+    """Its id. One that never finished because its process ended is failed from now on, and the oldest are deleted."""
     await db.execute(
         "UPDATE oms_reconciliations SET status = 'failed', finished_at = $2 "
         "WHERE account_id = $1 AND status = 'running'",
         account_id, rows.time_of(now_ns),
+    )  # fmt: skip
+    await db.execute(
+        "DELETE FROM oms_reconciliations WHERE started_at < $2 AND id IN "
+        "(SELECT id FROM oms_reconciliations WHERE account_id = $1 ORDER BY id LIMIT $3)",
+        account_id, rows.time_of(now_ns) - KEPT, FORGOTTEN_MAX,
     )  # fmt: skip
     made: int = await db.fetchval(
         "INSERT INTO oms_reconciliations (account_id, cause, status, started_at) VALUES ($1, $2, 'running', $3) "
@@ -110,7 +119,7 @@ async def last_reconciliation(db: Database, account_id: int) -> Reconciliation |
 
 
 async def add_payloads(db: Database, payloads: Sequence[Payload]) -> None:
-    """Many at once, written behind."""
+    """Many at once, written behind; as many of the oldest are deleted when they are too old."""
     await db.execute(
         "INSERT INTO oms_exchange_payloads (account_id, kind, order_id, payload) "
         "SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::jsonb[])",
@@ -119,3 +128,8 @@ async def add_payloads(db: Database, payloads: Sequence[Payload]) -> None:
         [each.order_id for each in payloads],
         [each.payload for each in payloads],
     )
+    await db.execute(
+        "DELETE FROM oms_exchange_payloads WHERE created_at < now() - $1::interval AND id IN "
+        "(SELECT id FROM oms_exchange_payloads ORDER BY id LIMIT $2)",
+        KEPT, len(payloads) + FORGOTTEN_MAX,
+    )  # fmt: skip

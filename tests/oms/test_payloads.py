@@ -38,6 +38,20 @@ async def test_what_comes_is_written_soon(pool: Pool, monkeypatch: pytest.Monkey
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_what_is_said_again_is_kept_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payloads, "REMEMBERED_MAX", 2)
+    kept = Payloads(pool)
+    for number, status in ((1, "NEW"), (1, "NEW"), (2, "NEW"), (1, "NEW"), (1, "FILLED"), (1, "NEW"), (2, "NEW")):
+        kept.add(said(number, {"status": status}))
+    await kept.flush()
+    assert await stored(pool) == [1, 2, 1, 1]
+    for number in (3, 4, 1):
+        kept.add(said(number, {"status": "NEW"}))
+    await kept.flush()
+    assert await stored(pool) == [1, 2, 1, 1, 3, 4, 1]
+    assert len(kept._last) == 2
+
+
 async def test_the_oldest_are_given_up_when_too_many_wait(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payloads, "WAITING_MAX", 2)
     kept = Payloads(pool)

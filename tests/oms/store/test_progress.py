@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oms.store import progress
+from oms.store import progress, rows
 from oms.store.pool import Pool
 from tests.oms import full_rows
 from tests.oms.full_rows import T
@@ -49,3 +49,19 @@ async def test_what_a_venue_said_is_kept_as_it_said_it(pool: Pool) -> None:
     await progress.add_payloads(pool, said)
     found = await pool.fetch("SELECT account_id, kind, payload, order_id FROM oms_exchange_payloads ORDER BY id")
     assert [progress.Payload(**dict(row)) for row in found] == said
+
+
+async def test_what_is_old_is_deleted_as_new_comes(pool: Pool) -> None:
+    await full_rows.make_account(pool)
+    kept_ns = progress.KEPT // rows.MICROSECOND * 1_000
+    first = await progress.start_reconciliation(pool, 1, "start", T)
+    second = await progress.start_reconciliation(pool, 1, "periodic", T + kept_ns)
+    assert [row[0] for row in await pool.fetch("SELECT id FROM oms_reconciliations ORDER BY id")] == [first, second]
+    third = await progress.start_reconciliation(pool, 1, "periodic", T + kept_ns + 1_000)
+    assert [row[0] for row in await pool.fetch("SELECT id FROM oms_reconciliations ORDER BY id")] == [second, third]
+    await progress.add_payloads(pool, [progress.Payload(account_id=1, kind="order", payload={}, order_id=1)])
+    await progress.add_payloads(pool, [progress.Payload(account_id=1, kind="order", payload={}, order_id=2)])
+    await pool.execute("UPDATE oms_exchange_payloads SET created_at = now() - $1::interval * 2 WHERE order_id = 1",
+                       progress.KEPT)  # fmt: skip
+    await progress.add_payloads(pool, [progress.Payload(account_id=1, kind="order", payload={}, order_id=3)])
+    assert [row[0] for row in await pool.fetch("SELECT order_id FROM oms_exchange_payloads ORDER BY id")] == [2, 3]
