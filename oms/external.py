@@ -147,6 +147,7 @@ class External:
             order_type=said.order_type,
             qty=said.qty,
             price=said.price,
+            trigger_price=said.trigger_price,
             client_order_id=name,
             reason=EXTERNAL,
             state=OrderState.SUBMITTED,

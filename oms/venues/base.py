@@ -43,6 +43,7 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     order_type: OrderType
     qty: Decimal
     price: Decimal | None
+    trigger_price: Decimal | None = None
     status: VenueOrderStatus
     filled: Decimal
     average_price: Decimal | None

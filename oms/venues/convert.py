@@ -61,6 +61,7 @@ def order(told: Told, asked: Order | None = None, client_order_id: str | None = 
         order_type=kind,
         qty=qty,
         price=_price(told, asked) if kind in {OrderType.LIMIT, OrderType.STOP_LIMIT} else None,
+        trigger_price=_trigger_price(told, asked) if kind in {OrderType.STOP, OrderType.STOP_LIMIT} else None,
         status=status(told.get("status"), filled, qty),
         filled=filled,
         average_price=(number(told.get("average")) or None) if filled else None,
@@ -78,6 +79,10 @@ def client_id(told: Told) -> str | None:
 
 def _price(told: Told, asked: Order | None) -> Decimal | None:
     return number(told.get("price")) or (asked.price if asked else None)
+
+
+def _trigger_price(told: Told, asked: Order | None) -> Decimal | None:
+    return number(told.get("triggerPrice")) or (asked.trigger_price if asked else None)
 
 
 def order_type(told: Told, asked: Order | None = None) -> OrderType:

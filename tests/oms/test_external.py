@@ -6,10 +6,11 @@ import asyncio
 from decimal import Decimal
 from functools import partial
 
+import msgspec
 import pytest
 
 from oms.book import EXTERNAL
-from oms.model import Order, OrderState
+from oms.model import Order, OrderState, OrderType
 from oms.report import Cause
 from oms.states import Accepted
 from oms.store import history, progress, state
@@ -59,6 +60,17 @@ async def test_what_was_not_told_is_taken_in_by_the_next_run_with_all_its_fills(
         assert here.state(ours) is OrderState.SUBMITTED
         again = await here.run()
         assert (again.imported, again.deals_booked, len(externals(here))) == ([], 0, 3)
+
+
+async def test_a_strangers_stop_is_taken_in_with_its_trigger(dsn: str) -> None:
+    async with scene(dsn) as here:
+        here.venue.streaming = False
+        said = here.venue.external("a")
+        stop = msgspec.structs.replace(said, order_type=OrderType.STOP_LIMIT, trigger_price=Decimal(90))
+        here.around.hearing.on_order(stop)
+        await until(lambda: externals(here))
+        (order,) = externals(here)
+        assert (order.order_type, order.price, order.trigger_price) == (OrderType.STOP_LIMIT, Decimal(100), Decimal(90))
 
 
 async def test_many_words_of_one_stranger_are_one_order(dsn: str) -> None:

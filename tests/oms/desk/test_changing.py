@@ -9,10 +9,11 @@ from typing import Any, Literal
 import pytest
 from msgspec.structs import replace
 
-from oms.model import OrderState
+from oms.model import OrderState, OrderType
 from tests.oms.desk.desks import Setting
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.trading_made import code, send, trading
+from tests.oms.orders_made import order
 
 NATIVE = pytest.mark.parametrize("native", [True, False])
 
@@ -223,3 +224,17 @@ async def test_a_change_that_makes_room_makes_it_once_it_is_done(dsn: str, nativ
         wanted = [made.run("change_order", order_id=1, new_qty="1"), made.run("change_order", order_id=2, new_qty="9")]
         assert [code(answer) for answer in await asyncio.gather(*wanted)] == [None, "risk_blocked"]
         assert (await made.run("change_order", order_id=2, new_qty="9")).ok
+
+
+@NATIVE
+@pytest.mark.parametrize("order_type", [OrderType.STOP, OrderType.STOP_LIMIT])
+async def test_a_stop_whose_trigger_nobody_knows_is_not_created_anew(
+    dsn: str, native: bool, order_type: OrderType
+) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        made.book.create(
+            order(order_type=order_type, reason="external", exchange_order_id="x1", state=OrderState.SUBMITTED)
+        )
+        assert code(await made.run("change_order", order_id=1, new_qty="2")) == "unsupported_action"
+        assert not made.venue.requests

@@ -121,6 +121,15 @@ def test_order_types(told: dict[str, str], kind: OrderType) -> None:
     assert convert.order_type(told) is kind
 
 
+def test_a_stop_has_the_trigger_it_was_told_with_or_asked_for_with() -> None:
+    stop = {**ORDER, "type": "stop_loss_limit"}
+    asked = orders_made.order(order_type=OrderType.STOP_LIMIT, trigger_price=Decimal(9))
+    assert convert.order({**stop, "triggerPrice": "5.5"}, asked).trigger_price == Decimal("5.5")
+    assert convert.order(stop, asked).trigger_price == Decimal(9)
+    assert convert.order(stop).trigger_price is None
+    assert convert.order({**ORDER, "triggerPrice": "0.0"}).trigger_price is None
+
+
 def test_a_market_order_has_no_price() -> None:
     assert convert.order({**ORDER, "type": "market"}).price is None
 
