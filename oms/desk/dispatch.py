@@ -17,7 +17,7 @@ from oms.commands import Request
 from oms.desk.desk import Desk
 from oms.desk.results import CommandResult, Outcome
 from oms.errors import OmsError
-from oms.model import Order, Principal
+from oms.model import Order, Position, Principal
 from oms.store import history
 from oms.writes import CommandRow
 
@@ -29,6 +29,27 @@ PASSING: Final = frozenset({
     "engine_unavailable",
 })  # fmt: skip
 RETRY_MS: Final = 1_000
+
+Require = Callable[[int | None], None]  # raises OmsError unless who asks may do it with this strategy
+
+
+def allowed(require: Require, strategy_id: int | None) -> bool:
+    """Whether who asks may do it with this strategy. Raises what has nothing to do with strategies."""
+    try:
+        require(strategy_id)
+    except OmsError as error:
+        if error.code != "strategy_permission_denied":
+            raise
+        return False
+    return True
+
+
+def open_position(desk: Desk, position_id: int, require: Require) -> Position:
+    """An open one. One of a strategy that who asks has nothing to do with is not there."""
+    position = desk.book.position(position_id)
+    if not allowed(require, position.strategy_id):
+        raise OmsError("position_not_found", f"account {desk.account.id} has no open position {position_id}")
+    return position
 
 
 class Run:
@@ -86,19 +107,13 @@ class Run:
         """Raises unless who asks may at least close with this strategy (None: with all)."""
         require_close(self.principal, self.desk.account.id, strategy_id)
 
-    async def order(self, order_id: int, require: Callable[[int | None], None]) -> Order:
+    async def order(self, order_id: int, require: Require) -> Order:
         """The order, also one that is over and not in memory any more. What one may not see is not there."""
         order = self.desk.book.orders.get(order_id)
         if order is None:
             stored = (await history.orders_by_ids(self.desk.pool, [order_id])).get(order_id)
             order = stored if stored is not None and stored.account_id == self.desk.account.id else None
-        try:
-            require(order.strategy_id if order else None)
-        except OmsError as error:
-            if error.code != "strategy_permission_denied":
-                raise
-            order = None
-        if order is None:
+        if not allowed(require, order.strategy_id if order else None) or order is None:
             raise OmsError("order_not_found", f"account {self.desk.account.id} has no order {order_id}")
         return order
 

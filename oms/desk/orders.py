@@ -18,13 +18,13 @@ from oms import risk
 from oms.commands import CancelAllOrders, CancelOrder, SendOrder
 from oms.desk import fates, naming
 from oms.desk.desk import Desk
-from oms.desk.dispatch import Handler, Run
+from oms.desk.dispatch import Handler, Run, open_position
 from oms.desk.grouped import Grouped
 from oms.desk.hearing import Hearing
 from oms.desk.results import Outcome, describe
 from oms.desk.settling import DOUBTFUL, Settler
 from oms.errors import OmsError
-from oms.model import Instrument, Order, Quote
+from oms.model import Instrument, Order, PositionMode, Quote
 from oms.states import Ambiguous, CancelRequested, Refused
 from oms.store import history
 from oms.venues import base
@@ -76,7 +76,7 @@ class Orders:
         payload: SendOrder = run.payload
         desk = self._desk
         run.require_trade(payload.strategy_id)
-        self._check_named(payload)
+        self._check_named(run, payload)
         instrument = desk.venue.instrument(payload.symbol)
         name = payload.client_order_id
         if name is not None and await self._used.get(name) is not None:
@@ -131,7 +131,8 @@ class Orders:
         else:
             self._hearing.said(order.id, said, command_id)
 
-    def _check_named(self, payload: SendOrder) -> None:
+    def _check_named(self, run: Run, payload: SendOrder) -> None:
+        """What it is to belong and to go to. Where positions net over all strategies, they are of all of them."""
         if payload.strategy_id and payload.strategy_id not in self._desk.strategies:
             raise OmsError(
                 "validation_error",
@@ -139,11 +140,18 @@ class Orders:
                 details={"field": "payload.strategy_id"},
             )
         if payload.position_id:
-            position = self._desk.book.position(payload.position_id)
+            position = open_position(self._desk, payload.position_id, run.require_trade)
             if position.symbol != payload.symbol:
                 raise OmsError(
                     "validation_error",
                     f"position_id: position {position.id} is of {position.symbol}",
+                    details={"field": "payload.position_id"},
+                )
+            shared = self._desk.account.position_mode is PositionMode.NETTING
+            if position.strategy_id != payload.strategy_id and not shared:
+                raise OmsError(
+                    "validation_error",
+                    f"position_id: position {position.id} is of strategy {position.strategy_id}",
                     details={"field": "payload.position_id"},
                 )
 

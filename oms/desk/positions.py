@@ -14,15 +14,13 @@ from oms.auth import require_trade
 from oms.commands import CloseBy, ClosePosition, MergePositions, PositionChange
 from oms.desk import fates
 from oms.desk.desk import Desk
-from oms.desk.dispatch import Handler, Run
+from oms.desk.dispatch import Handler, Require, Run, allowed, open_position
 from oms.desk.orders import Orders
 from oms.desk.results import Outcome
 from oms.errors import OmsError
 from oms.model import Instrument, Order, OrderType, Position, Principal, Side
 from oms.positions import CONTEXT
 from oms.store import history
-
-Require = Callable[[int | None], None]  # raises OmsError unless who asks may do it with this strategy
 
 
 class _NoReasonError(Exception):
@@ -205,28 +203,13 @@ class Positions:
         if order is None:
             order = (await history.orders_by_ids(pool, [order_id])).get(order_id)
         mine = order is not None and order.account_id == self._desk.account.id
-        if order is None or not mine or not _allowed(require, order.strategy_id):
+        if order is None or not mine or not allowed(require, order.strategy_id):
             raise OmsError("order_not_found", f"account {self._desk.account.id} has no order {order_id}")
         if order_id not in book.orders:
             book.adopt(order, await history.deals_of_order(pool, order_id))
 
     def _position(self, position_id: int, require: Require) -> Position:
-        """An open one. One of a strategy that who asks has nothing to do with is not there."""
-        position = self._desk.book.positions.get(position_id)
-        if position is None or not _allowed(require, position.strategy_id):
-            raise OmsError("position_not_found", f"account {self._desk.account.id} has no open position {position_id}")
-        return position
-
-
-def _allowed(require: Require, strategy_id: int) -> bool:
-    """Whether who asks may do it with this strategy. Raises what has nothing to do with strategies."""
-    try:
-        require(strategy_id)
-    except OmsError as error:
-        if error.code != "strategy_permission_denied":
-            raise
-        return False
-    return True
+        return open_position(self._desk, position_id, require)
 
 
 def _against(position: Position) -> Side:

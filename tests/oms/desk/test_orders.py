@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from oms.model import OrderState, Permission, Principal, TradingState
+from oms.model import OrderState, Permission, PositionMode, Principal, TradingState
 from oms.store import history
 from oms.store.pool import Pool
 from tests.oms.desk.desks import Setting
@@ -112,6 +112,23 @@ async def test_what_may_not_be_sent_is_kept_as_a_refusal(
         assert code(await send(made, **changes)) == expected
         assert await pool.fetchval("SELECT result -> 'error' ->> 'code' FROM oms_commands") == expected
         assert made.venue.requests == []
+
+
+@pytest.mark.parametrize("mode", [PositionMode.NETTING, PositionMode.STRATEGY_NETTING, PositionMode.HEDGE])
+async def test_an_order_names_no_position_of_another_strategy(dsn: str, mode: PositionMode) -> None:
+    async with trading(dsn, position_mode=mode.value) as made:
+        made.desk.strategies = frozenset({5, 7})
+        made.venue.fill_on_place.append(Decimal(1))
+        await send(made, strategy_id=7)
+        await until(lambda: made.order().state is OrderState.FILLED)
+        (position_id,) = made.book.positions
+        some = Permission(account_id=1, can_trade=True, strategies=frozenset({5}))
+        eve = Principal(user_id=3, user_name="eve", api_key_id=3, permissions={1: some})
+        terms = {"side": "sell", "position_id": position_id, "validate": True}
+        assert code(await send(made, principal=eve, strategy_id=5, **terms)) == "position_not_found"
+        shared = mode is PositionMode.NETTING
+        assert code(await send(made, strategy_id=5, **terms)) == (None if shared else "validation_error")
+        assert (await send(made, strategy_id=7, **terms)).ok
 
 
 async def test_trading_halted_lets_nothing_be_sent_and_everything_be_canceled(dsn: str) -> None:
