@@ -142,9 +142,11 @@ class Changing:
             said = await asked(self._desk.venue.cancel(order))
             for delay_s in LOOKS_S:
                 if said is not None and said.status != "open":
-                    return said
+                    break
                 await asyncio.sleep(delay_s)
                 said = await asked(self._desk.venue.find(order))
+            if said is not None and said.status != "open":
+                return said
         except base.Ambiguous as error:
             log.warning("no answer to the cancel of a replace", order_id=order.id, error=error.message)
         return None

@@ -168,6 +168,15 @@ async def test_each_half_of_cancel_and_create_may_fail(
         assert sum(order.status == "open" for order in made.venue.orders.values()) == made.order().is_open
 
 
+async def test_what_the_last_look_at_a_cancel_finds_counts(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms.desk.changing.LOOKS_S", (0.0,))
+    async with trading(dsn) as made:
+        made.venue.silent_cancel = True
+        await send(made)
+        assert (await made.run("change_order", order_id=1, new_price="101")).ok
+        assert made.venue.requests == ["place", "cancel", "find", "place"]
+
+
 async def test_a_cancel_that_takes_its_time_is_waited_for(dsn: str) -> None:
     async with trading(dsn) as made:
         made.venue.silent_cancel = True
