@@ -85,7 +85,7 @@ class External:
         """What was executed of it before we heard of it."""
         if not said.filled:
             return []
-        trades = await self._desk.venue.trades(said.symbol, max(0, said.time_ns - FIRST_NS))
+        trades = await self._desk.venue.trades(said.symbol, max(0, _created_ns(said) - FIRST_NS))
         return [trade for trade in trades if trade.exchange_order_id == said.exchange_order_id]
 
     async def trade(self, trade: VenueTrade) -> bool:
@@ -138,7 +138,7 @@ class External:
         name = said.client_order_id
         if not name or await self._is_used(name):
             name = f"{EXTERNAL}:{said.symbol}:{said.exchange_order_id}"
-        now_ns = desk.now_ns()
+        now_ns, created_ns = desk.now_ns(), _created_ns(said)
         order = Order(
             id=desk.ids.order(),
             account_id=desk.account.id,
@@ -152,7 +152,7 @@ class External:
             reason=EXTERNAL,
             state=OrderState.SUBMITTED,
             exchange_order_id=said.exchange_order_id,
-            created_ns=min(now_ns, said.time_ns - said.time_ns % 1_000) or now_ns,
+            created_ns=min(now_ns, created_ns - created_ns % 1_000) or now_ns,
             updated_ns=now_ns,
         )
         desk.book.create(order)
@@ -164,6 +164,11 @@ class External:
         desk = self._desk
         stored = await history.order_by_client_id(desk.pool, desk.account.id, client_order_id)
         return stored is not None or desk.book.by_client_id(client_order_id) is not None
+
+
+def _created_ns(said: VenueOrder) -> int:
+    """As far as it is known: what was executed of it may be as old as this."""
+    return said.created_ns or said.time_ns
 
 
 def _order_of(trade: VenueTrade) -> VenueOrder:

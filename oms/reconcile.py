@@ -100,6 +100,8 @@ class Reconciler:
             order = desk.book.orders.get(order_id)
             if order is not None and claim(order, said) > order.filled:
                 await self._settle(order, report)
+                if claim(order, said) > desk.book.orders[order_id].filled and order_id not in report.undecided:
+                    report.undecided.append(order_id)
         await desk.commit()
         report.deals_booked = desk.book.sequences.deals - deals_before
         report.imported = list(self.external.imported)

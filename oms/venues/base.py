@@ -47,7 +47,8 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     status: VenueOrderStatus
     filled: Decimal
     average_price: Decimal | None
-    time_ns: int
+    created_ns: int = 0  # 0: the venue did not say
+    time_ns: int  # of what was last done to it
     raw: Mapping[str, Any]
 
 

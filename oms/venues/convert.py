@@ -65,6 +65,7 @@ def order(told: Told, asked: Order | None = None, client_order_id: str | None = 
         status=status(told.get("status"), filled, qty),
         filled=filled,
         average_price=(number(told.get("average")) or None) if filled else None,
+        created_ns=time_ns(told, "timestamp"),
         time_ns=time_ns(told, "lastUpdateTimestamp", "lastTradeTimestamp", "timestamp"),
         raw=told.get("info") or {},
     )

@@ -19,6 +19,8 @@ from tests.oms.desk.scripted_venue import Fault
 from tests.oms.reconciled import Scene, scene
 from tests.waiting import until
 
+DAY_NS = 86_400 * 10**9
+
 
 def externals(here: Scene) -> list[Order]:
     return [order for order in here.book.orders.values() if order.reason == EXTERNAL]
@@ -60,6 +62,25 @@ async def test_what_was_not_told_is_taken_in_by_the_next_run_with_all_its_fills(
         assert here.state(ours) is OrderState.SUBMITTED
         again = await here.run()
         assert (again.imported, again.deals_booked, len(externals(here))) == ([], 0, 3)
+
+
+async def test_the_first_fill_of_an_order_that_is_days_old_is_booked_too(dsn: str) -> None:
+    async with scene(dsn) as here:
+        here.venue.streaming = False
+        now_ns = here.desk.now_ns()
+        said = here.venue.external("a", qty="3")
+        here.venue.fill(said.exchange_order_id, "1")
+        here.venue.fill(said.exchange_order_id, "1")
+        first, last = here.venue.executed
+        here.venue.executed[0] = msgspec.structs.replace(first, time_ns=now_ns - 3 * DAY_NS)
+        here.venue.executed[1] = msgspec.structs.replace(last, time_ns=now_ns)
+        told = here.venue.orders[said.exchange_order_id]
+        told = msgspec.structs.replace(told, created_ns=now_ns - 4 * DAY_NS, time_ns=now_ns)
+        here.venue.orders[said.exchange_order_id] = told
+        await here.run()
+        (order,) = externals(here)
+        assert (here.filled(order), order.created_ns) == (Decimal(2), told.created_ns)
+        assert here.venue.since_ns[told.symbol] <= now_ns - 3 * DAY_NS  # the venue tells no older ones than asked for
 
 
 async def test_a_strangers_stop_is_taken_in_with_its_trigger(dsn: str) -> None:

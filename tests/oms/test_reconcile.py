@@ -260,3 +260,17 @@ async def test_a_venue_that_is_not_there_yet_is_a_failed_run(dsn: str) -> None:
         made.desk.obstacle = "the exchange has not been heard yet"
         report = await made.run()
         assert report.error == "the exchange has not been heard yet"
+
+
+async def test_what_the_venue_claims_beyond_every_trade_it_shows_is_told(dsn: str) -> None:
+    async with scene(dsn) as here:
+        here.venue.streaming = False
+        said = here.venue.external("a", qty="3")
+        here.venue.fill(said.exchange_order_id, "1")
+        hidden = here.venue.executed.pop()
+        report = await here.run()
+        (order_id,) = report.imported
+        assert report.undecided == [order_id]
+        here.venue.executed.append(hidden)
+        assert not (await here.run()).undecided
+        assert here.book.orders[order_id].filled == 1

@@ -50,7 +50,7 @@ def test_an_order_is_told_exactly() -> None:
     assert (order.side, order.order_type, order.status) == (Side.BUY, OrderType.LIMIT, "open")
     assert (order.qty, order.filled, order.price) == (Decimal("0.3"), Decimal("0.1"), Decimal("50000.1"))
     assert order.average_price == Decimal("50000.00000001")
-    assert order.time_ns == 3_000_000_000
+    assert (order.created_ns, order.time_ns) == (1_000_000_000, 3_000_000_000)
     assert order.raw == {"orderId": 7}
 
 
