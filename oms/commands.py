@@ -35,7 +35,7 @@ Id = Annotated[int, Meta(ge=1, le=10**18 - 1)]
 IdOrNone = Annotated[int, Meta(ge=0, le=10**18 - 1)]
 Symbol = Annotated[str, Meta(min_length=1, max_length=64)]
 ClientOrderId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:\-]{1,36}\Z")]
-RequestId = Annotated[str, Meta(min_length=1, max_length=128)]
+RequestId = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,128}\Z")]
 Comment = Annotated[str, Meta(max_length=256)]
 
 

@@ -64,7 +64,14 @@ def check(order: Order, situation: Situation) -> None:
 def needs_quote(order: Order, risk: Risk) -> bool:
     """Whether the order is priced off the market, so that without a fresh quote it is refused."""
     limited = order.order_type is OrderType.LIMIT
-    return order.order_type is OrderType.MARKET or (limited and risk.price_collar_bps is not None)
+    collared = limited and risk.price_collar_bps is not None
+    return order.order_type is OrderType.MARKET or collared or _valued_by_bid(order, risk)
+
+
+def _valued_by_bid(order: Order, risk: Risk) -> bool:
+    """A sell executes at the bid however low its own price is: what it is worth must not be its own word."""
+    limits = {risk.max_order_notional, risk.max_position_notional}
+    return order.side is Side.SELL and order.reason not in CLOSING and limits != {None}
 
 
 def fresh(quote: Quote | None, risk: Risk, now_ns: int) -> Quote | None:
@@ -159,27 +166,30 @@ def _wrong(field: str, message: str) -> OmsError:
 
 def _price(order: Order, situation: Situation) -> Decimal:
     """At what price it is valued: its own, or what the market would give."""
-    quote = fresh(situation.quote, situation.risk, situation.now_ns)
-    if not needs_quote(order, situation.risk):
-        price = order.price or order.trigger_price
-        assert price is not None
-        return price
+    risk, own = situation.risk, order.price or order.trigger_price
+    if not needs_quote(order, risk):
+        assert own is not None
+        return own
+    quote = fresh(situation.quote, risk, situation.now_ns)
     if quote is None:
         raise _stale(order)
     market = (quote.ask if order.side is Side.BUY else quote.bid) or (quote.last if order.price is None else None)
     if market is None:
         raise _stale(order)
-    if order.price is None:
+    if own is None:
         return market
-    assert situation.risk.price_collar_bps is not None
-    through = (order.price - market) * order.side.sign
-    if through * BPS > market * situation.risk.price_collar_bps:
+    if order.order_type is OrderType.LIMIT and risk.price_collar_bps is not None:
+        _check_collar(own, market, order.side, risk.price_collar_bps)
+    return max(own, market) if order.side is Side.SELL else own
+
+
+def _check_collar(price: Decimal, market: Decimal, side: Side, collar_bps: int) -> None:
+    if (price - market) * side.sign * BPS > market * collar_bps:
         raise OmsError(
             "risk_blocked",
-            f"price: further than {situation.risk.price_collar_bps} bps through the market at {market:f}",
+            f"price: further than {collar_bps} bps through the market at {market:f}",
             details={"limit": "price_collar_bps", "market": format(market, "f")},
         )
-    return order.price
 
 
 def _stale(order: Order) -> OmsError:

@@ -22,6 +22,19 @@ RESERVED: Final = frozenset(
         *("symbol", "side", "type", "amount", "quantity", "price", "cost", "quoteOrderQty", "closePosition"),
         *("triggerPrice", "stopPrice", "stopLossPrice", "takeProfitPrice", "trailingPercent", "trailingDelta"),
         *("timeInForce", "postOnly", "reduceOnly", "test", "validate", "newOrderRespType"),
+        # Of these ccxt or the exchange makes an order of another kind, on another account, or at another price.
+        *(
+            "marginMode",
+            "isIsolated",
+            "sideEffectType",
+            "sor",
+            "SOR",
+            "papi",
+            "portfolioMargin",
+            "hedged",
+            "priceMatch",
+        ),
+        *("trailingAmount", "trailingTriggerPrice", "activationPrice", "stopLoss", "takeProfit"),
         *("maxRetriesOnFailure", "maxRetriesOnFailureDelay", "timestamp", "signature", "recvWindow"),
     }
 )

@@ -146,7 +146,9 @@ async def agreed(scene: Scene, caller: Caller) -> None:
         async with asyncio.timeout(QUIET_S):
             while problems:
                 async with scene.http.post(
-                    f"{caller._url}/oms/reconcile", json={"account_id": 1}, headers=caller._headers
+                    f"{caller._url}/oms/reconcile",
+                    json={"account_id": 1},
+                    headers={**caller._headers, "connection": "close"},  # each on its own: one that idled may be closed
                 ):
                     problems = disagreements(await scene.books(), await scene.ledger())
     except TimeoutError:

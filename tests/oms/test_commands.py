@@ -127,7 +127,8 @@ def test_what_no_state_of_the_world_makes_right_is_refused_by_name(more: dict[st
 
 @pytest.mark.parametrize(
     "said",
-    [None, 1, "x", {}, body() | {"account_id": "1"}, body(odd=1), body(request_id=""), body() | {"payload": []}],
+    [None, 1, "x", {}, body() | {"account_id": "1"}, body(odd=1), body(request_id=""), body(request_id="a\x00"),
+     body() | {"payload": []}],
 )  # fmt: skip
 def test_a_body_that_is_no_command_is_refused(said: object) -> None:
     assert refusal(said).code == "validation_error"

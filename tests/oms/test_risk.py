@@ -235,3 +235,13 @@ def test_the_rules_of_the_market_are_refused_by_field(terms: dict[str, Any], rul
 def test_a_step_of_18_digits_does_not_exceed_the_precision() -> None:
     tiny = replace(BTC, qty_step=Decimal("1E-18"), price_step=Decimal("1E-18"))
     risk.check(an_order(qty=Decimal(10**17) + Decimal("1E-18")), situation(instrument=tiny))
+
+
+def test_a_sell_is_worth_what_the_market_gives_however_low_its_own_price() -> None:
+    limits = {"max_order_notional": Decimal(50)}
+    cheap = an_order(side=Side.SELL, price=Decimal(1))
+    assert refusal(cheap, limits=limits).code == "risk_blocked"
+    assert refusal(cheap, limits={"max_position_notional": Decimal(50)}).code == "risk_blocked"
+    assert refusal(cheap, limits=limits, quote=None).code == "stale_market_data"
+    risk.check(cheap, situation(limits={"max_order_notional": Decimal(120)}))
+    risk.check(an_order(price=Decimal(1)), situation(limits=limits))  # a buy gets no more than it names
