@@ -119,7 +119,7 @@ class Reconciler:
                 foreign.append(said)
             else:
                 said_of[order.id] = said
-                self._settler.found(order.id)
+                self._settler.found(order, said)
                 if not order.is_open and order.updated_ns <= report.started_ns - QUIET_NS:
                     log.error("venue lists an order that was over", account_id=report.account_id, order_id=order.id)
                     report.contradicted.append(order.id)

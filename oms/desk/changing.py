@@ -115,7 +115,7 @@ class Changing:
         try:
             former = await self._canceled(order)
         except base.Refused as error:
-            await self._settler.look(order.id)
+            await self._end(order, None, command_id, error)
             return OmsError(error.code, error.message)
         if former is None:
             return None

@@ -26,6 +26,7 @@ class Hearing:
         self.on_foreign: Callable[[VenueOrder | VenueTrade], None] = lambda said: None  # of an order not in memory
         self.on_connection: Callable[[bool], None] = lambda connected: None
         self.on_said: Callable[[int, VenueOrder], None] = lambda order_id, said: None  # of each order that is ours
+        self.on_seen: Callable[[Order, VenueOrder], None] = lambda order, said: None  # the same, for who misses it
         self._desk = desk
         self._ends: dict[int, VenueOrder] = {}
 
@@ -66,6 +67,7 @@ class Hearing:
         """What the venue says the order is."""
         self.on_said(order_id, said)
         order = self._desk.book.orders[order_id]
+        self.on_seen(order, said)
         claimed = claim(order, said)
         if said.status == "open" or claimed <= order.filled:
             self._ends.pop(order_id, None)

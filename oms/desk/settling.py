@@ -22,8 +22,8 @@ from oms.venues.base import VenueOrder
 log = structlog.get_logger(__name__)
 
 DELAYS_S: Final = (1.0, 6.5, 5.0, 10.0, 30.0)  # before each question; the last one again and again
-# Two lookups that find nothing prove absence when this far apart: beyond the 5 s in which a venue still takes a request
-# that was signed before the first of them (`recvWindow`), and what its clock may differ from ours.
+# Two lookups that find nothing prove that nothing will come when this far apart: beyond the 5 s in which a venue still
+# takes a request that was signed before the first of them (`recvWindow`), and what its clock may differ from ours.
 APART_NS: Final = 6 * SECOND_NS
 DOUBTFUL: Final = frozenset(
     {OrderState.PENDING_SUBMIT, OrderState.UNKNOWN, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE}
@@ -40,7 +40,8 @@ class Settler:
         self._asked: dict[int, int] = {}  # orders in doubt: how often they were asked about
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._stopped = False
-        self._missed_ns: dict[int, int] = {}  # when it was first not found
+        self._missed: dict[int, tuple[str, int]] = {}  # the name by which it was not found, and when first
+        hearing.on_seen = self.found
 
     def doubt(self, order_id: int) -> None:
         """Ask about this order soon."""
@@ -48,9 +49,11 @@ class Settler:
             self._asked[order_id] = 0
             self._later(order_id)
 
-    def found(self, order_id: int) -> None:
-        """The venue has it: that it was not found before proves nothing any more."""
-        self._missed_ns.pop(order_id, None)
+    def found(self, order: Order, said: VenueOrder) -> None:
+        """The venue has it: that it was not found before proves nothing any more. Of one that is being replaced, its
+        new self is missed, and of that its former self says nothing."""
+        if order.state is not OrderState.PENDING_REPLACE or said.exchange_order_id != order.exchange_order_id:
+            self._missed.pop(order.id, None)
 
     def stop(self) -> None:
         """Ask no more: what is still in doubt is asked about after the next load."""
@@ -96,8 +99,8 @@ class Settler:
             await self._desk.commit()
             order = self._desk.book.orders[order_id]
             if not order.is_open:
-                self._missed_ns.pop(order_id, None)
-            in_doubt = order.state in DOUBTFUL or order_id in self._missed_ns
+                self._missed.pop(order_id, None)
+            in_doubt = order.state in DOUBTFUL or order_id in self._missed
             return not in_doubt and not self._hearing.awaits_deals(order_id)
 
     async def look(self, order_id: int) -> None:
@@ -114,11 +117,13 @@ class Settler:
             await self._settle_order(order)
 
     async def _settle_order(self, order: Order) -> None:
+        looked_ns = self._desk.clock_ns()
         said = await self._desk.venue.find(order)
         if said is None:
-            await self._missing(order)
+            if self._missed_long(order, looked_ns):
+                await self._missing(order)
             return
-        self.found(order.id)
+        self.found(order, said)
         await self.account_for(order, said)
         self._hearing.said(order.id, said)
         order = self._desk.book.orders[order.id]
@@ -133,12 +138,15 @@ class Settler:
             if trade.exchange_order_id == said.exchange_order_id:
                 self._hearing.trade(self._desk.book.orders[order.id], trade)
 
+    def _missed_long(self, order: Order, looked_ns: int) -> bool:
+        """Whether it was not found by this name long enough ago, too: what was sent before can no longer be done."""
+        name = self._desk.name_of(order)
+        if self._missed.get(order.id, ("", 0))[0] != name:
+            self._missed[order.id] = name, looked_ns
+        return looked_ns - self._missed[order.id][1] >= APART_NS
+
     async def _missing(self, order: Order) -> None:
-        """Not found. Proves absence the second time, long enough after the first; trades of it are booked first."""
-        now_ns = self._desk.clock_ns()
-        first_ns = self._missed_ns.setdefault(order.id, now_ns)
-        if now_ns - first_ns < APART_NS:
-            return
+        """Proved absent, unless it has trades: they are booked first."""
         trades = await self._desk.venue.trades(order.symbol, order.created_ns - TRADES_BACK_NS)
         name = self._desk.name_of(order)
         names = {order.client_order_id, name}
@@ -156,13 +164,16 @@ class Settler:
             self._desk.record(order.id, Absent())
 
     async def _settle_replace(self, order: Order) -> None:
-        """Its new self is looked for first: when that is there, the old one is gone."""
+        """Its new self is looked for first: when that is there, the old one is gone. While the venue may still take the
+        request, an old one that is as it was proves nothing."""
+        looked_ns = self._desk.clock_ns()
         new = await self._desk.venue.find(self.named_anew(order)) if REPLACING_ANEW in order.flags else None
         former = await self._desk.venue.find(order)
-        if await self.ended(order, former, new):
-            self.found(order.id)
-        else:
-            await self._missing(self._desk.book.orders[order.id])  # it is gone, unless its new self appears yet
+        told = former is not None and tells_of_replace(order, former)
+        if not told and (new is None or not is_other(order, new)) and not self._missed_long(order, looked_ns):
+            return
+        if not await self.ended(order, former, new):
+            await self._missing(self._desk.book.orders[order.id])
 
     async def ended(
         self, order: Order, former: VenueOrder | None, new: VenueOrder | None, command_id: int | None = None
@@ -172,12 +183,12 @@ class Settler:
         if former is not None:
             await self.account_for(order, former)
         order = self._desk.book.orders[order.id]
-        if new is not None and new.exchange_order_id != order.exchange_order_id:
+        if new is not None and is_other(order, new):
             before = order.filled if former is None else claim(order, former)
             self.replaced(order, new, new.qty + before, command_id)
         elif former is None or former.status in {"canceled", "rejected"}:
             return False
-        elif (former.price, former.qty) == (order.price, order.qty) or former.status != "open":
+        elif former.status != "open" or not tells_of_replace(order, former):
             self._desk.record(order.id, ReplaceFailed(), command_id)
             self._hearing.said(order.id, former)
         else:
@@ -193,3 +204,15 @@ class Settler:
         happening = Replaced(price=said.price, qty=qty, exchange_order_id=said.exchange_order_id, time_ns=said.time_ns)
         self._desk.record(order.id, happening, command_id)
         self._hearing.said(order.id, said, command_id)
+
+
+def is_other(order: Order, new: VenueOrder) -> bool:
+    """Whether this is not what the order was before it was replaced."""
+    return new.exchange_order_id != order.exchange_order_id
+
+
+def tells_of_replace(order: Order, former: VenueOrder) -> bool:
+    """Whether the former self shows by itself what a replace came to: it has other terms, or ended before it."""
+    if former.status == "open":
+        return (former.price, former.qty) != (order.price, order.qty)
+    return former.status in {"filled", "expired"}

@@ -45,6 +45,7 @@ async def test_it_is_answered_by_evidence(
     expected: str | None,
 ) -> None:
     monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.0,))
+    monkeypatch.setattr("oms.desk.settling.APART_NS", 0)
     async with setting(dsn) as made:
         row = CommandRow(
             id=7, api_key_id=1, account_id=1, command=command, payload=payload, payload_hash=b"h",

@@ -137,10 +137,55 @@ async def test_a_trade_of_its_new_self_proves_that_it_is_there(dsn: str) -> None
 
 async def test_a_replace_of_which_nothing_was_done(dsn: str) -> None:
     async with setting(dsn) as made:
-        await resting(made)
+        there = await resting(made)
         made.desk.record(1, ReplaceRequested(anew=True))
+        assert not await made.settler.settle(1)
+        made.hearing.on_order(made.venue.orders[there])  # says nothing of the new self: that is still missed
+        made.clock.advance(7)
         assert await made.settler.settle(1)
         assert (made.order().state, made.order().flags) == (OrderState.SUBMITTED, ())
+
+
+async def test_a_replace_that_is_done_late_is_not_taken_for_failed(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await resting(made)
+        requested = made.desk.record(1, ReplaceRequested(anew=True))
+        made.venue.script("replace", Fault.LATE)
+        with pytest.raises(base.Ambiguous):
+            await made.venue.replace(requested, Decimal(101), Decimal(1), made.desk.name_of(requested))
+        for _ in range(2):
+            assert not await made.settler.settle(1)
+            made.clock.advance(5)
+        assert made.order().state is OrderState.PENDING_REPLACE
+        made.venue.arrive()
+        assert await made.settler.settle(1)
+        order = made.order()
+        assert (order.state, order.price) == (OrderState.SUBMITTED, Decimal(101))
+        assert order.exchange_order_id != there
+
+
+async def test_what_was_missed_before_proves_nothing_of_what_is_sent_anew(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await resting(made)
+        order = made.venue.orders.pop(there)
+        assert not await made.settler.settle(1)  # missed by its first name
+        made.venue.orders[there] = order
+        made.clock.advance(7)
+        made.desk.record(1, ReplaceRequested(anew=True))
+        made.venue.end(there, "canceled")
+        assert not await made.settler.settle(1)
+        assert made.order().state is OrderState.PENDING_REPLACE
+
+
+async def test_what_was_seen_meanwhile_was_not_missed(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await resting(made)
+        order = made.venue.orders.pop(there)
+        assert not await made.settler.settle(1)
+        made.hearing.on_order(order)
+        made.clock.advance(7)
+        assert not await made.settler.settle(1)
+        assert made.order().state is OrderState.SUBMITTED
 
 
 async def test_doubt_asks_again_until_it_is_settled(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
