@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 # Refusals of a command that did not begin and is not kept: it may be asked for again under the same request_id.
 PASSING: Final = frozenset({
     "account_not_found", "permission_denied", "strategy_permission_denied", "exchange_unavailable",
-    "engine_unavailable",
+    "engine_unavailable", "rate_limited",
 })  # fmt: skip
 RETRY_MS: Final = 1_000
 

@@ -81,6 +81,23 @@ async def test_what_did_not_begin_for_a_passing_reason_is_not_kept(dsn: str, poo
         assert await stored_command(pool, "r") is None
 
 
+async def test_what_came_too_often_may_be_asked_for_again_under_the_same_id(dsn: str, pool: Pool) -> None:
+    refusals = [OmsError("rate_limited", "too often", retry_after_ms=1_000)]
+
+    async def handler(run: Run) -> Outcome:
+        if refusals:
+            raise refusals.pop()
+        run.begin()
+        return Outcome()
+
+    async with setting(dsn) as made:
+        made.handlers["close_by"] = handler
+        assert (await close_by(made, request_id="r"))["error"]["code"] == "rate_limited"
+        assert await stored_command(pool, "r") is None
+        again = await close_by(made, request_id="r")
+        assert (again["ok"], "replayed" in again) == (True, False)
+
+
 async def test_a_fault_of_ours_is_answered_as_one(dsn: str) -> None:
     async def handler(run: Run) -> Outcome:
         raise ZeroDivisionError
