@@ -34,7 +34,7 @@ cdef class Members:
         raise NotImplementedError  # a group of a stream knows how
 
     cdef int emptied(self) except -1:
-        raise NotImplementedError
+        raise NotImplementedError  # likewise
 
 
 cdef class Subscription:

@@ -14,7 +14,10 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-pytest_plugins = ["tests.leaks"]  # what tests log and print holds no secret
+pytest_plugins = [
+    "tests.leaks",  # what tests log and print holds no secret
+    "tests.databases",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -247,12 +247,6 @@ async def set_setting(db: Database, name: str, value: Any) -> None:
     )  # fmt: skip
 
 
-async def setting_once(db: Database, name: str, value: Any) -> Any:
-    """The setting's value; `value` becomes it when there is none, and whoever comes second gets what the first set."""
-    await db.execute("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING", name, value)
-    return await setting(db, name)
-
-
 async def audit(
     db: Database,
     action: str,

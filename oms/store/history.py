@@ -136,21 +136,6 @@ async def deals_of_order(db: Database, order_id: int) -> list[Deal]:
     ]
 
 
-async def deals_of_position(db: Database, position_id: int) -> list[Deal]:
-    found = await db.fetch("SELECT * FROM oms_deals WHERE position_id = $1 ORDER BY id", position_id)
-    return [rows.deal_of(row) for row in found]
-
-
-async def known_trades(db: Database, account_id: int, symbol: str, trade_ids: Collection[str]) -> set[str]:
-    """Which of these ids of the venue are booked."""
-    found = await db.fetch(
-        "SELECT DISTINCT exchange_trade_id AS id FROM oms_deals "
-        "WHERE account_id = $1 AND symbol = $2 AND exchange_trade_id = ANY($3::text[])",
-        account_id, symbol, list(trade_ids),
-    )  # fmt: skip
-    return {row["id"] for row in found}
-
-
 async def commands_by_requests(
     db: Database, requests: Collection[tuple[int, str]]
 ) -> dict[tuple[int, str], CommandRow]:

@@ -99,7 +99,7 @@ class Venue(Protocol):
         """None: it is canceled, or about to be, and the answer says no more."""
 
     async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
-        """To this price and whole quantity: what was filled before counts in it. After `Refused` it may be gone."""
+        """To this price and quantity, while nothing of it is filled. After `Refused` it may be gone."""
 
     async def find(self, order: Order) -> VenueOrder | None:
         """By its id at the venue, without one by its client id. None only when the venue says there is none."""

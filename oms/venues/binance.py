@@ -18,15 +18,12 @@ WINDOW_MS: Final = 24 * 3_600_000  # the longest stretch of time that trades are
 PAGE_ROWS: Final = 1_000
 
 
-def replacing(params: Mapping[str, Any], *, filled: bool) -> dict[str, Any]:
-    """Parameters of a create as those of cancelReplace.
-
-    What was filled meanwhile must not be ordered again, where that can be had: while nothing is filled.
-    """
+def replacing(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a create as those of cancelReplace: of an order that is filled meanwhile, nothing is done."""
     changed = dict(params)
     if "triggerPrice" in changed:
         changed["stopPrice"] = changed.pop("triggerPrice")  # ccxt would send both, and one is one too many
-    return changed if filled else {**changed, "cancelRestrictions": "ONLY_NEW"}
+    return {**changed, "cancelRestrictions": "ONLY_NEW"}
 
 
 def why_not_replaced(body: str) -> Mapping[str, Any] | None:

@@ -111,10 +111,9 @@ class CcxtVenue:
         return await self._create(order, venue_client_id, order.remaining, order.price, None)
 
     async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
-        if order.exchange_order_id is None or not self.can_replace:
+        if order.exchange_order_id is None or order.filled or not self.can_replace:
             raise Refused("unsupported_action", f"{self._config.klass} cannot replace this order")
-        rest = qty - order.filled
-        return await self._create(order, venue_client_id, rest, price, order.exchange_order_id)
+        return await self._create(order, venue_client_id, qty, price, order.exchange_order_id)
 
     async def _create(
         self, order: Order, client_order_id: str, qty: Decimal, price: Decimal | None, replaced_id: str | None
@@ -128,7 +127,7 @@ class CcxtVenue:
             if replaced_id is None:
                 told = await self._exchange.create_order(*asked, request.params)
             else:
-                params = binance.replacing(request.params, filled=bool(order.filled))
+                params = binance.replacing(request.params)
                 told = await self._replace(replaced_id, asked, params)
             return convert.order(told, order, client_order_id)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from oms.postgres import Embedded
 from tests.e2e.ordering import Ordering, ordering
-from tests.oms import database
 
 
 @pytest.fixture(scope="session")
@@ -22,24 +19,8 @@ def recorded_paths(recorded_data: Path) -> list[Path]:
     return paths
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Embedded]:
-    """The server that all tests of this process share."""
-    with database.embedded() as server:
-        asyncio.run(database.make_template(server.dsn))
-        yield server
-
-
 @pytest.fixture
-async def new_database(postgres: Embedded) -> AsyncIterator[str]:
-    """The address of a new database with all tables."""
-    made = await database.make_database(postgres.dsn)
-    yield made
-    await database.drop_database(postgres.dsn, made)
-
-
-@pytest.fixture
-async def gateway_with_orders(new_database: str) -> AsyncIterator[Ordering]:
+async def gateway_with_orders(dsn: str) -> AsyncIterator[Ordering]:
     """A gateway that takes orders, in front of a simulated exchange; `ann` has account 1, `bob` account 2."""
-    async with ordering(new_database) as made:
+    async with ordering(dsn) as made:
         yield made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import uvloop
@@ -22,21 +21,6 @@ from tests.e2e.trading import Follower, ask, serving, take
 from tests.gateway.users import Users
 from tests.oms import database
 from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Embedded]:
-    with database.embedded() as server:
-        asyncio.run(database.make_template(server.dsn))
-        yield server
-
-
-@pytest.fixture
-async def dsn(server: Embedded) -> AsyncIterator[str]:
-    made = await database.make_database(server.dsn)
-    yield made
-    await database.drop_database(server.dsn, made)
-
 
 SUBSCRIBE = {"action": "subscribe", "channel": "orders", "account_ids": [1]}
 
@@ -186,15 +170,15 @@ STEPS = st.lists(
 
 @settings(max_examples=8)
 @given(steps=STEPS)
-def test_each_client_takes_each_event_once_and_in_order(server: Embedded, steps: list[tuple[str, int, int]]) -> None:
+def test_each_client_takes_each_event_once_and_in_order(postgres: Embedded, steps: list[tuple[str, int, int]]) -> None:
     """Random commits, disconnects, resumes and confirmations, with more events than memory keeps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gateway.net.private_stream.SLICE_EVENTS", 7)  # so that few events make many reads
-        uvloop.run(play(server, steps))
+        uvloop.run(play(postgres, steps))
 
 
-async def play(server: Embedded, steps: list[tuple[str, int, int]]) -> None:
-    dsn = await database.make_database(server.dsn)
+async def play(postgres: Embedded, steps: list[tuple[str, int, int]]) -> None:
+    dsn = await database.make_database(postgres.dsn)
     users = Users()
     for name in ("ann", "bob", "cid"):
         users.add(name)
@@ -225,4 +209,4 @@ async def play(server: Embedded, steps: list[tuple[str, int, int]]) -> None:
             await follower.reached(newest)
             assert follower.taken == list(range(1, newest + 1))
             await follower.go(rudely=False)
-    await database.drop_database(server.dsn, dsn)
+    await database.drop_database(postgres.dsn, dsn)

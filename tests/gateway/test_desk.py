@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-
 import httpx
 import pytest
 
@@ -24,20 +21,6 @@ from oms.vault import new_master_key
 from tests.oms import database
 
 MADE = ExchangeConfig(klass="synthetic")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Embedded]:
-    with database.embedded() as server:
-        asyncio.run(database.make_template(server.dsn))
-        yield server
-
-
-@pytest.fixture
-async def dsn(server: Embedded) -> AsyncIterator[str]:
-    made = await database.make_database(server.dsn)
-    yield made
-    await database.drop_database(server.dsn, made)
 
 
 def config_of(dsn: str) -> Config:
@@ -78,12 +61,12 @@ async def test_a_database_that_is_not_there_is_told() -> None:
     assert refused.value.code == "engine_unavailable"
 
 
-async def test_a_database_of_somebody_else_must_be_up_to_date(server: Embedded) -> None:
-    made = await database.make_database(server.dsn, "template0")
+async def test_a_database_of_somebody_else_must_be_up_to_date(postgres: Embedded) -> None:
+    made = await database.make_database(postgres.dsn, "template0")
     with pytest.raises(TickwireError, match="tickwire db migrate"):
         async with serving(config_of(made)):
             pass
-    await database.drop_database(server.dsn, made)
+    await database.drop_database(postgres.dsn, made)
 
 
 def account_of(exchange: str, environment: Environment) -> Account:

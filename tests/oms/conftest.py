@@ -1,31 +1,14 @@
-"""Fixtures for tests on a real database: `dsn` is a new migrated one, `empty_dsn` one without tables."""
+"""Fixtures for tests on a real database beside `dsn`: `empty_dsn` is one without tables, `pool` connections."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from oms.postgres import Embedded
 from oms.store.pool import Pool, open_pool
 from tests.oms import database
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Embedded]:
-    """The server that all tests of this process share."""
-    with database.embedded() as server:
-        asyncio.run(database.make_template(server.dsn))
-        yield server
-
-
-@pytest.fixture
-async def dsn(postgres: Embedded) -> AsyncIterator[str]:
-    """A new database with all tables and no row."""
-    made = await database.make_database(postgres.dsn)
-    yield made
-    await database.drop_database(postgres.dsn, made)
 
 
 @pytest.fixture

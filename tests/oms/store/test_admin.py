@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 
 import msgspec
@@ -130,13 +129,11 @@ async def test_strategies_have_a_name_of_their_own_in_an_account(pool: Pool) -> 
     assert await admin.rename_strategy(pool, 99, "x") is None
 
 
-async def test_a_setting_made_once_stays(pool: Pool) -> None:
+async def test_a_setting_is_what_it_was_set_to_last(pool: Pool) -> None:
     assert await admin.setting(pool, "halted") is None
     await admin.set_setting(pool, "halted", {"all": True})
     await admin.set_setting(pool, "halted", {"all": False})
     assert await admin.setting(pool, "halted") == {"all": False}
-    values = await asyncio.gather(*[admin.setting_once(pool, "key", number) for number in range(4)])
-    assert len(set(values)) == 1
 
 
 async def test_the_audit_log_says_who_did_what(pool: Pool) -> None:

@@ -90,8 +90,6 @@ async def test_orders_are_found_by_the_ids_others_know_them_by(pool: Pool) -> No
 async def test_deals_are_found_by_what_they_belong_to(pool: Pool) -> None:
     assert [deal.id for deal in await history.deals(pool, Filter(accounts=BOTH, after_id=1))] == [2]
     assert [deal.id for deal in await history.deals_of_order(pool, 3)] == [2]
-    assert [deal.id for deal in await history.deals_of_position(pool, 2)] == [1]
-    assert await history.known_trades(pool, 1, "BTC/USDT", ["t1", "t9"]) == {"t1"}
 
 
 async def test_a_command_is_found_by_its_request(pool: Pool) -> None:

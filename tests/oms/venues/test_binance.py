@@ -31,12 +31,11 @@ def test_answers_of_another_kind(body: str) -> None:
 
 def test_what_was_not_filled_must_not_be_when_it_is_replaced() -> None:
     params = {"clientOrderId": "c"}
-    assert binance.replacing(params, filled=False) == {**params, "cancelRestrictions": "ONLY_NEW"}
-    assert binance.replacing(params, filled=True) == params
+    assert binance.replacing(params) == {**params, "cancelRestrictions": "ONLY_NEW"}
 
 
 def test_a_trigger_is_said_once() -> None:
-    assert binance.replacing({"triggerPrice": "5"}, filled=True) == {"stopPrice": "5"}
+    assert binance.replacing({"triggerPrice": "5"})["stopPrice"] == "5"
 
 
 def test_absence_is_proved_later_than_a_signed_request_is_still_taken() -> None:

@@ -148,16 +148,22 @@ async def test_what_is_not_there_cannot_be_canceled(venue: CcxtVenue) -> None:
         assert raised.value.code == "order_not_found"
 
 
-async def test_replacing_counts_what_was_filled(exchange: ExchangeServer, venue: CcxtVenue) -> None:
+async def test_replacing_makes_a_new_order_of_it(exchange: ExchangeServer, venue: CcxtVenue) -> None:
     assert venue.can_replace
     asked = await placed(venue, order(qty=Decimal(2)))
-    fill(exchange, asked, "0.5")
-    told = await venue.replace(replace(asked, filled=Decimal("0.5")), Decimal(20_001), Decimal(3), "c1.1")
-    assert (told.client_order_id, told.price, told.qty) == ("c1.1", Decimal(20_001), Decimal("2.5"))
+    told = await venue.replace(asked, Decimal(20_001), Decimal(3), "c1.1")
+    assert (told.client_order_id, told.price, told.qty) == ("c1.1", Decimal(20_001), Decimal(3))
     assert told.exchange_order_id != asked.exchange_order_id
     former = await venue.find(asked)
     assert former is not None
-    assert (former.status, former.filled) == ("canceled", Decimal("0.5"))
+    assert (former.status, former.filled) == ("canceled", Decimal(0))
+
+
+async def test_what_is_partly_filled_is_not_replaced_in_one_request(venue: CcxtVenue) -> None:
+    asked = await placed(venue, order(qty=Decimal(2)))
+    with pytest.raises(Refused, match="cannot replace"):
+        await venue.replace(replace(asked, filled=Decimal("0.5")), Decimal(20_001), Decimal(3), "c1.1")
+    assert [resting.client_order_id for resting in await venue.open_orders(None)] == [asked.client_order_id]
 
 
 async def test_replacing_a_stop(exchange: ExchangeServer, venue: CcxtVenue) -> None:
