@@ -290,8 +290,8 @@ def _convert(value: object, kind: Any, where: str) -> Any:
     except msgspec.ValidationError as error:
         text = str(error)
         found = re.search(r"`\$\.?([^`]*)`$", text) or re.search(r"field `([^`]*)`", text)
-        field = where + (found[1] if found else "")
-        raise OmsError("validation_error", text, details={"field": field.rstrip(".")}) from None
+        field = (where + (found[1] if found else "")).rstrip(".") or "body"  # a command is what is no object
+        raise OmsError("validation_error", text, details={"field": field}) from None
 
 
 def _spelled(payload: Mapping[str, Any]) -> dict[str, Any]:

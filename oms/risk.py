@@ -193,7 +193,8 @@ def _check_collar(price: Decimal, market: Decimal, side: Side, collar_bps: int) 
 
 
 def _stale(order: Order) -> OmsError:
-    return OmsError("stale_market_data", f"no fresh price of {order.symbol} to hold this order against")
+    text = f"no fresh price of {order.symbol} to hold this order against"
+    return OmsError("stale_market_data", text, retry_after_ms=1_000)
 
 
 def _check_size(order: Order, situation: Situation, price: Decimal) -> None:

@@ -195,6 +195,12 @@ class Desk:
         wanted_qty = self._wanted_qty.get(order.id, order.qty)
         return replace(order, qty=wanted_qty) if wanted_qty > order.qty else order
 
+    def require_strategy(self, strategy_id: int, field: str) -> None:
+        """Raises OmsError, which names the field, unless the account has this strategy; it always has 0."""
+        if strategy_id and strategy_id not in self.strategies:
+            text = f"strategy_id: this account has no strategy {strategy_id}"
+            raise OmsError("validation_error", text, details={"field": field})
+
     def count_sent(self) -> None:
         """One more order of this second."""
         self._sent_ns.append(self.clock_ns())

@@ -28,6 +28,8 @@ PASSING: Final = frozenset({
     "account_not_found", "permission_denied", "strategy_permission_denied", "exchange_unavailable",
     "engine_unavailable", "rate_limited",
 })  # fmt: skip
+# Of these the refusal is kept, but not as the answer to its request_id: who waits for the market sends the same again.
+RETRIED: Final = frozenset({"stale_market_data"})
 RETRY_MS: Final = 1_000
 
 Require = Callable[[int | None], None]  # raises OmsError unless who asks may do it with this strategy
@@ -142,8 +144,11 @@ class Dispatcher:
 
     async def finish(self, run: Run, outcome: Outcome) -> CommandResult:
         """Keep the answer, and give it once that is durable."""
-        if run.validate or (run.row is None and outcome.error is not None and outcome.error.code in PASSING):
+        refused = outcome.error.code if run.row is None and outcome.error is not None else None
+        if run.validate or refused in PASSING:
             return CommandResult.of_refusal(outcome.error) if outcome.error else CommandResult(ok=True)
+        if refused in RETRIED:
+            run.request = replace(run.request, request_id=None)
         run.begin(outcome.order_id)
         assert run.row is not None
         stored = outcome.stored

@@ -133,12 +133,7 @@ class Orders:
 
     def _check_named(self, run: Run, payload: SendOrder) -> None:
         """What it is to belong and to go to. Where positions net over all strategies, they are of all of them."""
-        if payload.strategy_id and payload.strategy_id not in self._desk.strategies:
-            raise OmsError(
-                "validation_error",
-                f"strategy_id: this account has no strategy {payload.strategy_id}",
-                details={"field": "payload.strategy_id"},
-            )
+        self._desk.require_strategy(payload.strategy_id, "payload.strategy_id")
         if payload.position_id:
             position = open_position(self._desk, payload.position_id, run.require_trade)
             if position.symbol != payload.symbol:

@@ -171,12 +171,7 @@ class Positions:
             require_trade(principal, account_id, of)
 
         require(strategy_id)
-        if strategy_id and strategy_id not in self._desk.strategies:
-            raise OmsError(
-                "validation_error",
-                f"strategy_id: this account has no strategy {strategy_id}",
-                details={"field": "strategy_id"},
-            )
+        self._desk.require_strategy(strategy_id, "strategy_id")
         for order_id in order_ids:
             await self._recall(order_id, require)
         for position_id in position_ids:

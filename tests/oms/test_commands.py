@@ -198,3 +198,12 @@ def test_params_reach_the_exchange_as_any_reader_of_json_would_have_them() -> No
         "-9223372036854775808,true]}}]"
     )
     assert refusal(commands.decode(text % b'{"a":1e999}')).details == {"field": "params"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [(3, "body"), (None, "body"), ("x", "body"), ({}, "account_id"),
+     ({"account_id": 1, "command": "send_order", "payload": 3}, "payload")],
+)  # fmt: skip
+def test_what_is_no_object_is_refused_by_the_name_of_what_should_be_one(body: object, field: str) -> None:
+    assert refusal(body).details == {"field": field}

@@ -119,3 +119,13 @@ async def test_positions_that_change_are_told_of_with_the_commit(dsn: str) -> No
         assert [position.qty for position in told] == [Decimal("0.4")]
         await made.desk.commit()
         assert len(told) == 1
+
+
+async def test_a_strategy_that_the_account_has_not_is_refused_by_the_name_of_the_field(dsn: str) -> None:
+    async with setting(dsn) as made:
+        made.desk.strategies = frozenset({5})
+        for there in (0, 5):
+            made.desk.require_strategy(there, "field")
+        with pytest.raises(OmsError) as raised:
+            made.desk.require_strategy(6, "field")
+        assert (raised.value.code, raised.value.details) == ("validation_error", {"field": "field"})

@@ -98,6 +98,31 @@ async def test_what_came_too_often_may_be_asked_for_again_under_the_same_id(dsn:
         assert (again["ok"], "replayed" in again) == (True, False)
 
 
+async def test_what_found_no_fresh_price_is_kept_and_may_be_asked_for_again_under_the_same_id(
+    dsn: str, pool: Pool
+) -> None:
+    refusals = [OmsError("stale_market_data", "no fresh price")]
+
+    async def handler(run: Run) -> Outcome:
+        if refusals:
+            raise refusals.pop()
+        run.begin()
+        return Outcome()
+
+    async with setting(dsn) as made:
+        made.handlers["close_by"] = handler
+        refused = await close_by(made, request_id="r")
+        assert (refused["error"]["code"], refused["command_id"]) == ("stale_market_data", 1)
+        assert await stored_command(pool, "r") is None
+        assert await pool.fetchval("SELECT status FROM oms_commands WHERE id = 1") == CommandStatus.FAILED
+        assert [event.event for event in made.events] == ["command_failed"]
+        again = await close_by(made, request_id="r")
+        assert (again["ok"], again["command_id"], "replayed" in again) == (True, 2, False)
+        stored = await stored_command(pool, "r")
+        assert stored is not None
+        assert stored.id == 2
+
+
 async def test_a_fault_of_ours_is_answered_as_one(dsn: str) -> None:
     async def handler(run: Run) -> Outcome:
         raise ZeroDivisionError
