@@ -46,6 +46,11 @@ async def prepare(connection: Connection) -> None:
         await connection.set_type_codec(name, schema="pg_catalog", encoder=_encode, decoder=orjson.loads, format="text")
 
 
+async def _keep(_: Connection) -> None:
+    """Nobody who borrows a connection changes its session: asking the server to forget what there is not would cost
+    every question a second one. A transaction that was left open is rolled back in any case."""
+
+
 def _encode(value: Any) -> str:
     return orjson.dumps(value).decode()
 
@@ -63,7 +68,7 @@ async def open_pool(dsn: str, *, size_max: int = 4) -> Pool:
     """Connections for reading and administration; close it, or enter it. OmsError when there are none to be had."""
     with _told():
         return await asyncpg.create_pool(
-            dsn, min_size=1, max_size=size_max, timeout=CONNECT_S, init=prepare, server_settings=SETTINGS
+            dsn, min_size=1, max_size=size_max, timeout=CONNECT_S, init=prepare, reset=_keep, server_settings=SETTINGS
         )
 
 

@@ -21,6 +21,22 @@ async def test_a_connection_may_leave_json_as_text(dsn: str) -> None:
     await connection.close()
 
 
+async def test_a_question_asks_the_database_nothing_else(dsn: str) -> None:
+    async with await open_pool(dsn, size_max=1) as pool:
+        server_pid = await pool.fetchval("SELECT pg_backend_pid()")
+        other = await connect(dsn)
+        last = await other.fetchval("SELECT query FROM pg_stat_activity WHERE pid = $1", server_pid)
+        await other.close()
+    assert last == "SELECT pg_backend_pid()"
+
+
+async def test_a_transaction_that_was_left_open_is_not_handed_on(dsn: str) -> None:
+    async with await open_pool(dsn, size_max=1) as pool:
+        async with pool.acquire() as connection:
+            await connection.execute("BEGIN; CREATE TABLE left_open ()")
+        assert await pool.fetchval("SELECT to_regclass('left_open')") is None
+
+
 @pytest.mark.parametrize("dsn", ["postgresql://me:s3cr#et@127.0.0.1:1/x", "postgresql://me:s3cret@127.0.0.1:1/x"])
 async def test_no_database_is_told_without_its_password(dsn: str) -> None:
     for opening in (connect(dsn), open_pool(dsn)):
