@@ -122,11 +122,12 @@ class App:
         authenticator: Authenticator | None = None,
         mounted: http.Mounted = http.Mounted(),  # noqa: B008  # immutable
         checks: Mapping[str, Callable[[], bool]] = {},
+        remarks: Mapping[str, Callable[[], bool]] = {},
     ) -> None:
         """Needs a running loop. Raises TickwireError for an exchange that cannot be made.
 
         Without an authenticator there are no users, and market data is for everybody. `checks` are what `/readyz` asks
-        besides. Who gives `markets` closes them.
+        besides, `remarks` what it only tells. Who gives `markets` closes them.
         """
         limits = config.limits
         self.config = config
@@ -156,7 +157,7 @@ class App:
             tally=tally,
             started_s=time.monotonic(),
         )
-        resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted)
+        resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks)
         self.listener = Listener(self._route, resources, limits, self.fanout, tally.sockets)
         self._checks = checks
         self._listening = False
@@ -245,6 +246,7 @@ async def serving(config: Config) -> AsyncIterator[App]:
                 authenticator=joined.oms.auth,
                 mounted=joined.mounted,
                 checks={"orders": joined.is_ready},
+                remarks={"accounts": joined.are_accounts_ready},
             )
             app.serve_accounts(joined.oms)
         else:

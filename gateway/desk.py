@@ -49,6 +49,10 @@ class Desk(NamedTuple):
         """The order database is there. An account whose exchange is not is no reason to take this process out."""
         return self.oms.is_ready
 
+    def are_accounts_ready(self) -> bool:
+        """Every account takes commands; which ones do not, and why, is for who may look at them."""
+        return self.oms.are_accounts_ready
+
 
 @asynccontextmanager
 async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> AsyncIterator[Desk]:
@@ -95,7 +99,8 @@ def venues_of(exchanges: Mapping[str, ExchangeConfig]) -> VenueOf:
     def venue_of(account: Account, credentials: Mapping[str, Any]) -> CcxtVenue:
         exchange = exchanges.get(account.exchange)
         if exchange is None:
-            raise OmsError("unsupported_engine", f"no exchange {account.exchange} is configured")
+            there_are = f"; there is {', '.join(exchanges)}" if exchanges else ""
+            raise OmsError("unsupported_engine", f"no exchange {account.exchange} is configured{there_are}")
         if exchange.sandbox and account.environment is Environment.LIVE:
             text = f"{account.exchange} is configured as its sandbox, and the account is a live one"
             raise OmsError("unsupported_engine", text)

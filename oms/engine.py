@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import structlog
@@ -33,7 +33,6 @@ from oms.venues.base import Venue
 
 log = structlog.get_logger(__name__)
 
-KILL_SWITCH: Final = "trading_state"  # the setting that holds for every account: active, reducing or halted
 VenueOf = Callable[[Account, Mapping[str, Any]], Venue]
 
 
@@ -171,8 +170,7 @@ class Engine:
         return {account_id: frozenset(ids) for account_id, ids in mine.items()}
 
     async def _read_kill_switch(self) -> None:
-        value = await admin.setting(self._parts.pool, KILL_SWITCH)
-        self._everywhere = TradingState(value) if value is not None else TradingState.ACTIVE
+        self._everywhere = await admin.trading_state(self._parts.pool)
 
     def _on_lost(self, error: Exception) -> None:
         log.error("the order database is lost", error=str(error) or type(error).__name__)

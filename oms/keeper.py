@@ -47,7 +47,8 @@ class Keeper:
 
     def __init__(self, runs: Runs, hearing: Listener, *, later: Later | None = None) -> None:
         self.is_ready = False  # a run has succeeded: what we have is what the venue has
-        self.is_live = False  # the venue's stream is there, and what was missed before it is booked
+        self.is_connected = False  # the venue's stream is there
+        self.is_live = False  # the same, and what was missed before it is booked
         self._runs = runs
         self._hearing = hearing
         self._later: Later = later or (lambda delay_s, call: asyncio.get_running_loop().call_later(delay_s, call))
@@ -58,7 +59,6 @@ class Keeper:
         self._owed = Cause.PERIODIC  # what a run that failed was to look at
         self._stopped = False
         self._connections = 0  # of the stream, so far
-        self._connected = False
         self._held: list[VenueOrder | VenueTrade] | None = []  # None: heard at once
 
     # From outside
@@ -96,7 +96,7 @@ class Keeper:
 
     def on_stream(self, connected: bool) -> None:
         self._hearing.on_stream(connected)
-        self._connected, self.is_live = connected, False
+        self.is_connected, self.is_live = connected, False
         if connected:
             self._connections += 1
             self._held = self._held or []
@@ -166,7 +166,7 @@ class Keeper:
         caught_up()
         if report.ok:
             self.is_ready = True
-            self.is_live = self._connected and connections == self._connections
+            self.is_live = self.is_connected and connections == self._connections
         return report
 
     # The timer

@@ -22,13 +22,14 @@ from oms.engine import Engine, Parts, VenueOf
 from oms.errors import OmsError
 from oms.keyring import Keyring
 from oms.market import MarketData
-from oms.model import Order, Position, Principal, Quote
+from oms.model import Account, Order, Position, Principal, Quote
 from oms.outbox import Outbox
 from oms.payloads import Payloads
 from oms.report import Cause, Report
 from oms.store import changes
 from oms.store.migrate import migrate, require_current
 from oms.store.pool import FAILURES, UNAVAILABLE, Pool, connect, open_pool
+from oms.trader import Readiness
 from oms.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -112,8 +113,25 @@ class Oms:
         positions = self._running().trader(account_id).positions
         return await positions.reassign(principal, strategy_id, order_ids=order_ids, position_ids=position_ids)
 
+    def readiness(self) -> list[Readiness]:
+        """How far each account is; raises OmsError while the database is away."""
+        return [trader.readiness for _, trader in sorted(self._running().traders.items())]
+
+    @property
+    def are_accounts_ready(self) -> bool:
+        """The database is there, and every account takes commands."""
+        return self._engine is not None and not self.obstacles
+
+    async def require_venue(self, account: Account) -> None:
+        """Raises OmsError when there is nowhere that orders of such an account could go. Nothing is connected."""
+        await self._parts.venue_of(account, {}).close()
+
     async def account_changed(self, account_id: int) -> None:
         """Take over what was stored about an account, its limits, credentials or strategies: in force after this."""
+        await self._running().refresh()
+
+    async def trading_changed(self) -> None:
+        """The same for what holds for all accounts."""
         await self._running().refresh()
 
     def _running(self) -> Engine:

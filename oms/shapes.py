@@ -227,6 +227,29 @@ class Strategies(TypedDict):
     items: list[StrategyShape]
 
 
+class TradingShape(TypedDict):
+    """The kill switch of all accounts at once; the stricter of it and an account's own holds."""
+
+    trading_state: TradingState
+
+
+class ReadinessShape(TypedDict):
+    """How far an account is; `obstacle` says why it takes no commands, null when it does."""
+
+    account_id: int
+    ready: bool
+    connected: bool
+    reconciled: bool
+    obstacle: str | None
+
+
+class ReadinessItems(TypedDict):
+    """Of the accounts that may be looked at; none while the order database is away (`database` says)."""
+
+    database: bool
+    items: list[ReadinessShape]
+
+
 class ReconciliationShape(TypedDict):
     """The last comparison with the venue; `status` is running, ok or failed, or never when there was none."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -43,6 +43,15 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)  # before the venue is tried again; the last one again and again
 STARTING: Final = "the exchange has not been heard yet: try again soon"
+
+
+class Readiness(NamedTuple):
+    """How far one account is: `obstacle` says why it takes no commands now, None when it does."""
+
+    account_id: int
+    connected: bool  # the private stream of its venue is there
+    reconciled: bool  # it has been held against its venue since the desk began
+    obstacle: str | None
 
 
 class Trader:
@@ -85,6 +94,10 @@ class Trader:
     @property
     def account(self) -> Account:
         return self.desk.account
+
+    @property
+    def readiness(self) -> Readiness:
+        return Readiness(self.account.id, self.keeper.is_connected, self.keeper.is_ready, self.desk.obstacle)
 
     def start(self) -> None:
         """Open the venue in the background, again and again; commands are refused until it was heard."""

@@ -61,14 +61,22 @@ def add(
         raise CommandError("an account needs a name")
     if name.isdecimal():
         raise CommandError("an account's name is no number: numbers are given, and found by")
+    if any(ord(letter) < ord(" ") for letter in name):
+        raise CommandError("an account's name is one line of text")
     settings = configured(config)
-    if settings.exchanges and exchange not in settings.exchanges:
-        raise CommandError(f"no exchange {exchange} is configured; there is {', '.join(settings.exchanges)}")
+    wanted = Account(
+        id=0, name=name, exchange=exchange, environment=Environment(environment), epoch="",
+        position_mode=PositionMode(position_mode),
+    )  # fmt: skip
+    from gateway.desk import venues_of  # noqa: PLC0415  # ccxt takes a second to load
+
+    venue_of = venues_of(settings.exchanges)
 
     async def work(connection: Connection) -> Account:
+        await venue_of(wanted, {}).close()
         account = await admin.add_account(
             connection, name, exchange, epoch=uuid4().hex,
-            environment=Environment(environment), position_mode=PositionMode(position_mode),
+            environment=wanted.environment, position_mode=wanted.position_mode,
         )  # fmt: skip
         await note(connection, "account.add", f"account {account.id}", name=name)
         return account

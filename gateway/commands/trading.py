@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.commands.database import change, configured, note
-from oms.engine import KILL_SWITCH
 from oms.model import TradingState
 from oms.store import admin
 from oms.store.pool import Connection
@@ -29,8 +28,8 @@ def trading(state: Literal["active", "reducing", "halted"] | None = None, *, con
 
     async def work(connection: Connection) -> str:
         if state is not None:
-            await admin.set_setting(connection, KILL_SWITCH, state)
+            await admin.set_trading_state(connection, TradingState(state))
             await note(connection, "trading.change", "all accounts", trading_state=state)
-        return str(await admin.setting(connection, KILL_SWITCH) or TradingState.ACTIVE.value)
+        return (await admin.trading_state(connection)).value
 
     print(f"Trading is {change(configured(config), work)} for all accounts")

@@ -66,11 +66,15 @@ def build(
     version: str,
     gate: Gate | None = None,
     mounted: Mounted = Mounted(),  # noqa: B008  # immutable
+    remarks: Mapping[str, Callable[[], bool]] = {},
 ) -> Litestar:
-    """The ASGI application. `readiness` names what must be true before traffic should come; `gate` knows the users."""
+    """The ASGI application. `readiness` names what must be true before traffic should come; `gate` knows the users.
+
+    `remarks` are told beside what counts for being ready.
+    """
     return Litestar(
         [
-            *_own_routes(stats, readiness),
+            *_own_routes(stats, readiness, remarks),
             *([token_resource(gate)] if gate else []),
             *mounted.routes,
         ],
@@ -89,7 +93,9 @@ def build(
     )
 
 
-def _own_routes(stats: Stats, readiness: Callable[[], dict[str, bool]]) -> list[ControllerRouterHandler]:
+def _own_routes(
+    stats: Stats, readiness: Callable[[], dict[str, bool]], remarks: Mapping[str, Callable[[], bool]]
+) -> list[ControllerRouterHandler]:
     registry = CollectorRegistry()
     registry.register(StatsCollector(stats))
 
@@ -103,7 +109,8 @@ def _own_routes(stats: Stats, readiness: Callable[[], dict[str, bool]]) -> list[
         """It listens, and an exchange can be served."""
         checks = readiness()
         ready = all(checks.values())
-        return Response({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
+        told = {name: remark() for name, remark in remarks.items()}
+        return Response({"ready": ready, "checks": checks, **told}, status_code=200 if ready else 503)
 
     @get("/metrics", media_type=MediaType.TEXT, sync_to_thread=False)
     def metrics() -> Response[bytes]:

@@ -25,13 +25,13 @@ from oms.resources.doors import Asks, Service, refusals
 from oms.shapes import Accounts, AccountShape, RiskShape, Strategies, StrategyShape
 from oms.store import admin
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]*\Z")]
 Number = Annotated[int, Meta(ge=1, le=10**18 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 CountAboveZero = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Money = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")]
+Money = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?\Z")]
 Secret = Annotated[str, Meta(min_length=1, max_length=8192)]
-Credential = Annotated[str, Meta(pattern="^(apiKey|secret|password|uid|privateKey|walletAddress)$")]
+Credential = Annotated[str, Meta(pattern=r"^(apiKey|secret|password|uid|privateKey|walletAddress)\Z")]
 AccountId = Annotated[int, PathParameter(ge=1, le=10**18 - 1)]
 
 _LIMITS_OF_MONEY: Final = ("max_order_qty", "max_order_notional", "max_position_notional")
@@ -94,8 +94,14 @@ def _account_routes(service: Service) -> list[HTTPRouteHandler]:
 
     @post("/oms/accounts", responses=refusals(), tags=["accounts"])
     async def add_account(principal: Asks, data: JSONBody[NewAccount]) -> AccountShape:
-        """Add an account; for admins."""
+        """Add an account at a configured exchange; for admins."""
         require_admin(principal)
+        await service.require_venue(
+            Account(
+                id=0, name=data.name, exchange=data.exchange, environment=data.environment,
+                position_mode=data.position_mode, epoch="",
+            )
+        )  # fmt: skip
         account = await admin.add_account(
             service.pool, data.name, data.exchange,
             epoch=uuid4().hex, environment=data.environment, position_mode=data.position_mode,

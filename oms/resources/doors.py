@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
-from oms.model import Order, Position, Principal
+from oms.model import Account, Order, Position, Principal
 from oms.shapes import ErrorShape
 
 if TYPE_CHECKING:
     from oms.desk.results import CommandResult
     from oms.store.pool import Pool
+    from oms.trader import Readiness
     from oms.vault import Vault
 
 # Whoever composes the application says who asks: handlers name a parameter `principal`.
@@ -53,6 +54,19 @@ class Service(Protocol):
     async def execute(
         self, principal: Principal, body: object, *, idempotency_key: str | None = None
     ) -> list[CommandResult]: ...
+
+    @property
+    def is_ready(self) -> bool:
+        """The order database is there."""
+
+    def readiness(self) -> list[Readiness]:
+        """How far each account is. Raises OmsError while the database is away."""
+
+    async def require_venue(self, account: Account) -> None:
+        """Raises OmsError when there is nowhere that orders of such an account could go."""
+
+    async def trading_changed(self) -> None:
+        """Take over the kill switch of all accounts: in force when this returns."""
 
     async def account_changed(self, account_id: int) -> None:
         """Take over what was stored about an account: in force when this returns."""

@@ -17,6 +17,7 @@ MONEY: Final = rf"^[0-9]{{1,{DIGITS_MAX}}}(\.[0-9]{{1,{DIGITS_MAX}}})?$"
 
 def describe(document: dict[str, Any]) -> dict[str, Any]:
     """The document with what `POST /oms/commands` takes; the given one is changed."""
+    document.update(_readable(document))
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(_schemas())
     command = {"$ref": "#/components/schemas/Command"}
@@ -62,5 +63,6 @@ def _readable(schema: Any) -> Any:
     if schema.get("format") == "decimal":
         return {"type": "string", "pattern": MONEY}
     return {
-        name: value.replace(r"\Z", "$") if name == "pattern" else _readable(value) for name, value in schema.items()
+        name: value.replace(r"\Z", "$") if name == "pattern" and isinstance(value, str) else _readable(value)
+        for name, value in schema.items()
     }

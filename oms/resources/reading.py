@@ -45,18 +45,18 @@ FIRST_NS: Final = ns_of(datetime.min.replace(tzinfo=UTC))  # of what the databas
 LAST_NS: Final = ns_of(datetime.max.replace(tzinfo=UTC))
 
 Ids = Annotated[
-    str, PathParameter(pattern=r"^[0-9]{1,18}(,[0-9]{1,18}){0,199}$", description="Up to 200 ids, by commas.")
+    str, PathParameter(pattern=r"^[0-9]{1,18}(,[0-9]{1,18}){0,199}\Z", description="Up to 200 ids, by commas.")
 ]
 AccountIds = Annotated[
     str | None,
     QueryParameter(
         name="account_ids",
-        pattern=r"^[0-9]{1,18}(,[0-9]{1,18}){0,199}$",
+        pattern=r"^[0-9]{1,18}(,[0-9]{1,18}){0,199}\Z",
         description="By commas; all that may be seen when not given.",
     ),
 ]
 StrategyId = Annotated[int | None, QueryParameter(name="strategy_id", ge=0, le=ID_MAX)]
-Symbol = Annotated[str | None, QueryParameter(name="symbol", min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+Symbol = Annotated[str | None, QueryParameter(name="symbol", min_length=1, max_length=64, pattern=r"^[^\x00]*\Z")]
 From = Annotated[datetime | None, QueryParameter(name="from", description="The first moment, with its UTC offset.")]
 To = Annotated[datetime | None, QueryParameter(name="to", description="The moment after the last.")]
 AfterId = Annotated[int, QueryParameter(name="after_id", ge=0, le=ID_MAX)]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from litestar import Router
 from litestar.di import Provide
 
-from oms.resources import administration, commands, reading, reconciling
+from oms.resources import administration, commands, operating, reading, reconciling
 from oms.resources.doors import Service
 
 
@@ -23,6 +23,7 @@ def router(service: Service, status_of: Callable[[str], int]) -> Router:
             *reading.routes(service),
             *administration.routes(service),
             *reconciling.routes(service),
+            *operating.routes(service),
         ],
         dependencies={"asked": Provide(reading.wanted, sync_to_thread=False)},
     )

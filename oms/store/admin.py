@@ -22,6 +22,7 @@ from oms.model import (
     Risk,
     Role,
     Strategy,
+    TradingState,
     User,
 )
 from oms.store import rows
@@ -234,10 +235,18 @@ async def rename_strategy(db: Database, strategy_id: int, name: str) -> Strategy
 
 # Settings and the audit log
 
+KILL_SWITCH: Final = "trading_state"  # the setting that holds for every account: active, reducing or halted
+
 
 async def setting(db: Database, name: str) -> Any:
     """A value as JSON has it; None when it was never set."""
     return await db.fetchval("SELECT value FROM settings WHERE name = $1", name)
+
+
+async def trading_state(db: Database) -> TradingState:
+    """The kill switch of all accounts at once."""
+    value = await setting(db, KILL_SWITCH)
+    return TradingState(value) if value is not None else TradingState.ACTIVE
 
 
 async def set_setting(db: Database, name: str, value: Any) -> None:
@@ -245,6 +254,10 @@ async def set_setting(db: Database, name: str, value: Any) -> None:
         "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
         name, value,
     )  # fmt: skip
+
+
+async def set_trading_state(db: Database, state: TradingState) -> None:
+    await set_setting(db, KILL_SWITCH, state)
 
 
 async def audit(

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from oms.model import TradingState
 from oms.payloads import Payloads
 from oms.store import admin
-from oms.trader import Trader
+from oms.trader import Readiness, Trader
 from oms.vault import VaultError
 from oms.venues.base import Ambiguous, Listener, Venue
 from tests.oms.desk.desks import setting
@@ -79,7 +79,9 @@ async def test_it_is_opened_again_and_again_and_refuses_meanwhile(dsn: str) -> N
     venue.script("open_orders", Fault.DROPPED)
     async with trading(dsn, VaultError("sealed otherwise"), venue) as account:
         assert account.trader.desk.obstacle is not None
+        assert account.trader.readiness == Readiness(1, False, False, account.trader.desk.obstacle)
         await until(lambda: account.trader.desk.obstacle is None)
+        assert account.trader.readiness == Readiness(1, True, True, None)
         assert venue.errors == []
     assert account.trader.desk.obstacle is not None
     assert venue.closed

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
@@ -69,6 +70,20 @@ def tickwire(
     root.handlers[:], level = before
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def exchanges(empty_folder: None) -> None:
+    """A configuration with exchanges that accounts may be at: `sim`, a simulated one, and kraken itself."""
+    Path("tickwire.toml").write_text(
+        """[exchanges.sim]
+class = "binance"
+options.urls.api = { public = "http://127.0.0.1:9/api/v3", private = "http://127.0.0.1:9/api/v3" }
+
+[exchanges.kraken]
+class = "kraken"
+"""
+    )
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ MASTER_KEYS = "TICKWIRE_AUTH__MASTER_KEYS"
 
 
 @pytest.fixture(autouse=True)
-def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: None) -> None:
     monkeypatch.setenv("TICKWIRE_STATE_DIR", str(tmp_path / "state"))
 
 
@@ -154,6 +154,7 @@ def test_credentials_that_are_none_are_refused_unrepeated(
     [
         (("add", "main", "sim"), "there is an account named main already"),
         (("add", "", "sim"), "an account needs a name"),
+        (("add", "two\nlines", "sim"), "an account's name is one line of text"),
         (("add", "12", "sim"), "an account's name is no number: numbers are given, and found by"),
         (("block", "mian"), "there is no account mian; there is main"),
         (("credentials", "mian"), "there is no account mian; there is main"),
@@ -168,10 +169,18 @@ def test_what_cannot_be_done_is_one_sentence(
 
 
 def test_an_exchange_must_be_a_configured_one(tickwire: Tickwire, ask: Ask) -> None:
-    Path("tickwire.toml").write_text('[exchanges.paper]\nclass = "binance"\n')
-    message = "tickwire: no exchange sim is configured; there is paper\n"
-    assert tickwire("account", "add", "main", "sim") == (1, "", message)
-    assert tickwire("account", "add", "main", "paper").code == 0
+    message = "tickwire: no exchange elsewhere is configured; there is sim, kraken\n"
+    assert tickwire("account", "add", "main", "elsewhere") == (1, "", message)
+    Path("tickwire.toml").unlink()
+    assert tickwire("account", "add", "main", "sim") == (1, "", "tickwire: no exchange sim is configured\n")
+    assert ask(admin.accounts) == []
+
+
+def test_an_exchange_must_have_what_the_environment_needs(tickwire: Tickwire, ask: Ask) -> None:
+    refused = tickwire("account", "add", "main", "kraken", "--environment", "simulated")
+    assert (refused.code, refused.out) == (1, "")
+    assert "urls" in refused.err
+    assert ask(admin.accounts) == []
 
 
 @pytest.mark.parametrize("command", [["account", "credentials", "main"], ["account", "reseal"]])

@@ -35,7 +35,7 @@ Ask = Callable[[Callable[[Connection], Any]], Any]
 
 
 @pytest.fixture(autouse=True)
-def _users_and_accounts(tickwire: Tickwire, dsn: str) -> None:
+def _users_and_accounts(tickwire: Tickwire, dsn: str, exchanges: None) -> None:
     for name, role in (("ann", "trader"), ("root", "admin"), ("eve", "viewer")):
         assert tickwire("user", "add", name, "--role", role).code == 0
     for name in ("main", "spare"):

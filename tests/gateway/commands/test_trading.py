@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from oms.engine import KILL_SWITCH
 from oms.store import admin
 from oms.store.pool import Connection
 from tests.gateway.commands.conftest import Ran
@@ -15,7 +14,7 @@ Ask = Callable[[Callable[[Connection], Awaitable[Any]]], Any]
 
 
 async def stored(connection: Connection) -> Any:
-    return await admin.setting(connection, KILL_SWITCH)
+    return await admin.setting(connection, admin.KILL_SWITCH)
 
 
 async def audited(connection: Connection) -> list[Any]:

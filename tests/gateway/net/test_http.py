@@ -58,7 +58,8 @@ CHECKS = {"listening": True, "sources": True}
 def _client() -> Iterator[TestClient[Litestar]]:
     stats = Stats(fanned=Nothing(), published=Nothing(), connected=Nothing(), sources={}, tally=Tally(), started_s=0.0)
     CHECKS.update(listening=True, sources=True)
-    app = http.build(stats, lambda: CHECKS, Limits(http_body_bytes_max=100), "1.2.3")
+    remarks = {"accounts": lambda: False}
+    app = http.build(stats, lambda: CHECKS, Limits(http_body_bytes_max=100), "1.2.3", remarks=remarks)
     for handler in (boom, refused, body):
         app.register(handler)
     with TestClient(app, raise_server_exceptions=False) as client:
@@ -69,11 +70,12 @@ def test_health(client: TestClient[Litestar]) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
-def test_ready_only_when_every_check_is(client: TestClient[Litestar]) -> None:
-    assert client.get("/readyz").status_code == 200
+def test_ready_only_when_every_check_is_whatever_else_is_told(client: TestClient[Litestar]) -> None:
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()) == (200, {"ready": True, "checks": CHECKS, "accounts": False})
     CHECKS["sources"] = False
     response = client.get("/readyz")
-    assert (response.status_code, response.json()) == (503, {"ready": False, "checks": CHECKS})
+    assert (response.status_code, response.json()) == (503, {"ready": False, "checks": CHECKS, "accounts": False})
 
 
 def test_metrics_are_prometheus_text(client: TestClient[Litestar]) -> None:

@@ -17,10 +17,11 @@ from gateway.net import http
 from gateway.stats import Stats, Tally
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
-from oms.model import Order, Permission, Position, Principal, Role
+from oms.model import Account, Order, Permission, Position, Principal, Role
 from oms.resources.openapi import describe
 from oms.resources.router import router
 from oms.store.pool import Pool
+from oms.trader import Readiness
 from oms.vault import Vault, new_master_key
 from tests.gateway.net.test_http import Nothing
 from tests.gateway.users import Users
@@ -36,6 +37,8 @@ class NotingService:
         self.results: list[CommandResult] = []
         self.given: tuple[list[Order], list[Position]] = ([], [])
         self.refusal: OmsError | None = None
+        self.is_ready = True
+        self.accounts: list[Readiness] = []
 
     def _note(self, *asked: Any) -> None:
         self.asked.append(asked)
@@ -47,6 +50,16 @@ class NotingService:
     ) -> list[CommandResult]:
         self._note("execute", principal.user_name, body, idempotency_key)
         return self.results
+
+    def readiness(self) -> list[Readiness]:
+        return self.accounts
+
+    async def require_venue(self, account: Account) -> None:
+        if account.exchange != "sim":
+            raise OmsError("unsupported_engine", f"no exchange {account.exchange} is configured")
+
+    async def trading_changed(self) -> None:
+        self._note("trading_changed")
 
     async def account_changed(self, account_id: int) -> None:
         self._note("account_changed", account_id)

@@ -43,6 +43,32 @@ async def test_an_account_is_added_with_sealed_credentials_that_nobody_is_told(s
     assert secret not in str(row["details"])
 
 
+async def test_an_account_at_an_exchange_that_is_not_configured_is_not_added(served: Served, pool: Pool) -> None:
+    response = await served.send("root", "POST", "/oms/accounts", {"name": "third", "exchange": "elsewhere"})
+    assert (response.status_code, response.json()["code"]) == (422, "unsupported_engine")
+    assert "elsewhere" in response.json()["message"]
+    assert len(await admin.accounts(pool)) == 2
+    assert await pool.fetch("SELECT * FROM audit_log") == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/oms/accounts", {"name": "x\n", "exchange": "sim"}),
+        ("PATCH", "/oms/accounts", {"id": 1, "name": "x\n"}),
+        ("POST", "/oms/strategies", {"account_id": 1, "name": "x\n"}),
+        ("POST", "/oms/accounts", {"name": "x", "exchange": "sim", "credentials": {"apiKey\n": "k"}}),
+        ("PATCH", "/oms/risk/1", {"max_order_qty": "1\n"}),
+    ],
+)
+async def test_a_newline_at_the_end_is_no_part_of_a_name_or_number(
+    served: Served, method: str, path: str, body: dict[str, Any]
+) -> None:
+    response = await served.send("root", method, path, body)
+    assert (response.status_code, response.json()["code"]) == (422, "validation_error")
+    assert served.service.asked == []
+
+
 async def test_an_account_is_blocked_and_renamed(served: Served, pool: Pool) -> None:
     response = await served.send("root", "PATCH", "/oms/accounts", {"id": 1, "blocked": True, "name": "one"})
     assert response.status_code == 200

@@ -159,6 +159,7 @@ async def test_a_full_page_says_where_the_next_begins(served: Served) -> None:
         {"from": "2026-01-01T00:00:00"},
         {"symbol": ""},
         {"symbol": "\x00"},
+        {"account_ids": "1\n"},
     ],
 )
 async def test_a_question_that_makes_no_sense_is_refused(served: Served, query: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ PATHS: Final = {
     "/oms/reconcile": {"post"},
     "/oms/reconcile/{account_id}/status": {"get"},
     "/oms/reassign": {"post"},
+    "/oms/readiness": {"get"},
+    "/oms/trading": {"get", "put"},
     "/oms/accounts": {"get", "post", "patch"},
     "/oms/strategies": {"get", "post", "patch"},
     "/oms/risk/{account_id}": {"get", "patch"},
