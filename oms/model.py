@@ -118,7 +118,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue says of a symbol. Steps and minimums of 0 mean there is none."""
+    """What the venue says of a symbol. A step or a limit of 0 means that there is none."""
 
     symbol: str
     base: str
@@ -128,8 +128,13 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     spot: bool = True
     price_step: Decimal = ZERO
     qty_step: Decimal = ZERO
+    price_min: Decimal = ZERO
+    price_max: Decimal = ZERO
     qty_min: Decimal = ZERO
+    qty_max: Decimal = ZERO
+    market_qty_max: Decimal = ZERO  # of an order that is executed at the market, beside `qty_max`
     notional_min: Decimal = ZERO
+    notional_max: Decimal = ZERO  # of an order with a price
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +177,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     replaces: int = 0  # how often it was created anew at the venue under this id; part of the venue's client id
     error_code: str | None = None
     error_message: str | None = None
-    flags: tuple[str, ...] = ()  # `overfill`, `late_fill`
+    flags: tuple[str, ...] = ()  # `overfill`, `late_fill`, `revived`
     exchange_time_ns: int | None = None  # of the newest update of the venue that was applied
     created_ns: int
     updated_ns: int

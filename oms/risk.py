@@ -147,17 +147,35 @@ def _check_rate(order: Order, situation: Situation) -> None:
 
 
 def _check_terms(order: Order, instrument: Instrument) -> None:
-    """The venue's steps: what it would round or refuse is refused here, by name."""
+    """The venue's rules: what it would round or refuse is refused here, by name. Of an order that is to be changed it
+    is asked for what remains."""
     if instrument.qty_step and order.qty % instrument.qty_step:
         raise _wrong("qty", f"must be a multiple of {instrument.qty_step:f}")
-    if order.qty < instrument.qty_min:
-        raise _wrong("qty", f"must be at least {instrument.qty_min:f}")
+    if order.remaining < instrument.qty_min:
+        raise _wrong("qty", f"must be at least {instrument.qty_min:f}{_beside(order)}")
+    maxima = [instrument.qty_max, instrument.market_qty_max if order.price is None else ZERO]
+    for most in filter(None, maxima):
+        if order.remaining > most:
+            raise _wrong("qty", f"must be at most {most:f}{_beside(order)}")
     for name in ("price", "trigger_price"):
         price: Decimal | None = getattr(order, name)
-        if price is not None and instrument.price_step and price % instrument.price_step:
-            raise _wrong(name, f"must be a multiple of {instrument.price_step:f}")
+        if price is not None:
+            _check_price(name, price, instrument)
     if order.expires_ns is not None and order.expires_ns <= order.created_ns:
         raise _wrong("expires_at", "has passed")
+
+
+def _check_price(name: str, price: Decimal, instrument: Instrument) -> None:
+    if instrument.price_step and price % instrument.price_step:
+        raise _wrong(name, f"must be a multiple of {instrument.price_step:f}")
+    if price < instrument.price_min:
+        raise _wrong(name, f"must be at least {instrument.price_min:f}")
+    if instrument.price_max and price > instrument.price_max:
+        raise _wrong(name, f"must be at most {instrument.price_max:f}")
+
+
+def _beside(order: Order) -> str:
+    return f" beside what is filled, {order.filled:f}" if order.filled else ""
 
 
 def _wrong(field: str, message: str) -> OmsError:
@@ -199,11 +217,16 @@ def _stale(order: Order) -> OmsError:
 
 def _check_size(order: Order, situation: Situation, price: Decimal) -> None:
     risk, instrument = situation.risk, situation.instrument
-    value = notional(instrument, order.qty, price)
-    if value < instrument.notional_min:
-        raise _wrong("qty", f"an order is worth at least {instrument.notional_min:f} {instrument.quote}")
+    asked = notional(instrument, order.remaining, order.price or price)
+    if asked < instrument.notional_min:
+        raise _wrong(
+            "qty", f"an order is worth at least {instrument.notional_min:f} {instrument.quote}{_beside(order)}"
+        )
+    if order.price is not None and asked > instrument.notional_max > 0:
+        raise _wrong("qty", f"an order is worth at most {instrument.notional_max:f} {instrument.quote}{_beside(order)}")
     if order.reason in CLOSING:
         return
+    value = notional(instrument, order.qty, price)
     if risk.max_order_qty is not None and order.qty > risk.max_order_qty:
         raise _blocked("max_order_qty", f"qty is above {risk.max_order_qty:f}")
     if risk.max_order_notional is not None and value > risk.max_order_notional:

@@ -189,6 +189,7 @@ class Desk:
             now_ns=now_ns,
         )
         risk.check(order, situation)
+        self.venue.check(order)
 
     def _at_most(self, order: Order) -> Order:
         """With the larger of the quantities that it may have once a change under way has ended."""

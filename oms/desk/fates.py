@@ -32,15 +32,18 @@ def of_cancel(order: Order, refusal: OmsError | None = None) -> Outcome:
 
 
 def of_change(order: Order, *, changed: bool, refusal: OmsError | None = None) -> Outcome:
-    """Of a change_order. `changed`: the order has the terms that were asked for."""
+    """Of a change_order. `changed`: the order has the terms that were asked for. An error says the order's state."""
     if changed:
         return Outcome(order_id=order.id)
     if order.is_open:
-        still = OmsError("outcome_unknown", f"order {order.id} was not changed, as far as the venue says")
-        return Outcome(order_id=order.id, error=refusal or still)
-    if order.state in GONE and order.error_code is not None:
-        return Outcome(order_id=order.id, error=_own_error(order, "it was canceled and could not be created anew"))
-    return Outcome(order_id=order.id, error=is_over(order))
+        error = refusal or OmsError("outcome_unknown", f"order {order.id} was not changed, as far as the venue says")
+    elif order.state in GONE and order.error_code is not None:
+        error = _own_error(order, "it was canceled and could not be created anew")
+    else:
+        return Outcome(order_id=order.id, error=is_over(order))
+    details = {**(error.details or {}), "state": order.state}
+    told = OmsError(error.code, error.message, details=details, retry_after_ms=error.retry_after_ms)
+    return Outcome(order_id=order.id, error=told)
 
 
 def has_terms(order: Order, payload: Any) -> bool:

@@ -92,6 +92,9 @@ class Venue(Protocol):
     def instrument(self, symbol: str) -> Instrument:
         """Raises OmsError `unknown_symbol`."""
 
+    def check(self, order: Order) -> None:
+        """Raises OmsError for an order that cannot be placed as it is, as far as is known without asking: pure."""
+
     async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
         """Create what `order.remaining` says, once."""
 

@@ -16,6 +16,8 @@ OPTIONS: Final[Mapping[str, Any]] = {"recvWindow": 5_000}
 STREAM: Final[Mapping[str, str]] = {"type": "spot"}  # `authenticate` with this waits until the user stream has begun
 WINDOW_MS: Final = 24 * 3_600_000  # the longest stretch of time that trades are listed of
 PAGE_ROWS: Final = 1_000
+# What an order on a spot market may carry beside its terms. None of it makes another kind of order of it.
+PARAMS: Final = frozenset({"icebergQty", "selfTradePreventionMode", "strategyId", "strategyType"})
 
 
 def replacing(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from ccxt.base import errors as ccxt_errors
+from msgspec.structs import replace
 
 from oms.errors import OmsError
 from oms.model import Instrument, Order
-from oms.venues import binance, client, convert, errors, paging, requests
+from oms.venues import binance, checking, client, convert, errors, paging, requests
 from oms.venues.base import Ambiguous, Listener, Refused, VenueOrder, VenuePosition, VenueTrade
 from oms.venues.client import SENDING
 from oms.venues.config import VenueConfig
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 SPOT_TYPES: Final = frozenset({"spot", "margin", None})
 
+UNNAMED: Final = "unnamed"  # an order that is checked before it is given its name
 
 class CcxtVenue:
     """The orders of one account at one exchange."""
@@ -43,6 +45,8 @@ class CcxtVenue:
         self._instruments: dict[str, Instrument] = {}
 
     def __repr__(self) -> str:
+        self._allowed = config.order_params | (binance.PARAMS if self.can_replace else frozenset())
+        self._rehearsed: set[tuple[object, ...]] = set()  # kinds of orders that ccxt makes a request of
         return f"CcxtVenue({self._config.klass}, {self._config.environment.value})"
 
     # Its life
@@ -108,6 +112,37 @@ class CcxtVenue:
     # What changes something
 
     async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
+    def check(self, order: Order) -> None:
+        contract = not self.instrument(order.symbol).spot
+        if self.can_replace and contract:
+            raise OmsError("unsupported_action", f"symbol: this account trades on spot markets, not {order.symbol}")
+        checking.params(order, self._allowed)
+        checking.kind(self._exchange, order)
+        name, qty = order.client_order_id or UNNAMED, order.remaining
+        wanted = requests.create(order, name, contract=contract, qty=qty, price=order.price)
+        kind = order.symbol, order.order_type, order.side, order.time_in_force, order.post_only, order.reduce_only
+        try:
+            checking.steps(self._exchange, wanted)
+            if order.params or kind not in self._rehearsed:
+                own = requests.create(replace(order, params={}), name, contract=contract, qty=qty, price=order.price)
+                checking.request(self._exchange, wanted, own, order.params)
+        except OmsError:
+            raise
+        except Exception as error:
+            refused = self._scrubbed(errors.of_write(error, Sending()))
+        else:
+            self._rehearsed.add(kind)
+            return
+        code = refused.code if isinstance(refused, Refused) else "exchange_error"
+        raise OmsError(code, refused.message)
+
+    def _check_again(self, order: Order) -> None:
+        """It may have been committed when other params were allowed. Raises Refused."""
+        try:
+            self.check(order)
+        except OmsError as error:
+            raise Refused(error.code, error.message) from None
+
         return await self._create(order, venue_client_id, order.remaining, order.price, None)
 
     async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
@@ -120,15 +155,16 @@ class CcxtVenue:
     ) -> VenueOrder:
         contract = self._is_contract(order.symbol)
         request = requests.create(order, client_order_id, contract=contract, qty=qty, price=price)
-        asked = request.symbol, request.type, request.side, request.amount, request.price
 
+        if order.params:
+            self._check_again(order)
         async def create() -> VenueOrder:
-            self._check_steps(order, request)
+            checking.steps(self._exchange, request)
             if replaced_id is None:
-                told = await self._exchange.create_order(*asked, request.params)
+                told = await self._exchange.create_order(*request.arguments, request.params)
             else:
                 params = binance.replacing(request.params)
-                told = await self._replace(replaced_id, asked, params)
+                told = await self._replace(replaced_id, request.arguments, params)
             return convert.order(told, order, client_order_id)
 
         return await self._write(create)
@@ -144,18 +180,6 @@ class CcxtVenue:
         text = self._exchange.json(why)
         self._exchange.handle_errors(400, "", self._exchange.urls["api"]["private"], "POST", {}, text, why, {}, {})
         raise ccxt_errors.ExchangeError(text)
-
-    def _check_steps(self, order: Order, request: requests.Create) -> None:
-        """ccxt cuts off what is too fine; what was committed is sent, or nothing."""
-        exchange, precision = self._exchange, self._exchange.markets[order.symbol]["precision"]
-        trigger_price = request.params.get("triggerPrice")
-        for name, asked, step, cut in (
-            ("qty", request.amount, precision.get("amount"), exchange.amount_to_precision),
-            ("price", request.price, precision.get("price"), exchange.price_to_precision),
-            ("trigger_price", trigger_price, precision.get("price"), exchange.price_to_precision),
-        ):
-            if asked is not None and step is not None and Decimal(cut(order.symbol, asked)) != Decimal(asked):
-                raise ccxt_errors.InvalidOrder(f"{name} {asked} is finer than steps of {step}")
 
     async def cancel(self, order: Order) -> VenueOrder | None:
         contract = self._is_contract(order.symbol)

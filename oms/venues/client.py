@@ -19,7 +19,7 @@ from ccxt.base.errors import NetworkError, RateLimitExceeded
 
 from oms.errors import OmsError
 from oms.model import Environment
-from oms.venues import binance
+from oms.venues import binance, rehearsal
 from oms.venues.config import CREDENTIALS, VenueConfig
 from oms.venues.errors import Sending
 from oms.venues.sockets import SteadyClient
@@ -84,6 +84,7 @@ class VenueMixin:
     ) -> Any:
         """Options, or the caller's params, could make ccxt try again."""
         params = {} if params is None else params
+        rehearsal.stop_here(api, method, path, params)
         if isinstance(params, dict):
             params = {**params, "maxRetriesOnFailure": 0}
         return await super().fetch2(path, api, method, params, *args, **kwargs)  # type: ignore[misc]  # as above
@@ -163,7 +164,15 @@ def apart(rounding: Callable[..., str]) -> Callable[..., str]:
 
 
 def build(config: VenueConfig) -> Any:
-    """The exchange of an account. Raises OmsError `unsupported_engine`."""
+    """The exchange of an account, to trade at. Raises OmsError `unsupported_engine`."""
+    exchange = make(config, config.credentials, str)  # numbers as the exchange sent them
+    if not exchange.has.get("watchOrders") or not exchange.has.get("watchMyTrades"):
+        raise OmsError("unsupported_engine", f"ccxt watches no orders and trades of {config.klass}")
+    return exchange
+
+
+def make(config: VenueConfig, credentials: Mapping[str, str], number: type[str] | type[float]) -> Any:
+    """ccxt's class of it, for whoever these credentials are of. Raises OmsError `unsupported_engine`."""
     klass = getattr(ccxt.pro, config.klass, None)
     if klass is None:
         raise OmsError("unsupported_engine", f"ccxt streams no exchange called {config.klass!r}")
@@ -171,13 +180,11 @@ def build(config: VenueConfig) -> Any:
         "enableRateLimit": True,
         "timeout": config.timeout_ms,
         **{name: value for name, value in config.options.items() if name not in NOT_OURS | CREDENTIALS},
-        **config.credentials,
-        "number": str,  # as the exchange sent them
+        **credentials,
+        "number": number,
         "newUpdates": True,
     }
     exchange = type(klass.__name__, (VenueMixin, klass), {})(settings, config.ping_ms)
-    if not exchange.has.get("watchOrders") or not exchange.has.get("watchMyTrades"):
-        raise OmsError("unsupported_engine", f"ccxt watches no orders and trades of {config.klass}")
     if config.environment is Environment.SANDBOX:
         exchange.set_sandbox_mode(True)
     if config.environment is Environment.SIMULATED:

@@ -16,6 +16,20 @@ from oms.model import Environment
 CREDENTIALS: Final = frozenset(
     {"apiKey", "secret", "uid", "accountId", "login", "password", "twofa", "privateKey", "walletAddress", "token"}
 )
+# Of every request, and ours to say: when it is too late, and that it is not tried again.
+NO_PARAMS: Final = frozenset(
+    {"recvWindow", "maxRetriesOnFailure", "maxRetriesOnFailureDelay", "timestamp", "signature"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassingLimits:
+    """Of what is asked of the exchange for others. Each counts for public and for private functions apart."""
+
+    running_max: int = 8  # at a time
+    waiting_max: int = 64  # for their turn
+    timeout_s: float = 20.0  # of one call, with its waiting
+    result_bytes_max: int = 67_108_864  # of one answer: all markets of a large exchange are 30 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +40,16 @@ class VenueConfig:
     environment: Environment
     credentials: Mapping[str, str] = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # proxies may hold a password
+    order_params: frozenset[str] = frozenset()  # names that `params` of an order may have, beside those known here
     timeout_ms: int = 10_000  # of one request
     ping_ms: int = 10_000  # the private stream is asked for a sign of life this often; it has as long to give one
+    passing: PassingLimits = PassingLimits()
 
     def __post_init__(self) -> None:
         if unknown := set(self.credentials) - CREDENTIALS:
             raise OmsError("validation_error", f"credentials: ccxt knows no {', '.join(sorted(unknown))}")
+        if ours := self.order_params & NO_PARAMS:
+            raise OmsError("validation_error", f"order_params: {', '.join(sorted(ours))} cannot be given")
         if self.environment is Environment.SIMULATED and not self.urls:
             text = "a simulated account needs the URLs of the simulated exchange (options: urls.api)"
             raise OmsError("validation_error", text)

@@ -174,8 +174,13 @@ def instrument(market: Told, precision_mode: int) -> Instrument:
         spot=bool(market.get("spot")),
         price_step=step(precision.get("price"), precision_mode),
         qty_step=step(precision.get("amount"), precision_mode),
-        qty_min=_minimum(limits, "amount"),
-        notional_min=_minimum(limits, "cost"),
+        price_min=_limit(limits, "price", "min"),
+        price_max=_limit(limits, "price", "max"),
+        qty_min=_limit(limits, "amount", "min"),
+        qty_max=_limit(limits, "amount", "max"),
+        market_qty_max=_limit(limits, "market", "max"),
+        notional_min=_limit(limits, "cost", "min"),
+        notional_max=_limit(limits, "cost", "max"),
     )
 
 
@@ -187,5 +192,5 @@ def step(precision: object, mode: int) -> Decimal:
     return value if mode == TICK_SIZE else Decimal(1).scaleb(-int(value))
 
 
-def _minimum(limits: Told, name: str) -> Decimal:
-    return number((limits.get(name) or {}).get("min")) or ZERO
+def _limit(limits: Told, name: str, end: str) -> Decimal:
+    return number((limits.get(name) or {}).get(end)) or ZERO

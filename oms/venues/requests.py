@@ -6,38 +6,11 @@ Pure. Must not know an exchange.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from oms.model import Order, OrderType, TimeInForce
-from oms.venues.base import Refused
-
-# What the order itself says, and what would make of the request another one than was committed.
-RESERVED: Final = frozenset(
-    {
-        *("clientOrderId", "newClientOrderId", "origClientOrderId", "clientAlgoId", "newClientStrategyId"),
-        *("clOrdId", "orderLinkId", "clientOid", "client_order_id", "clientId", "text"),
-        *("cancelOrigClientOrderId", "cancelNewClientOrderId", "cancelOrderId", "cancelReplaceMode"),
-        *("symbol", "side", "type", "amount", "quantity", "price", "cost", "quoteOrderQty", "closePosition"),
-        *("triggerPrice", "stopPrice", "stopLossPrice", "takeProfitPrice", "trailingPercent", "trailingDelta"),
-        *("timeInForce", "postOnly", "reduceOnly", "test", "validate", "newOrderRespType"),
-        # Of these ccxt or the exchange makes an order of another kind, on another account, or at another price.
-        *(
-            "marginMode",
-            "isIsolated",
-            "sideEffectType",
-            "sor",
-            "SOR",
-            "papi",
-            "portfolioMargin",
-            "hedged",
-            "priceMatch",
-        ),
-        *("trailingAmount", "trailingTriggerPrice", "activationPrice", "stopLoss", "takeProfit"),
-        *("maxRetriesOnFailure", "maxRetriesOnFailureDelay", "timestamp", "signature", "recvWindow"),
-    }
-)
+from oms.model import Order, OrderType
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +23,14 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     price: str | None
     params: dict[str, Any]
 
+    @property
+    def arguments(self) -> tuple[str, str, str, str, str | None]:
+        """All but the params."""
+        return self.symbol, self.type, self.side, self.amount, self.price
+
 
 def create(order: Order, client_order_id: str, *, contract: bool, qty: Decimal, price: Decimal | None) -> Create:
-    """An order of `qty` at `price` with everything else as `order` says. Raises Refused."""
-    if own := sorted(set(order.params) & RESERVED):
-        raise Refused("validation_error", f"params: {', '.join(own)} cannot be given there")
-    if order.time_in_force is TimeInForce.GTD:
-        raise Refused("unsupported_action", "time_in_force GTD: not sent to this venue")
+    """An order of `qty` at `price` with everything else as `order` says; of its params, `checking` says what may be."""
     limited = order.order_type in {OrderType.LIMIT, OrderType.STOP_LIMIT}
     params: dict[str, Any] = {**order.params, "clientOrderId": client_order_id}
     if limited and not order.post_only:

@@ -221,7 +221,14 @@ def test_exposure_counts_open_orders_and_lets_a_position_shrink() -> None:
         ({"qty": Decimal("1.05")}, {"qty_step": Decimal("0.1")}, "qty"),
         ({"qty": Decimal("0.5")}, {"qty_min": Decimal(1)}, "qty"),
         ({"price": Decimal("1.05")}, {"price_step": Decimal("0.1")}, "price"),
+        ({"qty": Decimal("1.1")}, {"qty_max": Decimal(1)}, "qty"),
+        ({"filled": Decimal("0.6")}, {"qty_min": Decimal("0.5")}, "qty"),
+        ({"order_type": OrderType.MARKET, "price": None}, {"market_qty_max": Decimal("0.9")}, "qty"),
+        ({"price": Decimal(9)}, {"price_min": Decimal(10)}, "price"),
+        ({"price": Decimal(101)}, {"price_max": Decimal(100)}, "price"),
         ({"qty": Decimal("0.1")}, {"notional_min": Decimal("10.01")}, "qty"),
+        ({"filled": Decimal("0.9")}, {"notional_min": Decimal("10.01")}, "qty"),
+        ({}, {"notional_max": Decimal("99.9")}, "qty"),
         ({"order_type": OrderType.STOP, "price": None, "trigger_price": Decimal("1.05")},
          {"price_step": Decimal("0.1")}, "trigger_price"),
         ({"expires_ns": NOW_NS}, {}, "expires_at"),
@@ -230,6 +237,15 @@ def test_exposure_counts_open_orders_and_lets_a_position_shrink() -> None:
 def test_the_rules_of_the_market_are_refused_by_field(terms: dict[str, Any], rules: dict[str, Any], field: str) -> None:
     error = refusal(an_order(**terms), instrument=replace(BTC, **rules))
     assert (error.code, error.details) == ("validation_error", {"field": field})
+
+
+def test_what_meets_the_limits_of_the_market_may_be_sent() -> None:
+    rules = replace(BTC, price_min=Decimal(100), price_max=Decimal(100), qty_min=Decimal(1), qty_max=Decimal(1),
+                    notional_min=Decimal(100), notional_max=Decimal(100), market_qty_max=Decimal("0.1"))  # fmt: skip
+    risk.check(an_order(), situation(instrument=rules))
+    risk.check(an_order(qty=Decimal(9), filled=Decimal(8)), situation(instrument=rules))
+    unpriced = replace(rules, market_qty_max=Decimal(1), notional_max=Decimal(1))
+    risk.check(a_market_order(), situation(instrument=unpriced))
 
 
 def test_a_step_of_18_digits_does_not_exceed_the_precision() -> None:

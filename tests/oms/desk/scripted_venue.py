@@ -41,6 +41,7 @@ class Fault(StrEnum):
     LOST = "lost"  # done, and no answer
     LATE = "late"  # no answer, and done when `arrive` is called
     CRASH = "crash"  # done, and the adapter fails in a way that nobody foresaw
+    PRETENDED = "pretended"  # of a cancel: answered as done, and not done
 
 
 T = TypeVar("T")
@@ -68,6 +69,8 @@ class ScriptedVenue:
         self.gate = asyncio.Event()  # requests wait for it
         self.gate.set()
         self.closed = False
+        self.unfit: OmsError | None = None  # what every check comes to
+        self.checked: list[Order] = []
         self.held: dict[str, Decimal] = {}  # balances
         self.positions_held: list[VenuePosition] = []
         self.since_ns: dict[str, int] = {}  # from when on trades were asked for last, by symbol
@@ -186,7 +189,12 @@ class ScriptedVenue:
             raise OmsError("unknown_symbol", f"no market {symbol}")
         return self.instruments[symbol]
 
-    async def _do(self, method: Method, work: Callable[[], T]) -> T:
+    def check(self, order: Order) -> None:
+        self.checked.append(order)
+        if self.unfit is not None:
+            raise self.unfit
+
+    async def _do(self, method: Method, work: Callable[[], T], pretend: Callable[[], T] | None = None) -> T:
         self.requests.append(method)
         await self.gate.wait()
         script = self._script.get(method)
@@ -194,6 +202,8 @@ class ScriptedVenue:
         if fault is Fault.REFUSED:
             raise Refused("exchange_error", f"{method} refused")
         if fault is Fault.LATE:
+        if fault is Fault.PRETENDED and pretend is not None:
+            return pretend()
             self._late.append(work)
         elif fault is not Fault.DROPPED:
             done = work()
@@ -231,7 +241,7 @@ class ScriptedVenue:
         return self.orders[made.exchange_order_id]
 
     async def cancel(self, order: Order) -> VenueOrder | None:
-        said = await self._do("cancel", lambda: self._cancel(order))
+        said = await self._do("cancel", lambda: self._cancel(order), lambda: self._pretend(order))
         return None if self.silent_cancel else said
 
     def _cancel(self, order: Order) -> VenueOrder:
@@ -245,6 +255,12 @@ class ScriptedVenue:
         return self.orders[there.exchange_order_id]
 
     async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
+    def _pretend(self, order: Order) -> VenueOrder:
+        there = self._find(order)
+        if there is None or there.status in DONE:
+            raise Refused("order_not_found", "unknown order")
+        return replace(there, status="canceled", time_ns=next(self._clock))
+
         def work() -> VenueOrder:
             self._cancel(order)
             return self._place(replace(order, price=price, qty=qty), venue_client_id)

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import pytest
 from msgspec.structs import replace
 
+from oms.errors import OmsError
 from oms.model import OrderState, OrderType
 from tests.oms.desk.desks import Setting
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.trading_made import code, send, trading
-from tests.oms.orders_made import order
+from tests.oms.orders_made import SPOT, order
 
 NATIVE = pytest.mark.parametrize("native", [True, False])
 
@@ -176,6 +177,46 @@ async def test_a_refused_cancel_is_answered_at_once(dsn: str, monkeypatch: pytes
         answer = await asyncio.wait_for(made.run("change_order", order_id=1, new_price="101"), 10)
         assert code(answer) == "exchange_error"
         assert made.order().state is OrderState.SUBMITTED
+
+
+@pytest.mark.parametrize("validate", [True, False])
+async def test_what_the_venue_would_not_take_is_refused_before_anything_is_canceled(dsn: str, validate: bool) -> None:
+    async with trading(dsn) as made:
+        await send(made)
+        made.venue.unfit = OmsError("unsupported_action", "not here")
+        answer = await made.run("change_order", order_id=1, new_price="101", validate=validate)
+        assert code(answer) == "unsupported_action"
+        assert made.venue.checked[-1].price == 101
+        assert made.venue.requests == ["place"]
+        assert made.order().state is OrderState.SUBMITTED
+
+
+async def test_what_would_be_left_is_held_against_the_limits_of_the_market(dsn: str) -> None:
+    limited = replace(
+        SPOT, qty_min=Decimal("0.5"), qty_max=Decimal(3), notional_min=Decimal(50), price_max=Decimal(200)
+    )
+    async with trading(dsn) as made:
+        await send(made, qty="4")
+        made.venue.fill("x1", "2")
+        await made.settler.settle(1)
+        before = len(made.venue.requests)
+        made.venue.instruments[SPOT.symbol] = limited
+        refused: list[dict[str, Any]] = [
+            {"new_qty": "2.4"}, {"new_qty": "6"}, {"new_price": "201"}, {"new_price": "24"},
+        ]  # fmt: skip
+        for terms in refused:
+            assert code(await made.run("change_order", order_id=1, **terms)) == "validation_error"
+        assert len(made.venue.requests) == before
+        assert (await made.run("change_order", order_id=1, new_qty="5")).ok
+
+
+async def test_a_new_self_that_is_refused_nevertheless_is_told_with_what_the_order_is_now(dsn: str) -> None:
+    async with trading(dsn) as made:
+        await send(made)
+        made.venue.script("place", Fault.REFUSED)
+        answer = await made.run("change_order", order_id=1, new_price="101")
+        assert answer.error is not None
+        assert (answer.error["code"], answer.error["details"]) == ("exchange_error", {"state": OrderState.CANCELED})
 
 
 async def test_what_the_last_look_at_a_cancel_finds_counts(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,10 @@ def test_of_changing(
     state: OrderState, changed: bool, error_code: str | None, refusal: OmsError | None, expected: str | None
 ) -> None:
     order = orders_made.order(1, state=state, error_code=error_code)
-    assert code(fates.of_change(order, changed=changed, refusal=refusal)) == expected
+    outcome = fates.of_change(order, changed=changed, refusal=refusal)
+    assert code(outcome) == expected
+    if outcome.error is not None:
+        assert outcome.error.details == {"state": state}
 
 
 @pytest.mark.parametrize(

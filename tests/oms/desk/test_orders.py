@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from oms.errors import OmsError
 from oms.model import OrderState, Permission, PositionMode, Principal, TradingState
 from oms.store import history
 from oms.store.pool import Pool
@@ -163,6 +164,18 @@ async def test_validating_checks_and_sends_nothing(dsn: str) -> None:
         assert (await made.run("cancel_all_orders", validate=True)).ok
         assert code(await made.run("cancel_order", order_ids=[1, 2], validate=True)) == "order_not_found"
         assert made.order().state is OrderState.SUBMITTED
+
+
+@pytest.mark.parametrize("validate", [True, False])
+async def test_what_the_venue_would_not_take_is_refused_before_it_is_an_order(dsn: str, validate: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.unfit = OmsError("unsupported_action", "time_in_force: not here", details={"field": "time_in_force"})
+        answer = await send(made, validate=validate)
+        assert answer.error is not None
+        assert (answer.error["code"], answer.error["details"]) == ("unsupported_action", {"field": "time_in_force"})
+        assert [order.client_order_id for order in made.venue.checked] == [""]
+        assert not made.venue.requests
+        assert not made.book.orders
 
 
 @pytest.mark.parametrize("silent", [True, False])

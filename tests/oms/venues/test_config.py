@@ -40,3 +40,10 @@ def test_nothing_secret_is_shown() -> None:
 
 def test_what_is_too_short_to_be_a_secret_is_left() -> None:
     assert made(credentials={"uid": "1"}).scrub("code 1") == "code 1"
+
+
+def test_what_is_said_of_every_request_is_no_param_of_an_order() -> None:
+    assert made(order_params=frozenset({"mine"})).order_params == {"mine"}
+    with pytest.raises(OmsError, match="recvWindow cannot be given") as raised:
+        made(order_params=frozenset({"mine", "recvWindow"}))
+    assert raised.value.code == "validation_error"

@@ -216,12 +216,14 @@ def test_an_instrument() -> None:
         "inverse": True,
         "spot": False,
         "precision": {"price": "0.1", "amount": "1"},
-        "limits": {"amount": {"min": "1"}, "cost": {"min": None}},
+        "limits": {"amount": {"min": "1"}, "cost": {"min": None, "max": "9"}, "market": {"max": "5"}, "price": {}},
     }
     instrument = convert.instrument(market, convert.TICK_SIZE)
     assert (instrument.contract_size, instrument.inverse, instrument.spot) == (Decimal(100), True, False)
     assert (instrument.price_step, instrument.qty_step) == (Decimal("0.1"), Decimal(1))
-    assert (instrument.qty_min, instrument.notional_min) == (Decimal(1), ZERO)
+    assert (instrument.qty_min, instrument.qty_max, instrument.market_qty_max) == (Decimal(1), ZERO, Decimal(5))
+    assert (instrument.notional_min, instrument.notional_max) == (ZERO, Decimal(9))
+    assert (instrument.price_min, instrument.price_max) == (ZERO, ZERO)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 
 from oms.model import OrderType, Side, TimeInForce
 from oms.venues import requests
-from oms.venues.base import Refused
 from oms.venues.requests import Create
 from tests.oms import orders_made
 
@@ -54,15 +53,5 @@ def test_only_contracts_are_reduced_by_the_venue() -> None:
     assert "reduceOnly" not in create(reduce_only=True).params
 
 
-@pytest.mark.parametrize("name", sorted(requests.RESERVED))
-def test_params_that_would_make_another_order_of_it(name: str) -> None:
-    with pytest.raises(Refused) as raised:
-        create(params={name: "x"})
-    assert raised.value.code == "validation_error"
-    assert name in raised.value.message
-
-
-def test_what_no_venue_keeps_is_not_sent() -> None:
-    with pytest.raises(Refused) as raised:
-        create(time_in_force=TimeInForce.GTD)
-    assert raised.value.code == "unsupported_action"
+def test_what_a_request_is_but_its_params() -> None:
+    assert create(qty=Decimal("1.50")).arguments == ("BTC/USDT", "limit", "buy", "1.50", "100")
