@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 SPOT_TYPES: Final = frozenset({"spot", "margin", None})
-
 UNNAMED: Final = "unnamed"  # an order that is checked before it is given its name
+
 
 class CcxtVenue:
     """The orders of one account at one exchange."""
@@ -43,10 +43,10 @@ class CcxtVenue:
         self.can_replace = self._on_binance and self._on_spot
         self._stream: PrivateStream | None = None
         self._instruments: dict[str, Instrument] = {}
-
-    def __repr__(self) -> str:
         self._allowed = config.order_params | (binance.PARAMS if self.can_replace else frozenset())
         self._rehearsed: set[tuple[object, ...]] = set()  # kinds of orders that ccxt makes a request of
+
+    def __repr__(self) -> str:
         return f"CcxtVenue({self._config.klass}, {self._config.environment.value})"
 
     # Its life
@@ -109,9 +109,6 @@ class CcxtVenue:
         except OmsError as error:
             raise Refused(error.code, error.message) from None
 
-    # What changes something
-
-    async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
     def check(self, order: Order) -> None:
         contract = not self.instrument(order.symbol).spot
         if self.can_replace and contract:
@@ -143,6 +140,9 @@ class CcxtVenue:
         except OmsError as error:
             raise Refused(error.code, error.message) from None
 
+    # What changes something
+
+    async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
         return await self._create(order, venue_client_id, order.remaining, order.price, None)
 
     async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
@@ -154,10 +154,10 @@ class CcxtVenue:
         self, order: Order, client_order_id: str, qty: Decimal, price: Decimal | None, replaced_id: str | None
     ) -> VenueOrder:
         contract = self._is_contract(order.symbol)
-        request = requests.create(order, client_order_id, contract=contract, qty=qty, price=price)
-
         if order.params:
             self._check_again(order)
+        request = requests.create(order, client_order_id, contract=contract, qty=qty, price=price)
+
         async def create() -> VenueOrder:
             checking.steps(self._exchange, request)
             if replaced_id is None:

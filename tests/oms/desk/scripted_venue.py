@@ -40,8 +40,8 @@ class Fault(StrEnum):
     DROPPED = "dropped"  # not done, and no answer
     LOST = "lost"  # done, and no answer
     LATE = "late"  # no answer, and done when `arrive` is called
-    CRASH = "crash"  # done, and the adapter fails in a way that nobody foresaw
     PRETENDED = "pretended"  # of a cancel: answered as done, and not done
+    CRASH = "crash"  # done, and the adapter fails in a way that nobody foresaw
 
 
 T = TypeVar("T")
@@ -68,9 +68,9 @@ class ScriptedVenue:
         self.untold: deque[VenueOrder | VenueTrade] = deque()
         self.gate = asyncio.Event()  # requests wait for it
         self.gate.set()
-        self.closed = False
         self.unfit: OmsError | None = None  # what every check comes to
         self.checked: list[Order] = []
+        self.closed = False
         self.held: dict[str, Decimal] = {}  # balances
         self.positions_held: list[VenuePosition] = []
         self.since_ns: dict[str, int] = {}  # from when on trades were asked for last, by symbol
@@ -201,9 +201,9 @@ class ScriptedVenue:
         fault = script.popleft() if script else Fault.NONE
         if fault is Fault.REFUSED:
             raise Refused("exchange_error", f"{method} refused")
-        if fault is Fault.LATE:
         if fault is Fault.PRETENDED and pretend is not None:
             return pretend()
+        if fault is Fault.LATE:
             self._late.append(work)
         elif fault is not Fault.DROPPED:
             done = work()
@@ -254,13 +254,13 @@ class ScriptedVenue:
         self.end(there.exchange_order_id, "canceled")
         return self.orders[there.exchange_order_id]
 
-    async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
     def _pretend(self, order: Order) -> VenueOrder:
         there = self._find(order)
         if there is None or there.status in DONE:
             raise Refused("order_not_found", "unknown order")
         return replace(there, status="canceled", time_ns=next(self._clock))
 
+    async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
         def work() -> VenueOrder:
             self._cancel(order)
             return self._place(replace(order, price=price, qty=qty), venue_client_id)

@@ -169,16 +169,6 @@ async def test_each_half_of_cancel_and_create_may_fail(
         assert sum(order.status == "open" for order in made.venue.orders.values()) == made.order().is_open
 
 
-async def test_a_refused_cancel_is_answered_at_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oms.desk.settling.APART_NS", 10**18)
-    async with trading(dsn) as made:
-        await send(made)
-        made.venue.script("cancel", Fault.REFUSED)
-        answer = await asyncio.wait_for(made.run("change_order", order_id=1, new_price="101"), 10)
-        assert code(answer) == "exchange_error"
-        assert made.order().state is OrderState.SUBMITTED
-
-
 @pytest.mark.parametrize("validate", [True, False])
 async def test_what_the_venue_would_not_take_is_refused_before_anything_is_canceled(dsn: str, validate: bool) -> None:
     async with trading(dsn) as made:
@@ -217,6 +207,16 @@ async def test_a_new_self_that_is_refused_nevertheless_is_told_with_what_the_ord
         answer = await made.run("change_order", order_id=1, new_price="101")
         assert answer.error is not None
         assert (answer.error["code"], answer.error["details"]) == ("exchange_error", {"state": OrderState.CANCELED})
+
+
+async def test_a_refused_cancel_is_answered_at_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms.desk.settling.APART_NS", 10**18)
+    async with trading(dsn) as made:
+        await send(made)
+        made.venue.script("cancel", Fault.REFUSED)
+        answer = await asyncio.wait_for(made.run("change_order", order_id=1, new_price="101"), 10)
+        assert code(answer) == "exchange_error"
+        assert made.order().state is OrderState.SUBMITTED
 
 
 async def test_what_the_last_look_at_a_cancel_finds_counts(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
