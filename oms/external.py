@@ -18,14 +18,14 @@ from oms.desk.desk import SECOND_NS, Desk
 from oms.desk.hearing import Hearing
 from oms.errors import OmsError
 from oms.model import Order, OrderState, OrderType
+from oms.states import NOT_SEEN
 from oms.store import history
 from oms.store.pool import FAILURES
 from oms.venues.base import Ambiguous, Refused, VenueOrder, VenueTrade
 
 log = structlog.get_logger(__name__)
 
-FIRST_NS: Final = 86_400 * SECOND_NS  # how far back trades are read of what is heard of for the first time
-NOT_SEEN: Final = frozenset({OrderState.PENDING_SUBMIT, OrderState.UNKNOWN})  # at the venue, by us
+FIRST_NS: Final = 86_400 * SECOND_NS  # how far back trades are read of what is met for the first time
 
 
 class External:

@@ -14,7 +14,8 @@ import msgspec
 import structlog
 
 from oms import render
-from oms.desk.desk import SECOND_NS, Desk
+from oms.desk.desk import Desk
+from oms.desk.settling import QUIET_NS
 from oms.errors import OmsError
 from oms.holdings import Seen, compare_balances, compare_positions, flows
 from oms.model import Deal, Instrument
@@ -24,7 +25,6 @@ from oms.venues.base import Refused, VenuePosition
 
 log = structlog.get_logger(__name__)
 
-QUIET_NS: Final = 5 * SECOND_NS  # after a deal its holdings are left alone: the venue may tell of them later
 BALANCES: Final = "balances"  # the name of the cursor
 
 

@@ -14,10 +14,10 @@ import structlog
 
 from oms.desk.desk import SECOND_NS, Desk
 from oms.desk.hearing import Hearing, claim
-from oms.desk.settling import DOUBTFUL, Settler
+from oms.desk.settling import DOUBTFUL, OVER, QUIET_NS, Settler
 from oms.errors import OmsError
-from oms.external import External
-from oms.model import Order
+from oms.external import FIRST_NS, External
+from oms.model import Order, OrderState
 from oms.reckoning import Reckoning
 from oms.report import Cause, Report, Resolved
 from oms.store import progress
@@ -26,9 +26,7 @@ from oms.venues.base import Ambiguous, Refused, VenueOrder
 
 log = structlog.get_logger(__name__)
 
-QUIET_NS: Final = 5 * SECOND_NS  # what changed this recently is left alone: the venue's views of it may differ
 OVERLAP_NS: Final = 300 * SECOND_NS  # trades are read again this far back: told late, out of order, by another clock
-FIRST_NS: Final = 86_400 * SECOND_NS  # how far back trades of a symbol are read the first time
 TRADES: Final = "trades:"  # starts the name of a symbol's cursor
 
 
@@ -117,12 +115,15 @@ class Reconciler:
             order = desk.order_named(said.symbol, said.exchange_order_id, said.client_order_id)
             if order is None:
                 foreign.append(said)
-            else:
+                continue
+            self._settler.found(order, said)
+            if not is_over(order, said):
                 said_of[order.id] = said
-                self._settler.found(order, said)
-                if not order.is_open and order.updated_ns <= report.started_ns - QUIET_NS:
-                    log.error("venue lists an order that was over", account_id=report.account_id, order_id=order.id)
-                    report.contradicted.append(order.id)
+            elif order.updated_ns <= report.started_ns - QUIET_NS and not desk.is_busy(order.id):
+                log.error("venue lists an order that was over", account_id=report.account_id, order_id=order.id)
+                report.contradicted.append(order.id)
+                if order.state in OVER:
+                    await self._settle(order, report)
         for order_id in list(desk.book.open_orders):
             await self._look_at_order(desk.book.orders[order_id], said_of.get(order_id), report)
         for said in foreign:  # once ours are settled: one of them may be it
@@ -201,3 +202,11 @@ class Reconciler:
             await progress.set_cursor(desk.pool, desk.account.id, f"{TRADES}{symbol}", str(report.started_ns))
         else:
             self.external.unread.add(symbol)
+
+
+def is_over(order: Order, said: VenueOrder) -> bool:
+    """Whether this was over, by all we know: the order, or what it was before it was replaced."""
+    if not order.is_open:
+        return True
+    is_former = order.exchange_order_id not in {None, said.exchange_order_id}
+    return is_former and order.state is not OrderState.PENDING_REPLACE

@@ -54,7 +54,7 @@ class Report(msgspec.Struct, kw_only=True):
     resolved: list[Resolved] = []
     imported: list[int] = []
     undecided: list[int] = []  # the evidence is not complete yet: looked at again
-    contradicted: list[int] = []  # over by all we know, and listed as open by the venue: for a person to look at
+    contradicted: list[int] = []  # over by all we know, and listed as open: asked about, for a person to look at
     refused: list[str] = []  # what the venue would not tell: a symbol it does not list any more, say
     mismatches: list[Mismatch] = []
 

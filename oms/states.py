@@ -17,6 +17,7 @@ from oms.model import TERMINAL, ZERO, Order, OrderState
 
 OVERFILL: Final = "overfill"  # more was executed than ordered
 LATE_FILL: Final = "late_fill"  # executed after the order was thought to be over
+REVIVED: Final = "revived"  # the venue has it open although it was over by all that was known
 REPLACING_ANEW: Final = "replacing_anew"  # being canceled to be created again, so that a cancel is no end of it
 
 
@@ -85,6 +86,15 @@ class Absent(Happening, frozen=True, kw_only=True):
     """Proved: looked up twice, seconds apart, and it has no trades that are not booked."""
 
 
+class Revived(Happening, frozen=True, kw_only=True):
+    """Seen to be open, asked about by itself, though it was over: with these terms (`qty` of the whole order)."""
+
+    price: Decimal | None
+    qty: Decimal
+    exchange_order_id: str
+    time_ns: int
+
+
 class Filled(Happening, frozen=True, kw_only=True):
     """Its deals now total this: the book counts them. `position_id` is what they went to, 0: as before."""
 
@@ -117,6 +127,7 @@ def _late(state: OrderState) -> dict[type[Happening], set[OrderState]]:
     return {
         Accepted: {state},
         VenueStatus: {state},
+        Revived: {_S.SUBMITTED, _S.PARTIALLY_FILLED},
         **{ignored: set() for ignored in (Ambiguous, CancelFailed, ReplaceFailed, Replaced, Absent)},
     }
 
@@ -135,10 +146,10 @@ _RESTING: Final[dict[type[Happening], set[OrderState]]] = {
     ReplaceFailed: set(),
     Absent: {_S.CANCELED},
 }
-_NOT_SEEN: Final = frozenset({_S.PENDING_SUBMIT, _S.UNKNOWN})  # at the venue, by us
+NOT_SEEN: Final = frozenset({_S.PENDING_SUBMIT, _S.UNKNOWN})  # at the venue, by us
 _PENDING: Final = frozenset({_S.PENDING_CANCEL, _S.PENDING_REPLACE})
 _BACK: Final = {_S.SUBMITTED, _S.PARTIALLY_FILLED, _S.FILLED}
-_REVIVED: Final = {_S.PARTIALLY_FILLED, _S.FILLED}  # by a late fill: the venue has it alive, or had
+_LATE: Final = {_S.PARTIALLY_FILLED, _S.FILLED}  # by a late fill: the venue has it alive, or had
 
 # What each happening may lead to, its own state meaning that it stays. An empty set: heard too late, ignored.
 # A happening that is not there is impossible.
@@ -177,10 +188,10 @@ TABLE: Final[Mapping[OrderState, _Next]] = MappingProxyType({
         Replaced: _BACK,
         Absent: {_S.CANCELED, _S.FILLED},
     }),
-    _S.FILLED: _row(_late(_S.FILLED), {Filled: {_S.FILLED}, Replaced: {_S.FILLED}}),
-    _S.CANCELED: _row(_late(_S.CANCELED), {Filled: _REVIVED}),
-    _S.EXPIRED: _row(_late(_S.EXPIRED), {Filled: _REVIVED}),
-    _S.REJECTED: _row(_late(_S.REJECTED), {Refused: set(), Filled: _REVIVED}),
+    _S.FILLED: _row(_late(_S.FILLED), {Filled: {_S.FILLED}, Replaced: {_S.FILLED}, Revived: set()}),
+    _S.CANCELED: _row(_late(_S.CANCELED), {Filled: _LATE}),
+    _S.EXPIRED: _row(_late(_S.EXPIRED), {Filled: _LATE}),
+    _S.REJECTED: _row(_late(_S.REJECTED), {Refused: set(), Filled: _LATE}),
 })  # fmt: skip
 
 Changes = dict[str, Any]
@@ -199,8 +210,9 @@ def advance(order: Order, happening: Happening, now_ns: int) -> Order | None:
         raise ImpossibleError(order, happening)
     if order.state is _S.PENDING_REPLACE is not state:
         changes["flags"] = tuple(flag for flag in changes.get("flags", order.flags) if flag != REPLACING_ANEW)
-    if order.state is _S.UNKNOWN and "error_code" not in changes:
-        changes |= {"error_code": None, "error_message": None}  # nothing is in doubt any more
+    was_doubted = order.state is _S.UNKNOWN or (order.state in TERMINAL and state is not order.state)
+    if was_doubted and "error_code" not in changes:
+        changes |= {"error_code": None, "error_message": None}  # nothing is in doubt, or it is not what was said of it
     if state not in TERMINAL:
         changes["closed_ns"] = None
     elif order.state not in TERMINAL:
@@ -232,7 +244,7 @@ def _learned(order: Order, exchange_order_id: str | None) -> Changes | None:
 
 def _accepted(order: Order, happening: Accepted) -> Changes | None:
     learned = _learned(order, happening.exchange_order_id)
-    if order.state in _NOT_SEEN:
+    if order.state in NOT_SEEN:
         return {**(learned or {}), "state": _S.SUBMITTED}
     return learned
 
@@ -286,7 +298,7 @@ def _state_said(order: Order, happening: VenueStatus) -> OrderState:
     if said == "canceled" and REPLACING_ANEW in order.flags:
         return state
     if said in {"open", "filled"}:
-        return _S.SUBMITTED if state in _NOT_SEEN else state
+        return _S.SUBMITTED if state in NOT_SEEN else state
     return {"canceled": _S.CANCELED, "expired": _S.EXPIRED, "rejected": _S.REJECTED}[said]
 
 
@@ -320,11 +332,21 @@ def _replaced(order: Order, happening: Replaced) -> Changes | None:
 
 def _absent(order: Order, happening: Absent) -> Changes:
     message = "the venue does not know it and has no trade of it"
-    rejected = order.state in _NOT_SEEN
+    rejected = order.state in NOT_SEEN
     return {
         "state": _S.REJECTED if rejected else _gone(order),
         "error_code": "order_not_found",
         "error_message": message,
+    }
+
+
+def _revived(order: Order, happening: Revived) -> Changes:
+    return {
+        "state": _S.PARTIALLY_FILLED if order.filled else _S.SUBMITTED,
+        "price": happening.price,
+        "qty": happening.qty,
+        "exchange_order_id": happening.exchange_order_id,
+        "flags": tuple(sorted({*_flags(order, filled=order.filled, qty=happening.qty), REVIVED})),
     }
 
 
@@ -361,5 +383,6 @@ _HANDLERS: Final[Mapping[type[Happening], Callable[[Order, Any], Changes | None]
     ReplaceFailed: _replace_failed,
     Replaced: _replaced,
     Absent: _absent,
+    Revived: _revived,
     Filled: _filled,
 })  # fmt: skip

@@ -63,7 +63,8 @@ class Private:
                 await asyncio.sleep(trouble.carried_out_after_s)
             answer = web.Response()
             if trouble.is_carried_out:
-                answer = self._carry_out(act, sent, received, trouble.refusal)
+                does = self._signed.pretend_cancel if trouble.is_pretended else act
+                answer = self._carry_out(does, sent, received, trouble.refusal)
             if trouble.answered_after_s:
                 await asyncio.sleep(trouble.answered_after_s)
             if trouble.failure_status is not None:

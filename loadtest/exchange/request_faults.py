@@ -7,6 +7,7 @@ Decides what happens to the next requests; `private` does it. `POST /admin/fault
     fail    [status] [code] [request] [count] [accepted]
                                                 answer with an error of the kind that says nothing of the order
     reject  [code] [message] [request] [count]  refuse
+    pretend [count]                             answer a cancel (DELETE order) as done, and keep the order as it is
 
 `request` is a method and a path, `POST order` when it is not said; `accepted` says whether the request is carried out
 all the same. Each request meets the oldest fault that waits for its kind.
@@ -21,6 +22,7 @@ from loadtest.exchange.params import BinanceError
 
 RequestKind = tuple[str, str]
 DEFAULT_REQUEST = "POST order"
+CANCEL_REQUEST = "DELETE order"
 UNKNOWN_OUTCOME = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
 
 
@@ -32,6 +34,7 @@ class Trouble(NamedTuple):
     refusal: BinanceError | None = None
     answered_after_s: float = 0
     is_answered: bool = True
+    is_pretended: bool = False  # answered as if it had been carried out
     # Answered with this status instead of what there is to say; with a code it is worded as the exchange does.
     failure_status: int | None = None
     failure_code: int | None = None
@@ -56,6 +59,7 @@ class RequestFaults:
             "late": self._late,
             "fail": self._fail,
             "reject": self._reject,
+            "pretend": self._pretend,
         }
 
     def take(self, request: RequestKind) -> Trouble:
@@ -102,3 +106,6 @@ class RequestFaults:
     def _reject(self, command: Command) -> int:
         error = BinanceError(whole(command, "code", -2010), text(command, "message", "Rejected on command."))
         return self._wait(command, Trouble(refusal=error))
+
+    def _pretend(self, command: Command) -> int:
+        return self._wait({**command, "request": CANCEL_REQUEST}, Trouble(is_pretended=True))

@@ -14,7 +14,7 @@ import orjson
 from loadtest.exchange import filters, params, reports
 from loadtest.exchange.accounts import Account
 from loadtest.exchange.matching import Matcher
-from loadtest.exchange.orders import Fill, Order
+from loadtest.exchange.orders import Fill, Order, Status
 from loadtest.exchange.params import BinanceError
 from loadtest.exchange.trading import Trading
 
@@ -111,6 +111,12 @@ class Signed:
 
     def _cancel(self, account: Account, query: Query, now_ms: int) -> Answer:
         return self._cancel_one(account, query, now_ms, "orderId", "origClientOrderId", "newClientOrderId")
+
+    def pretend_cancel(self, account: Account, query: Query, _: int) -> Answer:
+        """The answer to a cancel, and nothing else."""
+        order = self._find(account, query, "orderId", "origClientOrderId", BinanceError(-2011, "Unknown order sent."))
+        told = reports.canceled(order, filters.client_id(query, "newClientOrderId"))
+        return told | {"status": Status.CANCELED.value}
 
     def _cancel_one(
         self, account: Account, query: Query, now_ms: int, id_name: str, client_id_name: str, cancel_id_name: str

@@ -139,14 +139,12 @@ class Changing:
     async def _canceled(self, order: Order) -> VenueOrder | None:
         """The order as it is after it was canceled; None: whether it is, is not known. Raises `Refused`."""
         try:
-            said = await asked(self._desk.venue.cancel(order))
-            for delay_s in LOOKS_S:
-                if said is not None and said.status != "open":
-                    break
+            await asked(self._desk.venue.cancel(order))
+            for delay_s in LOOKS_S:  # that it said so is not enough: it would be there twice
                 await asyncio.sleep(delay_s)
                 said = await asked(self._desk.venue.find(order))
-            if said is not None and said.status != "open":
-                return said
+                if said is not None and said.status != "open":
+                    return said
         except base.Ambiguous as error:
             log.warning("no answer to the cancel of a replace", order_id=order.id, error=error.message)
         return None

@@ -12,12 +12,14 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
+from oms.book import EXTERNAL
+from oms.desk import naming
 from oms.desk.desk import SECOND_NS, Desk
 from oms.desk.hearing import Hearing, claim
-from oms.model import Order, OrderState
-from oms.states import REPLACING_ANEW, Absent, CancelFailed, Replaced, ReplaceFailed
+from oms.model import ZERO, Order, OrderState
+from oms.states import REPLACING_ANEW, Absent, CancelFailed, Replaced, ReplaceFailed, Revived
 from oms.venues import base
-from oms.venues.base import VenueOrder
+from oms.venues.base import VenueOrder, VenueTrade
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +27,8 @@ DELAYS_S: Final = (1.0, 6.5, 5.0, 10.0, 30.0)  # before each question; the last 
 # Two lookups that find nothing prove that nothing will come when this far apart: beyond the 5 s in which a venue still
 # takes a request that was signed before the first of them (`recvWindow`), and what its clock may differ from ours.
 APART_NS: Final = 6 * SECOND_NS
+QUIET_NS: Final = 5 * SECOND_NS  # what changed this recently is left alone: the venue's views of it may differ
+OVER: Final = frozenset({OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED})  # by what the venue said of it
 DOUBTFUL: Final = frozenset(
     {OrderState.PENDING_SUBMIT, OrderState.UNKNOWN, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE}
 )
@@ -41,6 +45,7 @@ class Settler:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._stopped = False
         self._missed: dict[int, tuple[str, int]] = {}  # the name by which it was not found, and when first
+        self._alive: dict[int, VenueOrder] = {}  # orders that were over, as the venue has told of them as open since
         hearing.on_seen = self.found
 
     def doubt(self, order_id: int) -> None:
@@ -51,9 +56,13 @@ class Settler:
 
     def found(self, order: Order, said: VenueOrder) -> None:
         """The venue has it: that it was not found before proves nothing any more. Of one that is being replaced, its
-        new self is missed, and of that its former self says nothing."""
+        new self is missed, and of that its former self says nothing. One that was over and is told to be open is asked
+        about."""
         if order.state is not OrderState.PENDING_REPLACE or said.exchange_order_id != order.exchange_order_id:
             self._missed.pop(order.id, None)
+        if order.state in OVER and said.status == "open":
+            self._alive[order.id] = said
+            self.doubt(order.id)
 
     def stop(self) -> None:
         """Ask no more: what is still in doubt is asked about after the next load."""
@@ -93,14 +102,19 @@ class Settler:
         """
         async with self._desk.lock(order_id):
             order = self._desk.book.orders.get(order_id)
-            if order is None or not (order.is_open or self._hearing.awaits_deals(order_id)):
+            alive = self._alive.get(order_id)
+            if order is None or not (order.is_open or alive or self._hearing.awaits_deals(order_id)):
                 return True
-            await self._look(order)
+            if alive is not None and order.state in OVER:
+                await self._settle_over(order, alive)
+            else:
+                self._alive.pop(order_id, None)
+                await self._look(order)
             await self._desk.commit()
             order = self._desk.book.orders[order_id]
             if not order.is_open:
                 self._missed.pop(order_id, None)
-            in_doubt = order.state in DOUBTFUL or order_id in self._missed
+            in_doubt = order.state in DOUBTFUL or order_id in self._missed or order_id in self._alive
             return not in_doubt and not self._hearing.awaits_deals(order_id)
 
     async def look(self, order_id: int) -> None:
@@ -130,13 +144,59 @@ class Settler:
         if order.state is OrderState.PENDING_CANCEL and said.status == "open":
             self._desk.record(order.id, CancelFailed())
 
+    async def _settle_over(self, order: Order, listed: VenueOrder) -> None:
+        """It was over, and the venue has told of it as open since. A list or an event may be old: it is open when it is
+        found so by itself, later than its end could still be on its way."""
+        if self._desk.clock_ns() - order.updated_ns < QUIET_NS:
+            return
+        said = await self._desk.venue.find(replace(order, exchange_order_id=listed.exchange_order_id))
+        if said is None or said.status != "open" or not self._is_itself(order, said):
+            del self._alive[order.id]
+            return
+        trades = await self._trades_of(order, said)
+        changed = is_other(order, said)  # a replace was carried out late, or it was never known by an id
+        if changed and sum((trade.qty for trade in trades), ZERO) < said.filled:
+            return  # how much of the whole it is, only they say
+        del self._alive[order.id]
+        log.error("an order that was over is open at the venue", order_id=order.id, state=order.state)
+        revived = Revived(
+            price=said.price if changed else order.price,
+            qty=order.filled + said.qty if changed else order.qty,
+            exchange_order_id=said.exchange_order_id,
+            time_ns=said.time_ns,
+        )
+        self._desk.record(order.id, revived)
+        for trade in trades:
+            self._hearing.trade(self._desk.book.orders[order.id], trade)
+        if changed:
+            order = self._desk.book.orders[order.id]
+            self.replaced(order, said, order.filled + said.qty - said.filled)
+        else:
+            self._hearing.said(order.id, said)
+
+    def _is_itself(self, order: Order, said: VenueOrder) -> bool:
+        """Whether it is this order, and not another one to which the venue gave the same id again."""
+        if (said.symbol, said.side) != (order.symbol, order.side):
+            return False
+        name = said.client_order_id
+        named = name in {None, order.client_order_id} or order.client_order_id.startswith(f"{EXTERNAL}:")
+        if named or (name and naming.order_id_of(self._desk.account, name) == order.id):
+            return True
+        was_there = 0 < said.created_ns <= (order.closed_ns or 0)  # a venue may know it by another name than we
+        return was_there and not is_other(order, said)
+
+    async def _trades_of(self, order: Order, said: VenueOrder) -> list[VenueTrade]:
+        if not said.filled:
+            return []
+        trades = await self._desk.venue.trades(order.symbol, order.created_ns - TRADES_BACK_NS)
+        return [trade for trade in trades if trade.exchange_order_id == said.exchange_order_id]
+
     async def account_for(self, order: Order, said: VenueOrder) -> None:
         """Book the trades that the venue counts in what it says and that are not booked."""
         if claim(order, said) <= order.filled:
             return
-        for trade in await self._desk.venue.trades(order.symbol, order.created_ns - TRADES_BACK_NS):
-            if trade.exchange_order_id == said.exchange_order_id:
-                self._hearing.trade(self._desk.book.orders[order.id], trade)
+        for trade in await self._trades_of(order, said):
+            self._hearing.trade(self._desk.book.orders[order.id], trade)
 
     def _missed_long(self, order: Order, looked_ns: int) -> bool:
         """Whether it was not found by this name long enough ago, too: what was sent before can no longer be done."""

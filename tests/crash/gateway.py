@@ -92,6 +92,7 @@ def hurry() -> None:
     for module, name, value in (
         (settling, "DELAYS_S", (0.05, 0.1, 0.2)),
         (settling, "APART_NS", 300_000_000),
+        (settling, "QUIET_NS", 300_000_000),
         (changing, "LOOKS_S", (0.0, 0.02, 0.05, 0.1)),
         (reconcile, "QUIET_NS", 300_000_000),
         (reckoning, "QUIET_NS", 300_000_000),

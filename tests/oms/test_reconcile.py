@@ -8,11 +8,14 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from oms.keeper import Keeper
 from oms.model import OrderState
 from oms.report import Cause
+from oms.states import ReplaceRequested
 from oms.store import history, progress
+from oms.venues.base import VenueOrder
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.orders_made import T0_NS
 from tests.oms.reconciled import Scene, scene
@@ -224,16 +227,61 @@ async def test_after_a_restart_everything_is_where_it_was(dsn: str) -> None:
         assert after.clock.now_ns > T0_NS
 
 
-async def test_an_order_that_was_over_and_is_listed_as_open_is_reported(here: Scene) -> None:
+async def test_what_was_rejected_for_being_absent_and_arrives_later_is_open_again(here: Scene) -> None:
     here.venue.script("place", Fault.LATE)
     order = await here.ours()
     await here.run()
     await here.run()
     assert here.state(order) is OrderState.REJECTED
+    here.venue.streaming = False
     here.venue.arrive()  # later than any venue should take a request
     assert not (await here.run(after_s=1.0)).contradicted
+    report = await here.run()
+    assert report.contradicted == [order.id]
+    assert [(each.before, each.after) for each in report.resolved] == [("REJECTED", "SUBMITTED")]
+    (there,) = here.venue.orders
+    assert order.id in here.book.open_orders
+    assert (here.book.orders[order.id].exchange_order_id, here.book.orders[order.id].flags) == (there, ("revived",))
+    assert not (await here.run()).contradicted
+
+
+async def test_a_list_that_still_has_an_order_that_was_canceled_revives_nothing(here: Scene) -> None:
+    order = await here.ours()
+    listed = await here.venue.open_orders(None)
+    here.venue.end(order.exchange_order_id or "", "canceled")
+    await asyncio.sleep(0)
+
+    async def stale(symbol: str | None) -> list[VenueOrder]:
+        return listed
+
+    here.venue.open_orders = stale  # type: ignore[method-assign]  # a replica that lags
     assert (await here.run()).contradicted == [order.id]
-    assert here.state(order) is OrderState.REJECTED
+    assert here.state(order) is OrderState.CANCELED
+    assert not here.around.settler._alive
+
+
+async def test_an_order_of_another_to_which_the_venue_gave_the_same_id_revives_nothing(here: Scene) -> None:
+    order = await here.ours()
+    assert order.exchange_order_id is not None
+    here.venue.end(order.exchange_order_id, "canceled")
+    await asyncio.sleep(0)
+    there = here.venue.orders[order.exchange_order_id]
+    here.venue.orders[order.exchange_order_id] = replace(there, status="open", client_order_id="stranger")
+    assert (await here.run()).contradicted == [order.id]
+    assert here.state(order) is OrderState.CANCELED
+
+
+async def test_what_an_order_was_before_it_was_replaced_is_told_when_it_is_open_still(here: Scene) -> None:
+    order = await here.ours()
+    former = here.venue.orders[order.exchange_order_id or ""]
+    here.desk.record(order.id, ReplaceRequested(anew=True))
+    new = await here.venue.place(here.book.orders[order.id], here.desk.name_of(here.book.orders[order.id]))
+    here.around.settler.replaced(here.book.orders[order.id], new, new.qty)
+    await here.desk.commit()
+    assert (await here.run()).contradicted == [order.id]
+    assert here.book.orders[order.id].exchange_order_id == new.exchange_order_id
+    here.venue.end(former.exchange_order_id, "canceled")
+    assert not (await here.run()).contradicted
 
 
 async def test_missed_fills_are_published_before_what_is_told_after_them(here: Scene) -> None:

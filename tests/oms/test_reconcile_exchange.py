@@ -12,6 +12,7 @@ import pytest
 
 from loadtest.exchange.server import ExchangeServer
 from oms.book import EXTERNAL
+from oms.desk.orders import Orders
 from oms.keeper import Keeper
 from oms.model import Order, OrderState, OrderType, Side
 from oms.report import Cause
@@ -174,3 +175,22 @@ async def test_a_balance_that_no_fill_explains_is_told(live: Live) -> None:
     await live.run()
     await live.here.desk.commit()
     assert len(live.here.events("position_mismatch")) == 1
+
+
+async def test_a_cancel_that_was_answered_and_not_done_is_found_and_can_be_asked_for_again(live: Live) -> None:
+    here = live.here
+    orders = Orders(here.desk, here.around.hearing, here.around.settler)
+    order = await live.send()
+    await live.admin.fault("pretend")
+    assert (await orders.cancel(order.id)).error is None  # that is what the exchange said
+    assert here.state(order) is OrderState.CANCELED
+    here.clock.advance(6.0)
+    report = await live.keeper.request()
+    assert (report.contradicted, [each.after for each in report.resolved]) == ([order.id], ["SUBMITTED"])
+    assert here.book.orders[order.id].flags == ("revived",)
+    assert order.id in here.book.open_orders
+    assert (await orders.cancel(order.id)).error is None
+    await live.run()
+    assert here.state(order) is OrderState.CANCELED
+    assert not await live.venue.open_orders(None)
+    await live.agree()

@@ -26,7 +26,7 @@ from tests.oms.reconciled import Scene, order_of, scene
 
 Step = tuple[str, int, int]
 Act = Callable[[int, int], Coroutine[Any, Any, None]]
-FAULTS = (Fault.NONE, Fault.LOST, Fault.DROPPED, Fault.LATE, Fault.REFUSED)
+FAULTS = (Fault.NONE, Fault.LOST, Fault.DROPPED, Fault.LATE, Fault.REFUSED, Fault.PRETENDED)
 STEPS = (
     "place", "crash", "cancel", "fill", "end", "external", "tell", "lose", "shuffle", "repeat", "run", "broken_run",
     "restart",
@@ -74,7 +74,7 @@ class History:
             return
         order = resting[a % len(resting)]
         self.here.desk.record(order.id, CancelRequested())
-        self.here.venue.script("cancel", FAULTS[b % 5])
+        self.here.venue.script("cancel", FAULTS[b % 6])
         try:
             said = await self.here.venue.cancel(self.here.book.orders[order.id])
         except base.Ambiguous:

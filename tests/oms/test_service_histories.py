@@ -23,6 +23,7 @@ from oms.desk.settling import DOUBTFUL
 from oms.model import Order
 from oms.postgres import Embedded
 from oms.service import Oms
+from oms.states import REVIVED
 from oms.store import history
 from oms.store.history import Filter
 from oms.venues.base import VenueOrder, VenueTrade
@@ -36,6 +37,7 @@ T = TypeVar("T")
 EVERYTHING = Filter(accounts={1: ()}, page_size=500)
 ROUNDS_MAX = 12  # of quiet, until nothing is in doubt
 WRITES = st.sampled_from([Fault.NONE, Fault.NONE, Fault.LOST, Fault.DROPPED, Fault.LATE, Fault.REFUSED, Fault.CRASH])
+CANCELS = st.one_of(WRITES, st.just(Fault.PRETENDED))
 READS = st.sampled_from([Fault.NONE, Fault.DROPPED])
 QTY = st.sampled_from(["0.3", "1", "2"])
 WHICH = st.integers(0, 30)
@@ -100,16 +102,16 @@ class Trading(RuleBasedStateMachine):
             self.venue.fill_on_place.append(Decimal(qty) if filled < 3 else Decimal("0.1"))
         self.ask(sending(request_id=self.next_id(), qty=qty, price=str(price), side=side))
 
-    @rule(order=WHICH, price=st.integers(98, 102), qty=QTY, fault=WRITES, second=WRITES, native=st.booleans())
+    @rule(order=WHICH, price=st.integers(98, 102), qty=QTY, fault=CANCELS, second=WRITES, native=st.booleans())
     def change(self, order: int, price: int, qty: str, fault: Fault, second: Fault, native: bool) -> None:
         self.venue.can_replace = native
-        self.venue.script("replace" if native else "cancel", fault)
+        self.venue.script("replace" if native else "cancel", _of_replace(fault) if native else fault)
         if not native:
             self.venue.script("place", second)
         body: dict[str, Any] = {"order_id": order + 1, "new_price": str(price), "new_qty": qty}
         self.ask(asking("change_order", request_id=self.next_id(), **body))
 
-    @rule(order=WHICH, fault=WRITES, filled=WHICH, silent=st.booleans())
+    @rule(order=WHICH, fault=CANCELS, filled=WHICH, silent=st.booleans())
     def cancel(self, order: int, fault: Fault, filled: int, silent: bool) -> None:
         self.venue.silent_cancel = silent
         self.venue.script("cancel", fault)
@@ -220,6 +222,7 @@ class Trading(RuleBasedStateMachine):
                 break
             await asyncio.sleep(0.03)
         assert settled, (doubtful, engine and engine.requests._entries)
+        self.world.clock.advance(6)
         await self.oms.reconcile(1)
 
     async def agree(self) -> None:
@@ -282,7 +285,12 @@ class Trading(RuleBasedStateMachine):
             if answer.ok and body["command"] == "send_order":
                 assert self.selves(by_id[answer.order_id or 0])
             if answer.ok and body["command"] == "cancel_order":
-                assert not by_id[answer.order_id or 0].is_open
+                order = by_id[answer.order_id or 0]
+                assert not order.is_open or REVIVED in order.flags  # the venue had said that it was done
+
+
+def _of_replace(fault: Fault) -> Fault:
+    return Fault.NONE if fault is Fault.PRETENDED else fault
 
 
 def _left(order: VenueOrder) -> Decimal:

@@ -24,6 +24,7 @@ from oms.states import (
     Replaced,
     ReplaceFailed,
     ReplaceRequested,
+    Revived,
     VenueStatus,
     advance,
 )
@@ -41,9 +42,9 @@ PROMISED: dict[OrderState, set[OrderState]] = {
     S.PENDING_CANCEL: {S.SUBMITTED, S.PARTIALLY_FILLED, *ENDS},
     S.PENDING_REPLACE: {S.SUBMITTED, S.PARTIALLY_FILLED, *ENDS},
     S.FILLED: set(),
-    S.CANCELED: {S.PARTIALLY_FILLED, S.FILLED},
-    S.EXPIRED: {S.PARTIALLY_FILLED, S.FILLED},
-    S.REJECTED: {S.PARTIALLY_FILLED, S.FILLED},
+    S.CANCELED: {S.SUBMITTED, S.PARTIALLY_FILLED, S.FILLED},
+    S.EXPIRED: {S.SUBMITTED, S.PARTIALLY_FILLED, S.FILLED},
+    S.REJECTED: {S.SUBMITTED, S.PARTIALLY_FILLED, S.FILLED},
 }
 FILLED = (S.PARTIALLY_FILLED, S.PENDING_CANCEL, S.PENDING_REPLACE, S.FILLED)
 
@@ -70,6 +71,10 @@ def filled(total: str, at_ns: int = T0_NS, of: str | None = "x1") -> Filled:
 
 def replaced(qty: str = "2", of: str = "x2") -> Replaced:
     return Replaced(price=Decimal(101), qty=Decimal(qty), exchange_order_id=of, time_ns=T0_NS)
+
+
+def revived(qty: str = "1", of: str = "x1") -> Revived:
+    return Revived(price=Decimal(100), qty=Decimal(qty), exchange_order_id=of, time_ns=T0_NS)
 
 
 def after(state: OrderState | Order, *happenings: Happening, **changes: Any) -> Order:
@@ -100,6 +105,8 @@ HAPPENINGS: tuple[Happening, ...] = (
     replaced(),
     replaced("0.5"),
     Absent(),
+    revived(),
+    revived("2", "x2"),
     *(filled(total) for total in ("0.25", "0.5", "1", "1.5", "2.5")),
 )  # fmt: skip
 
@@ -137,8 +144,9 @@ def test_whatever_happens_the_rules_hold(happenings: list[Happening]) -> None:
         assert (then.closed_ns is not None) is (then.state in TERMINAL)
         assert then.state is now.state or then.state in PROMISED[now.state]
         if now.state in TERMINAL and then.state is not now.state:
-            assert isinstance(happening, Filled)
-            assert "late_fill" in then.flags
+            assert isinstance(happening, Filled | Revived)
+            assert ("late_fill" if isinstance(happening, Filled) else "revived") in then.flags
+            assert then.error_code is None
         if then.state is S.FILLED:
             assert then.filled > 0
         if then.state is not S.PENDING_REPLACE:
@@ -286,6 +294,22 @@ def test_a_late_fill_revives_and_is_flagged(state: OrderState) -> None:
     assert (part.state, part.flags, part.closed_ns) == (S.PARTIALLY_FILLED, ("late_fill",), None)
     assert after(part, said("canceled", "0.5")).state is S.CANCELED
     assert after(over, filled("1")).state is S.FILLED
+
+
+@pytest.mark.parametrize("state", [S.CANCELED, S.EXPIRED, S.REJECTED])
+def test_what_is_open_at_the_venue_after_all_is_open_here_and_can_be_canceled(state: OrderState) -> None:
+    over = order(state=state, closed_ns=T0_NS, exchange_order_id="x1", error_code="order_not_found", error_message="?")
+    back = after(over, revived())
+    assert (back.state, back.flags, back.closed_ns, back.error_code) == (S.SUBMITTED, ("revived",), None, None)
+    assert after(back, CancelRequested(), said("canceled")).state is S.CANCELED
+    part = after(order(state=state, filled=Decimal("0.5"), exchange_order_id="x1"), revived("1.5", "x2"))
+    assert (part.state, part.qty, part.exchange_order_id) == (S.PARTIALLY_FILLED, Decimal("1.5"), "x2")
+
+
+def test_what_was_filled_is_not_revived_and_what_is_open_is_no_news() -> None:
+    assert advance(order(state=S.FILLED, filled=Decimal(1)), revived("2"), NOW_NS) is None
+    with pytest.raises(ImpossibleError):
+        advance(order(state=S.SUBMITTED), revived(), NOW_NS)
 
 
 def test_more_than_ordered_is_accepted_and_flagged() -> None:

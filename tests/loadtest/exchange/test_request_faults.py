@@ -61,6 +61,15 @@ async def test_one_request_meets_it_and_the_next_does_not(
     assert orders == (["a", "b"] if outcome == "accepted" else ["b"])
 
 
+async def test_a_cancel_that_is_answered_as_done_and_is_not(trader: Any, client: Client) -> None:
+    order = await place(trader, "a")
+    await client.fault("pretend")
+    assert (await trader.cancel_order(order["id"], SYMBOL))["status"] == "canceled"
+    assert (await trader.fetch_order(order["id"], SYMBOL))["status"] == "open"
+    await trader.cancel_order(order["id"], SYMBOL)
+    assert (await trader.fetch_order(order["id"], SYMBOL))["status"] == "canceled"
+
+
 async def test_a_late_answer_to_an_order_that_was_there_at_once(trader: Any, client: Client) -> None:
     await client.fault("late", ms=60_000)
     trader.timeout = 1_000

@@ -65,6 +65,16 @@ async def test_what_was_filled_before_counts_in_the_whole(dsn: str, native: bool
         assert [made.order().qty, made.order().filled] == [3, Decimal("0.25")]
 
 
+async def test_nothing_is_created_while_the_venue_only_says_that_the_former_is_canceled(dsn: str) -> None:
+    async with trading(dsn) as made:
+        await send(made)
+        made.venue.script("cancel", Fault.PRETENDED)
+        assert code(await made.run("change_order", order_id=1, new_price="101")) == "outcome_unknown"
+        assert (made.order().state, made.order().price) == (OrderState.SUBMITTED, Decimal(100))
+        assert made.venue.placed == ["tw-e1-1"]
+        assert resting(made) == (1, 100)
+
+
 @NATIVE
 async def test_a_fill_just_before_the_cancel_is_not_lost(dsn: str, native: bool) -> None:
     async with trading(dsn) as made:

@@ -6,10 +6,12 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from oms.model import OrderState
-from oms.states import Accepted, Ambiguous, CancelRequested, ReplaceRequested
+from oms.states import Absent, Accepted, Ambiguous, CancelRequested, ReplaceRequested
 from oms.venues import base
+from oms.venues.base import VenueOrder, VenueOrderStatus
 from tests.oms import orders_made
 from tests.oms.desk.desks import Setting, setting
 from tests.oms.desk.scripted_venue import Fault
@@ -215,3 +217,92 @@ async def test_what_is_stopped_asks_no_more(dsn: str, monkeypatch: pytest.Monkey
         await asyncio.sleep(0)
         assert made.venue.requests.count("find") == 1
         assert made.settler._timers == {}
+
+
+async def over(made: Setting, status: VenueOrderStatus = "canceled") -> VenueOrder:
+    """Order 1 has ended, by all that is known; as the venue had it before."""
+    there = await resting(made)
+    open_there = made.venue.orders[there]
+    made.venue.end(there, status)
+    made.hearing.on_order(made.venue.orders[there])
+    return open_there
+
+
+async def test_what_is_told_to_be_open_after_its_end_is_asked_about_and_revived(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await over(made)
+        made.venue.orders[there.exchange_order_id] = there
+        made.hearing.on_order(there)
+        assert not await made.settler.settle(1)  # its end may still be on its way
+        assert "find" not in made.venue.requests
+        made.clock.advance(5)
+        assert await made.settler.settle(1)
+        assert (made.order().state, made.order().flags) == (OrderState.SUBMITTED, ("revived",))
+        assert 1 in made.book.open_orders
+        told = [event for event in made.events if event.event == "order_updated"]
+        assert b'"flags":["revived"]' in told[-1].data
+
+
+async def test_an_old_event_of_what_has_ended_revives_nothing(dsn: str) -> None:
+    async with setting(dsn) as made:
+        made.hearing.on_order(await over(made))
+        made.clock.advance(5)
+        assert await made.settler.settle(1)
+        assert made.order().state is OrderState.CANCELED
+
+
+async def test_what_was_filled_is_not_asked_about_because_of_an_old_event(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = made.venue.orders[await resting(made)]
+        made.hearing.on_trade(made.venue.fill(there.exchange_order_id, "1"))
+        made.hearing.on_order(there)
+        assert await made.settler.settle(1)
+        assert "find" not in made.venue.requests
+
+
+async def test_revived_it_has_the_trades_that_the_venue_has_of_it(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await over(made, "expired")
+        made.venue.orders[there.exchange_order_id] = there
+        made.venue.fill(there.exchange_order_id, "0.4")
+        made.hearing.on_order(there)
+        made.clock.advance(5)
+        assert await made.settler.settle(1)
+        assert (made.order().state, made.order().filled) == (OrderState.PARTIALLY_FILLED, Decimal("0.4"))
+        await made.desk.commit()
+
+
+async def replaced_late(made: Setting) -> None:
+    """A replace of order 1, filled by 0.3 of 1 before, to 2 was said to have failed; now its new self is open."""
+    there = await resting(made)
+    made.hearing.on_trade(made.venue.fill(there, "0.3"))
+    made.desk.record(1, ReplaceRequested(anew=True))
+    made.venue.end(there, "canceled")
+    made.desk.record(1, Absent())
+    assert made.order().state is OrderState.CANCELED
+    wanted = replace(made.order(), qty=Decimal(2), price=Decimal(105))
+    new = await made.venue.place(wanted, made.desk.name_of(made.order()))
+    made.venue.fill(new.exchange_order_id, "0.5")
+    made.hearing.on_order(made.venue.orders[new.exchange_order_id])
+    made.clock.advance(5)
+
+
+async def test_a_replace_that_was_carried_out_after_all_is_revived_with_its_new_terms(dsn: str) -> None:
+    async with setting(dsn) as made:
+        await replaced_late(made)
+        assert await made.settler.settle(1)
+        order = made.order()
+        assert (order.state, order.filled) == (OrderState.PARTIALLY_FILLED, Decimal("0.8"))
+        assert (order.qty, order.price, order.exchange_order_id) == (Decimal(2), Decimal(105), "x3")
+        await made.desk.commit()
+
+
+async def test_what_it_is_of_all_is_not_guessed_while_its_trades_are_not_shown(dsn: str) -> None:
+    async with setting(dsn) as made:
+        await replaced_late(made)
+        hidden = made.venue.executed.pop()
+        assert not await made.settler.settle(1)
+        assert made.order().state is OrderState.CANCELED
+        made.venue.executed.append(hidden)
+        assert await made.settler.settle(1)
+        assert made.order().qty == 2
