@@ -74,10 +74,11 @@ def account_of(exchange: str, environment: Environment) -> Account:
 
 
 async def test_orders_go_where_the_exchange_is_configured() -> None:
-    sim = ExchangeConfig(klass="binance", options=sim_options("http://127.0.0.1:9"))
+    sim = ExchangeConfig(klass="binance", options=sim_options("http://127.0.0.1:9"), order_params=["mine"])
     venue_of = venues_of({"sim": sim, "paper": ExchangeConfig(klass="binance", sandbox=True), "made": MADE})
     venue = venue_of(account_of("sim", Environment.SIMULATED), {"apiKey": "k", "secret": "s"})
     assert repr(venue) == "CcxtVenue(binance, simulated)"
+    assert "mine" in venue._allowed
     await venue.close()
     for exchange, environment in (
         ("gone", Environment.LIVE),

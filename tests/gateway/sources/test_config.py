@@ -34,6 +34,8 @@ def test_budgets_are_set_per_channel() -> None:
         {"class": "x", "poll_interval_ms": 0},
         {"class": "x", "stale_after_ms": {"orders": 1}},
         {"class": "x", "stale_after_ms": {"quotes": -1}},
+        {"class": "x", "order_params": "strategyId"},
+        {"class": "x", "order_params": [""]},
     ],
 )
 def test_mistakes_are_refused(table: dict[str, Any]) -> None:
