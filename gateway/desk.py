@@ -87,7 +87,8 @@ def mounted(oms: Oms) -> Mounted:
         return told
 
     def lost(error: Exception) -> TickwireError:
-        log.warning("the order database does not answer", error=str(error) or type(error).__name__)
+        if oms.is_ready:  # else it has been said already that the database is lost
+            log.warning("the order database does not answer", error=str(error) or type(error).__name__)
         return TickwireError("engine_unavailable", "the order database is not available", retry_after_ms=RETRY_MS)
 
     return Mounted([router(oms, CODES.__getitem__)], {OmsError: reads, **dict.fromkeys(UNAVAILABLE, lost)}, describe)

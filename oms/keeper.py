@@ -15,6 +15,7 @@ import structlog
 
 from oms.errors import OmsError
 from oms.report import Cause, Report
+from oms.store.pool import UNAVAILABLE
 from oms.venues.base import Listener, VenueOrder, VenueTrade
 
 log = structlog.get_logger(__name__)
@@ -138,6 +139,10 @@ class Keeper:
             except asyncio.CancelledError:
                 _fail(future, _stopping())
                 raise
+            except (OmsError, *UNAVAILABLE) as error:  # the database is away, which is told by who runs the desk
+                log.info("not reconciled", cause=cause, error=str(error) or type(error).__name__)
+                _fail(future, error)
+                ok = False
             except Exception as error:  # a fault of ours: told to who asked, and tried again like any other failure
                 log.error("reconciling failed", cause=cause, exc_info=error)
                 _fail(future, error)

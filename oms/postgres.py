@@ -31,6 +31,9 @@ NEEDED: Final = ("initdb", "pg_ctl", "pg_isready", "postgres")
 VERSION_MIN: Final = 15
 START_S: Final = 60.0  # recovery after a crash included
 POLL_S: Final = 0.05
+# One at a time waits for the last user to end. It lets go of its own lock before that of the users, so that whoever
+# uses the server knows a keeper which holds it to be waiting.
+KEEPER: Final = 'exec 9>"$1"; flock -n 9 || exit 0; exec 8<"$2"; flock 8; exec 9>&-; exec "$3" -D "$4" -m fast stop'
 SOCKET_PATH_MAX: Final = 107  # of the kernel
 SOCKET: Final = ".s.PGSQL.5432"
 
@@ -295,10 +298,12 @@ class Embedded:
             time.sleep(POLL_S)
 
     def _keep(self) -> None:
-        """Leave a keeper behind: a process of its own, which a signal to our group does not reach."""
-        keeper = ["flock", self.folder / "users.lock", self._bin / "pg_ctl", "-D", self.data, "-m", "fast", "stop"]
-        command = " ".join(shlex.quote(str(part)) for part in keeper)
-        self._spawn("setsid", "sh", "-c", f"{command} >/dev/null 2>&1 &")
+        """Leave a keeper behind: a process of its own, which a signal to our group does not reach.
+
+        One is enough: the keeper of a server that died waits still, and does as well for the next one.
+        """
+        paths = (self.folder / "keeper.lock", self.folder / "users.lock", self._bin / "pg_ctl", self.data)
+        self._spawn("setsid", "sh", "-c", f"({KEEPER}) >/dev/null 2>&1 &", "keeper", *paths)
 
 
 def _service_account(folder: Path) -> pwd.struct_passwd:

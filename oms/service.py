@@ -199,14 +199,17 @@ class Oms:
         return engine
 
     async def _until_there(self) -> Engine:
-        tries = 0
+        tries, told = 0, ""
         while True:
             try:
                 if tries:
                     await self._config.revive()
                 return await self._new_engine()
             except (OmsError, *UNAVAILABLE) as error:
-                log.warning("the order database is not back yet", error=str(error) or type(error).__name__)
+                reason = str(error) or type(error).__name__
+                if reason != told:  # once each, however long it is away
+                    told = reason
+                    log.warning("the order database is not back yet", error=reason)
             except Exception:  # whatever it is: who gave up here would refuse commands until somebody restarts us
                 log.exception("the order database is not back yet")
             await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])

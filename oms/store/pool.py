@@ -67,9 +67,17 @@ async def connect(dsn: str, *, json_as_text: bool = False) -> Connection:
 async def open_pool(dsn: str, *, size_max: int = 4) -> Pool:
     """Connections for reading and administration; close it, or enter it. OmsError when there are none to be had."""
     with _told():
-        return await asyncpg.create_pool(
-            dsn, min_size=1, max_size=size_max, timeout=CONNECT_S, init=prepare, reset=_keep, server_settings=SETTINGS
+        # A pool that keeps a connection in hand tries to have it back by itself when the server is away, with a
+        # traceback in the log each time. Who asks next opens one just as well, and is told when there is none.
+        pool = await asyncpg.create_pool(
+            dsn, min_size=0, max_size=size_max, timeout=CONNECT_S, init=prepare, reset=_keep, server_settings=SETTINGS
         )
+        try:
+            async with pool.acquire():
+                return pool
+        except BaseException:
+            pool.terminate()
+            raise
 
 
 @contextmanager

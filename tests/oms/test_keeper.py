@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
+from structlog.testing import capture_logs
 
 from oms.errors import OmsError
 from oms.keeper import BACKOFF_S, PERIOD_S, Keeper
@@ -161,6 +162,18 @@ async def test_a_run_that_failed_is_made_again_soon_and_looks_at_as_much(scene: 
     assert set(scene.runs.causes) == {Cause.START}
     assert scene.keeper.is_ready
     assert scene.timers.delay_s == PERIOD_S
+    await scene.keeper.stop()
+
+
+async def test_a_database_that_is_away_is_no_fault_of_a_run(scene: Scene) -> None:
+    """It is said once, by who runs the desk, and not with a traceback for each account and run."""
+    with capture_logs() as logs:
+        asked = asyncio.create_task(scene.keeper.request())
+        await scene.runs.end(ConnectionRefusedError("away"))
+        with pytest.raises(ConnectionRefusedError):
+            await asked
+    assert {line["log_level"] for line in logs} == {"info"}
+    assert scene.timers.delay_s == BACKOFF_S[0]
     await scene.keeper.stop()
 
 

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from oms.postgres import Embedded, PostgresError, Programs, find_programs, serving, state_folder
+from oms.postgres import POLL_S, START_S, Embedded, PostgresError, Programs, find_programs, serving, state_folder
 from oms.store.pool import connect
 from tests.oms.database import SETTINGS
 
@@ -117,6 +118,41 @@ def test_a_killed_server_is_started_again_with_what_was_committed(state: Path) -
     assert server._postmaster() != running
     assert ask(server, "SELECT x FROM kept") == 7
     server.stop()
+
+
+def keepers(state: Path) -> int:
+    """How many processes wait to stop the server."""
+    lock = os.fsencode(state / "postgres" / "keeper.lock")
+    return sum(lock in read(path) for path in Path("/proc").glob("[0-9]*/cmdline"))
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + START_S
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(POLL_S)
+
+
+def test_however_often_it_dies_one_process_waits_to_stop_it(state: Path) -> None:
+    server = Embedded(state, SETTINGS)
+    server.start()
+    for _ in range(2):
+        running = server._postmaster()
+        assert running
+        os.kill(running, signal.SIGKILL)
+        server.ensure()
+        assert keepers(state) >= 1
+        wait_until(lambda: keepers(state) == 1)
+    server._leave()  # as if this process had been killed
+    wait_until(lambda: server._postmaster() is None)
+    assert keepers(state) == 0
 
 
 def test_a_lock_file_with_the_number_of_another_process_is_stale(state: Path) -> None:

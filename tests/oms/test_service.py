@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from oms.engine import Engine
 from oms.errors import OmsError
@@ -94,7 +95,8 @@ async def test_a_database_that_comes_back_in_several_tries_is_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever fails meanwhile: the start of its server, or a statement on one that is not yet what it was."""
-    failures = [asyncpg.ReadOnlySQLTransactionError("a replica still"), ConnectionRefusedError("gone again")]
+    away = ConnectionRefusedError("gone again")
+    failures = [asyncpg.ReadOnlySQLTransactionError("a replica still"), away, away]
     revived = [PostgresError("its folder is locked"), None]
 
     async def revive() -> None:
@@ -110,8 +112,11 @@ async def test_a_database_that_comes_back_in_several_tries_is_waited_for(
             return await make()
 
         monkeypatch.setattr(oms, "_new_engine", new_engine)
-        await lose_database(oms)
-        await until(lambda: not failures and not revived and is_ready(oms))
+        with capture_logs() as logs:
+            await lose_database(oms)
+            await until(lambda: not failures and not revived and is_ready(oms))
+        told = [(line["log_level"], line.get("error")) for line in logs if "not back" in line["event"]]
+        assert told.count(("warning", "gone again")) == 1
         assert (await one(oms, sending())).ok
 
 

@@ -6,7 +6,9 @@ import asyncpg
 import pytest
 
 from oms.errors import OmsError
-from oms.store.pool import UNAVAILABLE, Pool, connect, open_pool
+from oms.postgres import Embedded
+from oms.store.pool import FAILURES, UNAVAILABLE, Pool, connect, open_pool
+from tests.oms import database
 
 
 async def test_json_travels_as_values(pool: Pool) -> None:
@@ -44,6 +46,19 @@ async def test_no_database_is_told_without_its_password(dsn: str) -> None:
             await opening
         assert caught.value.code == "engine_unavailable"
         assert "s3cr" not in caught.value.message
+
+
+async def test_a_database_that_is_away_is_told_to_who_asks_and_nobody_else(
+    postgres: Embedded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing tries to have a connection back by itself, with a traceback in the log each time."""
+    made = await database.make_database(postgres.dsn, "template0")
+    async with await open_pool(made) as pool:
+        await database.drop_database(postgres.dsn, made)
+        for _ in range(3):
+            with pytest.raises(FAILURES):
+                await pool.fetchval("SELECT 1")
+    assert [record for record in caplog.records if record.name.startswith("asyncpg")] == []
 
 
 async def test_a_lost_connection_is_one_of_the_errors_that_say_so(dsn: str) -> None:
