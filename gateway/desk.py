@@ -111,6 +111,7 @@ def venues_of(exchanges: Mapping[str, ExchangeConfig]) -> VenueOf:
                 environment=account.environment,
                 credentials=credentials,
                 options=exchange.options,
+                order_params=frozenset(exchange.order_params),
             )
         )
 
