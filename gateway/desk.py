@@ -17,6 +17,7 @@ from gateway.core.hub import Hub
 from gateway.core.market_data import MarketData
 from gateway.core.private import refused
 from gateway.errors import CODES, TickwireError
+from gateway.limits import Limits
 from gateway.net.http import Mounted
 from gateway.sources.base import Source
 from gateway.sources.config import ExchangeConfig
@@ -24,15 +25,16 @@ from oms import postgres, service
 from oms.engine import VenueOf
 from oms.errors import OmsError
 from oms.model import Account, Environment, Quote
+from oms.passing.service import PassThrough
 from oms.postgres import PostgresError
-from oms.resources.openapi import describe
+from oms.resources import ccxt, openapi
 from oms.resources.router import router
 from oms.service import Oms
 from oms.store.migrate import MigrationError
 from oms.store.pool import FAILURES, UNAVAILABLE
 from oms.vault import VaultError, open_vault
 from oms.venues.ccxt import CcxtVenue
-from oms.venues.config import VenueConfig
+from oms.venues.config import PassingLimits, VenueConfig
 
 log = structlog.get_logger(__name__)
 
@@ -71,14 +73,14 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
                 migrates=server.embedded is not None,
                 revive=server.revive,
             )
-            serving_oms = service.serving(wanted, market=market, venue_of=venues_of(config.exchanges))
+            serving_oms = service.serving(wanted, market=market, venue_of=venues_of(config.exchanges, config.limits))
             oms = await stack.enter_async_context(serving_oms)
         except (OmsError, MigrationError, PostgresError, VaultError, *FAILURES) as error:
             raise TickwireError("engine_unavailable", str(error)) from error
-        yield Desk(oms, mounted(oms))
+        yield Desk(oms, mounted(oms, PassThrough(oms, anonymous=config.serves_anonymous)))
 
 
-def mounted(oms: Oms) -> Mounted:
+def mounted(oms: Oms, passing: PassThrough) -> Mounted:
     """The resources of the OMS, its refusals in our words, and what reading raises while the database is away."""
 
     def reads(error: OmsError) -> TickwireError:
@@ -91,11 +93,21 @@ def mounted(oms: Oms) -> Mounted:
             log.warning("the order database does not answer", error=str(error) or type(error).__name__)
         return TickwireError("engine_unavailable", "the order database is not available", retry_after_ms=RETRY_MS)
 
-    return Mounted([router(oms, CODES.__getitem__)], {OmsError: reads, **dict.fromkeys(UNAVAILABLE, lost)}, describe)
+    def describe(document: dict[str, Any]) -> dict[str, Any]:
+        return ccxt.describe(openapi.describe(document))
+
+    routers = [router(oms, CODES.__getitem__), ccxt.router(passing)]
+    return Mounted(routers, {OmsError: reads, **dict.fromkeys(UNAVAILABLE, lost)}, describe)
 
 
-def venues_of(exchanges: Mapping[str, ExchangeConfig]) -> VenueOf:
+def venues_of(exchanges: Mapping[str, ExchangeConfig], limits: Limits = Limits()) -> VenueOf:  # noqa: B008  # immutable
     """Where an account's orders go: the exchange of its name, as it is configured. May raise OmsError."""
+    passing = PassingLimits(
+        running_max=limits.ccxt_calls_running_max,
+        waiting_max=limits.ccxt_calls_waiting_max,
+        timeout_s=limits.ccxt_call_timeout_s,
+        result_bytes_max=limits.ccxt_result_bytes_max,
+    )
 
     def venue_of(account: Account, credentials: Mapping[str, Any]) -> CcxtVenue:
         exchange = exchanges.get(account.exchange)
@@ -112,6 +124,7 @@ def venues_of(exchanges: Mapping[str, ExchangeConfig]) -> VenueOf:
                 credentials=credentials,
                 options=exchange.options,
                 order_params=frozenset(exchange.order_params),
+                passing=passing,
             )
         )
 

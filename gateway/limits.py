@@ -46,6 +46,12 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     private_behind_events_max: int = 10_000  # a reader of now that takes no more: close 4008, nothing is lost
     commands_running_max: int = 32  # of one connection: a venue that hangs must not gather work without end
 
+    # Functions of ccxt called for an account; public and private ones count apart
+    ccxt_calls_running_max: int = 8  # exchanges answer few requests a second
+    ccxt_calls_waiting_max: int = 64  # behind them
+    ccxt_call_timeout_s: float = 20.0  # with its waiting; ccxt gives up a request after 10
+    ccxt_result_bytes_max: int = 67_108_864  # all markets of a large exchange are half of it
+
     # Rings
     ring_depth_updates: int = 1_024  # per stream, for resume and resend
     ring_bytes_max: int = 1_048_576  # per stream, whichever comes first

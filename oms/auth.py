@@ -161,6 +161,12 @@ def require_admin(principal: Principal) -> None:
         raise OmsError("permission_denied", "this needs the key of an admin, with the scope `admin`")
 
 
+def require_known(principal: Principal, account_id: int) -> None:
+    """May do anything at all on the account: to who may not, it is not there."""
+    if not principal.is_admin:
+        _known(principal, account_id)
+
+
 def require_read(principal: Principal, account_id: int, strategy_id: int | None = None) -> None:
     """May look at the account, and at this strategy of it when one is named; `may_see` filters lists."""
     _require(principal, account_id, strategy_id, "can_read", "read", whole=False)
@@ -195,18 +201,23 @@ def _covers(permission: Permission, strategy_id: int) -> bool:
     return not permission.strategies or strategy_id in permission.strategies
 
 
-def _require(
-    principal: Principal, account_id: int, strategy_id: int | None, flag: str, verb: str, *, whole: bool
-) -> None:
-    """`whole`: without a strategy all of them are meant, and a key restricted to some is refused."""
-    if principal.is_admin:
-        return
+def _known(principal: Principal, account_id: int) -> Permission:
     permission = principal.permissions.get(account_id)
     # An account one has nothing to do with is not told from one that does not exist.
     if permission is None or not any(
         (permission.can_read, permission.can_trade, permission.can_close_position, permission.can_risk_manage)
     ):
         raise OmsError("account_not_found", "there is no such account", details={"account_id": account_id})
+    return permission
+
+
+def _require(
+    principal: Principal, account_id: int, strategy_id: int | None, flag: str, verb: str, *, whole: bool
+) -> None:
+    """`whole`: without a strategy all of them are meant, and a key restricted to some is refused."""
+    if principal.is_admin:
+        return
+    permission = _known(principal, account_id)
     if not getattr(permission, flag):
         raise OmsError(
             "permission_denied", f"this API key may not {verb} on this account", details={"account_id": account_id}

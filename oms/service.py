@@ -29,7 +29,7 @@ from oms.report import Cause, Report
 from oms.store import changes
 from oms.store.migrate import migrate, require_current
 from oms.store.pool import FAILURES, UNAVAILABLE, Pool, connect, open_pool
-from oms.trader import Readiness
+from oms.trader import Readiness, Trader
 from oms.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -133,6 +133,10 @@ class Oms:
     async def trading_changed(self) -> None:
         """The same for what holds for all accounts."""
         await self._running().refresh()
+
+    def trader(self, account_id: int) -> Trader:
+        """The account as it is now. Raises OmsError `account_not_found` or `engine_unavailable`."""
+        return self._running().trader(account_id)
 
     def _running(self) -> Engine:
         if self._engine is None:

@@ -268,6 +268,12 @@ class Reassigned(TypedDict):
     positions: list[PositionShape]
 
 
+class PassedResult(TypedDict):
+    """What ccxt's function returned, or, of orders, positions and trades, would have."""
+
+    result: Any
+
+
 class ErrorShape(TypedDict):
     """A refusal: `details`, `retry_after_ms` and `request_id` are there when they apply."""
 

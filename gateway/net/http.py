@@ -24,7 +24,7 @@ from gateway.core.key import CHANNELS, PRIVATE_CHANNELS, TIERS_MS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.log import mask_text
-from gateway.net.http_auth import principal_dependency, token_resource
+from gateway.net.http_auth import principal_dependencies, token_resource
 from gateway.stats import Stats, StatsCollector
 from gateway.wire.stream import STREAM_PATH
 
@@ -78,7 +78,7 @@ def build(
             *([token_resource(gate)] if gate else []),
             *mounted.routes,
         ],
-        dependencies={"principal": principal_dependency(gate)} if gate else {},
+        dependencies=principal_dependencies(gate) if gate else {},
         exception_handlers={
             **{kind: _translated(reads) for kind, reads in mounted.errors.items()},
             TickwireError: _known,

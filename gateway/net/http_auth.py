@@ -31,15 +31,26 @@ def token_resource(gate: Gate) -> HTTPRouteHandler:
     return token
 
 
-def principal_dependency(gate: Gate) -> Provide:
-    """For handlers that name a parameter `principal`: whoever sends nothing, or nothing good, gets no further."""
+def principal_dependencies(gate: Gate) -> dict[str, Provide]:
+    """For handlers that name a parameter `principal`: whoever sends nothing, or nothing good, gets no further.
+
+    With a parameter `caller` it is None for whoever sends nothing.
+    """
 
     def principal(request: Request[Any, Any, Any]) -> Principal:
         found = _identify(gate, request).principal
         assert found is not None
         return found
 
-    return Provide(principal, sync_to_thread=False)
+    def caller(request: Request[Any, Any, Any]) -> Principal | None:
+        try:
+            return principal(request)
+        except TickwireError as error:
+            if error.code != "missing_api_key":
+                raise
+            return None
+
+    return {"principal": Provide(principal, sync_to_thread=False), "caller": Provide(caller, sync_to_thread=False)}
 
 
 def _identify(gate: Gate, request: Request[Any, Any, Any]) -> Verdict:

@@ -120,6 +120,9 @@ class Venue(Protocol):
 
     async def positions(self) -> list[VenuePosition]: ...
 
+    async def call(self, func: str, arguments: Mapping[str, Any], *, public: bool) -> bytes:
+        """A function of ccxt that changes nothing, for somebody else; `public`: as nobody. JSON. Raises OmsError."""
+
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
     """A position as the venue has it; `qty` is signed."""

@@ -17,6 +17,7 @@ from oms.errors import OmsError
 from oms.model import Instrument, Order
 from oms.venues import binance, checking, client, convert, errors, paging, requests
 from oms.venues.base import Ambiguous, Listener, Refused, VenueOrder, VenuePosition, VenueTrade
+from oms.venues.beside import Beside
 from oms.venues.client import SENDING
 from oms.venues.config import VenueConfig
 from oms.venues.convert import MS_NS, UnclearError
@@ -41,6 +42,7 @@ class CcxtVenue:
         self._on_spot = self._exchange.options.get("defaultType") in SPOT_TYPES
         # Elsewhere an order is amended: it keeps its id, which is not what `replace` promises.
         self.can_replace = self._on_binance and self._on_spot
+        self._beside = Beside(config)
         self._stream: PrivateStream | None = None
         self._instruments: dict[str, Instrument] = {}
         self._allowed = config.order_params | (binance.PARAMS if self.can_replace else frozenset())
@@ -65,6 +67,7 @@ class CcxtVenue:
         if self._stream is not None:
             await self._stream.close()
             self._stream = None
+        await self._beside.close()
         await self._exchange.close()
 
     def _begin(self, listener: Listener) -> Callable[[], Awaitable[None]]:
@@ -260,6 +263,9 @@ class CcxtVenue:
             return [convert.position(told) for told in await self._exchange.fetch_positions()]
 
         return await self._read(ask)
+
+    async def call(self, func: str, arguments: Mapping[str, Any], *, public: bool) -> bytes:
+        return await self._beside.call(func, arguments, public=public)
 
     # How it is asked
 

@@ -24,6 +24,11 @@ def who(principal: NamedDependency[Principal]) -> dict[str, object]:
     return {"user": principal.user_name, "accounts": list(principal.permissions)}
 
 
+@get("/caller", sync_to_thread=False)
+def caller(caller: NamedDependency[Principal | None]) -> dict[str, object]:
+    return {"user": caller and caller.user_name}
+
+
 @pytest.fixture(name="users")
 def _users() -> Users:
     users = Users()
@@ -37,6 +42,7 @@ def _client(users: Users) -> Iterator[TestClient[Litestar]]:
     gate = Gate(users.auth, AuthConfig(), anonymous=True)
     app = http.build(stats, dict, Limits(), "1.2.3", gate)
     app.register(who)
+    app.register(caller)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -74,6 +80,12 @@ def test_a_request_without_good_credentials_gets_no_further(
         assert (response.headers.get("www-authenticate") == "Bearer") == (status == 401)
     # A URL is no place for credentials of a request that can have headers.
     assert client.get(f"{path}?token={users.token('ann')}").status_code == 401
+
+
+def test_a_caller_may_be_nobody_but_not_somebody_wrong(client: TestClient[Litestar], users: Users) -> None:
+    assert client.get("/caller").json() == {"user": None}
+    assert client.get("/caller", headers={"x-api-key": users.texts["ann"]}).json() == {"user": "ann"}
+    assert client.get("/caller", headers={"x-api-key": "nonsense"}).json()["code"] == "invalid_api_key"
 
 
 def test_a_token_does_not_make_another(client: TestClient[Litestar], users: Users) -> None:

@@ -1,0 +1,74 @@
+"""Calls of ccxt's unified functions for an account: who may, and who answers. Any dialect asks here.
+
+What changes something is a command of the OMS; what the OMS knows it answers itself, the rest its exchange does. Must
+not know HTTP, nor how ccxt is spoken to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from oms.auth import require_known, require_read
+from oms.errors import OmsError
+from oms.model import Principal
+from oms.passing import calls
+from oms.passing.calls import Access, Call
+
+if TYPE_CHECKING:
+    from oms.service import Oms
+
+# What ccxt's `has` names functions by; the rest of it says what kinds of markets there are, and what is watched.
+FUNCTIONS: Final = re.compile(
+    r"(add|borrow|cancel|close|create|deposit|edit|fetch|load|reduce|repay|set|signIn|transfer|withdraw)([A-Z].*)?"
+)
+
+
+class PassThrough:
+    """For all accounts of an OMS."""
+
+    def __init__(self, oms: Oms, *, anonymous: bool) -> None:
+        """`anonymous`: market data is for everybody."""
+        self._oms = oms
+        self._anonymous = anonymous
+
+    async def call(
+        self,
+        principal: Principal | None,
+        account_id: int,
+        func: str,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+    ) -> bytes:
+        """What ccxt's function of this name answers for the account, as JSON. None asks as nobody. Raises OmsError."""
+        function = calls.function(func)
+        self._require(principal, account_id, function.access)
+        return await self._answer(account_id, calls.read(func, args, kwargs))
+
+    def _require(self, principal: Principal | None, account_id: int, access: Access) -> None:
+        if principal is None:
+            if access is not Access.PUBLIC or not self._anonymous:
+                raise OmsError("missing_api_key", "this needs an API key: send x-api-key, or Authorization: Bearer")
+        elif access is Access.PUBLIC:
+            require_known(principal, account_id)
+        elif access is Access.READ:
+            require_read(principal, account_id)
+
+    async def _answer(self, account_id: int, call: Call) -> bytes:
+        venue = self._oms.trader(account_id).desk.venue
+        public = call.function.access is Access.PUBLIC
+        answer = await venue.call(call.name, call.arguments, public=public)
+        return described(answer) if call.name == "describe" else answer
+
+
+def described(answer: bytes) -> bytes:
+    """What an exchange says of itself, with `has` true of what can be called here."""
+    told: dict[str, Any] = msgspec.json.decode(answer)
+    told["has"] = {
+        name: False if FUNCTIONS.fullmatch(name) and not calls.is_listed(name) else value
+        for name, value in told["has"].items()
+    }
+    return msgspec.json.encode(told)
