@@ -12,6 +12,7 @@ from loadtest.exchange.decimals import DIGITS, ONE, parse, show
 from loadtest.exchange.market import Spec
 from loadtest.exchange.orders import Request, TimeInForce, Type
 from loadtest.exchange.params import BinanceError, illegal, missing
+from loadtest.exchange.reports import STP_MODE
 
 Query = Mapping[str, str]
 Choice = TypeVar("Choice", Type, TimeInForce)
@@ -117,6 +118,8 @@ def read(query: Query) -> Request:
     for name in unread:
         if name in query:
             raise BinanceError(-1106, f"Parameter '{name}' sent when not required.")
+    if query.get("selfTradePreventionMode", STP_MODE) != STP_MODE:
+        raise BinanceError(-2010, "This symbol does not allow the specified self-trade prevention mode.")
     time_in_force = TimeInForce.GTC
     if kind in _TIMED:
         time_in_force = _choice(query, "timeInForce", TimeInForce, BinanceError(-1115, "Invalid timeInForce."))

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
+from loadtest.exchange import known
 from loadtest.exchange.accounts import Accounts
 from loadtest.exchange.faults import failure
 from loadtest.exchange.feed import Feed
@@ -64,7 +65,7 @@ class Private:
             answer = web.Response()
             if trouble.is_carried_out:
                 does = self._signed.pretend_cancel if trouble.is_pretended else act
-                answer = self._carry_out(does, sent, received, trouble.refusal)
+                answer = self._carry_out((method, path), does, sent, received, trouble.refusal)
             if trouble.answered_after_s:
                 await asyncio.sleep(trouble.answered_after_s)
             if trouble.failure_status is not None:
@@ -77,11 +78,19 @@ class Private:
 
         return handle
 
-    def _carry_out(self, act: Act, sent: Sent, received: Received | None, refusal: BinanceError | None) -> web.Response:
+    def _carry_out(
+        self,
+        kind: tuple[str, str],
+        act: Act,
+        sent: Sent,
+        received: Received | None,
+        refusal: BinanceError | None,
+    ) -> web.Response:
         try:
             now_ms = self._feed.trading_ms()
             text = signed_text(sent.query, sent.body)
             account = authenticate(self._accounts, sent.api_key, text, sent.parameters, now_ms)
+            known.check(*kind, sent.parameters)
             if refusal is not None:
                 raise refusal
             answer = act(account, sent.parameters, now_ms)

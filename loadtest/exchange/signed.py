@@ -24,6 +24,7 @@ Row = TypeVar("Row")
 Act = Callable[[Account, Query, int], Answer]
 ROWS_MAX = 1_000
 _FORMS = ("ACK", "RESULT", "FULL")
+_RESTRICTIONS = {"ONLY_NEW": Status.NEW, "ONLY_PARTIALLY_FILLED": Status.PARTIALLY_FILLED}
 # Those that change something: the ledger keeps every one that is received.
 COMMANDS = {
     ("POST", "order"),
@@ -123,6 +124,7 @@ class Signed:
     ) -> Answer:
         unknown = BinanceError(-2011, "Unknown order sent.")
         order = self._find(account, query, id_name, client_id_name, unknown)
+        _check_restrictions(query, order)
         cancel_id = filters.client_id(query, cancel_id_name)
         self._trading.cancel(order, cancel_id, now_ms)
         answer = reports.canceled(order, cancel_id)
@@ -130,13 +132,14 @@ class Signed:
         return answer
 
     def _replace(self, account: Account, query: Query, now_ms: int) -> Answer:
-        """Cancel, then place; whether to place after a failed cancel is the user's choice."""
+        """Cancel, then place; whether to place after a failed cancel is the user's choice. Filters come before both."""
         symbol, request, form = self._symbol(query), filters.read(query), self._form(query)
         mode = query.get("cancelReplaceMode")
         if not mode:
             raise params.missing("cancelReplaceMode")
         if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
             raise BinanceError(-1146, "Invalid cancelReplaceMode.")
+        self._trading.check_filters(symbol, request)
         names = ("cancelOrderId", "cancelOrigClientOrderId", "cancelNewClientOrderId")
         cancel_response: Answer
         try:
@@ -202,6 +205,16 @@ class Signed:
         begin, end = _span(fills, _trade_id, from_id, _time_ms, start_ms, end_ms)
         forward = from_id is not None or start_ms is not None
         return [reports.trade(fill) for fill in _page(fills, begin, end, count, forward=forward)]
+
+
+def _check_restrictions(query: Query, order: Order) -> None:
+    wanted = query.get("cancelRestrictions")
+    if wanted is None:
+        return
+    if wanted not in _RESTRICTIONS:
+        raise BinanceError(-1145, "Invalid cancelRestrictions")
+    if order.status.is_open and order.status is not _RESTRICTIONS[wanted]:
+        raise BinanceError(-2011, "Order was not canceled due to cancel restrictions.")
 
 
 _order_id: Callable[[Order], int] = attrgetter("id")

@@ -70,12 +70,18 @@ class Trading:
 
     # new orders
 
-    def check(self, account: Account, symbol: str, request: Request) -> Plan:
-        """Refuse an order that cannot be taken; else what it would trade at once."""
+    def check_filters(self, symbol: str, request: Request) -> int:
+        """Refuse what the market does not allow, whoever asks; else the last price, 0 when nothing was traded yet."""
         matcher = self.matchers[symbol]
         last = matcher.market.trades[-1].price if matcher.market.trades else 0
         # Nothing was traded yet: a market order is worth what it would find.
         filters.check(matcher.market.spec, request, last or matcher.best(bid=not request.buy) or 0)
+        return last
+
+    def check(self, account: Account, symbol: str, request: Request) -> Plan:
+        """Refuse an order that cannot be taken; else what it would trade at once."""
+        matcher = self.matchers[symbol]
+        last = self.check_filters(symbol, request)
         earlier = self._by_client_id.get((account, symbol, request.client_id))
         if earlier is not None and earlier.status.is_open:
             raise BinanceError(-2010, "Duplicate order sent.")

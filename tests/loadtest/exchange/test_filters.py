@@ -48,6 +48,7 @@ def test_each_type_has_parameters_of_its_own(sent: dict[str, str], kind: Type) -
         ({"quantity": "0.123456789"}, -1111),
         ({"stopPrice": "1"}, -1106),
         ({"icebergQty": "1"}, -1106),
+        ({"selfTradePreventionMode": "EXPIRE_BOTH"}, -2010),
         ({"newClientOrderId": "with space"}, -1100),
         ({"newClientOrderId": "x" * 37}, -1100),
     ],

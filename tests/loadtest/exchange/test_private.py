@@ -91,6 +91,12 @@ async def test_refused_orders(trader: Any, arguments: tuple[Any, ...], error: ty
     assert await trader.fetch_orders(SYMBOL) == []
 
 
+async def test_a_parameter_that_nobody_reads_is_refused(trader: Any) -> None:
+    with pytest.raises(ccxt.BadRequest, match="-1104"):
+        await trader.create_order(SYMBOL, "limit", "buy", 0.01, 59_000, {"unheard": 1})
+    assert await trader.fetch_orders(SYMBOL) == []
+
+
 async def test_errors_ccxt_knows(trader: Any, still: ExchangeServer) -> None:
     with pytest.raises(ccxt.OrderNotFound):
         await trader.cancel_order("99", SYMBOL)

@@ -95,6 +95,28 @@ def test_replacing_in_a_way_there_is_not() -> None:
     assert desk.refusal("POST", "order/cancelReplace", **LIMIT, cancelReplaceMode="HOPE") == -1146
 
 
+@pytest.mark.parametrize(
+    "change", [{"price": "99.001"}, {"quantity": "0.000001"}, {"price": "1", "quantity": "1"}, {"price": "1000000.01"}]
+)
+def test_nothing_is_canceled_for_what_the_filters_refuse(change: dict[str, str]) -> None:
+    desk = Desk()
+    desk.place("a")
+    query = LIMIT | {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrigClientOrderId": "a"} | change
+    assert desk.refusal("POST", "order/cancelReplace", **query) == -1013
+    assert [row["clientOrderId"] for row in desk.ask("GET", "openOrders")] == ["a"]
+
+
+def test_a_cancel_may_be_restricted_to_what_is_not_or_partly_filled() -> None:
+    desk = Desk()
+    for client_id, qty, refused, taken in (("new", "1", "ONLY_PARTIALLY_FILLED", "ONLY_NEW"),
+                                           ("part", "5", "ONLY_NEW", "ONLY_PARTIALLY_FILLED")):  # fmt: skip
+        desk.place(client_id, quantity=qty, price="99" if client_id == "new" else "101")
+        ids = {"origClientOrderId": client_id}
+        assert desk.refusal("DELETE", "order", **ids, cancelRestrictions=refused) == -2011
+        assert desk.refusal("DELETE", "order", **ids, cancelRestrictions="NONE") == -1145
+        assert desk.ask("DELETE", "order", **ids, cancelRestrictions=taken)["status"] == "CANCELED"
+
+
 def test_a_test_order_is_checked_and_forgotten() -> None:
     desk = Desk()
     assert desk.ask("POST", "order/test", **LIMIT) == {}

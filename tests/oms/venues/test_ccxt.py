@@ -274,6 +274,31 @@ async def test_replacing_a_stop(exchange: ExchangeServer, venue: CcxtVenue) -> N
     assert "triggerPrice" not in received
 
 
+async def test_replacing_a_post_only_order(exchange: ExchangeServer, venue: CcxtVenue) -> None:
+    asked = await placed(venue, order(post_only=True, params={"strategyId": 7}))
+    told = await venue.replace(asked, Decimal(20_001), Decimal(2), "c1.1")
+    at = at_exchange(exchange, replace(asked, exchange_order_id=told.exchange_order_id))
+    assert (at.request.type, told.price, told.qty) == ("LIMIT_MAKER", Decimal(20_001), Decimal(2))
+    assert exchange.trading.ledger.requests[-1].parameters["strategyId"] == "7"
+
+
+async def test_replacing_by_what_the_market_does_not_allow_leaves_it(venue: CcxtVenue) -> None:
+    asked = await placed(venue, order())
+    with pytest.raises(Refused) as raised:
+        await venue.replace(asked, Decimal(1), Decimal(1), "c1.1")
+    assert raised.value.code == "validation_error"
+    assert await venue.find(asked) == (await venue.open_orders(BTC))[0]
+
+
+async def test_what_was_partly_filled_meanwhile_is_not_replaced(exchange: ExchangeServer, venue: CcxtVenue) -> None:
+    asked = await placed(venue, order(qty=Decimal(2)))
+    fill(exchange, asked, "0.5")
+    with pytest.raises(Refused, match="cancel restrictions"):
+        await venue.replace(asked, Decimal(20_001), Decimal(3), "c1.1")
+    (resting,) = await venue.open_orders(BTC)
+    assert (resting.client_order_id, resting.filled) == ("c1", Decimal("0.5"))
+
+
 async def test_replacing_what_is_gone(venue: CcxtVenue) -> None:
     asked = await placed(venue, order())
     await venue.cancel(asked)
