@@ -40,6 +40,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--symbols", type=_count, default=10, metavar="N", help="synthetic: how many markets")
     parser.add_argument("--rate", type=_rate, default=20.0, metavar="R", help="synthetic: arrivals a second a market")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="synthetic: the same seed, the same market")
+    parser.add_argument("--age-s", type=_age, default=0.0, metavar="T", help="synthetic: how long ago markets opened")
     return parser.parse_args(argv)
 
 
@@ -61,6 +62,7 @@ def _number(read: Callable[[str], Number], is_right: Callable[[Number], bool], w
 _port = _number(int, lambda port: 0 <= port <= 65_535, "a port: 0 to 65535")
 _count = _number(int, lambda count: count >= 1, "a whole number of at least 1")
 _positive = _number(float, lambda number: 0 < number < math.inf, "a number above 0")
+_age = _number(float, lambda age_s: 0 <= age_s < math.inf, "a number of seconds, at least 0")
 _rate = _number(float, lambda rate: 0 <= rate < math.inf, "a number of at least 0 (0: markets move on command only)")
 
 
@@ -73,7 +75,8 @@ def _feed_maker(arguments: argparse.Namespace) -> Callable[[Streams], Feed]:
     if arguments.replay:
         recording = load(arguments.replay)
         return lambda streams: ReplayFeed(streams, recording, arguments.speed, arguments.start_on, again=arguments.loop)
-    return lambda streams: SyntheticFeed(streams, arguments.symbols, arguments.rate, arguments.seed)
+    age_ms = round(arguments.age_s * 1000)
+    return lambda streams: SyntheticFeed(streams, arguments.symbols, arguments.rate, arguments.seed, age_ms=age_ms)
 
 
 async def _tell_the_end(feed: Feed) -> None:

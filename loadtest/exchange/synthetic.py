@@ -55,9 +55,14 @@ class _Line:
 
 
 class SyntheticFeed(Feed):
-    """`rate` is arrivals a second in each market; 0 leaves the markets still but for what is asked for."""
+    """`rate` is arrivals a second in each market; 0 leaves the markets still but for what is asked for.
 
-    def __init__(self, streams: Streams, symbols: int, rate: float, seed: int, start_ms: int | None = None) -> None:
+    The markets opened `age_ms` ago with one trade, and nothing has happened since: so there are candles.
+    """
+
+    def __init__(
+        self, streams: Streams, symbols: int, rate: float, seed: int, start_ms: int | None = None, age_ms: int = 0
+    ) -> None:
         self._rate = rate
         self._seed = seed
         self._arrivals = 0
@@ -77,7 +82,8 @@ class SyntheticFeed(Feed):
             self._lines[spec.symbol] = line
             self.markets[spec.symbol] = market
             self.matchers[spec.symbol] = generator.matcher
-            line.publish(generator.take(spec.step, self._start_ms, buy=True), self._start_ms)
+            opened_ms = self._start_ms - age_ms
+            line.publish(generator.take(spec.step, opened_ms, buy=True), opened_ms)
             # Ticks are spread over the interval, so that a thousand markets do not speak at once.
             line.publisher.next_tick_ms += index % TICK_MS
             self._push(line.publisher.next_tick_ms, line, arrival=False)

@@ -97,6 +97,7 @@ def test_a_file_that_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--rate", "-5"], "--rate: '-5' is not a number of at least 0"),
         (["--rate", "inf"], "--rate: 'inf' is not a number of at least 0"),
         (["--rate", "nan"], "--rate: 'nan' is not a number of at least 0"),
+        (["--age-s", "-1"], "--age-s: '-1' is not a number of seconds, at least 0"),
         (["--replay", "a", "--synthetic"], "not allowed with argument"),
     ],
 )

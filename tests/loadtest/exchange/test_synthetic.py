@@ -221,3 +221,12 @@ async def test_the_clock_moves_the_market() -> None:
     running.cancel()
     await asyncio.wait([running])
     assert all(abs(m["E"] - feed.now_ms()) < 5_000 for m in collector.messages())
+
+
+def test_markets_that_opened_before_have_candles() -> None:
+    market = SyntheticFeed(Streams(), 1, rate=0, seed=1, start_ms=START_MS, age_ms=10 * 60_000).markets["BTCUSDT"]
+    bars = market.bars.rows("1m", START_MS, None, None, limit=100)
+    last_ms = START_MS - START_MS % 60_000
+    assert [bar.opened_ms for bar in bars] == list(range(last_ms - 10 * 60_000, last_ms + 1, 60_000))
+    assert [bar.count for bar in bars] == [1] + [0] * 10, "one trade, and nothing since"
+    assert {(bar.open, bar.high, bar.low, bar.close) for bar in bars} == {(bars[0].close,) * 4}
