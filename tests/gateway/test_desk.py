@@ -18,6 +18,7 @@ from oms.postgres import Embedded
 from oms.store import admin
 from oms.store.pool import open_pool
 from oms.vault import new_master_key
+from oms.venues.ccxt import CcxtVenue
 from tests.oms import database
 
 MADE = ExchangeConfig(klass="synthetic")
@@ -78,6 +79,7 @@ async def test_orders_go_where_the_exchange_is_configured() -> None:
     venue_of = venues_of({"sim": sim, "paper": ExchangeConfig(klass="binance", sandbox=True), "made": MADE})
     venue = venue_of(account_of("sim", Environment.SIMULATED), {"apiKey": "k", "secret": "s"})
     assert repr(venue) == "CcxtVenue(binance, simulated)"
+    assert isinstance(venue, CcxtVenue)
     assert "mine" in venue._allowed
     await venue.close()
     for exchange, environment in (
