@@ -142,6 +142,8 @@ def succeed(attack: Attack) -> dict[str, Any]:
     command("cancel_all_orders", symbol="BTC/USDT", strategy_ids=[0])
     command("cancel_all_after", timeout_ms=60_000)
     attack.ask("POST /oms/reconcile", {"account_id": HEDGED})
+    attack.ask("POST /ccxt/{account_id}/{func}", {"args": ["BTC/USDT"]}, account_id=HEDGED, func="fetch_ticker")
+    attack.ask("POST /ccxt/core/{account_id}/{func}", {"symbol": "BTC/USDT"}, account_id=HEDGED, func="fetch_ticker")
     return {
         "account_id": HEDGED, "symbol": "BTC/USDT", "qty": "0.01", "price": "50000", "strategy_id": strategy,
         "strategy_ids": [strategy], "order_id": kept, "order_ids": [kept], "position_id": held[fourth],
@@ -186,7 +188,7 @@ async def test_every_resource_answers_as_the_document_says(gateway_with_orders: 
         number = known["strategy_id"] if label == "PATCH /oms/strategies" else HEDGED
         await asyncio.to_thread(attack.aim, label, {**known, "id": number})
     assert attack.wrong == []
-    assert len(attack.statuses) >= 29
+    assert len(attack.statuses) >= 31
     never = {label for label, statuses in attack.statuses.items() if not any(status < 300 for status in statuses)}
     assert never == set()
     assert attack.done == set(COMMANDS)
