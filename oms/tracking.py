@@ -81,9 +81,11 @@ class OrderIndex:
             self._forget(next(iter(self._closed)))
 
     def link(self, order: Order, exchange_order_id: str) -> None:
-        """One more id it has at the venue: a replace by cancel and create gives it another."""
+        """One more id it has at the venue: a replace by cancel and create gives it another. What the venue gives again
+        is the newest order's."""
         self._executed[order.id].exchange_ids.add(exchange_order_id)
-        self._by_exchange_id[order.symbol, exchange_order_id] = order.id
+        key = order.symbol, exchange_order_id
+        self._by_exchange_id[key] = max(order.id, self._by_exchange_id.get(key, 0))
 
     def load(self, order: Order, deals: Iterable[Deal]) -> None:
         """Take in an order with the deals that were booked of it; raises `ValueError` when they are not all there."""
@@ -107,7 +109,8 @@ class OrderIndex:
         del self._closed[order_id]
         del self._by_client_id[order.client_order_id]
         for exchange_order_id in executed.exchange_ids:
-            self._by_exchange_id.pop((order.symbol, exchange_order_id), None)
+            if self._by_exchange_id.get((order.symbol, exchange_order_id)) == order_id:  # else it was given again
+                del self._by_exchange_id[order.symbol, exchange_order_id]
         for trade_id in executed.trade_ids:
             if self._by_trade.get((order.symbol, trade_id)) == order_id:
                 del self._by_trade[order.symbol, trade_id]

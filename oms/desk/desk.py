@@ -25,7 +25,7 @@ from oms.journal import Journal
 from oms.market import MarketData
 from oms.model import Account, Instrument, Order, OrderState, Position, Quote, TradingState
 from oms.risk import Situation
-from oms.states import Happening, ImpossibleError, ReplaceRequested
+from oms.states import NOT_SEEN, Happening, ImpossibleError, ReplaceRequested
 from oms.store.pool import Pool
 from oms.venues.base import Venue
 
@@ -226,9 +226,10 @@ class Desk:
     def order_named(self, symbol: str, exchange_order_id: str, client_order_id: str | None) -> Order | None:
         """The order in memory that the venue calls so, by any name it has had."""
         order = self.book.by_exchange_id(symbol, exchange_order_id)
-        if order is None and client_order_id is not None:
-            order = self.book.by_client_id(client_order_id)
-            if order is None:
-                number = naming.order_id_of(self.account, client_order_id)
-                order = self.book.orders.get(number) if number is not None else None
-        return order
+        if client_order_id is None or (order is not None and order.is_open):
+            return order
+        named = self.book.by_client_id(client_order_id)
+        if order is not None:  # unless the venue gives the id again, to one of which it is not known yet
+            return named if named is not None and named.state in NOT_SEEN else order
+        number = None if named else naming.order_id_of(self.account, client_order_id)
+        return self.book.orders.get(number) if number is not None else named

@@ -12,6 +12,7 @@ from oms.errors import OmsError
 from oms.model import Order, OrderState
 
 GONE = frozenset({OrderState.CANCELED, OrderState.EXPIRED})
+NOT_FOUND = "order_not_found"
 
 
 def of_send(order: Order) -> Outcome:
@@ -23,6 +24,10 @@ def of_send(order: Order) -> Outcome:
 
 def of_cancel(order: Order, refusal: OmsError | None = None) -> Outcome:
     """Of a cancel_order, for one of its orders. `refusal` is what the venue answered."""
+    if order.state in GONE and order.error_code == NOT_FOUND:
+        # That it is nowhere to be found, twice, ends it; that it was canceled, nobody has said.
+        unseen = OmsError(NOT_FOUND, order.error_message or "", details={"state": order.state})
+        return Outcome(order_id=order.id, error=unseen)
     if order.state in GONE:
         return Outcome(order_id=order.id)
     if order.is_open:

@@ -14,10 +14,15 @@ V = TypeVar("V")
 
 
 class Grouped(Generic[K, V]):
-    """Answers by key; what is not found is None. An error is everybody's who asked with it."""
+    """Answers by key; what is not found is None."""
 
-    def __init__(self, fetch: Callable[[Collection[K]], Awaitable[Mapping[K, V]]]) -> None:
+    def __init__(
+        self, fetch: Callable[[Collection[K]], Awaitable[Mapping[K, V]]], *, shared: tuple[type[Exception], ...] = ()
+    ) -> None:
+        """`shared` are errors that no key is to blame for: they are everybody's who asked together. After any other
+        one each key is asked for by itself, so that an error is its own only."""
         self._fetch = fetch
+        self._shared = shared
         self._waiting: dict[K, asyncio.Future[V | None]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -34,14 +39,21 @@ class Grouped(Generic[K, V]):
         try:
             while self._waiting:
                 asked, self._waiting = self._waiting, {}
-                try:
-                    found = await self._fetch(list(asked))
-                except Exception as error:
-                    for answer in asked.values():
-                        answer.set_exception(error)
-                        answer.exception()  # whoever asked may be gone
-                else:
-                    for key, answer in asked.items():
-                        answer.set_result(found.get(key))
+                await self._answer(asked)
         finally:
             self._task = None
+
+    async def _answer(self, asked: Mapping[K, asyncio.Future[V | None]]) -> None:
+        try:
+            found = await self._fetch(list(asked))
+        except Exception as error:
+            if len(asked) > 1 and not isinstance(error, self._shared):
+                for key, answer in asked.items():
+                    await self._answer({key: answer})
+                return
+            for answer in asked.values():
+                answer.set_exception(error)
+                answer.exception()  # whoever asked may be gone
+        else:
+            for key, answer in asked.items():
+                answer.set_result(found.get(key))

@@ -27,6 +27,7 @@ from oms.errors import OmsError
 from oms.model import Instrument, Order, PositionMode, Quote
 from oms.states import Ambiguous, CancelRequested, Refused
 from oms.store import history
+from oms.store.pool import UNAVAILABLE
 from oms.venues import base
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,9 @@ class Orders:
         self._desk = desk
         self._hearing = hearing
         self._settler = settler
-        self._used: Grouped[str, int] = Grouped(lambda ids: history.used_client_ids(desk.pool, desk.account.id, ids))
+        self._used: Grouped[str, int] = Grouped(
+            lambda ids: history.used_client_ids(desk.pool, desk.account.id, ids), shared=UNAVAILABLE
+        )
 
     @property
     def handlers(self) -> dict[str, Handler]:

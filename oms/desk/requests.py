@@ -75,7 +75,9 @@ class Requests:
         wait_s: float,
     ) -> None:
         """`run_of` raises OmsError for an account there is not; `wait_s`: how long whoever asks waits for an end."""
-        self._stored: Grouped[Key, CommandRow] = Grouped(lambda keys: history.commands_by_requests(pool, keys))
+        self._stored: Grouped[Key, CommandRow] = Grouped(
+            lambda keys: history.commands_by_requests(pool, keys), shared=UNAVAILABLE
+        )
         self._run_of = run_of
         self._carry_out = carry_out
         self._wait_s = wait_s

@@ -16,6 +16,7 @@ from oms.book import EXTERNAL
 from oms.desk import naming
 from oms.desk.desk import SECOND_NS, Desk
 from oms.desk.hearing import Hearing, claim
+from oms.errors import OmsError
 from oms.model import ZERO, Order, OrderState
 from oms.states import REPLACING_ANEW, Absent, CancelFailed, Replaced, ReplaceFailed, Revived
 from oms.venues import base
@@ -84,8 +85,8 @@ class Settler:
         self._asked[order_id] += 1
         try:
             settled = await self.settle(order_id)
-        except (base.Refused, base.Ambiguous) as error:
-            log.warning("venue did not say what became of an order", order_id=order_id, error=str(error))
+        except (base.Refused, base.Ambiguous, OmsError) as error:  # or it could not be written down
+            log.warning("it is not known yet what became of an order", order_id=order_id, error=str(error))
             settled = False
         except Exception:  # an order that is not asked about again would stay in doubt until a restart
             log.exception("an order in doubt could not be settled", order_id=order_id)

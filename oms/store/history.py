@@ -122,9 +122,10 @@ async def used_client_ids(db: Database, account_id: int, client_order_ids: Colle
 
 
 async def order_by_exchange_id(db: Database, account_id: int, symbol: str, exchange_order_id: str) -> Order | None:
-    """By the id it has now; one that was replaced has had others."""
+    """By the id it has now; one that was replaced has had others. The newest, when the venue gave the id again."""
     found = await db.fetch(
-        "SELECT * FROM oms_orders WHERE account_id = $1 AND symbol = $2 AND exchange_order_id = $3",
+        "SELECT * FROM oms_orders WHERE account_id = $1 AND symbol = $2 AND exchange_order_id = $3 "
+        "ORDER BY id DESC LIMIT 1",
         account_id, symbol, exchange_order_id,
     )  # fmt: skip
     return rows.order_of(found[0]) if found else None

@@ -14,6 +14,7 @@ from tests.crash.traps import AGAIN, IN_DOUBT, TRADING, VICTIMS, Trap
 
 SYMBOLS: Final = ("BTC/USDT", "ETH/USDT")
 LATE_MS: Final = 150  # longer than traps wait for a request to be under way
+LATER_MS: Final = (600, 1_200, 2_500)  # carried out then, in another life than asked for; longer than lookups are apart
 LATE_KINDS: Final = {"send": "POST order", "change": "POST order/cancelReplace", "cancel": "DELETE order"}
 RARELY: Final = 0.25
 CASES: Final = [(step, victim) for step in TRADING for victim in VICTIMS]
@@ -90,8 +91,10 @@ def _actions(random: Random, death: Death) -> list[Action]:
         actions.insert(random.randint(0, len(actions)), _doubt(random))
     if death.trap is not None and death.trap.step in IN_DOUBT:
         what = death.trap.step.partition(".")[0]
-        late = {"fault": "late", "request": LATE_KINDS[what], "ms": LATE_MS, "count": 20}
-        actions.insert(0, Action("fault", late))
+        late: dict[str, Any] = {"ms": LATE_MS}
+        if random.random() < 0.5:
+            late = {"ms": random.choice(LATER_MS), "accepted": False}
+        actions.insert(0, Action("fault", {"fault": "late", "request": LATE_KINDS[what], "count": 20, **late}))
     return actions
 
 
@@ -150,8 +153,11 @@ def _fault(random: Random) -> Action:
 
 
 def _doubt(random: Random) -> Action:
-    """The answer to the next request is lost, late or an error, done or not."""
-    names = [("lose", {}), ("late", {"ms": 100}), ("fail", {}), ("late", {"ms": 1_500})]
+    """The answer to the next request is lost, late or an error; it is done, now or later, or not."""
+    names: list[tuple[str, dict[str, Any]]] = [
+        ("lose", {}), ("late", {"ms": 100}), ("fail", {}), ("late", {"ms": 1_500}),
+        ("late", {"ms": random.choice(LATER_MS), "accepted": False}),
+    ]  # fmt: skip
     name, more = random.choice(names)
     done = random.random() < 0.6 or "ms" in more
     request = random.choice(list(LATE_KINDS.values()))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -223,7 +224,8 @@ class Run:
     async def _problems(self) -> list[str]:
         ours, ledger = await self.scene.books(), await self.scene.ledger()
         said = [each for asked in self.client.asked for each in contradictions(asked)]
-        return [*disagreements(ours, ledger), *said, *self._unanswered()]
+        late = [f"{row['method']} {row['path']} is still under way there" for row in ledger["requests"] if is_late(row)]
+        return [*disagreements(ours, ledger), *said, *self._unanswered(), *late]
 
     def _unanswered(self) -> list[str]:
         return [f"{asked.body['request_id']} was never answered" for asked in self.client.asked if not asked.answers]
@@ -243,6 +245,11 @@ class Run:
             elif is_fault and OF_THE_DRIVER not in said["event"]:
                 found.append(f"logged: {said['event']}: {said['exception'].strip().splitlines()[-1]}")
         return found
+
+
+def is_late(request: Mapping[str, Any]) -> bool:
+    """Whether the exchange has yet to carry it out, or to answer."""
+    return bool(request["answer"] == "none")
 
 
 async def run(world: World, plan: Plan) -> Told:

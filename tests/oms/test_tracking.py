@@ -25,6 +25,18 @@ def test_an_order_is_found_by_every_id_it_has_had() -> None:
     assert index.by_exchange_id("ETH/USDT", "x1") is None
 
 
+def test_an_id_that_the_venue_gives_again_is_that_of_the_newest_order() -> None:
+    index = OrderIndex(2)
+    old, new = (order(number, state=OrderState.CANCELED, exchange_order_id="x1") for number in (1, 2))
+    index.put(old)
+    index.put(new)
+    index.put(msgspec.structs.replace(old, version=2))
+    assert index.by_exchange_id("BTC/USDT", "x1") == new
+    index.put(order(3, state=OrderState.CANCELED))
+    assert list(index.all) == [2, 3]  # the old one is forgotten, and only what was its own
+    assert index.by_exchange_id("BTC/USDT", "x1") == new
+
+
 def test_a_revived_order_is_not_forgotten() -> None:
     index = OrderIndex(1)
     gone = order(1, state=OrderState.CANCELED)

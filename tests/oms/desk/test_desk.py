@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from oms.errors import OmsError
 from oms.model import OrderState, OrderType, Position
-from oms.states import Accepted, CancelFailed, CancelRequested, Refused
+from oms.states import Absent, Accepted, CancelFailed, CancelRequested, Refused
 from tests.oms import orders_made
 from tests.oms.desk.desks import Clock, setting
 from tests.oms.orders_made import SPOT, T0_NS
@@ -45,6 +45,21 @@ async def test_what_cannot_be_true_is_looked_up_instead_of_written_down(dsn: str
         assert doubted == [1]
         made.desk.record(1, CancelFailed())
         assert made.order().state is OrderState.SUBMITTED
+
+
+async def test_an_id_that_the_venue_gives_again_is_of_the_order_that_waits_for_one(dsn: str) -> None:
+    async with setting(dsn) as made:
+        for number in (1, 2):
+            made.book.create(orders_made.order(number))
+        made.desk.record(1, accepted())
+        assert made.desk.order_named(SPOT.symbol, "x1", "c2") == made.order(1)  # it is there: so is the name it has
+        made.desk.record(1, CancelRequested())
+        made.desk.record(1, Absent())
+        for named, number in ((None, 1), ("stranger", 1), ("c1", 1), ("c2", 2)):
+            assert made.desk.order_named(SPOT.symbol, "x1", named) == made.order(number)
+        made.desk.record(2, accepted())
+        assert made.desk.order_named(SPOT.symbol, "x1", None) == made.order(2)
+        await made.desk.commit()
 
 
 async def test_an_order_is_busy_while_it_is_locked(dsn: str) -> None:

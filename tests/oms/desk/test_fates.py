@@ -51,6 +51,13 @@ def test_of_canceling(state: OrderState, refusal: OmsError | None, expected: str
     assert code(fates.of_cancel(orders_made.order(1, state=state), refusal)) == expected
 
 
+def test_what_the_venue_had_and_does_not_find_was_not_said_to_be_canceled() -> None:
+    gone = orders_made.order(1, state=S.CANCELED, error_code="order_not_found", error_message="nowhere")
+    outcome = fates.of_cancel(gone, REFUSAL)
+    assert outcome.error is not None
+    assert (code(outcome), outcome.error.details) == ("order_not_found", {"state": S.CANCELED})
+
+
 @pytest.mark.parametrize(
     ("state", "changed", "error_code", "refusal", "expected"),
     [

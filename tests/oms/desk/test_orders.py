@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
 
 from oms.errors import OmsError
-from oms.model import OrderState, Permission, PositionMode, Principal, TradingState
+from oms.model import Order, OrderState, Permission, PositionMode, Principal, TradingState
 from oms.store import history
 from oms.store.pool import Pool
+from oms.venues import base
+from oms.venues.base import VenueOrder
 from tests.oms.desk.desks import Setting
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.trading_made import code, send, trading
@@ -199,6 +202,33 @@ async def test_a_cancel_that_was_not_done_says_so(dsn: str, fault: Fault) -> Non
         assert made.order().state is OrderState.SUBMITTED
 
 
+async def test_a_cancel_that_finds_nothing_is_no_success_and_the_trades_count(dsn: str) -> None:
+    async with trading(dsn) as made:
+        await send(made)
+        made.venue.streaming = False
+        made.venue.fill("x1", "0.3")
+        made.venue.orders.clear()
+        answer = await made.run("cancel_order", order_id=1)
+        assert answer.error is not None
+        assert (answer.error["code"], answer.error["details"]) == ("order_not_found", {"state": OrderState.CANCELED})
+        assert (made.order().state, made.order().filled) == (OrderState.CANCELED, Decimal("0.3"))
+
+
+async def test_a_cancel_that_is_refused_as_unknown_is_asked_for_again_when_the_order_is_there(dsn: str) -> None:
+    async with trading(dsn) as made:
+        await send(made)
+        cancel = made.venue.cancel
+
+        async def unknown(order: Order) -> VenueOrder | None:
+            made.venue.cancel = cancel  # type: ignore[method-assign]  # only one of its servers does not know it
+            raise base.Refused("order_not_found", "unknown order")
+
+        made.venue.cancel = unknown  # type: ignore[method-assign]  # as above
+        assert code(await made.run("cancel_order", order_id=1)) == "order_not_found"
+        assert made.order().state is OrderState.SUBMITTED
+        assert (await made.run("cancel_order", order_id=1)).ok
+
+
 async def test_a_cancel_that_comes_after_the_last_fill(dsn: str) -> None:
     async with trading(dsn) as made:
         await send(made)
@@ -277,3 +307,26 @@ async def test_a_key_for_some_strategies_cancels_those_only(dsn: str) -> None:
         assert code(await made.run("cancel_order", principal=eve, order_id=1)) == "order_not_found"
         assert code(await send(made, principal=eve)) == "strategy_permission_denied"
         assert (await made.run("cancel_order", principal=eve, order_id=2)).ok
+
+
+@pytest.mark.parametrize("told_at_once", [True, False])
+async def test_a_venue_that_gives_ids_again_is_traded_on(dsn: str, told_at_once: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.told_at_once = told_at_once
+        await send(made)
+        made.venue.fill("x1", "0.3")
+        await made.run("cancel_order", order_id=1)
+        made.venue.orders.clear()  # as a test network that was reset
+        made.venue.executed.clear()
+        made.venue._numbers = itertools.count(1)
+        assert (await send(made)).ok
+        made.venue.fill("x1", "0.4")
+        await until(lambda: bool(made.order(2).filled))
+        await made.desk.commit()
+        assert [made.order(number).exchange_order_id for number in (1, 2)] == ["x1", "x1"]
+        assert [made.order(number).state for number in (1, 2)] == [OrderState.CANCELED, OrderState.PARTIALLY_FILLED]
+        assert [made.order(number).filled for number in (1, 2)] == [Decimal("0.3"), Decimal("0.4")]
+        newest = await history.order_by_exchange_id(made.desk.pool, 1, "BTC/USDT", "x1")
+        assert newest == made.order(2)
+    async with trading(dsn) as again:
+        assert again.book.by_exchange_id("BTC/USDT", "x1") == again.order(2)

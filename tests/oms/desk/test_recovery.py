@@ -33,6 +33,10 @@ CHANGE = {"order_id": 1, "new_price": "101"}
         ("change_order", CHANGE, 1, [ACCEPTED], "outcome_unknown"),
         ("change_order", {"order_id": 1, "new_price": "100"}, 1, [ACCEPTED], None),
         ("change_order", CHANGE, 1, [ACCEPTED, ReplaceRequested(anew=True)], "outcome_unknown"),
+        ("send_order", {"symbol": "BTC/USDT", "of_another_version": 1}, 1, [Ambiguous(message="x"), ACCEPTED], None),
+        ("change_order", {"order_id": {}}, 1, [ACCEPTED], "outcome_unknown"),
+        ("cancel_order", {"nothing": "known"}, 1, [ACCEPTED, CancelRequested()], None),
+        ("of_another_version", {}, None, [], "engine_unavailable"),
     ],
 )
 async def test_it_is_answered_by_evidence(

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from oms.model import OrderState
 from oms.states import Absent, Accepted, Ambiguous, CancelRequested, ReplaceRequested
@@ -200,6 +201,21 @@ async def test_doubt_asks_again_until_it_is_settled(dsn: str, monkeypatch: pytes
         order = await asyncio.wait_for(made.desk.changed(1), 10)
         assert order.state is OrderState.SUBMITTED
         assert made.venue.requests.count("find") == 4
+
+
+async def test_that_the_database_is_lost_meanwhile_is_no_fault_of_ours(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.0,))
+    async with setting(dsn) as made:
+        await unknown(made, there=True)
+        await made.journal_lost()
+        with capture_logs() as logs:
+            made.settler.doubt(1)
+            await until(lambda: bool(logs))
+            made.settler.stop()
+            await made.desk.finish(1.0)
+        assert {line["log_level"] for line in logs} == {"warning"}
 
 
 async def test_what_is_stopped_asks_no_more(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
