@@ -22,6 +22,7 @@ from oms.model import Environment
 from oms.venues import binance, rehearsal
 from oms.venues.config import CREDENTIALS, VenueConfig
 from oms.venues.errors import Sending
+from oms.venues.lean import LeanBinance
 from oms.venues.sockets import SteadyClient
 
 # The request that the running call of ours is about.
@@ -46,6 +47,10 @@ class HeardCache(ArrayCacheBySymbolById):  # type: ignore[misc]  # ccxt is not t
 
     def append(self, item: dict[str, Any]) -> None:
         super().append(item)
+        self._heard(item)
+
+    def tell(self, item: Mapping[str, Any]) -> None:
+        """Of what is not kept: nothing is merged into it."""
         self._heard(item)
 
 
@@ -184,7 +189,9 @@ def make(config: VenueConfig, credentials: Mapping[str, str], number: type[str] 
         "number": number,
         "newUpdates": True,
     }
-    exchange = type(klass.__name__, (VenueMixin, klass), {})(settings, config.ping_ms)
+    lean = config.klass == binance.KLASS and number is str
+    mixins = (LeanBinance, VenueMixin) if lean else (VenueMixin,)
+    exchange = type(klass.__name__, (*mixins, klass), {})(settings, config.ping_ms)
     if config.environment is Environment.SANDBOX:
         exchange.set_sandbox_mode(True)
     if config.environment is Environment.SIMULATED:

@@ -23,6 +23,7 @@ class SteadyClient(Client):  # type: ignore[misc]  # ccxt is not typed
     # counted, until the queue counts as full and is never read again. Without a buffer each message is received.
     buffer = None
 
+    reading: asyncio.Future[None] | None = None
     heard = True  # a sign of life since the last ping
     ping_ms = 10_000
 
@@ -43,6 +44,20 @@ class SteadyClient(Client):  # type: ignore[misc]  # ccxt is not typed
             # A trace as text: one made by a renderer may show every local variable, and so what is secret.
             log.error("message of a venue not understood", trace=traceback.format_exc())  # see above
             self.on_error(NetworkError(f"message not understood: {type(error).__name__}"))
+
+    def receive_loop(self) -> None:
+        """One task for all messages; ccxt has one for each."""
+        self.reading = asyncio.ensure_future(self._receive())
+
+    async def _receive(self) -> None:
+        try:
+            while not self.closed():
+                self.handle_message(await self.receive())
+                await asyncio.sleep(0)  # others have their turn, however many messages wait
+        except Exception as error:
+            self.reject(NetworkError(str(error)))
+        else:
+            self.on_close(1006)
 
     def future(self, message_hash: str) -> Any:
         """One that nobody waits for any more fails with the others, and is no news."""

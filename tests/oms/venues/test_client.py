@@ -84,6 +84,13 @@ def test_updates_are_told_as_they_are_kept() -> None:
     assert list(cache) == [again]
 
 
+def test_an_update_may_be_told_without_being_kept() -> None:
+    told: list[Any] = []
+    cache = client.HeardCache(told.append)
+    cache.tell({"symbol": "A", "id": "1"})
+    assert (told, list(cache)) == ([{"symbol": "A", "id": "1"}], [])
+
+
 @pytest.mark.parametrize("params", [{}, {"maxRetriesOnFailure": 5}])
 async def test_a_request_is_tried_once(monkeypatch: pytest.MonkeyPatch, params: dict[str, Any]) -> None:
     exchange = build(options={"options": {"maxRetriesOnFailure": 3, "order": {"maxRetriesOnFailure": 2}}})

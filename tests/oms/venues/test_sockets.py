@@ -56,6 +56,52 @@ async def test_messages_are_received_one_by_one() -> None:
     assert client.buffer is None
 
 
+class Sender(Peer):
+    """A peer that sends these, and is gone."""
+
+    def __init__(self, sends: list[WSMessage | Exception]) -> None:
+        super().__init__()
+        self.sends = sends
+
+    async def receive(self) -> WSMessage:
+        said = self.sends.pop(0)
+        self.closed = not self.sends
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+async def test_every_message_is_heard_in_order_and_then_that_it_is_over() -> None:
+    heard: list[Any] = []
+    client, _ = adopted(lambda _client, message: heard.append(message))
+    client.connection = Sender([text('{"n":1}'), text('{"n":2}'), text('{"n":3}')])
+    waiting = client.future("more")
+    client.receive_loop()
+    with pytest.raises(NetworkError, match="1006"):
+        await waiting
+    assert heard == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+async def test_others_have_their_turn_between_messages() -> None:
+    turns: list[str] = []
+    client, _ = adopted(lambda _client, _message: turns.append("message"))
+    client.connection = Sender([text(), text()])
+    client.receive_loop()
+    for _ in range(3):
+        await asyncio.sleep(0)
+        turns.append("other")
+    assert turns == ["message", "other", "message", "other", "other"]
+
+
+async def test_what_cannot_be_received_is_an_error_of_the_connection() -> None:
+    client, _ = adopted()
+    client.connection = Sender([OSError("gone"), text()])
+    waiting = client.future("more")
+    client.receive_loop()
+    with pytest.raises(NetworkError, match="gone"):
+        await waiting
+
+
 async def test_a_failure_in_a_message_is_one_of_the_connection() -> None:
     def fail(_client: object, _message: object) -> None:
         raise ValueError("secret text of a message")
