@@ -82,6 +82,7 @@ NO_TEST_OF_ITS_OWN = {
     "oms/shapes.py": "no code: the type checker holds render and the resources against it",
     "oms/resources/doors.py": "types, and what tests/oms/resources/test_openapi.py finds in the document",
     "oms/market.py": "protocols and no code",
+    "driver/stream.py": "types, which tests/driver/test_streams.py moves",
 }
 
 # Split so that this file does not find itself.

@@ -1,0 +1,233 @@
+"""What has come for a program and was not read by it yet: one cursor for each way it watches, one wake-up a burst.
+
+`watch_*` calls wait here. What arrives between two of them is kept, and the next one returns with all of it at once.
+Holds futures of the running loop and no clock. Must not know channels, messages or ccxt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from itertools import islice
+from typing import Any, Final
+
+UNREAD_MAX: Final = 100_000  # of one cursor; a program that stopped to read must not take all memory
+
+
+class Wakes:
+    """The cursors that have something new; told to who waits once the burst is over."""
+
+    def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
+        """`soon` runs a function when the present turn of the loop is over."""
+        self._soon = soon
+        self._dirty: dict[Cursor, None] = {}
+        self.before: dict[Callable[[], None], None] = {}  # run first, once: what is looked at only once a burst
+
+    def mark(self, cursor: Cursor) -> None:
+        """Wake who waits for this one."""
+        if not self._dirty and not self.before:
+            self._soon(self.flush)
+        self._dirty[cursor] = None
+
+    def first(self, action: Callable[[], None]) -> None:
+        """Do this once before anybody wakes."""
+        if not self._dirty and not self.before:
+            self._soon(self.flush)
+        self.before[action] = None
+
+    def flush(self) -> None:
+        before, self.before = self.before, {}
+        for action in before:
+            action()
+        dirty, self._dirty = self._dirty, {}
+        for cursor in dirty:
+            cursor.wake()
+
+
+class _Wake:
+    """One wake-up: everybody who waited for it is given the same."""
+
+    __slots__ = ("batch",)
+
+    def __init__(self) -> None:
+        self.batch: Any = None
+
+
+class Cursor:
+    """What one way of watching has not read. `put` and `take` differ by kind."""
+
+    __slots__ = ("__weakref__", "_waiting", "_wakes", "unread", "unread_max")
+    unread: Any
+
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
+        self.unread_max = unread_max
+        self._wakes = wakes
+        self._waiting: list[asyncio.Future[_Wake]] = []
+
+    def take(self) -> Any:
+        """All that is unread, or the next part of it; it counts as read."""
+        raise NotImplementedError
+
+    async def next(self) -> Any:
+        """What is unread, as soon as there is something. Raises what `fail` was given.
+
+        Who is cancelled while it waits has read nothing: it is there for the next call.
+        """
+        while not self.unread:
+            future: asyncio.Future[_Wake] = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            try:
+                wake = await future
+            except asyncio.CancelledError:
+                if future in self._waiting:
+                    self._waiting.remove(future)
+                raise
+            if wake.batch is not None:
+                return wake.batch
+            if self.unread:
+                wake.batch = self.take()
+                return wake.batch
+        return self.take()
+
+    @property
+    def is_awaited(self) -> bool:
+        return bool(self._waiting)
+
+    def wake(self) -> None:
+        """Give what is unread to who waits."""
+        if self._waiting and self.unread:
+            wake = _Wake()
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(wake)
+
+    def fail(self, error: BaseException) -> None:
+        """Raise this in who waits now; what is unread stays."""
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+
+    def cancel(self) -> None:
+        """Cancel who waits, as ccxt does when a program closes the exchange."""
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            future.cancel()
+
+
+class Each(Cursor):
+    """Every item, in order. When too many are unread the oldest are given up; `lost` counts them."""
+
+    __slots__ = ("lost",)
+
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
+        super().__init__(wakes, unread_max)
+        self.unread: list[Any] = []
+        self.lost = 0
+
+    def put(self, item: Any) -> None:
+        unread = self.unread
+        if not unread:
+            self._wakes.mark(self)
+        elif len(unread) >= self.unread_max:
+            drop = max(1, self.unread_max // 10)  # a tenth at once: to take them one by one costs more each
+            del unread[:drop]
+            self.lost += drop
+        unread.append(item)
+
+    def take(self) -> list[Any]:
+        batch, self.unread = self.unread, []
+        return batch
+
+
+class Newest(Cursor):
+    """The newest item of each name, in the order in which they came."""
+
+    __slots__ = ()
+
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
+        super().__init__(wakes, unread_max)
+        self.unread: dict[Any, Any] = {}
+
+    def put(self, name: Hashable, item: Any) -> None:
+        unread = self.unread
+        if not unread:
+            self._wakes.mark(self)
+        elif name in unread:
+            del unread[name]  # so that it moves to the end
+        elif len(unread) >= self.unread_max:
+            del unread[next(iter(unread))]
+        unread[name] = item
+
+    def drop(self, name: Hashable) -> None:
+        """It is not true any more."""
+        self.unread.pop(name, None)
+
+    def take(self) -> dict[Any, Any]:
+        batch, self.unread = self.unread, {}
+        return batch
+
+
+class One(Newest):
+    """As `Newest`, but one name at a time is read: (name, item)."""
+
+    __slots__ = ()
+
+    def take(self) -> Any:
+        name = next(iter(self.unread))
+        return name, self.unread.pop(name)
+
+
+class EachOf(Cursor):
+    """Every item in order, of one name at a time: (name, items)."""
+
+    __slots__ = ("lost",)
+
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
+        super().__init__(wakes, unread_max)
+        self.unread: dict[Hashable, list[Any]] = {}
+        self.lost = 0
+
+    def put(self, name: Hashable, item: Any) -> None:
+        unread = self.unread
+        if not unread:
+            self._wakes.mark(self)
+        items = unread.get(name)
+        if items is None:
+            unread[name] = [item]
+            return
+        if len(items) >= self.unread_max:
+            drop = max(1, self.unread_max // 10)
+            unread[name] = items = list(islice(items, drop, None))
+            self.lost += drop
+        items.append(item)
+
+    def take(self) -> Any:
+        name = next(iter(self.unread))
+        return name, self.unread.pop(name)
+
+
+class NewestOf(Cursor):
+    """The newest item of each key that an item begins with, of one name at a time: (name, items)."""
+
+    __slots__ = ()
+
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
+        super().__init__(wakes, unread_max)
+        self.unread: dict[Hashable, dict[Any, Any]] = {}
+
+    def put(self, name: Hashable, item: Any) -> None:
+        unread = self.unread
+        if not unread:
+            self._wakes.mark(self)
+        items = unread.get(name)
+        if items is None:
+            items = unread[name] = {}
+        elif len(items) >= self.unread_max and item[0] not in items:
+            del items[next(iter(items))]
+        items[item[0]] = item
+
+    def take(self) -> Any:
+        name = next(iter(self.unread))
+        return name, list(self.unread.pop(name).values())
