@@ -368,6 +368,7 @@ def _as_kept(trade: VenueTrade) -> VenueTrade:
             qty=trade.qty.quantize(AMOUNT_STEP),
             price=trade.price.quantize(AVERAGE_STEP),
             fee=trade.fee.quantize(AMOUNT_STEP),
+            more_fees={name: fee.quantize(AMOUNT_STEP) for name, fee in trade.more_fees.items()},
             time_ns=trade.time_ns - trade.time_ns % 1_000,
         )
 
@@ -386,6 +387,7 @@ def _deal_of(order: Order, trade: VenueTrade, trade_id: str, now_ns: int) -> Dea
         exchange_trade_id=trade_id,
         fee=trade.fee,
         fee_currency=trade.fee_currency,
+        more_fees=trade.more_fees,
         strategy_id=order.strategy_id,
         maker=trade.maker,
         reason=order.reason,

@@ -207,6 +207,7 @@ class Deal(msgspec.Struct, frozen=True, kw_only=True):
     exchange_trade_id: str
     fee: Decimal = ZERO
     fee_currency: str | None = None
+    more_fees: Mapping[str, Decimal] = {}  # what was paid in other currencies beside it
     realized_pnl: Decimal = ZERO
     strategy_id: int = 0
     maker: bool | None = None

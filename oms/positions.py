@@ -70,16 +70,23 @@ def opened(deal: Deal, instrument: Instrument, key: str | None) -> Position:
 
 
 def split(deal: Deal, held: Decimal, base: str | None) -> tuple[Deal, Deal | None]:
-    """The part that at most closes `held`, and the part beyond it. The fee is shared by quantity, to the last digit."""
+    """The part that at most closes `held`, and the part beyond it. Fees are shared by quantity, to the last digit."""
     with localcontext(CONTEXT):
         change = change_of(deal, base)
         if held * change >= 0 or abs(change) <= abs(held):
             return deal, None
-        fee = (deal.fee * abs(held) / abs(change)).quantize(AMOUNT_STEP, ROUND_DOWN)
+
+        def share(fee: Decimal) -> Decimal:
+            return (fee * abs(held) / abs(change)).quantize(AMOUNT_STEP, ROUND_DOWN)
+
+        fee = share(deal.fee)
+        more = {name: share(each) for name, each in deal.more_fees.items()}
+        others = {name: each - more[name] for name, each in deal.more_fees.items()}
         # A fee in base closes too when selling, and must be bought on top when buying.
         in_base = base is not None and deal.fee_currency == base
         qty = abs(held) + (deal.side.sign * fee if in_base else ZERO)
-        return replace(deal, qty=qty, fee=fee), replace(deal, qty=deal.qty - qty, fee=deal.fee - fee)
+        beyond = replace(deal, qty=deal.qty - qty, fee=deal.fee - fee, more_fees=others)
+        return replace(deal, qty=qty, fee=fee, more_fees=more), beyond
 
 
 def fold(position: Position, deal: Deal, base: str | None) -> tuple[Position, Deal]:
@@ -99,9 +106,9 @@ def fold(position: Position, deal: Deal, base: str | None) -> tuple[Position, De
             realized = (-change * gained * position.contract_size).quantize(AVERAGE_STEP)
         closed = not qty
         fees = dict(position.fees)
-        if deal.fee:
-            currency = deal.fee_currency or ""
-            fees[currency] = fees.get(currency, ZERO) + deal.fee
+        for currency, fee in [(deal.fee_currency or "", deal.fee), *deal.more_fees.items()]:
+            if fee:
+                fees[currency] = fees.get(currency, ZERO) + fee
         after = replace(
             position,
             qty=qty,

@@ -109,6 +109,7 @@ def deal_data(deal: Deal) -> DealShape:
         "exchange_trade_id": deal.exchange_trade_id,
         "fee": number(deal.fee),
         "fee_currency": deal.fee_currency,
+        "more_fees": {currency: number(fee) for currency, fee in deal.more_fees.items()},
         "realized_pnl": number(deal.realized_pnl),
         "strategy_id": deal.strategy_id,
         "maker": deal.maker,

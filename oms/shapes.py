@@ -74,6 +74,7 @@ class DealShape(TypedDict):
     exchange_trade_id: str
     fee: str
     fee_currency: str | None
+    more_fees: dict[str, str]
     realized_pnl: str
     strategy_id: int
     maker: bool | None

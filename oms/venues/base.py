@@ -53,7 +53,7 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
-    """An execution as the venue tells it; `fee` is paid when above zero."""
+    """An execution as the venue tells it; `fee` is paid when above zero, the one in base if there is one."""
 
     exchange_trade_id: str | None
     exchange_order_id: str
@@ -64,6 +64,7 @@ class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal
     fee: Decimal = ZERO
     fee_currency: str | None = None
+    more_fees: Mapping[str, Decimal] = {}  # what was paid in other currencies beside it
     maker: bool | None = None
     time_ns: int
 

@@ -115,8 +115,10 @@ def trade(told: Told) -> VenueTrade:
     qty, price = number(told.get("amount")), number(told.get("price"))
     if not told.get("order") or not told.get("symbol") or not told.get("side") or not qty or price is None:
         raise UnclearError("a trade without order, symbol, side, amount or price")
-    fees = [fee for fee in (told.get("fees") or [told.get("fee")]) if fee and number(fee.get("cost"))]
-    currency = fees[0].get("currency") if fees else None
+    fees = _fees(told)
+    base = told["symbol"].partition("/")[0]
+    currency = base if base in fees else next(iter(fees), None)
+    fee = fees.pop(currency, ZERO)
     maker = told.get("takerOrMaker")
     return VenueTrade(
         exchange_trade_id=str(told["id"]) if told.get("id") else None,
@@ -126,11 +128,21 @@ def trade(told: Told) -> VenueTrade:
         side=Side(told["side"]),
         qty=qty,
         price=price,
-        fee=sum((number(fee["cost"]) or ZERO for fee in fees if fee.get("currency") == currency), ZERO),
+        fee=fee,
         fee_currency=currency,
+        more_fees={name or "": cost for name, cost in fees.items()},
         maker=maker == "maker" if maker else None,
         time_ns=time_ns(told, "timestamp"),
     )
+
+
+def _fees(told: Told) -> dict[str | None, Decimal]:
+    """What was paid in each currency, in the order told; None: the exchange names none."""
+    sums: dict[str | None, Decimal] = {}
+    for fee in told.get("fees") or [told.get("fee")]:
+        if fee and (cost := number(fee.get("cost"))):
+            sums[fee.get("currency")] = sums.get(fee.get("currency"), ZERO) + cost
+    return sums
 
 
 def trade_client_id(told: Told) -> str | None:

@@ -77,6 +77,7 @@ def deal(id_: int, account_id: int = 1, **changed: Any) -> Deal:
         "exchange_trade_id": f"t{id_}",
         "fee": Decimal("0.0001"),
         "fee_currency": "BNB",
+        "more_fees": {"USDT": Decimal("0.000000000000000001"), "": Decimal(-2)},
         "realized_pnl": Decimal("-1.000000000000000000000000000001"),
         "strategy_id": 7,
         "maker": True,

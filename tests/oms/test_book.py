@@ -75,13 +75,14 @@ def test_a_trade_is_an_order_a_deal_and_a_position_at_once() -> None:
     memory = book()
     resting(memory)
     memory.take()
-    booked = memory.deal(None, trade(qty="0.4", fee=Decimal("0.1"), fee_currency="USDT", maker=True), SPOT, NOW_NS)
+    fees: dict[str, Any] = {"fee": Decimal("0.1"), "fee_currency": "USDT", "more_fees": {"BNB": Decimal("0.01")}}
+    booked = memory.deal(None, trade(qty="0.4", maker=True, **fees), SPOT, NOW_NS)
     assert booked is not None
     (deal,) = booked
     after = memory.orders[1]
     assert (after.state, after.filled, after.average_price) == ("PARTIALLY_FILLED", Decimal("0.4"), Decimal(100))
     assert memory.positions[1].qty == Decimal("0.4")
-    assert memory.positions[1].fees == {"USDT": Decimal("0.1")}
+    assert memory.positions[1].fees == {"USDT": Decimal("0.1"), "BNB": Decimal("0.01")}
     writes = memory.take()
     assert (writes.deals, writes.orders, writes.positions) == ({1: deal}, {1: after}, {1: memory.positions[1]})
     assert [event.event for event in writes.events] == ["deal_created", "position_updated", "order_updated"]

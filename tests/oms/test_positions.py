@@ -106,6 +106,19 @@ def test_a_deal_through_zero_must_be_split() -> None:
     assert split(deal(BUY, "9"), held.qty, "BTC") == (deal(BUY, "9"), None)
 
 
+def test_fees_in_several_currencies_all_count_and_are_all_shared() -> None:
+    three = {"BNB": Decimal("0.3"), "USDT": Decimal("0.000000000000000001")}
+    held = folded(SPOT, deal(BUY, "1", more_fees=three))
+    assert held.fees == three
+    over = deal(SELL, "3", fee="0.3", fee_currency="USDT", more_fees=three)
+    closing, opening = split(over, held.qty, "BTC")
+    assert opening is not None
+    assert closing.more_fees == {"BNB": Decimal("0.1"), "USDT": Decimal(0)}
+    assert opening.more_fees == {"BNB": Decimal("0.2"), "USDT": Decimal("0.000000000000000001")}
+    closed, _ = fold(held, closing, "BTC")
+    assert closed.fees == {"BNB": Decimal("0.4"), "USDT": Decimal("0.100000000000000001")}
+
+
 @given(
     INSTRUMENTS,
     SIDES,

@@ -65,10 +65,12 @@ def test_every_field_is_told_and_can_be_encoded() -> None:
         qty=Decimal(1),
         price=Decimal(100),
         exchange_trade_id="t",
+        more_fees={"BNB": Decimal("0.0100")},
         executed_ns=T0_NS,
         created_ns=T0_NS,
     )
     assert told(deal_data(deal)) == columns(Deal)
+    assert deal_data(deal)["more_fees"] == {"BNB": "0.01"}
     position = Position(
         id=3,
         account_id=1,

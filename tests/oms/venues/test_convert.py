@@ -178,6 +178,16 @@ def test_fees_in_parts_are_one_fee() -> None:
     assert convert.trade({**TRADE, "fees": fees}).fee == Decimal("1.5")
 
 
+def test_fees_in_other_currencies_are_kept_beside_that_in_base() -> None:
+    fees = [{"cost": "1", "currency": "BNB"}, {"cost": "0.5", "currency": "BTC"}, {"cost": "0.25", "currency": "BNB"},
+            {"cost": "0", "currency": "USDT"}, {"cost": "2", "currency": None}]  # fmt: skip
+    trade = convert.trade({**TRADE, "symbol": "BTC/USDT", "fees": fees})
+    assert (trade.fee, trade.fee_currency) == (Decimal("0.5"), "BTC")
+    assert trade.more_fees == {"BNB": Decimal("1.25"), "": Decimal(2)}
+    without = convert.trade({**TRADE, "symbol": "ETH/USDT", "fees": fees})
+    assert (without.fee, without.fee_currency, [*without.more_fees]) == (Decimal("1.25"), "BNB", ["BTC", ""])
+
+
 def test_a_rebate_is_a_fee_below_zero() -> None:
     assert convert.trade({**TRADE, "fee": {"cost": "-0.2", "currency": "USDT"}}).fee == Decimal("-0.2")
 
