@@ -58,12 +58,14 @@ class Settler:
     def found(self, order: Order, said: VenueOrder) -> None:
         """The venue has it: that it was not found before proves nothing any more. Of one that is being replaced, its
         new self is missed, and of that its former self says nothing. One that was over and is told to be open is asked
-        about."""
+        about, unless the venue tells its end once more: reports of an order that is over at once come late."""
         if order.state is not OrderState.PENDING_REPLACE or said.exchange_order_id != order.exchange_order_id:
             self._missed.pop(order.id, None)
         if order.state in OVER and said.status == "open":
             self._alive[order.id] = said
             self.doubt(order.id)
+        elif (alive := self._alive.get(order.id)) and alive.exchange_order_id == said.exchange_order_id:
+            del self._alive[order.id]
 
     def stop(self) -> None:
         """Ask no more: what is still in doubt is asked about after the next load."""

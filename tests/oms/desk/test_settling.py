@@ -267,6 +267,26 @@ async def test_an_old_event_of_what_has_ended_revives_nothing(dsn: str) -> None:
         assert made.order().state is OrderState.CANCELED
 
 
+async def test_reports_of_what_is_over_that_come_late_and_in_order_are_no_reason_to_ask(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await over(made, "expired")
+        made.hearing.on_order(there)
+        made.hearing.on_order(made.venue.orders[there.exchange_order_id])
+        made.clock.advance(5)
+        assert await made.settler.settle(1)
+        assert "find" not in made.venue.requests
+
+
+async def test_the_end_of_its_former_self_says_nothing_of_one_that_was_told_to_be_open(dsn: str) -> None:
+    async with setting(dsn) as made:
+        there = await over(made)
+        made.hearing.on_order(replace(there, exchange_order_id="2"))
+        made.hearing.on_order(made.venue.orders[there.exchange_order_id])
+        made.clock.advance(5)
+        await made.settler.settle(1)
+        assert "find" in made.venue.requests
+
+
 async def test_what_was_filled_is_not_asked_about_because_of_an_old_event(dsn: str) -> None:
     async with setting(dsn) as made:
         there = made.venue.orders[await resting(made)]
