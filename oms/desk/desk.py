@@ -126,6 +126,11 @@ class Desk:
         self._wanted_qty[wanted.id] = wanted.qty
         return self.record(wanted.id, ReplaceRequested(anew=True), command_id)
 
+    def expect(self, order_id: int, wanted_qty: Decimal) -> None:
+        """The same of a change that was asked for by a process that ended, while it is not known what came of it."""
+        if self.book.orders[order_id].state is OrderState.PENDING_REPLACE:
+            self._wanted_qty[order_id] = wanted_qty
+
     # Who may do something now
 
     def lock(self, order_id: int) -> asyncio.Lock:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import structlog
 
-from oms.commands import CancelAllOrders, Request, parse
+from oms.commands import CancelAllOrders, ChangeOrder, Request, parse
 from oms.desk import fates
 from oms.desk.desk import Desk
 from oms.desk.dispatch import Dispatcher, Run
@@ -26,6 +26,9 @@ UNREADABLE = "unreadable"  # stands for a command of which only its row is known
 async def recover(row: CommandRow, desk: Desk, orders: Orders, dispatcher: Dispatcher) -> CommandResult:
     """The answer, stored as if it had been given then; waits until nothing of the order is in doubt."""
     run = _run_of(row, desk)
+    wanted = run.payload
+    if isinstance(wanted, ChangeOrder) and wanted.new_qty is not None and wanted.order_id in desk.book.orders:
+        desk.expect(wanted.order_id, wanted.new_qty)
     order = await _order_of(row, desk, orders)
     outcome = _outcome(run, row.command, order)
     log.info("command of a process that ended", command_id=row.id, command=row.command, order_id=row.order_id)

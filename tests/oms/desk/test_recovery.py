@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from decimal import Decimal
+
 import pytest
+from msgspec.structs import replace
 
 from oms.desk.changing import Changing
 from oms.desk.dispatch import Dispatcher
 from oms.desk.orders import Orders
 from oms.desk.recovery import recover
+from oms.model import OrderState
 from oms.states import Accepted, Ambiguous, CancelRequested, Happening, Refused, ReplaceRequested
+from oms.store import state
 from oms.writes import CommandRow
 from tests.oms import orders_made
-from tests.oms.desk.desks import setting, stored_command
+from tests.oms.desk.desks import Setting, setting, stored_command
+from tests.oms.desk.scripted_venue import Fault, ScriptedVenue
+from tests.oms.desk.trading_made import code, send, trading
 from tests.oms.orders_made import T0_NS
+from tests.waiting import until
 
 ACCEPTED = Accepted(exchange_order_id="x1", time_ns=T0_NS)
 SEND = {"symbol": "BTC/USDT", "side": "buy", "order_type": "limit", "qty": "1", "price": "100"}
@@ -75,3 +84,53 @@ async def test_it_is_answered_by_evidence(
         assert (stored.id, stored.status) == (7, "failed" if expected else "ok")
         assert made.venue.placed == ["c1"]
         assert "cancel" not in made.venue.requests
+
+
+async def ended_while_changing(dsn: str, venue: ScriptedVenue) -> None:
+    """Order 1, of 1 at 100 and filled by 0.25, was to become 9 at 101 when the process ended."""
+    async with trading(dsn, venue=venue) as made:
+        await send(made)
+        made.venue.fill("x1", "0.25")
+        await made.settler.settle(1)
+        changing = asyncio.create_task(made.run("change_order", order_id=1, new_price="101", new_qty="9"))
+        await until(lambda: made.order().state is OrderState.PENDING_REPLACE and made.settler._asked)
+        made.settler.stop()
+        await made.desk.commit()
+        changing.cancel()
+        await asyncio.gather(changing, return_exceptions=True)
+
+
+def terms(made: Setting) -> list[object]:
+    return [made.order().state, made.order().qty, made.order().price]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [(Fault.LOST, [OrderState.PARTIALLY_FILLED, 9, 101]), (Fault.LATE, [OrderState.PARTIALLY_FILLED, 9, 101]),
+     (Fault.DROPPED, [OrderState.CANCELED, 1, 100])],
+)  # fmt: skip
+async def test_a_change_under_way_counts_as_what_it_may_become_until_it_is_known_what_it_became(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, fault: Fault, expected: list[object]
+) -> None:
+    venue = ScriptedVenue()
+    venue.script("place", Fault.NONE, fault)
+    await ended_while_changing(dsn, venue)
+    again = ScriptedVenue()
+    again.go_on_from(venue)
+    async with trading(dsn, venue=again) as made:
+        assert terms(made) == [OrderState.PENDING_REPLACE, 1, 100]
+        made.book.risk = replace(made.book.risk, max_position_notional=Decimal(1000))
+        (row,) = (await state.load(made.desk.pool)).running
+        orders = Orders(made.desk, made.hearing, made.settler)
+        answering = asyncio.create_task(recover(row, made.desk, orders, Dispatcher(made.handlers)))
+        await asyncio.sleep(0)
+        assert code(await send(made, qty="2")) == "risk_blocked"
+        assert not await made.settler.settle(1) or fault is Fault.LOST
+        again.arrive()
+        made.clock.advance(7)
+        assert await made.settler.settle(1)
+        answer = await answering
+        assert terms(made) == expected
+        assert answer.ok is (fault is not Fault.DROPPED)
+        assert len(again.placed) == (1 if fault is Fault.DROPPED else 2)
+        assert (await send(made, qty="2")).ok is (fault is Fault.DROPPED)
