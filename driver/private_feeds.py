@@ -1,0 +1,197 @@
+"""What happens to an account, in ccxt's structures and caches: orders, deals and positions.
+
+Each event is taken once, whether it came by the stream or, while there was none, by REST. Pure but for the caches. Must
+not know sockets, sequences, or `watch_*` calls.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from ccxt.async_support.base.ws.cache import ArrayCacheBySymbolById, ArrayCacheBySymbolBySide
+
+from driver.feeds import Feed, Message
+from driver.stream import Gap, Stream
+
+Raw = Mapping[str, Any]  # an order, deal or position as the gateway tells it
+ORDERS_WITH_DEALS_MAX: Final = 2_000  # whose deals are remembered, for the fees of the order
+
+
+class PrivateFeed(Feed):
+    """What the three have: watchers of everything and of one symbol, and what happened before the program came."""
+
+    events: frozenset[str] = frozenset()  # that are about a row; others are not for ccxt
+
+    def __init__(self, cache: Any, *hooks: Any) -> None:
+        super().__init__("", *hooks)
+        self.cache = cache
+        self.stream: Stream | None = None
+        self.confirm: Callable[[Stream], None] | None = None  # that an event is in good hands
+        self.also: list[Callable[[], None]] = []  # told that something happened
+        self._by_symbol: dict[str, list[Any]] = {}
+
+    def joined(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:
+        """One more; without symbols it is told of all."""
+        self.watchers.append(watcher)
+        for symbol in symbols:
+            self._by_symbol.setdefault(symbol, []).append(watcher)
+        if not symbols:
+            self._by_symbol.setdefault("", []).append(watcher)
+
+    def unwatch(self, watcher: Any) -> None:
+        super().unwatch(watcher)
+        for watchers in self._by_symbol.values():
+            if watcher in watchers:
+                watchers.remove(watcher)
+
+    def update(self, message: Message) -> None:
+        data = message["data"]
+        if message["kind"] == "snapshot":
+            self.snapshot(data["items"])
+        elif data["event"] in self.events:
+            self.row(data, is_new=self.stream is None or message["sequence"] > self.stream.replay_until)
+        if self.stream is not None and self.confirm is not None:
+            self.confirm(self.stream)
+
+    def snapshot(self, rows: Sequence[Raw]) -> None:
+        """All that is open, as of now."""
+        for row in rows:
+            self.row(row)
+
+    def row(self, row: Raw, *, is_new: bool = True) -> None:
+        """A row as it is by now. What is not new is kept, and told to nobody."""
+        raise NotImplementedError
+
+    def _tell(self, item: dict[str, Any], *put: Any) -> None:
+        if self._gap is not None:
+            item["info"]["gap"] = self._gap._asdict()
+            self._gap = None
+        for symbol in ("", item["symbol"]):
+            for watcher in self._by_symbol.get(symbol, ()):
+                watcher.put(*put, item)
+        for happened in self.also:
+            happened()
+
+
+class OrderFeed(PrivateFeed):
+    """Orders, each as it is by now. `unify` makes a structure of an order and its deals."""
+
+    events = frozenset({"order_created", "order_updated"})
+
+    def __init__(self, cache: Any, unify: Callable[[Raw, Sequence[Raw]], dict[str, Any]], *hooks: Any) -> None:
+        super().__init__(cache, *hooks)
+        self._unify = unify
+        self._deals: OrderedDict[int, list[Raw]] = OrderedDict()  # of each order
+
+    def row(self, row: Raw, *, is_new: bool = True) -> None:
+        held = self.held(row)
+        if held is not None and held["info"]["version"] >= row["version"]:
+            return
+        order = self._put(row)
+        if is_new:
+            self._tell(order, order["id"])
+
+    def deal(self, deal: Raw) -> None:
+        """One of its deals: what ccxt says of fees and of the last trade is made of them."""
+        deals = self._deals.setdefault(deal["order_id"], [])
+        self._deals.move_to_end(deal["order_id"])
+        if len(self._deals) > ORDERS_WITH_DEALS_MAX:
+            self._deals.popitem(last=False)
+        if all(known["id"] != deal["id"] for known in deals):
+            deals.append(deal)
+            held = self.cache.hashmap.get(deal["symbol"], {}).get(str(deal["order_id"]))
+            if held is not None:
+                held.update(self._unify(held["info"], deals))
+
+    def held(self, row: Raw) -> Any:
+        """The order as it is known."""
+        return self.cache.hashmap.get(row["symbol"], {}).get(str(row["id"]))
+
+    def _put(self, row: Raw) -> dict[str, Any]:
+        order = self._unify(row, self._deals.get(row["id"], ()))
+        self.cache.append(order)
+        held: dict[str, Any] = self.held(row)  # the cache may have brought an older one up to date
+        return held
+
+    def _lost(self, gap: Gap) -> None:
+        """Of another database: its numbers mean other orders."""
+        if gap.new_epoch is None:
+            return
+        _empty(self.cache, ArrayCacheBySymbolById)
+        self._deals.clear()
+
+
+class DealFeed(PrivateFeed):
+    """My trades, each once. `unify` makes a structure of a deal."""
+
+    events = frozenset({"deal_created"})
+
+    def __init__(self, cache: Any, unify: Callable[[Raw], dict[str, Any]], *hooks: Any) -> None:
+        super().__init__(cache, *hooks)
+        self.newest_id = 0  # they are numbered in the order in which they are told
+        self.orders: OrderFeed | None = None  # who is to know of the deals of its orders
+        self._unify = unify
+
+    def row(self, row: Raw, *, is_new: bool = True) -> None:
+        if row["id"] <= self.newest_id:
+            return
+        self.newest_id = row["id"]
+        if self.orders is not None:
+            self.orders.deal(row)
+        if is_new:
+            trade = self._unify(row)
+            self.cache.append(trade)
+            self._tell(trade)
+
+    def _lost(self, gap: Gap) -> None:
+        if gap.new_epoch is None:
+            return
+        self.newest_id = 0
+        _empty(self.cache, ArrayCacheBySymbolById)
+
+
+class PositionFeed(PrivateFeed):
+    """Positions, each as it is by now; one that is closed has no contracts. `unify` makes a structure of one."""
+
+    events = frozenset({"position_updated", "position_closed"})
+
+    def __init__(self, cache: Any, unify: Callable[[Raw], dict[str, Any]], *hooks: Any) -> None:
+        super().__init__(cache, *hooks)
+        self._unify = unify
+        self._sides: dict[int, tuple[str, int]] = {}  # side and version of what is open
+
+    def snapshot(self, rows: Sequence[Raw]) -> None:
+        """What is not among these is closed; where, and at what price, is in the events."""
+        super().snapshot(rows)
+        open_ids = {row["id"] for row in rows}
+        self._sides = {number: known for number, known in self._sides.items() if number in open_ids}
+
+    def row(self, row: Raw, *, is_new: bool = True) -> None:
+        side, version = self._sides.get(row["id"], ("long", 0))
+        if row["version"] <= version:
+            return
+        position = self._unify(row)
+        position["side"] = side = position["side"] or side  # a flat one is of the side that was closed
+        if row["state"] == "open":
+            self._sides[row["id"]] = (side, row["version"])
+        else:
+            self._sides.pop(row["id"], None)
+        self.cache.append(position)
+        if is_new:
+            self._tell(position, position["id"])
+
+    def _lost(self, gap: Gap) -> None:
+        if gap.new_epoch is None:
+            return
+        self._sides.clear()
+        _empty(self.cache, ArrayCacheBySymbolBySide)
+
+
+def _empty(cache: Any, kind: Any) -> None:
+    """ccxt's `clear` of 4.5.64 leaves its indices."""
+    cache.__dict__.update(kind(cache.max_size).__dict__)

@@ -1,0 +1,181 @@
+"""Orders, deals and positions: each event once, in ccxt's caches, whatever way it came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ccxt.async_support.base.ws.cache import ArrayCacheBySymbolById, ArrayCacheBySymbolBySide
+
+from driver.cursors import Each, Newest, Wakes
+from driver.private_feeds import ORDERS_WITH_DEALS_MAX, DealFeed, OrderFeed, PositionFeed
+from driver.stream import Gap, Key, Stream
+
+EPOCH = Gap("orders", "1", "resync", "e1", 5, 5, "e2")
+
+
+def order(number: int, version: int = 1, symbol: str = "BTC/USDT", **more: Any) -> dict[str, Any]:
+    return {"id": number, "version": version, "symbol": symbol, "event": "order_updated", **more}
+
+
+def deal(number: int, order_id: int = 7, symbol: str = "BTC/USDT") -> dict[str, Any]:
+    return {"id": number, "order_id": order_id, "symbol": symbol, "event": "deal_created"}
+
+
+def position(number: int, version: int = 1, state: str = "open", side: str | None = "long") -> dict[str, Any]:
+    return {
+        "id": number, "version": version, "symbol": "BTC/USDT", "state": state, "side": side,
+        "event": "position_updated" if state == "open" else "position_closed",
+    }  # fmt: skip
+
+
+def event(row: dict[str, Any], sequence: int = 1) -> dict[str, Any]:
+    return {"kind": "update", "sequence": sequence, "data": row}
+
+
+def structure(row: Any, deals: Any = ()) -> dict[str, Any]:
+    return {
+        "info": dict(row), "id": str(row["id"]), "symbol": row["symbol"], "side": row.get("side"),
+        "fees": [each["id"] for each in deals],
+    }  # fmt: skip
+
+
+class Feeds:
+    """The three of an account, as a client has them."""
+
+    def __init__(self) -> None:
+        self.gaps: list[Gap] = []
+        self.confirmed: list[int] = []
+        self.happened = 0
+        wakes = Wakes(lambda flush: None)
+        hooks = (self.gaps.append, lambda code, message: ValueError(code))
+        self.orders = OrderFeed(ArrayCacheBySymbolById(100), structure, *hooks)
+        self.deals = DealFeed(ArrayCacheBySymbolById(100), structure, *hooks)
+        self.positions = PositionFeed(ArrayCacheBySymbolBySide(), structure, *hooks)
+        self.deals.orders = self.orders
+        self.all, self.one, self.fills = Newest(wakes), Newest(wakes), Each(wakes)
+        self.held = Newest(wakes)
+        self.orders.watch(self.all)
+        self.orders.watch(self.one, ("ETH/USDT",))
+        self.deals.watch(self.fills)
+        self.positions.watch(self.held)
+        for feed, channel in ((self.orders, "orders"), (self.deals, "deals"), (self.positions, "positions")):
+            stream = Stream(Key(channel, "1"), feed)
+            feed.joined(stream)
+            feed.confirm = lambda stream: self.confirmed.append(stream.sequence)
+            feed.also.append(self.count)
+
+    def count(self) -> None:
+        self.happened += 1
+
+
+@pytest.fixture(name="feeds")
+def _feeds() -> Feeds:
+    return Feeds()
+
+
+def test_an_order_is_told_to_who_watches_its_symbol(feeds: Feeds) -> None:
+    feeds.orders.update(event(order(7)))
+    feeds.orders.update(event(order(8, symbol="ETH/USDT")))
+    assert list(feeds.all.unread) == ["7", "8"]
+    assert list(feeds.one.unread) == ["8"]
+    assert feeds.happened == 2
+    feeds.orders.unwatch(feeds.one)
+    feeds.orders.update(event(order(9, symbol="ETH/USDT")))
+    assert list(feeds.one.unread) == ["8"]
+
+
+def test_an_order_is_told_as_it_is_now_and_an_older_state_never(feeds: Feeds) -> None:
+    feeds.orders.update(event(order(7, 2, state="FILLED")))
+    feeds.orders.update(event(order(7, 1, state="SUBMITTED")))
+    feeds.orders.update(event(order(7, 2, state="FILLED")))
+    assert feeds.all.take()["7"]["info"]["state"] == "FILLED"
+    assert feeds.happened == 1
+    feeds.orders.update(event(order(7, 3, state="CANCELED")))
+    told = feeds.all.take()["7"]
+    assert told["info"]["state"] == "CANCELED"
+    assert told is feeds.orders.cache.hashmap["BTC/USDT"]["7"]
+
+
+def test_every_event_is_confirmed_also_one_that_ccxt_has_no_word_for(feeds: Feeds) -> None:
+    feeds.orders.update(event({"event": "cancel_all_after", "account_id": 1}))
+    feeds.orders.update(event({"event": "command_failed"}))
+    assert len(feeds.confirmed) == 2
+    assert not feeds.all.unread
+
+
+def test_what_happened_before_the_program_came_is_not_told(feeds: Feeds) -> None:
+    assert feeds.deals.stream is not None
+    feeds.deals.stream.replay_until = 2
+    for number in (1, 2, 3):
+        feeds.deals.update(event(deal(number), number))
+    assert [each["id"] for each in feeds.fills.unread] == ["3"]
+    assert len(feeds.confirmed) == 3
+
+
+def test_a_fill_is_told_once_whatever_way_it_came(feeds: Feeds) -> None:
+    for number in (1, 2):
+        feeds.deals.row(deal(number))  # by REST
+    for number in (1, 2, 3):
+        feeds.deals.update(event(deal(number), number))
+    assert [each["id"] for each in feeds.fills.take()] == ["1", "2", "3"]
+    assert [each["id"] for each in feeds.deals.cache] == ["1", "2", "3"]
+
+
+def test_the_fees_of_an_order_are_those_of_its_deals_whichever_comes_first(feeds: Feeds) -> None:
+    feeds.orders.update(event(order(7, 1)))
+    feeds.deals.update(event(deal(1), 1))
+    assert feeds.orders.cache[0]["fees"] == [1]
+    feeds.deals.update(event(deal(2, order_id=8), 2))
+    feeds.orders.update(event(order(8, 1)))
+    assert feeds.orders.cache[1]["fees"] == [2]
+    feeds.orders.deal(deal(2, order_id=8))
+    assert feeds.orders.cache[1]["fees"] == [2]
+
+
+def test_deals_are_remembered_for_so_many_orders(feeds: Feeds) -> None:
+    for number in range(ORDERS_WITH_DEALS_MAX + 10):
+        feeds.orders.deal(deal(number, order_id=number))
+    assert len(feeds.orders._deals) == ORDERS_WITH_DEALS_MAX
+
+
+def test_positions_begin_with_those_that_are_open(feeds: Feeds) -> None:
+    feeds.positions.update({"kind": "snapshot", "sequence": 4, "data": {"items": [position(1), position(2)]}})
+    assert list(feeds.held.take()) == ["1", "2"]
+    feeds.positions.update({"kind": "snapshot", "sequence": 4, "data": {"items": [position(1)]}})
+    assert not feeds.held.unread, "it is known"
+
+
+def test_a_closed_position_is_of_the_side_that_was_closed(feeds: Feeds) -> None:
+    feeds.positions.update(event(position(1, 1, side="short")))
+    feeds.positions.update(event(position(1, 2, state="closed", side=None)))
+    assert feeds.held.take()["1"]["side"] == "short"
+    assert [each["info"]["state"] for each in feeds.positions.cache] == ["closed"]
+    feeds.positions.update(event(position(2, 1, state="closed", side=None)))
+    assert feeds.held.take()["2"]["side"] == "long"
+
+
+def test_of_another_database_nothing_is_known_and_the_gap_is_shown(feeds: Feeds) -> None:
+    feeds.orders.update(event(order(7, 9)))
+    feeds.deals.update(event(deal(5)))
+    feeds.positions.update(event(position(1, 9)))
+    for feed in (feeds.orders, feeds.deals, feeds.positions):
+        feed.gap(EPOCH)
+        assert list(feed.cache) == []
+        feed.gap(EPOCH._replace(new_epoch=None))
+    feeds.orders.update(event(order(7, 1)))
+    feeds.deals.update(event(deal(1)))
+    feeds.positions.update(event(position(1, 1)))
+    assert feeds.all.take()["7"]["info"]["gap"]["reason"] == "resync"
+    assert [each["id"] for each in feeds.fills.take()] == ["5", "1"]
+    assert feeds.held.take()["1"]["info"]["version"] == 1
+    assert len(feeds.gaps) == 6
+
+
+def test_ccxts_indices_survive_a_cache_that_was_emptied(feeds: Feeds) -> None:
+    for _ in range(3):
+        for number in (1, 2, 3):
+            feeds.orders.update(event(order(number)))
+        feeds.orders.gap(EPOCH)
+    feeds.orders.update(event(order(2)))
+    assert [each["id"] for each in feeds.orders.cache] == ["2"]
