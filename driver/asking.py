@@ -1,0 +1,141 @@
+"""How the gateway is asked: resources that are read, commands that are sent once, functions of the exchange behind.
+
+Holds retries, request ids, and what is done where a resource is missing. Must not know a unified method or structure.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from ccxt.base.errors import ArgumentsRequired, BadResponse, BaseError, NetworkError
+
+from driver.errors import Refusal, exception_of, refusal_of
+from driver.plan import Ask, Host, Pause, Plan
+from driver.retries import Policy
+
+COMMAND_TIMEOUT_MS: Final = 30_000  # how long a command may take with all its retries
+STILL_RUNNING_MS: Final = 50  # before it is asked again what became of a command
+PREFER: Final = "return=representation"  # an answer to a command is to show the orders it is about
+
+
+def new_request_id() -> str:
+    return f"drv-{uuid.uuid4().hex}"
+
+
+def elapsed_ms(since: float) -> float:
+    return (time.monotonic() - since) * 1000
+
+
+class Asking(Host):
+    """See the module."""
+
+    def traded_account(self) -> int | str:
+        """The account of the gateway that this client trades on. Raises ArgumentsRequired."""
+        given = self.options.get("account_id") or self.accountId
+        if given is None or given == "":
+            raise ArgumentsRequired(f"{self.id} requires options['account_id']: the account to trade on")
+        text = str(given)
+        return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else text
+
+    def read(self, path: str, query: Mapping[str, Any] | None = None) -> Plan[Any]:
+        """GET, tried again as `options['retries']` says."""
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        return (yield from self._tried(Ask(path, "GET", given)))
+
+    def pass_through(
+        self,
+        function: str,
+        arguments: Sequence[Any] = (),
+        params: Mapping[str, Any] | None = None,
+        *,
+        api: str = "private",
+        repeatable: bool = True,
+    ) -> Plan[Any]:
+        """What the exchange behind answers to a method of ccxt. Only what is `repeatable` is ever asked twice."""
+        kwargs = {"params": dict(params)} if params else {}
+        path = f"ccxt/{quote(str(self.traded_account()), safe='')}/{function}"
+        ask = Ask(path, "POST", {"args": list(arguments), "kwargs": kwargs}, api)
+        answer = yield from self._tried(ask) if repeatable else self._once(ask)
+        return self._result(answer)
+
+    def pass_through_core(self, function: str, kwargs: Mapping[str, Any]) -> Plan[Any]:
+        """The same for what is read of the account itself, with its arguments by name."""
+        path = f"ccxt/core/{quote(str(self.traded_account()), safe='')}/{function}"
+        answer = yield from self._tried(Ask(path, "POST", dict(kwargs)))
+        return self._result(answer)
+
+    def commands(self, bodies: Sequence[Mapping[str, Any]]) -> Plan[list[dict[str, Any]]]:
+        """What became of each of these, which have a request_id each: they can be sent again, and are done once.
+
+        Raises what the gateway refused all of them with, and RequestTimeout when it is not known what became of them.
+        """
+        began = time.monotonic()
+        timeout_ms = float(self.options.get("command_timeout_ms", COMMAND_TIMEOUT_MS))
+        ask = Ask("oms/commands", "POST", dict(bodies[0]) if len(bodies) == 1 else [dict(body) for body in bodies])
+        while True:
+            answer = yield from self._sent(ask, Policy.of_options(self.options, timeout_ms), began)
+            results = answer.get("results") if isinstance(answer, dict) else None
+            if not isinstance(results, list) or len(results) != len(bodies):
+                raise _unknown(bodies, "answered with something else than results")
+            if not any(result.get("running") for result in results):
+                return results
+            if elapsed_ms(began) > timeout_ms:
+                raise _unknown(bodies, "still under way", results[0].get("order_id"))
+            yield Pause(STILL_RUNNING_MS)
+
+    def command(self, name: str, payload: Mapping[str, Any], request_id: str | None = None) -> Plan[dict[str, Any]]:
+        """What became of one command. Raises what it was refused with."""
+        (result,) = yield from self.commands([self.command_body(name, payload, request_id)])
+        return result
+
+    def command_body(self, name: str, payload: Mapping[str, Any], request_id: str | None = None) -> dict[str, Any]:
+        return {
+            "account_id": self.traded_account(),
+            "command": name,
+            "request_id": request_id or new_request_id(),
+            "payload": dict(payload),
+        }
+
+    def _sent(self, ask: Ask, policy: Policy, began: float) -> Plan[Any]:
+        try:
+            return (yield from self._tried(ask, policy, began))
+        except NetworkError as error:
+            bodies = ask.content if isinstance(ask.content, list) else [ask.content]
+            said = refusal_of(error)
+            if said is None or said.code is None:
+                raise _unknown(bodies, str(error)) from error
+            raise
+
+    def _tried(self, ask: Ask, policy: Policy | None = None, began: float | None = None) -> Plan[Any]:
+        policy = policy or Policy.of_options(self.options, float(self.timeout))
+        began = time.monotonic() if began is None else began
+        number = 0
+        while True:
+            number += 1
+            try:
+                return (yield ask)
+            except NetworkError as error:
+                delay_ms = policy.delay_before(number, error, elapsed_ms(began))
+                if delay_ms is None:
+                    raise
+            yield Pause(delay_ms)
+
+    def _once(self, ask: Ask) -> Plan[Any]:
+        return (yield ask)
+
+    def _result(self, answer: object) -> Any:
+        if not isinstance(answer, dict) or "result" not in answer:
+            raise BadResponse(f"{self.id} answered without a result: {str(answer)[:200]}")
+        return answer["result"]
+
+
+def _unknown(bodies: Sequence[Mapping[str, Any]], why: str, order_id: int | None = None) -> BaseError:
+    """Of commands of which nobody knows what became: it says by what they can be found."""
+    names = [str(body["payload"].get("client_order_id")) for body in bodies if "client_order_id" in body["payload"]]
+    by = f"; look for clientOrderId {', '.join(names)}" if names else ""
+    return exception_of(Refusal("outcome_unknown", f"{why}{by}", order_id=order_id))

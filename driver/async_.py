@@ -1,0 +1,68 @@
+"""`OmsCcxtExchange`: the gateway as one of ccxt's exchanges that are awaited.
+
+Holds how a plan is carried out on an event loop. Must not know a unified method.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import aiohttp
+from ccxt.async_support.base.exchange import Exchange
+from ccxt.base.errors import BaseError, ExchangeError, NetworkError
+
+from driver.base import Base
+from driver.plan import Ask, Pause, Plan, give_methods
+
+
+class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not followed: its classes are Any
+    """One account of a gateway, as ccxt has them: `OmsCcxtExchange({"apiKey": .., "options": {"account_id": 1}})`."""
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        """As ccxt's, but an answer that broke off is no refusal. Raises NetworkError for it."""
+        try:
+            return await super().fetch(url, method, headers, body)
+        except ExchangeError as error:
+            cause = error.__cause__
+            if (
+                type(error) is ExchangeError
+                and isinstance(cause, aiohttp.ClientError | OSError)
+                and not isinstance(cause, aiohttp.InvalidURL)
+            ):
+                raise NetworkError(f"{self.id} {method} {url}: {cause}") from cause
+            raise
+
+    async def carry_out(self, plan: Plan[Any]) -> Any:
+        """The result of a plan, or what it raises."""
+        step: Callable[[], Any] = functools.partial(next, plan)
+        while True:
+            try:
+                asked = step()
+            except StopIteration as ended:
+                return ended.value
+            try:
+                answer = await self._answer(asked)
+            except BaseError as error:
+                step = functools.partial(plan.throw, error)
+            else:
+                step = functools.partial(plan.send, answer)
+
+    async def _answer(self, asked: Any) -> Any:
+        if isinstance(asked, Ask):
+            return await self.request(asked.path, asked.api, asked.method, {"content": asked.content})
+        if isinstance(asked, Pause):
+            return await self.sleep(asked.time_ms)
+        return await getattr(self, asked.name)(*asked.arguments)
+
+
+def _carried_out(plan: Callable[..., Plan[Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    @functools.wraps(plan)
+    async def method(self: OmsCcxtExchange, *arguments: Any, **named: Any) -> Any:
+        return await self.carry_out(plan(self, *arguments, **named))
+
+    return method
+
+
+give_methods(OmsCcxtExchange, _carried_out)

@@ -1,0 +1,263 @@
+"""Orders and trades as they are and were: the fetch methods that the gateway's own resources answer.
+
+Holds which pages are read for ccxt's `since`, `limit` and `until`. Must not know how anything is created or canceled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from ccxt.base.errors import ArgumentsRequired, OrderNotFound
+
+from driver.asking import Asking
+from driver.fallback import oms_first
+from driver.mappers.order import order_fields
+from driver.mappers.trade import trade_fields
+from driver.mappers.values import iso8601
+from driver.plan import Call, Params, Plan
+
+Row: TypeAlias = Mapping[str, Any]
+
+PAGE: Final = 500  # rows of a request
+LIMIT: Final = 500  # rows of an answer, unless the caller says how many
+IDS_MAX: Final = 200  # of a request
+CLOCKS_MS: Final = 300_000  # how far the exchange's clock may be behind the gateway's
+OWN: Final = ("strategy_id", "until", "paginate", "clientOrderId")  # params that are read here
+
+
+class History(Asking):
+    """See the module."""
+
+    # Structures
+
+    def order_of(self, order: Row, deals: Sequence[Row] = ()) -> dict[str, Any]:
+        """A unified order of the gateway's, with its fees and the time of its last trade by these deals."""
+        structure: dict[str, Any] = self.safe_order(order_fields(order, deals), self._market_of(order["symbol"]))
+        return structure
+
+    def trade_of(self, deal: Row, order: Row | None = None) -> dict[str, Any]:
+        """A unified trade of the gateway's deal."""
+        structure: dict[str, Any] = self.safe_trade(trade_fields(deal, order), self._market_of(deal["symbol"]))
+        return structure
+
+    def parse_order(self, order: Row, market: Any = None) -> dict[str, Any]:
+        return self.order_of(order)
+
+    def parse_trade(self, trade: Row, market: Any = None) -> dict[str, Any]:
+        return self.trade_of(trade)
+
+    def _market_of(self, symbol: str) -> Any:
+        return (self.markets or {}).get(symbol)
+
+    # One order
+
+    @oms_first
+    def fetch_order(self, id: str | None, symbol: str | None = None, params: Params = {}) -> Plan[dict[str, Any]]:
+        """By the gateway's id, or by params['clientOrderId']. Raises OrderNotFound."""
+        order = yield from self.order_by(id, params)
+        deals = yield from self.deals_of([order])
+        return self.order_of(order, deals.get(order["id"], ()))
+
+    def order_by(self, id: str | None, params: Params = {}) -> Plan[Row]:
+        """The gateway's order. Raises OrderNotFound."""
+        if id:
+            (order,) = yield from self.orders_by_ids([order_id(id)])
+            return order
+        name = params.get("clientOrderId")
+        if name is None:
+            raise ArgumentsRequired(f"{self.id} requires an id, or a clientOrderId in params")
+        for path in ("oms/orders/open", "oms/orders/history"):
+            query = {"account_ids": self.traded_account(), "client_order_id": name}
+            found = yield from self.rows(path, query, keep=lambda row: row["client_order_id"] == name, limit=1)
+            if found:
+                return found[0]
+        raise OrderNotFound(f"{self.id}: the account has no order with clientOrderId {name}")
+
+    def orders_by_ids(self, ids: Sequence[int]) -> Plan[list[Row]]:
+        """The gateway's orders, in this order. Raises OrderNotFound when one is not there."""
+        found: list[Row] = []
+        for at in range(0, len(ids), IDS_MAX):
+            part = ids[at : at + IDS_MAX]
+            answer = yield from self.read(f"oms/orders/{','.join(map(str, part))}")
+            others = [row["id"] for row in answer["items"] if row["account_id"] != self.traded_account()]
+            if missing := [*answer["missing"], *others]:
+                raise OrderNotFound(f"{self.id}: the account has no order {', '.join(map(str, missing))}")
+            found += answer["items"]
+        return found
+
+    def deals_of(self, orders: Sequence[Row]) -> Plan[dict[int, list[Row]]]:
+        """The deals of each of these orders, by its id; nothing is asked of orders that have none."""
+        filled = [order for order in orders if float(order["filled"])]
+        deals: dict[int, list[Row]] = {}
+        for at in range(0, len(filled), IDS_MAX):
+            part = {order["id"]: order for order in filled[at : at + IDS_MAX]}
+            since = min(self.parse8601(order["created_at"]) for order in part.values()) - CLOCKS_MS
+            ids = ",".join(map(str, part))
+            query = {"account_ids": self.traded_account(), "order_ids": ids, "from": iso8601(max(0, since))}
+            for row in (yield from self.rows("oms/deals", query, since=since)):
+                if row["order_id"] in part:
+                    deals.setdefault(row["order_id"], []).append(row)
+        return deals
+
+    # Lists
+
+    @oms_first
+    def fetch_open_orders(
+        self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = {}
+    ) -> Plan[list[dict[str, Any]]]:
+        """Those that may still be filled."""
+        return (yield from self._orders(("oms/orders/open",), symbol, since, limit, params))
+
+    @oms_first
+    def fetch_closed_orders(
+        self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = {}
+    ) -> Plan[list[dict[str, Any]]]:
+        """Those that were filled."""
+        return (yield from self._orders(("oms/orders/history",), symbol, since, limit, params, {"closed"}))
+
+    @oms_first
+    def fetch_canceled_orders(
+        self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = {}
+    ) -> Plan[list[dict[str, Any]]]:
+        """Those that were canceled."""
+        return (yield from self._orders(("oms/orders/history",), symbol, since, limit, params, {"canceled"}))
+
+    @oms_first
+    def fetch_canceled_and_closed_orders(
+        self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = {}
+    ) -> Plan[list[dict[str, Any]]]:
+        """Those that are over, however they ended."""
+        return (yield from self._orders(("oms/orders/history",), symbol, since, limit, params))
+
+    @oms_first
+    def fetch_orders(
+        self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = {}
+    ) -> Plan[list[dict[str, Any]]]:
+        """All there are."""
+        paths = ("oms/orders/history", "oms/orders/open")
+        return (yield from self._orders(paths, symbol, since, limit, params))
+
+    def fetch_order_with_client_order_id(
+        self, clientOrderId: str, symbol: str | None = None, params: Params = {}
+    ) -> Any:
+        return self.fetch_order(None, symbol, {**params, "clientOrderId": clientOrderId})
+
+    def fetch_open_order(self, id: str, symbol: str | None = None, params: Params = {}) -> Any:
+        return self.fetch_order(id, symbol, params)
+
+    def fetch_closed_order(self, id: str, symbol: str | None = None, params: Params = {}) -> Any:
+        return self.fetch_order(id, symbol, params)
+
+    @oms_first
+    def fetch_my_trades(
+        self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = {}
+    ) -> Plan[list[dict[str, Any]]]:
+        """Executions, also of orders of somebody else on the same account."""
+        query = yield from self.filters(symbol, since, params)
+        rows = yield from self.rows("oms/deals", query, since=since, limit=_limit(limit, params))
+        orders = yield from self._orders_of(rows)
+        return sorted_by_time(self.trade_of(row, orders.get(row["order_id"])) for row in rows)
+
+    @oms_first
+    def fetch_order_trades(
+        self,
+        id: str,
+        symbol: str | None = None,
+        since: int | None = None,
+        limit: int | None = None,
+        params: Params = {},
+    ) -> Plan[list[dict[str, Any]]]:
+        """The executions of one order. Raises OrderNotFound."""
+        order = yield from self.order_by(id, params)
+        deals = yield from self.deals_of([order])
+        trades = sorted_by_time(self.trade_of(deal, order) for deal in deals.get(order["id"], ()))
+        kept: list[dict[str, Any]] = self.filter_by_since_limit(trades, since, limit, "timestamp", since is None)
+        return kept
+
+    def _orders_of(self, deals: Iterable[Row]) -> Plan[dict[int, Row]]:
+        """Whose deals they are, as far as these may be seen; a trade without an order has no type."""
+        ids = sorted({deal["order_id"] for deal in deals if deal["order_id"]})
+        orders: dict[int, Row] = {}
+        for at in range(0, len(ids), IDS_MAX):
+            answer = yield from self.read(f"oms/orders/{','.join(map(str, ids[at : at + IDS_MAX]))}")
+            orders.update({row["id"]: row for row in answer["items"]})
+        return orders
+
+    def _orders(
+        self,
+        paths: Iterable[str],
+        symbol: str | None,
+        since: int | None,
+        limit: int | None,
+        params: Params,
+        statuses: frozenset[str] | set[str] | None = None,
+    ) -> Plan[list[dict[str, Any]]]:
+        query = yield from self.filters(symbol, since, params)
+        most = _limit(limit, params)
+        found: dict[int, Row] = {}
+        for path in paths:
+            rows = yield from self.rows(path, query, lambda row: not statuses or row["status"] in statuses, since, most)
+            found.update({row["id"]: row for row in rows})  # what was filled meanwhile is in both
+        chosen = sorted(found.values(), key=lambda row: int(row["id"]))
+        chosen = chosen if most is None else chosen[-most:] if since is None else chosen[:most]
+        deals = yield from self.deals_of(chosen)
+        return sorted_by_time(self.order_of(row, deals.get(row["id"], ())) for row in chosen)
+
+    def filters(self, symbol: str | None, since: int | None, params: Params) -> Plan[dict[str, Any]]:
+        """The query that all listings share."""
+        if symbol is not None and not self.markets:
+            yield Call("load_markets")
+        until = params.get("until")
+        return {
+            "account_ids": self.traded_account(),
+            "symbol": None if symbol is None else self.market(symbol)["symbol"],
+            "strategy_id": self.strategy_id(params),
+            "from": iso8601(since),
+            "to": None if until is None else iso8601(until + 1),  # ccxt's until is the last moment
+        }
+
+    def strategy_id(self, params: Params = {}) -> int | None:
+        """The strategy that it is about: the call's, or that of the options."""
+        given = params.get("strategy_id", self.options.get("strategy_id"))
+        return None if given is None else int(given)
+
+    def rows(
+        self,
+        path: str,
+        query: Mapping[str, Any],
+        keep: Callable[[Row], bool] = lambda _: True,
+        since: int | None = None,
+        limit: int | None = None,
+    ) -> Plan[list[Row]]:
+        """Rows by ascending id: the first ones since a time, or without one the last ones there are."""
+        found: dict[int, Row] = {}
+        forward = since is not None
+        size = PAGE
+        page, after = 1, 0
+        while True:
+            where = {"after_id": after} if forward else {"newest_first": "true", "page": page}
+            answer = yield from self.read(path, {**query, **where, "page_size": size})
+            items = answer["items"]
+            found.update({row["id"]: row for row in items if keep(row)})
+            if len(items) < size or (limit is not None and len(found) >= limit):
+                break
+            page, after = page + 1, items[-1]["id"]
+        rows = [found[number] for number in sorted(found)]
+        return rows if limit is None else rows[:limit] if forward else rows[-limit:]
+
+
+def order_id(text: object) -> int:
+    """The gateway's id of an order. Raises OrderNotFound: no other id can be of one."""
+    if not re.fullmatch(r"[0-9]{1,18}", str(text)):
+        raise OrderNotFound(f"tickwire: no order has the id {text!r}: ids are the gateway's numbers")
+    return int(str(text))
+
+
+def sorted_by_time(structures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(structures, key=lambda structure: (structure["timestamp"] or 0, int(structure["id"])))
+
+
+def _limit(limit: int | None, params: Params) -> int | None:
+    return None if params.get("paginate") and limit is None else limit or LIMIT

@@ -1,0 +1,1 @@
+"""Orders, deals and positions of the gateway as ccxt's unified structures; pure."""

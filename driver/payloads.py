@@ -1,0 +1,111 @@
+"""Arguments of ccxt's order methods as payloads of the gateway's commands. Pure. Must not know a client or a market.
+
+What the gateway cannot do as ccxt means it is refused here, rather than done in another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ccxt.base.errors import ArgumentsRequired, InvalidOrder, NotSupported
+
+from driver.mappers.values import iso8601
+
+# What is passed on by its own name, for programs that know the gateway.
+OWN: Final = ("position_id", "reason", "comment", "stop_loss", "stop_gain", "expires_at")
+_TRIGGERS: Final = ("triggerPrice", "stopPrice", "stopLossPrice")
+_UNSUPPORTED: Final = (
+    *("takeProfitPrice", "trailingAmount", "trailingPercent", "trailingTriggerPrice", "trailingDelta", "cost"),
+)
+
+
+def send_order(
+    symbol: str, kind: str, side: str, amount: str, price: str | None, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The payload of `send_order`. Amount and price are as the market has them, in text.
+
+    `stopLossPrice` makes it an order that waits for that price, as ccxt says; `stopLoss` and `takeProfit` with a
+    `triggerPrice` each are stops of the position that it opens. Raises InvalidOrder, NotSupported, ArgumentsRequired.
+    """
+    rest = dict(params)
+    limited = str(kind).lower() == "limit"
+    _check(kind, price, rest)
+    trigger = _trigger(rest)
+    payload: dict[str, Any] = {"symbol": symbol, "side": str(side).lower(), "qty": amount}
+    payload["order_type"] = _order_type(limited=limited, waits=trigger is not None)
+    if limited:
+        payload["price"] = price
+    if trigger is not None:
+        payload["trigger_price"] = str(trigger)
+    payload.update(_force(rest, limited=limited))
+    payload.update(_named(rest))
+    if given := {name: value for name, value in rest.items() if value is not None}:
+        payload["params"] = given
+    return payload
+
+
+def _check(kind: str, price: str | None, params: Mapping[str, Any]) -> None:
+    if str(kind).lower() not in {"market", "limit"}:
+        raise InvalidOrder(f"tickwire: type must be market or limit, not {kind!r}")
+    if asked := [name for name in _UNSUPPORTED if params.get(name) is not None]:
+        raise NotSupported(f"tickwire: {', '.join(asked)}: the gateway has no such order")
+    if str(kind).lower() == "limit" and price is None:
+        raise ArgumentsRequired("tickwire: a limit order requires a price")
+
+
+def _order_type(*, limited: bool, waits: bool) -> str:
+    if waits:
+        return "stop_limit" if limited else "stop"
+    return "limit" if limited else "market"
+
+
+def _named(rest: dict[str, Any]) -> dict[str, Any]:
+    """What ccxt and the gateway have other words for, and what goes by the gateway's own."""
+    fields: dict[str, Any] = {}
+    if rest.pop("reduceOnly", False):
+        fields["reduce_only"] = True
+    for name, field in (("stopLoss", "stop_loss"), ("takeProfit", "stop_gain")):
+        if (attached := rest.pop(name, None)) is not None:
+            fields[field] = _attached(name, attached)
+    if (client_order_id := rest.pop("clientOrderId", None)) is not None:
+        fields["client_order_id"] = str(client_order_id)
+    for name in OWN:
+        if (given := rest.pop(name, None)) is not None:
+            fields[name] = given if isinstance(given, int) else str(given)
+    return fields
+
+
+def _trigger(rest: dict[str, Any]) -> object:
+    prices = {name: value for name in _TRIGGERS if (value := rest.pop(name, None)) is not None}
+    if len({str(price) for price in prices.values()}) > 1:
+        raise InvalidOrder(f"tickwire: {', '.join(prices)}: an order has one of them")
+    return next(iter(prices.values()), None)
+
+
+def _force(rest: dict[str, Any], *, limited: bool) -> dict[str, Any]:
+    """How long it may rest, and whether it must."""
+    force = rest.pop("timeInForce", None)
+    post_only = bool(rest.pop("postOnly", False)) or force == "PO"
+    until = rest.pop("goodTillDate", rest.pop("expiryTime", None)) if force == "GTD" else None
+    if post_only:
+        if force not in {None, "PO", "GTC"}:
+            raise InvalidOrder(f"tickwire: an order cannot be postOnly and {force}")
+        return {"post_only": True}
+    # To ccxt a market order is one that is filled at once or canceled: the gateway has no other, and no word for it.
+    if force is None or (not limited and force in {"IOC", "GTC"}):
+        return {}
+    return {"time_in_force": str(force), **({} if until is None else {"expires_at": iso8601(until)})}
+
+
+def _attached(name: str, given: object) -> str:
+    """The price of a stop that belongs to the position, not to an order of its own."""
+    if not isinstance(given, Mapping):
+        return str(given)
+    price = given.get("triggerPrice", given.get("stopPrice"))
+    if price is None:
+        raise ArgumentsRequired(f"tickwire: {name} requires a triggerPrice")
+    others = sorted(set(given) - {"triggerPrice", "stopPrice", "type"})
+    if others or given.get("type", "market") != "market":
+        raise NotSupported(f"tickwire: {name} closes at the market: it has a triggerPrice and nothing else")
+    return str(price)

@@ -1,0 +1,72 @@
+"""Deals of the gateway as ccxt's trades, through ccxt's own `safe_trade`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driver.mappers.trade import fee, order_type, trade_fields
+from driver.sync import OmsCcxtExchange
+from tests.driver.stub import deal, order
+
+EXCHANGE = OmsCcxtExchange()
+FIELDS = {
+    *("info", "id", "timestamp", "datetime", "symbol", "order", "type", "side", "takerOrMaker", "price", "amount"),
+    *("cost", "fee", "fees"),
+}
+amounts = st.decimals("0.00000001", "1000000", places=8)
+
+
+def test_a_trade_has_every_unified_field() -> None:
+    trade: dict[str, Any] = EXCHANGE.safe_trade(trade_fields(deal(7), order()))
+    assert set(trade) == FIELDS
+    assert (trade["id"], trade["order"], trade["info"]["exchange_trade_id"]) == ("7", "10", "t7")
+    assert (trade["timestamp"], trade["datetime"]) == (1770474637250, "2026-02-07T14:30:37.250Z")
+    assert (trade["symbol"], trade["type"], trade["side"], trade["takerOrMaker"]) == (
+        "BTC/USDT",
+        "limit",
+        "buy",
+        "taker",
+    )
+    assert (trade["price"], trade["amount"], trade["cost"]) == (49999.5, 0.005, 249.9975)
+    assert trade["fee"] == {"currency": "BTC", "cost": 0.000005}
+    assert trade["fees"] == [{"currency": "BTC", "cost": 0.000005}]
+
+
+@pytest.mark.parametrize(("maker", "word"), [(True, "maker"), (False, "taker"), (None, None)])
+def test_who_was_first(maker: bool | None, word: str | None) -> None:
+    assert trade_fields(deal(maker=maker))["takerOrMaker"] == word
+
+
+def test_what_is_not_known_is_none() -> None:
+    trade: dict[str, Any] = EXCHANGE.safe_trade(trade_fields(deal(fee_currency=None, fee="0")))
+    assert (trade["type"], trade["fee"], trade["fees"]) == (None, {"cost": None, "currency": None}, [])
+    assert fee(deal(fee_currency=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [("limit", "limit"), ("stop_limit", "limit"), ("market", "market"), ("stop", "market")]
+)
+def test_a_stop_order_is_of_the_type_that_it_becomes(kind: str, word: str) -> None:
+    assert order_type(order(order_type=kind)) == word
+
+
+@given(price=amounts, qty=amounts, paid=amounts)
+def test_a_trade_costs_its_price_times_its_amount(price: Decimal, qty: Decimal, paid: Decimal) -> None:
+    trade: dict[str, Any] = EXCHANGE.safe_trade(trade_fields(deal(price=str(price), qty=str(qty), fee=str(paid))))
+    assert trade["price"] == float(price)
+    assert trade["amount"] == float(qty)
+    assert trade["fee"]["cost"] == float(paid)
+    assert trade["cost"] == pytest.approx(float(price * qty), rel=1e-9, abs=1e-15)
+
+
+def test_a_contract_counts_by_its_size() -> None:
+    linear = {"contractSize": 10, "inverse": False, "symbol": "BTC/USDT:USDT"}
+    inverse = {"contractSize": 100, "inverse": True, "symbol": "BTC/USD:BTC"}
+    row = deal(price="50000", qty="2")
+    assert EXCHANGE.safe_trade(trade_fields(row), linear)["cost"] == 1_000_000
+    assert EXCHANGE.safe_trade(trade_fields(row), inverse)["cost"] == 0.004

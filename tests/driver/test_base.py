@@ -1,0 +1,127 @@
+"""What every client says of itself, sends with each request, and shows in a log."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import ccxt
+import ccxt.async_support
+import pytest
+from ccxt.base.errors import AuthenticationError, NotSupported
+
+from driver.base import Base, Secret
+from tests.driver.conftest import Client
+from tests.driver.stub import KEY, Stub, items, order
+
+# Methods of ccxt's own that mixins replace on purpose, beside the unified ones.
+REPLACED = {
+    "describe",
+    "sign",
+    "fetch",
+    "set_headers",
+    "handle_errors",
+    "set_sandbox_mode",
+    "parse_order",
+    "parse_trade",
+    "parse_position",
+}
+
+
+def test_it_is_one_of_ccxts_exchanges(client: Client) -> None:
+    kind = ccxt.async_support.Exchange if client.is_async else ccxt.Exchange
+    assert isinstance(client.exchange, kind)
+    assert (client.exchange.id, str(client.exchange)) == ("tickwire", "Tickwire")
+    assert client.exchange.describe()["has"]["createOrder"] is True
+    assert client.exchange.requiredCredentials["apiKey"] is True
+    assert client.exchange.requiredCredentials["secret"] is False
+
+
+def test_nothing_of_ccxt_is_hidden_by_a_name_of_ours() -> None:
+    """A snake_case method gains a camelCase twin, which could be an attribute of ccxt."""
+    helper: Any = ccxt.Exchange
+    unified = {helper.un_camel_case(helper, name) for name in helper.describe(helper)["has"]}
+    ours = [name for kind in Base.__mro__[:-1] for name in vars(kind) if not name.startswith("_")]
+    for name in ours:
+        twin = name.split("_")[0] + "".join(part.capitalize() for part in name.split("_")[1:])
+        known = name in unified or name in REPLACED or name.startswith(("fetch_", "create_", "cancel_", "edit_"))
+        known = known or name in {"close_position", "set_leverage", "set_margin"}
+        assert known or not (hasattr(helper, name) or hasattr(helper, twin)), name
+
+
+def test_the_key_goes_in_a_header_and_nowhere_else(
+    client: Client, stub: Stub, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    client.exchange.verbose = True
+    stub.on("GET /oms/orders/10", items(order()))
+    with caplog.at_level(logging.DEBUG):
+        client("fetch_order", "10")
+        client("load_markets")
+    for request in stub.requests:
+        assert request.headers["x-api-key"] == KEY
+        assert KEY not in f"{request.path}{request.query}{request.body}"
+    printed = capsys.readouterr().out
+    assert "x-api-key': '***'" in printed
+    assert KEY not in printed + caplog.text
+    assert KEY not in str(client.exchange.last_request_headers)
+
+
+def test_headers_of_the_user_are_sent_and_not_shown(
+    client: Client, stub: Stub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.exchange.apiKey = None
+    client.exchange.headers = {"Authorization": "Bearer s3cret", "X-Trace": "seen"}
+    client.exchange.verbose = True
+    stub.on("GET /oms/orders/10", items(order()))
+    client("fetch_order", "10")
+    sent = stub.requests[0].headers
+    assert (sent["authorization"], sent["x-trace"]) == ("Bearer s3cret", "seen")
+    assert "x-api-key" not in sent
+    printed = capsys.readouterr().out
+    assert "s3cret" not in printed
+    assert "seen" in printed
+
+
+def test_without_a_key_what_is_public_is_asked_and_what_is_private_is_not(client: Client, stub: Stub) -> None:
+    client.exchange.apiKey = ""
+    client("load_markets")
+    assert "x-api-key" not in stub.requests[0].headers
+    before = len(stub.requests)
+    for method, arguments in (("fetch_balance", ()), ("fetch_order", ("10",)), ("cancel_order", ("10",))):
+        with pytest.raises(AuthenticationError):
+            client(method, *arguments)
+    assert len(stub.requests) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "url"),
+    [
+        ({}, "http://127.0.0.1:8765"),
+        ({"hostname": "gateway:9000"}, "http://gateway:9000"),
+        ({"urls": {"api": {"rest": "https://{hostname}/t/"}}, "hostname": "h"}, "https://h/t"),
+        ({"urls": {"api": "https://whole"}}, "https://whole"),
+        ({"urls": {"api": {"public": "https://p", "rest": None}}}, "https://p"),
+        ({"options": {"base_url": "http://o:1/"}, "hostname": "h"}, "http://o:1"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_where_the_gateway_is(kind: str, changes: dict[str, Any], url: str) -> None:
+    client = Client(kind, changes)
+    assert client.exchange.rest_url() == url
+    client.close()
+
+
+def test_a_sandbox_is_an_account_of_the_gateway(client: Client) -> None:
+    with pytest.raises(NotSupported):
+        client.exchange.set_sandbox_mode(True)
+
+
+def test_two_kinds_of_name(client: Client, stub: Stub) -> None:
+    stub.on("GET /oms/orders/10", items(order()))
+    assert client("fetchOrder", "10") == client("fetch_order", "10")
+    assert client.exchange.fetchOHLCV.__name__ == "fetch_ohlcv"
+
+
+def test_a_secret_is_a_text_that_is_not_shown() -> None:
+    secret = Secret("abc")
+    assert (repr(secret), repr({"k": secret}), secret + "", len(secret)) == ("'***'", "{'k': '***'}", "abc", 3)
