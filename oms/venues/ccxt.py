@@ -113,7 +113,8 @@ class CcxtVenue:
             raise Refused(error.code, error.message) from None
 
     def check(self, order: Order) -> None:
-        contract = not self.instrument(order.symbol).spot
+        instrument = self.instrument(order.symbol)
+        contract = not instrument.spot
         if self.can_replace and contract:
             raise OmsError("unsupported_action", f"symbol: this account trades on spot markets, not {order.symbol}")
         checking.params(order, self._allowed)
@@ -122,7 +123,8 @@ class CcxtVenue:
         wanted = requests.create(order, name, contract=contract, qty=qty, price=order.price)
         kind = order.symbol, order.order_type, order.side, order.time_in_force, order.post_only, order.reduce_only
         try:
-            checking.steps(self._exchange, wanted)
+            if not (instrument.qty_step and instrument.price_step):  # else everybody can hold it against them
+                checking.steps(self._exchange, wanted)
             if order.params or kind not in self._rehearsed:
                 own = requests.create(replace(order, params={}), name, contract=contract, qty=qty, price=order.price)
                 checking.request(self._exchange, wanted, own, order.params)
