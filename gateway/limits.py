@@ -44,6 +44,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     # Private streams and commands
     private_behind_events_max: int = 10_000  # a reader of now that takes no more: close 4008, nothing is lost
+    confirmations_waiting_max: int = 1_000  # of one connection, for the database: close 4008, and they come again
     commands_running_max: int = 32  # of one connection: a venue that hangs must not gather work without end
 
     # Functions of ccxt called for an account; public and private ones count apart

@@ -197,6 +197,13 @@ def may_see(principal: Principal, account_id: int, strategy_id: int) -> bool:
     return permission is not None and permission.can_read and _covers(permission, strategy_id)
 
 
+def strategies_of(principal: Principal, account_id: int) -> frozenset[int]:
+    """The strategies of an account that a principal may see; none: all. Raises OmsError when it may see nothing."""
+    require_read(principal, account_id)
+    permission = principal.permissions.get(account_id)
+    return frozenset() if principal.is_admin or permission is None else permission.strategies
+
+
 def _covers(permission: Permission, strategy_id: int) -> bool:
     return not permission.strategies or strategy_id in permission.strategies
 

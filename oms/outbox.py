@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from oms import render
-from oms.auth import require_read
+from oms.auth import strategies_of
 from oms.errors import OmsError
 from oms.model import Event, Principal
 from oms.store import history, progress, streams
@@ -239,13 +239,6 @@ class Outbox:
             raise OmsError("validation_error", "sequence: no event has that number yet", details=details)
         with _reachable():
             await progress.ack(self._pool, principal.api_key_id, account_id, channel, sequence)
-
-
-def strategies_of(principal: Principal, account_id: int) -> frozenset[int]:
-    """The strategies of an account that a principal may see; none: all. Raises OmsError when it may see nothing."""
-    require_read(principal, account_id)
-    permission = principal.permissions.get(account_id)
-    return frozenset() if principal.is_admin or permission is None else permission.strategies
 
 
 @contextmanager

@@ -72,6 +72,7 @@ class PrivateSession:
         self._requests = 0
         self._commands = 0
         self._acks: dict[Slot, list[_Confirmation]] = {}
+        self._acks_waiting = 0
         self._is_acking = False
         conn.on_writable = self._on_writable
 
@@ -191,9 +192,17 @@ class PrivateSession:
     # --- confirmations ------------------------------------------------------------------------------------------
 
     def _ack(self, request: stream.Ack, principal: Any, request_id: str) -> None:
-        """Keep a confirmation; while one is being written the newest of those that come is the next."""
+        """Keep a confirmation; while one is being written the newest of those that come is the next.
+
+        Who confirms faster than that for long is closed, as one who reads too slowly is: nothing is lost, what was not
+        confirmed comes again.
+        """
         if request.channel not in PRIVATE_CHANNELS:
             raise TickwireError("unsupported_channel", "no such channel", details={"channels": list(PRIVATE_CHANNELS)})
+        if self._acks_waiting >= self._service.limits.confirmations_waiting_max:
+            self._conn.on_overflow()
+            return
+        self._acks_waiting += 1
         slot = Slot(request.channel, request.account_id)
         self._acks.setdefault(slot, []).append(_Confirmation(request, principal, request_id))
         if not self._is_acking:
@@ -215,6 +224,7 @@ class PrivateSession:
                 else:
                     if each.request.id is not None:
                         self._conn.send(private.acked(each.request))
+                self._acks_waiting -= 1
         self._is_acking = False
 
     async def _keep(self, each: _Confirmation) -> bool:

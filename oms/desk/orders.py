@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import structlog
 from msgspec.structs import replace
@@ -28,12 +27,12 @@ from oms.model import Instrument, Order, PositionMode, Quote
 from oms.states import Ambiguous, CancelRequested, Refused
 from oms.store import history
 from oms.store.pool import UNAVAILABLE
+from oms.store.rows import ns_of
 from oms.venues import base
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def asked(request: Awaitable[T]) -> T:
@@ -262,7 +261,7 @@ def order_of(payload: SendOrder, account_id: int, order_id: int, now_ns: int) ->
         price=payload.price,
         trigger_price=payload.trigger_price,
         time_in_force=payload.time_in_force,
-        expires_ns=None if expires is None else (expires - EPOCH) // timedelta(microseconds=1) * 1_000,
+        expires_ns=None if expires is None else ns_of(expires),
         post_only=payload.post_only,
         reduce_only=payload.reduce_only,
         stop_loss=payload.stop_loss,

@@ -48,7 +48,9 @@ def routes(service: Service, status_of: Callable[[str], int]) -> list[HTTPRouteH
     async def commands(
         request: Request[Any, Any, Any], principal: Asks, idempotency_key: IdempotencyKey = None
     ) -> Response[Results]:
-        """Do one command, or an array of them one after another; answered when each is done, or known to be doubtful.
+        """Do one command, or an array of them; answered when each is done, or known to be doubtful.
+
+        Those of an array begin in their order and go on side by side: send what must wait for another after its answer.
 
         The same `request_id` with the same payload is answered again and not done again.
         """

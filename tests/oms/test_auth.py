@@ -17,6 +17,7 @@ from oms.auth import (
     require_read,
     require_risk,
     require_trade,
+    strategies_of,
 )
 from oms.errors import OmsError
 from oms.model import ApiKey, Permission, Principal, Role, Scope, User
@@ -250,3 +251,12 @@ def test_what_may_not_be_seen_is_as_if_it_were_not_there() -> None:
     restricted = principal_with(Permission(account_id=1, strategies=frozenset({3})))
     assert [may_see(restricted, 1, 3), may_see(restricted, 1, 0), may_see(restricted, 2, 3)] == [True, False, False]
     assert not may_see(principal_with(Permission(account_id=1, can_read=False, can_trade=True)), 1, 0)
+
+
+def test_the_strategies_that_may_be_seen_are_those_of_the_key_or_all() -> None:
+    restricted = principal_with(Permission(account_id=1, strategies=frozenset({3})))
+    assert strategies_of(restricted, 1) == {3}
+    admin = Principal(user_id=1, user_name="root", api_key_id=1, is_admin=True)
+    assert strategies_of(principal_with(FULL), 1) == strategies_of(admin, 1) == frozenset()
+    with pytest.raises(OmsError, match="no such account"):
+        strategies_of(restricted, 2)

@@ -119,6 +119,7 @@ class FakeAccounts:
         return self.channels[account_id, channel].acked.get(principal.api_key_id)
 
     async def ack(self, principal: Any, account_id: int, channel: str, sequence: int) -> None:
+        await self.gate.wait()
         view = await self.open(principal, account_id, channel)
         if sequence > view.newest:
             raise OmsError("validation_error", "sequence: no event has that number yet", details={"newest": 0})

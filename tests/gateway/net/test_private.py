@@ -286,6 +286,28 @@ async def test_confirmations_of_one_turn_are_kept_and_each_is_answered() -> None
     assert scene.room.channels[1, "deals"].acked == {101: 0}
 
 
+async def test_confirmations_that_wait_are_bounded() -> None:
+    scene = Scene(confirmations_waiting_max=3)
+    scene.room.orders.commit(*[0] * 9)
+    client, other = scene.connect(), scene.connect()
+    for _ in range(3):  # what is written makes room again
+        for number in (1, 2, 3):
+            client.say(action="ack", id=number, channel="orders", account_id=1, sequence=number)
+        await scene.settle()
+        assert len(client.conn.take()) == 3
+    scene.room.gate.clear()
+    for number in (4, 5, 6):
+        await scene.ask(client, action="ack", channel="orders", account_id=1, sequence=number)
+    assert client.conn.is_open
+    await scene.ask(client, action="ack", channel="deals", account_id=1, sequence=0)
+    assert client.conn.closed is not None
+    assert client.conn.closed[0] == 4008
+    assert other.conn.is_open
+    scene.room.gate.set()
+    await scene.settle()
+    assert scene.room.orders.acked == {101: 6}  # what had come in time is kept
+
+
 @pytest.mark.parametrize(
     ("channel", "account_id", "code"),
     [("quotes", 1, "validation_error"), ("candles", 1, "unsupported_channel"), ("orders", 3, "account_not_found")],
