@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from driver.asking import Asking
+from driver.asking import Asking, new_request_id
 from driver.errors import RouteMissing
 from driver.plan import Plan, unified
 
@@ -29,7 +29,9 @@ def oms_first(plan: Callable[..., Plan[Any]]) -> Any:
             except RouteMissing:
                 missing.add(name)
         given, params = positional(signature, (self, *arguments), named)
-        return (yield from self.pass_through(name, given[1:], params, repeatable=name.startswith("fetch")))
+        if not name.startswith("fetch"):  # a command: only with an id of its own it can be asked for again
+            params.setdefault("request_id", new_request_id())
+        return (yield from self.pass_through(name, given[1:], params))
 
     return unified(either)
 

@@ -56,9 +56,7 @@ class History(Asking):
     @oms_first
     def fetch_order(self, id: str | None, symbol: str | None = None, params: Params = {}) -> Plan[dict[str, Any]]:
         """By the gateway's id, or by params['clientOrderId']. Raises OrderNotFound."""
-        order = yield from self.order_by(id, params)
-        deals = yield from self.deals_of([order])
-        return self.order_of(order, deals.get(order["id"], ()))
+        return (yield from self._fetched(id, params))
 
     def order_by(self, id: str | None, params: Params = {}) -> Plan[Row]:
         """The gateway's order. Raises OrderNotFound."""
@@ -144,11 +142,22 @@ class History(Asking):
     ) -> Any:
         return self.fetch_order(None, symbol, {**params, "clientOrderId": clientOrderId})
 
-    def fetch_open_order(self, id: str, symbol: str | None = None, params: Params = {}) -> Any:
-        return self.fetch_order(id, symbol, params)
+    @oms_first
+    def fetch_open_order(self, id: str, symbol: str | None = None, params: Params = {}) -> Plan[dict[str, Any]]:
+        """An order that is not over. Raises OrderNotFound for one that is."""
+        return (yield from self._fetched(id, params, is_open=True))
 
-    def fetch_closed_order(self, id: str, symbol: str | None = None, params: Params = {}) -> Any:
-        return self.fetch_order(id, symbol, params)
+    @oms_first
+    def fetch_closed_order(self, id: str, symbol: str | None = None, params: Params = {}) -> Plan[dict[str, Any]]:
+        """An order that is over. Raises OrderNotFound for one that is not."""
+        return (yield from self._fetched(id, params, is_open=False))
+
+    def _fetched(self, id: str | None, params: Params, *, is_open: bool | None = None) -> Plan[dict[str, Any]]:
+        order = yield from self.order_by(id, params)
+        if is_open is not None and (order["status"] == "open") is not is_open:
+            raise OrderNotFound(f"{self.id}: order {order['id']} is {order['status']}")
+        deals = yield from self.deals_of([order])
+        return self.order_of(order, deals.get(order["id"], ()))
 
     @oms_first
     def fetch_my_trades(

@@ -64,13 +64,15 @@ def test_where_neither_is_there_it_is_not_supported(client: Client, stub: Stub) 
     assert stub.lines == ["GET /oms/orders/10", "POST /ccxt/1/fetch_order"]
 
 
-def test_an_order_is_created_behind_a_missing_route_once(client: Client, stub: Stub) -> None:
+def test_an_order_is_created_behind_a_missing_route_with_an_id_of_its_own(client: Client, stub: Stub) -> None:
     client("load_markets")
     stub.on("POST /oms/commands", refused("unsupported_action", 404))
-    stub.on("POST /ccxt/1/create_order", refused("exchange_unavailable", 503))
-    with pytest.raises(Exception, match="exchange_unavailable"):
-        client("create_order", "BTC/USDT", "limit", "buy", 0.01, 50000)
-    assert len(stub.asked("POST /ccxt/1/create_order")) == 1, "nothing keeps a second one from being another order"
+    stub.on("POST /ccxt/1/create_order", Answer(502, "<html>"), Answer(200, {"result": BEHIND}))
+    assert client("create_order", "BTC/USDT", "limit", "buy", 0.01, 50000, {"postOnly": True}) == BEHIND
+    first, second = (request.body for request in stub.asked("POST /ccxt/1/create_order"))
+    assert first == second
+    assert first["args"] == ["BTC/USDT", "limit", "buy", 0.01, 50000]
+    assert set(first["kwargs"]["params"]) == {"postOnly", "request_id"}
 
 
 def test_arguments_that_were_left_out_are_not_sent() -> None:

@@ -154,4 +154,10 @@ def test_the_trades_of_an_order(client: Client, stub: Stub) -> None:
 
 def test_open_and_closed_orders_by_id(client: Client, stub: Stub) -> None:
     stub.on("GET /oms/orders/10", items(order()))
-    assert client("fetch_open_order", "10")["id"] == client("fetch_closed_order", "10")["id"] == "10"
+    assert client("fetch_open_order", "10")["id"] == "10"
+    with pytest.raises(OrderNotFound):
+        client("fetch_closed_order", "10")
+    stub.on("GET /oms/orders/10", items(filled(10, filled="0")))
+    assert client("fetch_closed_order", "10")["id"] == "10"
+    with pytest.raises(OrderNotFound):
+        client("fetch_open_order", "10")
