@@ -5,20 +5,24 @@ Holds which command each is and what its answer is made of. Must not know how of
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ccxt.base.errors import BaseError, InvalidOrder
 
+from driver.asking import elapsed_ms
 from driver.errors import of_result, refusal_of
 from driver.fallback import oms_first
 from driver.history import History, Row, order_id
 from driver.payloads import send_order
-from driver.plan import Call, Params, Plan
+from driver.plan import Call, Params, Pause, Plan
 
 BATCH_MAX: Final = 100  # commands of a body
 CREATED: Final = ("symbol", "type", "side", "amount", "price")  # arguments of createOrder
+FILL_WAIT_MS: Final = 1_000
+FILL_POLL_MS: Final = 20
 DOUBTFUL: Final = frozenset({"internal_error", "outcome_unknown"})  # the order itself knows better than the answer
 
 
@@ -41,7 +45,7 @@ class Orders(History):
             if said is None or said.order_id is None or said.code not in DOUBTFUL:
                 raise
             result = yield from self._in_spite_of(error, said.order_id)
-        return (yield from self.order_shown(result))
+        return (yield from self.order_shown((yield from self.ended(result))))
 
     @oms_first
     def create_orders(self, orders: Sequence[Mapping[str, Any]], params: Params = {}) -> Plan[list[dict[str, Any]]]:
@@ -64,7 +68,7 @@ class Orders(History):
             if result["error"]:
                 structures.append(self._refused(body["payload"], result))
             else:
-                structures.append((yield from self.order_shown(result)))
+                structures.append((yield from self.order_shown((yield from self.ended(result)))))
         return structures
 
     @oms_first
@@ -147,6 +151,22 @@ class Orders(History):
             deals = (yield from self.deals_of([order])).get(order["id"], ())
         return self.order_of(order, deals)
 
+    def ended(self, result: Mapping[str, Any]) -> Plan[Mapping[str, Any]]:
+        """The answer once the order is over, when it is one that does not rest: its fills come one by one.
+
+        An exchange's own answer to a market order tells all of them. Whoever waits has options['fill_wait_ms'].
+        """
+        began, wait_ms = time.monotonic(), float(self.options.get("fill_wait_ms", FILL_WAIT_MS))
+        order: Row | None = result.get("order")
+        while order is None or (order["status"] == "open" and _is_over_at_once(order)):
+            if order is not None:
+                if elapsed_ms(began) > wait_ms:
+                    break
+                yield Pause(FILL_POLL_MS)
+            (order,) = yield from self.orders_by_ids([result["order_id"]])
+            result = {"order_id": result["order_id"], "order": order}
+        return result
+
     def order_payload(
         self, symbol: str, type: str, side: str, amount: float, price: float | None, params: Params
     ) -> dict[str, Any]:
@@ -222,6 +242,10 @@ class Orders(History):
         orders = (yield from self.orders_by_ids(ids)) if ids else []
         deals = yield from self.deals_of(orders)
         return [self.order_of(order, deals.get(order["id"], ())) for order in orders]
+
+
+def _is_over_at_once(order: Row) -> bool:
+    return order["order_type"] == "market" or order["time_in_force"] in {"IOC", "FOK"}
 
 
 def new_client_order_id() -> str:

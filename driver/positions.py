@@ -105,7 +105,7 @@ class Positions(Orders):
         if (price := params.get("price")) is not None:
             payload |= {"order_type": "limit", "price": str(self.price_to_precision(symbol, price))}
         result = yield from self.command("close_position", payload, params.get("request_id"))
-        return (yield from self.order_shown(result))
+        return (yield from self.order_shown((yield from self.ended(result))))
 
     def _held(self, symbols: Sequence[str] | None, params: Params) -> Plan[list[Row]]:
         names = self.market_symbols(symbols)

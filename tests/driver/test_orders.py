@@ -56,6 +56,33 @@ def test_a_gateway_that_shows_no_order_is_asked_for_it(client: Client, stub: Stu
     assert client("create_order", "BTC/USDT", "market", "buy", 0.01)["fee"]["cost"] == 0.000005
 
 
+@pytest.mark.parametrize(("kind", "params"), [("market", {}), ("limit", {"timeInForce": "IOC"})])
+def test_an_order_that_does_not_rest_is_told_once_it_is_over(
+    client: Client, stub: Stub, kind: str, params: dict[str, Any]
+) -> None:
+    asked = {"order_type": kind, "time_in_force": params.get("timeInForce", "GTC")}
+    partly = order(**asked, state="PARTIALLY_FILLED", filled="0.001", remaining="0.009", average_price="49999.5")
+    stub.on("POST /oms/commands", results(result(order=partly, deals=[deal(1)])))
+    stub.on("GET /oms/orders/10", items(partly), items(filled(**asked)))
+    stub.on("GET /oms/deals", page(deal(1), deal(2)))
+    made = client("create_order", "BTC/USDT", kind, "buy", 0.01, 50000, params)
+    assert (made["status"], made["filled"], made["fee"]["cost"]) == ("closed", 0.01, 0.00001)
+
+
+def test_that_is_not_waited_for_longer_than_asked(client: Client, stub: Stub) -> None:
+    client.exchange.options["fill_wait_ms"] = 0
+    stub.on("POST /oms/commands", results(result(order=order(order_type="market", state="UNKNOWN"))))
+    stub.on("GET /oms/orders/10", items(order(order_type="market")))
+    assert client("create_order", "BTC/USDT", "market", "buy", 0.01)["status"] == "open"
+
+
+def test_an_order_that_may_rest_is_not_waited_for(client: Client, stub: Stub) -> None:
+    client("load_markets")
+    stub.on("POST /oms/commands", results(result(order=order())))
+    client("create_order", "BTC/USDT", "limit", "buy", 0.01, 50000)
+    assert not stub.asked("GET /oms/orders/10")
+
+
 def test_the_other_ways_to_create_are_the_same_command(client: Client, stub: Stub) -> None:
     stub.on("POST /oms/commands", results(result(order=order())))
     sent: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
