@@ -37,8 +37,8 @@ async def main(runs: int, seed: int, first: int, folder: Path) -> int:
             wrong += bool(one.problems)
             trap = plan.death.trap
             what = f"{trap.step} {trap.victim} {trap.nth}" if trap else f"after {plan.death.after_s:.2f} s"
-            took = f"{time.monotonic() - began:.1f} s"
-            print(f"{number}: {what}: {one.deaths} deaths, {one.orders} orders, {one.fills} fills, {took}", flush=True)
+            came = f"{one.deaths} deaths, {one.orders} orders, {one.fills} fills, {one.late} late"
+            print(f"{number}: {what}: {came}, {time.monotonic() - began:.1f} s", flush=True)
             for problem in one.problems:
                 print(f"    {problem}", flush=True)
     show(told, wrong)
@@ -48,6 +48,10 @@ async def main(runs: int, seed: int, first: int, folder: Path) -> int:
 def show(told: list[Told], wrong: int) -> None:
     sprung = Counter(each for one in told for each in one.sprung)
     never = sorted({*product((*TRADING, *AGAIN), VICTIMS)} - sprung.keys())
+    names = ("deaths", "orders", "fills", "late")
+    deaths, orders, fills, late = (sum(getattr(one, name) for one in told) for name in names)
+    print(f"{len(told)} runs, {deaths} deaths, {orders} orders, {fills} fills, {wrong} runs with a disagreement")
+    print(f"{late} requests were carried out after whoever sent them had died")
     print(f"{sum(sprung.values())} kills at {len(sprung)} pairs of a step and a victim")
     if never:
         print("never reached: " + ", ".join(f"{step} {victim}" for step, victim in never))

@@ -90,11 +90,13 @@ def _actions(random: Random, death: Death) -> list[Action]:
     for _ in range(random.randint(0, 3)):
         actions.insert(random.randint(0, len(actions)), _doubt(random))
     if death.trap is not None and death.trap.step in IN_DOUBT:
-        what = death.trap.step.partition(".")[0]
-        late: dict[str, Any] = {"ms": LATE_MS}
-        if random.random() < 0.5:
-            late = {"ms": random.choice(LATER_MS), "accepted": False}
-        actions.insert(0, Action("fault", {"fault": "late", "request": LATE_KINDS[what], "count": 20, **late}))
+        request = LATE_KINDS[death.trap.step.partition(".")[0]]
+        later = death.trap.victim == "gateway" or random.random() < 0.5
+        late = _later(random) if later else {"ms": LATE_MS}
+        actions.insert(0, Action("fault", {"fault": "late", "request": request, "count": 20, **late}))
+    elif death.trap is None and random.random() < 0.5:
+        request = random.choice(list(LATE_KINDS.values()))
+        actions.insert(0, Action("fault", {"fault": "late", "request": request, **_later(random)}))
     return actions
 
 
@@ -156,12 +158,17 @@ def _doubt(random: Random) -> Action:
     """The answer to the next request is lost, late or an error; it is done, now or later, or not."""
     names: list[tuple[str, dict[str, Any]]] = [
         ("lose", {}), ("late", {"ms": 100}), ("fail", {}), ("late", {"ms": 1_500}),
-        ("late", {"ms": random.choice(LATER_MS), "accepted": False}),
+        ("late", _later(random)),
     ]  # fmt: skip
     name, more = random.choice(names)
     done = random.random() < 0.6 or "ms" in more
     request = random.choice(list(LATE_KINDS.values()))
     return Action("fault", {"fault": name, "request": request, "accepted": done, **more})
+
+
+def _later(random: Random) -> dict[str, Any]:
+    """A request that the exchange carries out when whoever sent it may be dead."""
+    return {"ms": random.choice(LATER_MS), "accepted": False}
 
 
 def _fault_of_reading(random: Random) -> Action:

@@ -34,6 +34,7 @@ class Told(NamedTuple):
     sprung: list[tuple[str, str]]  # the steps at which something was killed, and what
     orders: int
     fills: int
+    late: int  # requests that the exchange carried out after whoever sent them had died
     problems: list[str]
 
 
@@ -43,6 +44,7 @@ class Run:
         self.scene = scene
         self.client = Client(scene.http, scene.key, scene.account.id)
         self.deaths = 0
+        self._under_way: set[int] = set()  # requests at the exchange, when a life had ended
         self.sprung: list[tuple[str, str]] = []
         self._asking: set[asyncio.Task[Any]] = set()
         self._done = 0  # of the plan's actions
@@ -55,7 +57,10 @@ class Run:
             await self._meanwhile()
         problems = await self._last_life() + self._logged()
         ledger = await self.scene.ledger()
-        return Told(self.plan, self.deaths, self.sprung, len(ledger["orders"]), len(ledger["fills"]), problems)
+        late = [row for row in ledger["requests"] if row["number"] in self._under_way and row["outcome"] == "accepted"]
+        return Told(
+            self.plan, self.deaths, self.sprung, len(ledger["orders"]), len(ledger["fills"]), len(late), problems
+        )
 
     # Lives
 
@@ -64,7 +69,7 @@ class Run:
         async with self.scene.gateway(native=self.plan.native, trap=trap) as gateway:
             if await self._ready_or_dead(gateway):
                 await self._trade(gateway)
-            self.deaths += 1
+            await self._died()
 
     async def _trade(self, gateway: Gateway) -> None:
         """Until all is done or the gateway is dead."""
@@ -102,7 +107,12 @@ class Run:
             await gateway.kill()
             repeating.cancel()
             await asyncio.gather(repeating, return_exceptions=True)
-            self.deaths += 1
+            await self._died()
+
+    async def _died(self) -> None:
+        self.deaths += 1
+        requests = (await self.scene.ledger())["requests"]
+        self._under_way |= {row["number"] for row in requests if row["outcome"] == "received" and is_late(row)}
 
     async def _last_life(self) -> list[str]:
         await self.scene.world.exchange.fault("clear")

@@ -15,6 +15,7 @@ from tests.crash.world import World, world_of
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SEED = 1
 NUMBERS = (0, 6, 12, 23, 34, 40)
+LATE = 60  # an order that is carried out in a later life than it was sent in
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -28,3 +29,9 @@ async def test_what_was_killed_agrees_with_the_exchange_when_it_lives_again(worl
     told = await run(world, plan_of(SEED, number))
     assert not told.problems
     assert told.deaths
+
+
+async def test_what_is_carried_out_after_a_restart_is_known(world: World) -> None:
+    told = await run(world, plan_of(SEED, LATE))
+    assert not told.problems
+    assert told.late
