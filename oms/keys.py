@@ -36,6 +36,12 @@ def make() -> NewKey:
     return NewKey(text, prefix, hash_of(text))
 
 
+def again(text: str) -> NewKey | None:
+    """A key that was made before; None when the text is no key of ours."""
+    prefix = prefix_of(text)
+    return None if prefix is None else NewKey(text, prefix, hash_of(text))
+
+
 def prefix_of(text: str) -> str | None:
     """What finds the row of a key; None when the text is no key of ours."""
     found = _SHAPE.fullmatch(text)

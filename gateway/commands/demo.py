@@ -45,6 +45,7 @@ def demo(
     seed: int | None = None,
     no_orders: bool = False,
     state: Path | None = None,
+    keep: bool = False,
     log_level: Literal["debug", "info", "warning", "error"] = "warning",
 ) -> None:
     """Run a simulated exchange and a gateway in front of it, and print what to try.
@@ -72,7 +73,9 @@ def demo(
     no_orders
         Market data only: no order database, no account, no key.
     state
-        Where orders, the account and its key are kept for the next start; `demo` in the state directory unless named.
+        Where the order database and the key are; `demo` in the state directory unless named.
+    keep
+        Go on with the orders of the last demo. Its exchange begins anew all the same, and knows none of them.
     log_level
         What the gateway logs meanwhile.
     """
@@ -82,7 +85,7 @@ def demo(
     options = {"--speed": speed, "--symbols": symbols, "--rate": rate, "--seed": seed}
     arguments += [part for name, value in options.items() if value is not None for part in (name, str(value))]
     arguments += ["--loop"] if loop else []
-    trades = None if no_orders else _trades(state)
+    trades = None if no_orders else _trades(state, keep=keep)
     log.configure(log_level)
     exchange = ExchangeProcess(arguments)
     try:
@@ -114,11 +117,11 @@ def _refuse(replay: tuple[Path, ...], speed: str | None, *, synthetic: bool, loo
         raise CommandError(f"no such recording: {', '.join(missing)}")
 
 
-def _trades(state: Path | None) -> Trades:
-    """Have something to trade with, in a state directory of the demonstration."""
+def _trades(state: Path | None, *, keep: bool) -> Trades:
+    """Have something to trade with, in a state directory of the demonstration. A server of somebody else is kept."""
     folder = (state or state_folder(os.environ) / "demo").absolute()
     os.environ["TICKWIRE_STATE_DIR"] = str(folder)  # where the gateway will look
-    return prepare(Config(), folder)
+    return prepare(Config(), folder, keep=keep or "TICKWIRE_DATABASE_URL" in os.environ)
 
 
 def settings(port: int, exchange_url: str, *, orders: bool) -> Config:
@@ -168,8 +171,9 @@ def orders_to_try(port: int, trades: Trades) -> str:
         return f"curl -H \"x-api-key: $KEY\" {url}/oms/commands -d '{body}'"
 
     order = '{"symbol":"BTC/USDT","side":"buy","order_type":"limit","qty":"0.01","price":"50000"}'
+    left = "" if trades.is_new else "\nIt has what earlier demos left, of which this exchange knows nothing."
     return f"""
-Orders: account {account} has money at the simulated exchange, and this API key may trade with it:
+Orders: account {account} has money at the simulated exchange, and this API key may trade with it:{left}
   export KEY={trades.key}
   {command("send_order", order)}
   {command("change_order", '{"order_id":1,"new_price":"50001"}')}

@@ -1,7 +1,8 @@
-"""What a demonstration trades with: a user, an API key and an account, made at the first start and found at the next.
+"""What a demonstration trades with: a user, an API key and an account.
 
-Holds where the key is kept meanwhile: in the clear, because all it opens is a simulation. Must not know how the gateway
-or the exchange is run.
+The simulated exchange begins anew each time, so what earlier demonstrations did there is forgotten, unless it is to be
+kept; the API key stays the same. Holds where that is meanwhile: in the clear, because all it opens is a simulation.
+Must not know how the gateway or the exchange is run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from uuid import uuid4
 from gateway.commands.database import change, note
 from gateway.config import Config
 from oms import keys
-from oms.model import Account, ApiKey, Permission, Role, Scope
+from oms.journal import DESK_LOCK
+from oms.keys import NewKey
+from oms.model import Account, Environment, Permission, Role, Scope
 from oms.store import admin
 from oms.store.pool import Connection
 from oms.vault import open_vault
@@ -33,22 +36,31 @@ class Trades(NamedTuple):
 
     account_id: int
     key: str
+    is_new: bool = True  # else it has what earlier demonstrations left, of which the exchange knows nothing
 
     def __repr__(self) -> str:
         return f"Trades(account_id={self.account_id})"
 
 
-def prepare(config: Config, state: Path) -> Trades:
-    """Find them in the database, or make them. Raises CommandError."""
+def prepare(config: Config, state: Path, *, keep: bool = False) -> Trades:
+    """Make them, in a database that has nothing of earlier demonstrations; `keep`: find them. Raises CommandError.
+
+    A database that has more than demonstrations is always kept, and so is one that another of them works on.
+    """
     file = state / KEY_FILE
     kept = file.read_text(encoding="ascii").strip() if file.exists() else ""
 
     async def work(connection: Connection) -> Trades:
+        is_new = not keep and await _is_ours(connection) and await admin.begin_anew(connection, DESK_LOCK)
         account = await _account(connection)
         vault = open_vault(config.auth.master_keys, state)
         await admin.set_credentials(connection, account.id, vault.seal(account.id, CREDENTIALS))
-        is_good = any(_is(key, kept) for key in await admin.api_keys(connection))
-        return Trades(account.id, kept if is_good else await _new_key(connection, account.id))
+        known = [key for key in await admin.api_keys(connection) if keys.matches(kept, key.hash)]
+        if any(key.revoked_ns is None and not key.user.disabled for key in known):
+            return Trades(account.id, kept, is_new)
+        made = keys.make() if known else keys.again(kept) or keys.make()
+        await _add_key(connection, made, account.id)
+        return Trades(account.id, made.text, is_new)
 
     trades = change(config, work)
     file.touch(mode=0o600)
@@ -62,15 +74,17 @@ async def _account(connection: Connection) -> Account:
     return found or await admin.add_account(connection, NAME, EXCHANGE, epoch=uuid4().hex)
 
 
-def _is(key: ApiKey, text: str) -> bool:
-    return keys.matches(text, key.hash) and key.revoked_ns is None and not key.user.disabled
+async def _is_ours(connection: Connection) -> bool:
+    """Whether there is nobody and nothing but what demonstrations make."""
+    accounts, users = await admin.accounts(connection), await admin.users(connection)
+    is_simulated = all((row.exchange, row.environment) == (EXCHANGE, Environment.SIMULATED) for row in accounts)
+    return is_simulated and {*(row.name for row in accounts), *(row.name for row in users)} <= {NAME}
 
 
-async def _new_key(connection: Connection, account_id: int) -> str:
+async def _add_key(connection: Connection, made: NewKey, account_id: int) -> None:
     users = await admin.users(connection)
     user = next((user for user in users if user.name == NAME), None)
     user = user or await admin.add_user(connection, NAME, Role.TRADER)
-    made = keys.make()
     scopes = frozenset({Scope.READ, Scope.TRADE, Scope.RISK})
     key = await admin.add_key(connection, user.id, prefix=made.prefix, hash=made.hash, name=NAME, scopes=scopes)
     await admin.grant(
@@ -79,4 +93,3 @@ async def _new_key(connection: Connection, account_id: int) -> str:
         Permission(account_id=account_id, can_trade=True, can_close_position=True, can_risk_manage=True),
     )
     await note(connection, "key.create", f"key {key.id}", user=NAME, scopes=sorted(scopes), accounts=[NAME])
-    return made.text

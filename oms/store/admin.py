@@ -37,6 +37,16 @@ def _unique(what: str) -> Iterator[None]:
         raise OmsError("validation_error", f"there is {what} already") from None
 
 
+async def begin_anew(db: Database, desk_lock: int) -> bool:
+    """Forget everything, with the transaction that this is called in; False while a desk, by its lock, works on it."""
+    if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1)", desk_lock):
+        return False
+    found = await db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1")
+    tables = ", ".join(f'"{row["tablename"]}"' for row in found if row["tablename"] != "schema_migrations")
+    await db.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    return True
+
+
 # Users
 
 

@@ -1,4 +1,4 @@
-"""`tickwire demo` as a person starts it: with a database of its own, an account and a key, the same the next time."""
+"""`tickwire demo` as a person starts it: with a database of its own, an account and a key, and as new the next time."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class Demo:
 
 
 @asynccontextmanager
-async def demo(state: Path) -> AsyncIterator[Demo]:
+async def demo(state: Path, *options: str) -> AsyncIterator[Demo]:
     """Interrupted at the end, as by Ctrl-C."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TICKWIRE_")}
+    options = ("--port", "0", "--symbols", "1", "--state", str(state), *options)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", "demo", "--port", "0", "--symbols", "1", "--state", str(state)),
-        cwd=ROOT, stdout=PIPE, env=environment,
-    )  # fmt: skip
+        *(sys.executable, "-m", "gateway.cli", "demo", *options), cwd=ROOT, stdout=PIPE, env=environment
+    )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(START_S):
@@ -81,14 +81,21 @@ async def demo(state: Path) -> AsyncIterator[Demo]:
         await process.communicate()
 
 
-async def test_orders_account_and_key_are_there_at_the_next_start(state: Path) -> None:
+async def test_the_next_demo_is_as_new_with_the_same_key_and_one_that_keeps_has_the_orders(state: Path) -> None:
     async with demo(state) as first:
         order_id = (await first.send())["order_id"]
         _, change, cancel, _ = first.commands
         assert (await first.run(change))["results"][0]["ok"]
         assert (await first.run(cancel))["results"][0]["ok"]
+        await first.send()  # of which the next exchange would know nothing
     assert (state / "api.key").stat().st_mode & 0o077 == 0
-    async with demo(state) as second:
+    async with demo(state) as anew:
+        assert anew.key == first.key
+        assert (await anew.run(anew.commands[-1]))["missing"] == [order_id]
+        assert (await anew.send())["order_id"] == order_id
+        assert (await anew.run(anew.commands[1]))["results"][0]["ok"]
+        assert (await anew.run(anew.commands[2]))["results"][0]["ok"]
+    async with demo(state, "--keep") as second:
         assert second.key == first.key
         (order,) = (await second.run(second.commands[-1]))["items"]
         assert (order["id"], order["state"], order["price"]) == (order_id, "CANCELED", "50001")

@@ -43,3 +43,9 @@ def test_a_key_that_is_not_there_is_compared_too(monkeypatch: pytest.MonkeyPatch
     assert keys.matches(key.text, key.hash)
     assert not keys.matches(key.text, None)
     assert [(len(a), len(b)) for a, b in compared] == [(32, 32), (32, 32)]
+
+
+def test_a_key_made_before_is_the_same_again() -> None:
+    made = keys.make()
+    assert keys.again(made.text) == made
+    assert keys.again("tw_no_key") is None

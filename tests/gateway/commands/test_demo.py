@@ -52,9 +52,9 @@ def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     """The folders in which an account was prepared."""
     folders: list[Path] = []
 
-    def prepare(_config: Config, state: Path) -> Trades:
+    def prepare(_config: Config, state: Path, *, keep: bool) -> Trades:
         folders.append(state)
-        return Trades(7, "the-key")
+        return Trades(7, "the-key", is_new=not keep)
 
     monkeypatch.setenv("TICKWIRE_STATE_DIR", str(tmp_path))
     monkeypatch.setattr(module, "prepare", prepare)
@@ -122,10 +122,25 @@ def test_orders_are_kept_in_a_folder_of_the_demonstration(
     demo()
     assert served == [settings(8765, "http://127.0.0.1:9", orders=True)]
     assert os.environ["TICKWIRE_STATE_DIR"] == str(tmp_path / "demo"), "where the gateway looks for it"
-    assert "  export KEY=the-key\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "  export KEY=the-key\n" in told
+    assert "earlier demos" not in told
     monkeypatch.chdir(tmp_path)
-    demo(state=Path("here"))
+    demo(state=Path("here"), keep=True)
     assert prepared == [tmp_path / "demo", tmp_path / "here"]
+    assert "what earlier demos left" in capsys.readouterr().out
+
+
+def test_a_database_of_somebody_else_is_kept(
+    exchange: Exchange,
+    served: list[Config],
+    prepared: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TICKWIRE_DATABASE_URL", "postgresql://elsewhere")
+    demo()
+    assert "what earlier demos left" in capsys.readouterr().out
 
 
 def test_the_exchange_ends_when_the_gateway_cannot_start(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from oms.errors import OmsError
+from oms.journal import DESK_LOCK
 from oms.model import Environment, Permission, PositionMode, Risk, Role, Scope, Strategy, TradingState
 from oms.store import admin
-from oms.store.pool import Pool
+from oms.store.migrate import status
+from oms.store.pool import Pool, connect
 from tests.oms.full_rows import T
 
 
@@ -127,6 +129,21 @@ async def test_strategies_have_a_name_of_their_own_in_an_account(pool: Pool) -> 
     renamed = await admin.rename_strategy(pool, made.id, "mesh")
     assert await admin.strategies(pool) == [renamed]
     assert await admin.rename_strategy(pool, 99, "x") is None
+
+
+async def test_everything_is_forgotten_but_not_under_a_desk(dsn: str, pool: Pool) -> None:
+    user = await admin.add_user(pool, "ann")
+    await admin.add_account(pool, "main", "sim", epoch="e")
+    desk = await connect(dsn)
+    await desk.execute("SELECT pg_advisory_lock($1)", DESK_LOCK)
+    assert not await admin.begin_anew(pool, DESK_LOCK)
+    assert await admin.users(pool) == [user]
+    await desk.execute("SELECT pg_advisory_unlock($1)", DESK_LOCK)
+    assert await admin.begin_anew(pool, DESK_LOCK)
+    assert (await admin.users(pool), await admin.accounts(pool)) == ([], [])
+    assert (await status(desk)).waiting == []
+    await desk.close()
+    assert (await admin.add_user(pool, "ann")).id == user.id
 
 
 async def test_a_setting_is_what_it_was_set_to_last(pool: Pool) -> None:
