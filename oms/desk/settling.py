@@ -154,9 +154,12 @@ class Settler:
             return
         said = await self._desk.venue.find(replace(order, exchange_order_id=listed.exchange_order_id))
         if said is None or said.status != "open" or not self._is_itself(order, said):
-            del self._alive[order.id]
+            self._alive.pop(order.id, None)
             return
         trades = await self._trades_of(order, said)
+        order = self._desk.book.orders[order.id]
+        if order.id not in self._alive or order.state not in OVER:
+            return  # the venue has told more of it meanwhile
         changed = is_other(order, said)  # a replace was carried out late, or it was never known by an id
         if changed and sum((trade.qty for trade in trades), ZERO) < said.filled:
             return  # how much of the whole it is, only they say

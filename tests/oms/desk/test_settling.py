@@ -342,3 +342,28 @@ async def test_what_it_is_of_all_is_not_guessed_while_its_trades_are_not_shown(d
         made.venue.executed.append(hidden)
         assert await made.settler.settle(1)
         assert made.order().qty == 2
+
+
+@pytest.mark.parametrize("late_fill", [True, False])
+async def test_what_the_venue_tells_while_it_is_asked_comes_first(dsn: str, late_fill: bool) -> None:
+    async with setting(dsn) as made:
+        there = await over(made)
+        end = made.venue.orders[there.exchange_order_id]
+        made.venue.orders[there.exchange_order_id] = there
+        made.hearing.on_order(there)
+        made.clock.advance(5)
+        made.venue.gate.clear()
+        settling = asyncio.create_task(made.settler.settle(1))
+        await until(lambda: made.venue.requests.count("find") == 1)
+        if late_fill:
+            made.hearing.on_trade(made.venue.fill(there.exchange_order_id, "0.4"))
+        else:
+            made.hearing.on_order(end)
+        made.venue.gate.set()
+        assert await settling is not late_fill
+        assert made.order().state is (OrderState.PARTIALLY_FILLED if late_fill else OrderState.CANCELED)
+        assert "revived" not in made.order().flags
+        if late_fill:
+            assert await made.settler.settle(1)
+            assert made.order().state is OrderState.PARTIALLY_FILLED
+        await made.desk.commit()
