@@ -6,33 +6,15 @@ names the argument. Must not know an exchange, nor who asks.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
-from oms.commands import INTEGERS, PARAMS_BYTES_MAX
 from oms.errors import OmsError
-
-TEXT_CHARS_MAX: Final = 128
-SYMBOLS_MAX: Final = 500  # in one call
-IDS_MAX: Final = 200
-ORDERS_MAX: Final = 100
-ROWS_MAX: Final = 5_000  # that a call may ask for by `limit`
-PAGES_MAX: Final = 10  # .. and ccxt's own paging make of one call
-TIME_MS_MAX: Final = 2**53 - 1
-DEPTH_MAX: Final = 8  # of params
-TIMEFRAME: Final = re.compile(r"\d{1,4}[smhdwMy]")
-
-# Parameters that would make another request of it than the function says, or repeat it.
-NEVER_IN_PARAMS: Final = frozenset({
-    "method", "apiKey", "signature", "timestamp", "recvWindow", "maxRetriesOnFailure", "maxRetriesOnFailureDelay",
-    "maxEntriesPerRequest", "subAccountId", "subAccount", "subAccountName", "subaccountId", "subUid", "email",
-})  # fmt: skip
+from oms.passing.arguments import CHECKS, TEXT_CHARS_MAX, bad
 
 
 class Access(StrEnum):
@@ -113,91 +95,39 @@ _READ: Final = (
 )  # fmt: skip
 
 
-def _bad(name: str, message: str, exception: str = "BadRequest") -> OmsError:
-    return OmsError("validation_error", f"{name}: {message}", details={"field": name, "exception": exception})
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= TEXT_CHARS_MAX or not value.isprintable():
-        raise _bad(name, f"a text of 1 to {TEXT_CHARS_MAX} characters")
-    return value
-
-
-def _texts(name: str, value: object) -> list[str]:
-    if not isinstance(value, list) or len(value) > SYMBOLS_MAX:
-        raise _bad(name, f"an array of at most {SYMBOLS_MAX} texts")
-    return [_text(name, each) for each in value]
-
-
-def _whole(name: str, value: object, least: int, most: int) -> int:
-    """ccxt programs compute times with `/ 1000 * 1000`: a float that is whole will do."""
-    if isinstance(value, Decimal) and value == value.to_integral_value() and abs(value) <= most:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise _bad(name, f"an integer from {least} to {most}")
-    return value
-
-
-def _since(name: str, value: object) -> int:
-    return _whole(name, value, 0, TIME_MS_MAX)
-
-
-def _limit(name: str, value: object) -> int:
-    return _whole(name, value, 1, ROWS_MAX)
-
-
-def _timeframe(name: str, value: object) -> str:
-    if not isinstance(value, str) or not TIMEFRAME.fullmatch(value):
-        raise _bad(name, "such as 1m, 4h or 1d")
-    return value
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _bad(name, "true or false")
-    return value
-
-
-def _id(name: str, value: object) -> str:
-    """Some programs have them as numbers."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(name, value)
-
-
-def _params(name: str, value: object) -> dict[str, Any]:
-    """What is handed to the exchange beside the arguments, with floats as ccxt has them."""
-    if not isinstance(value, dict):
-        raise _bad(name, "an object")
-    if never := sorted(NEVER_IN_PARAMS & value.keys()):
-        raise _bad(name, f"{', '.join(never)} cannot be given there")
-    if "paginationCalls" in value:
-        _whole(f"{name}.paginationCalls", value["paginationCalls"], 1, PAGES_MAX)
-    plain = _floats(name, value, 0)
-    assert isinstance(plain, dict)
-    size = len(msgspec.json.encode(plain))
-    if size > PARAMS_BYTES_MAX:
-        raise _bad(name, f"{size} bytes of JSON, at most {PARAMS_BYTES_MAX}")
-    return plain
-
-
-def _floats(name: str, value: object, depth: int) -> object:
-    if depth > DEPTH_MAX:
-        raise _bad(name, "nested too deep")
-    if isinstance(value, dict):
-        return {key: _floats(name, item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_floats(name, item, depth + 1) for item in value]
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, int) and value not in INTEGERS:
-        raise _bad(name, "an integer of more than 64 bits")
-    return value
-
-
-# By the name of a parameter: the same name means the same everywhere in ccxt.
-_CHECKS: Final[Mapping[str, Callable[[str, object], Any]]] = {
-    "symbol": _text, "symbols": _texts, "code": _text, "codes": _texts, "since": _since, "limit": _limit,
-    "timeframe": _timeframe, "reload": _flag, "id": _id, "params": _params,
-}  # fmt: skip
+# Of the account, as the OMS knows it: ids are its own.
+_RECORDS: Final = (
+    "fetch_order(id?, symbol?)", "fetch_open_order(id?, symbol?)", "fetch_closed_order(id?, symbol?)",
+    "fetch_order_status(id, symbol?)", "fetch_order_with_client_order_id(clientOrderId, symbol?)",
+    "fetch_orders(symbol?, since?, limit?)", "fetch_open_orders(symbol?, since?, limit?)",
+    "fetch_closed_orders(symbol?, since?, limit?)", "fetch_canceled_orders(symbol?, since?, limit?)",
+    "fetch_canceled_and_closed_orders(symbol?, since?, limit?)",
+    "fetch_my_trades(symbol?, since?, limit?)", "fetch_order_trades(id?, symbol?, since?, limit?)",
+    "fetch_position(symbol)", "fetch_positions(symbols?)", "fetch_positions_for_symbol(symbol)",
+    "fetch_position_history(symbol, since?, limit?)", "fetch_positions_history(symbols?, since?, limit?)",
+)  # fmt: skip
+# What becomes a command.
+_TRADE: Final = (
+    "create_order(symbol, type, side, amount, price?)", "create_orders(orders)",
+    "create_limit_order(symbol, side, amount, price)", "create_market_order(symbol, side, amount, price?)",
+    "create_limit_buy_order(symbol, amount, price)", "create_limit_sell_order(symbol, amount, price)",
+    "create_market_buy_order(symbol, amount)", "create_market_sell_order(symbol, amount)",
+    "create_post_only_order(symbol, type, side, amount, price?)",
+    "create_reduce_only_order(symbol, type, side, amount, price?)",
+    "create_trigger_order(symbol, type, side, amount, price?, triggerPrice?)",
+    "create_stop_order(symbol, type, side, amount, price?, triggerPrice?)",
+    "create_stop_limit_order(symbol, side, amount, price, triggerPrice)",
+    "create_stop_market_order(symbol, side, amount, triggerPrice)",
+    "create_stop_loss_order(symbol, type, side, amount, price?, stopLossPrice?)",
+    "create_order_with_take_profit_and_stop_loss(symbol, type, side, amount, price?, takeProfit?, stopLoss?)",
+    "edit_order(id?, symbol?, type?, side?, amount?, price?)", "edit_limit_order(id?, symbol?, side?, amount?, price?)",
+    "edit_limit_buy_order(id?, symbol?, amount?, price?)", "edit_limit_sell_order(id?, symbol?, amount?, price?)",
+    "edit_order_with_client_order_id(clientOrderId, symbol?, type?, side?, amount?, price?)",
+    "cancel_order(id?, symbol?)", "cancel_order_with_client_order_id(clientOrderId, symbol?)",
+    "cancel_orders(ids, symbol?)", "cancel_orders_with_client_order_ids(clientOrderIds, symbol?)",
+    "cancel_orders_for_symbols(orders)", "cancel_all_orders(symbol?)", "cancel_all_orders_after(timeout)",
+    "close_position(symbol, side?)",
+)  # fmt: skip
 
 
 def _function(text: str, access: Access, answerer: Answerer) -> Function:
@@ -217,6 +147,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType({
     for texts, access, answerer in (
         (_PUBLIC, Access.PUBLIC, Answerer.EXCHANGE),
         (_READ, Access.READ, Answerer.EXCHANGE),
+        (_RECORDS, Access.READ, Answerer.OMS),
+        (_TRADE, Access.TRADE, Answerer.OMS),
     )
     for function in (_function(text, access, answerer) for text in texts)
 })  # fmt: skip
@@ -247,13 +179,13 @@ def read(name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> Cal
     asked = function(name)
     names = [parameter.name for parameter in asked.parameters]
     if len(args) > len(names):
-        raise _bad("args", f"{asked.name} takes at most {len(names)}, not {len(args)}")
+        raise bad("args", f"{asked.name} takes at most {len(names)}, not {len(args)}")
     given = dict(zip(names, args, strict=False))
     for word, value in kwargs.items():
         if word not in names:
-            raise _bad(word[:TEXT_CHARS_MAX], f"{asked.name} takes {', '.join(names)}")
+            raise bad(word[:TEXT_CHARS_MAX], f"{asked.name} takes {', '.join(names)}")
         if word in given:
-            raise _bad(word, "is given twice")
+            raise bad(word, "is given twice")
         given[word] = value
     return Call(
         function=asked,
@@ -262,8 +194,8 @@ def read(name: str, args: Sequence[object], kwargs: Mapping[str, object]) -> Cal
 
 
 def _argument(parameter: Parameter, value: object) -> Any:
-    if value is not None:
-        return _CHECKS[parameter.name](parameter.name, value)
+    if value is not None and not (value == "" and not parameter.required):  # programs write "" for no id
+        return CHECKS[parameter.name](parameter.name, value)
     if parameter.required:
-        raise _bad(parameter.name, "is needed", "ArgumentsRequired")
+        raise bad(parameter.name, "is needed", "ArgumentsRequired")
     return {} if parameter.name == "params" else parameter.default

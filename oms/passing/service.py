@@ -16,15 +16,20 @@ from oms.auth import require_known, require_read
 from oms.errors import OmsError
 from oms.model import Principal
 from oms.passing import calls
-from oms.passing.calls import Access, Call
+from oms.passing.arguments import floats
+from oms.passing.calls import Access, Answerer, Call
+from oms.passing.orders import Ordering
+from oms.passing.records import Records
 
 if TYPE_CHECKING:
     from oms.service import Oms
 
 # What ccxt's `has` names functions by; the rest of it says what kinds of markets there are, and what is watched.
-FUNCTIONS: Final = re.compile(
+FUNCTION: Final = re.compile(
     r"(add|borrow|cancel|close|create|deposit|edit|fetch|load|reduce|repay|set|signIn|transfer|withdraw)([A-Z].*)?"
 )
+
+_ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class PassThrough:
@@ -34,6 +39,8 @@ class PassThrough:
         """`anonymous`: market data is for everybody."""
         self._oms = oms
         self._anonymous = anonymous
+        self._records = Records(oms)
+        self._ordering = Ordering(oms, self._records)
 
     async def call(
         self,
@@ -46,29 +53,40 @@ class PassThrough:
         """What ccxt's function of this name answers for the account, as JSON. None asks as nobody. Raises OmsError."""
         function = calls.function(func)
         self._require(principal, account_id, function.access)
-        return await self._answer(account_id, calls.read(func, args, kwargs))
+        call = calls.read(func, args, kwargs)
+        if function.answerer is Answerer.EXCHANGE:
+            return await self._asked(account_id, call)
+        assert principal is not None
+        answerer = self._ordering if function.access is Access.TRADE else self._records
+        return _ENCODE(await answerer.answer(principal, account_id, call))
 
     def _require(self, principal: Principal | None, account_id: int, access: Access) -> None:
         if principal is None:
             if access is not Access.PUBLIC or not self._anonymous:
                 raise OmsError("missing_api_key", "this needs an API key: send x-api-key, or Authorization: Bearer")
-        elif access is Access.PUBLIC:
-            require_known(principal, account_id)
         elif access is Access.READ:
             require_read(principal, account_id)
+        else:  # of a command, the desk says who may have it done
+            require_known(principal, account_id)
 
-    async def _answer(self, account_id: int, call: Call) -> bytes:
+    async def _asked(self, account_id: int, call: Call) -> bytes:
         venue = self._oms.trader(account_id).desk.venue
         public = call.function.access is Access.PUBLIC
-        answer = await venue.call(call.name, call.arguments, public=public)
+        arguments = {**call.arguments, "params": floats(call.arguments["params"])}
+        answer = await venue.call(call.name, arguments, public=public)
         return described(answer) if call.name == "describe" else answer
 
 
 def described(answer: bytes) -> bytes:
     """What an exchange says of itself, with `has` true of what can be called here."""
     told: dict[str, Any] = msgspec.json.decode(answer)
-    told["has"] = {
-        name: False if FUNCTIONS.fullmatch(name) and not calls.is_listed(name) else value
-        for name, value in told["has"].items()
-    }
+    told["has"] = {name: _has(name, value) for name, value in told["has"].items()}
     return msgspec.json.encode(told)
+
+
+def _has(name: str, value: object) -> object:
+    if not FUNCTION.fullmatch(name):
+        return value
+    if not calls.is_listed(name):
+        return False
+    return True if calls.function(name).answerer is Answerer.OMS else value

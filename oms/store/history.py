@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from oms.model import Deal, Event, Order, Position
+from oms.model import Deal, Event, Order, OrderState, Position
 from oms.store import rows
 from oms.store.pool import Database
 from oms.store.state import OPEN
@@ -36,6 +36,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     after_id: int = 0
     page: int = 1
     page_size: int = 100
+    newest_first: bool = False
 
 
 def _query(table: str, time: str, wanted: Filter, more: str = "") -> tuple[str, list[object]]:
@@ -64,7 +65,8 @@ def _query(table: str, time: str, wanted: Filter, more: str = "") -> tuple[str, 
             conditions.append(f"{condition}${len(arguments)}")
     size = min(wanted.page_size, PAGE_MAX)
     arguments += [size, (wanted.page - 1) * size]
-    text = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)} ORDER BY id"
+    direction = "DESC" if wanted.newest_first else "ASC"
+    text = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)} ORDER BY id {direction}"
     return f"{text} LIMIT ${len(arguments) - 1} OFFSET ${len(arguments)}", arguments
 
 
@@ -72,6 +74,13 @@ async def orders(db: Database, wanted: Filter, *, is_open: bool | None = None) -
     """Those that are open, those that are not, or (None) all."""
     more = "" if is_open is None else OPEN if is_open else f"NOT ({OPEN})"
     text, arguments = _query("oms_orders", "created_at", wanted, more)
+    return [rows.order_of(row) for row in await db.fetch(text, *arguments)]
+
+
+async def orders_in(db: Database, wanted: Filter, states: Collection[OrderState]) -> list[Order]:
+    """Those in one of these states."""
+    names = ", ".join(f"'{state.value}'" for state in states)
+    text, arguments = _query("oms_orders", "created_at", wanted, f"state IN ({names})")
     return [rows.order_of(row) for row in await db.fetch(text, *arguments)]
 
 
@@ -129,6 +138,15 @@ async def order_by_exchange_id(db: Database, account_id: int, symbol: str, excha
         account_id, symbol, exchange_order_id,
     )  # fmt: skip
     return rows.order_of(found[0]) if found else None
+
+
+async def deals_of_orders(db: Database, order_ids: Collection[int]) -> dict[int, list[Deal]]:
+    """Those there are, by their order."""
+    found: dict[int, list[Deal]] = {}
+    text = "SELECT * FROM oms_deals WHERE order_id = ANY($1::bigint[]) ORDER BY id"
+    for row in await db.fetch(text, list(order_ids)):
+        found.setdefault(row["order_id"], []).append(rows.deal_of(row))
+    return found
 
 
 async def deals_of_order(db: Database, order_id: int) -> list[Deal]:

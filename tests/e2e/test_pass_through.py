@@ -93,3 +93,87 @@ async def test_refusals(gateway_with_orders: Ordering) -> None:
     ):
         assert code_of(await refused(gateway, user, func, *args)) == expected, func
     assert code_of(await refused(gateway, None, "fetch_time", account=99))[:2] == (404, "account_not_found")
+
+
+async def test_an_order_by_ccxts_words_is_one_of_the_oms(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    params = {"clientOrderId": "mine-1", "timeInForce": "GTC", "request_id": "r-1"}
+    made = await call(gateway, "ann", "createOrder", "BTC/USDT", "limit", "buy", 0.0100049, 50000.004, params)
+    assert (made["status"], made["amount"], made["price"], made["clientOrderId"]) == ("open", 0.01, 50000.0, "mine-1")
+    again = await call(gateway, "ann", "createOrder", "BTC/USDT", "limit", "buy", 0.0100049, 50000.004, params)
+    assert again["id"] == made["id"], "the same request_id"
+    order = await gateway.order(int(made["id"]))
+    assert made["info"] == order
+    ledger = await gateway.exchange.get("/admin/ledger", account="ann")
+    assert [entry["order_id"] for entry in ledger["orders"]] == [int(order["exchange_order_id"])]
+    edited = await call(gateway, "ann", "edit_order", made["id"], "BTC/USDT", "limit", "buy", 0.02, 50001)
+    assert (edited["id"], edited["amount"], edited["price"]) == (made["id"], 0.02, 50001.0)
+    assert await call(gateway, "ann", "fetch_open_orders", "BTC/USDT") == [edited]
+    canceled = await call(gateway, "ann", "cancel_order", None, "BTC/USDT", {"clientOrderId": "mine-1"})
+    assert (canceled["id"], canceled["status"]) == (made["id"], "canceled")
+    assert await call(gateway, "ann", "fetch_order", made["id"]) == canceled
+    assert await call(gateway, "ann", "fetch_canceled_orders") == [canceled]
+    assert code_of(await refused(gateway, "ann", "cancel_order", made["id"]))[:2] == (409, "invalid_order_state")
+
+
+async def test_a_fill_is_a_trade_and_a_position_until_it_is_closed(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    bought = await call(gateway, "ann", "create_market_buy_order", "BTC/USDT", 0.5)
+    await gateway.until_order(int(bought["id"]), state="FILLED")
+    order = await call(gateway, "ann", "fetch_order", bought["id"])
+    trades = await call(gateway, "ann", "fetch_my_trades", "BTC/USDT")
+    assert trades == await call(gateway, "ann", "fetch_order_trades", bought["id"])
+    assert {trade["order"] for trade in trades} == {bought["id"]}
+    assert sum(trade["amount"] for trade in trades) == pytest.approx(0.5)
+    assert order["cost"] == pytest.approx(sum(trade["cost"] for trade in trades))
+    assert order["fees"][0]["cost"] == pytest.approx(sum(trade["fee"]["cost"] for trade in trades))
+    (held,) = await call(gateway, "ann", "fetch_positions", ["BTC/USDT"])
+    assert (held["side"], held["contracts"]) == ("long", 0.4995)
+    closing = await call(gateway, "ann", "close_position", "BTC/USDT", "long")
+    await gateway.until_order(int(closing["id"]), state="FILLED")
+    assert await call(gateway, "ann", "fetch_positions") == []
+    (was,) = await call(gateway, "ann", "fetch_positions_history", ["BTC/USDT"])
+    assert was["id"] == held["id"]
+
+
+async def test_several_orders_at_once(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    one = {"symbol": "BTC/USDT", "type": "limit", "side": "buy", "amount": 0.01, "price": 50000}
+    dear = {**one, "amount": 100, "price": 60000}
+    made = await call(gateway, "ann", "create_orders", [one, dear, one], {"request_id": "batch"})
+    assert [order["status"] for order in made] == ["open", "rejected", "open"]
+    assert made[1]["info"]["error"]["code"] == "insufficient_funds"
+    assert len(await call(gateway, "ann", "fetch_orders", None, None, 2)) == 2
+    ids = [order["id"] for order in made if order["status"] == "open"]
+    (first,) = await call(gateway, "ann", "cancel_orders", ids[:1])
+    assert (first["id"], first["status"]) == (ids[0], "canceled")
+    (rest,) = await call(gateway, "ann", "cancelAllOrders", "BTC/USDT")
+    assert (rest["id"], rest["status"]) == (ids[1], "canceled")
+    armed = await call(gateway, "ann", "cancel_all_orders_after", 60_000)
+    assert armed["triggerTime"] > first["timestamp"]
+    assert (await call(gateway, "ann", "cancel_all_orders_after", 0))["triggerTime"] is None
+
+
+async def test_orders_are_of_who_may_trade(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    made = await call(gateway, "ann", "create_limit_buy_order", "BTC/USDT", 0.01, 50000)
+    arguments = ("BTC/USDT", "limit", "buy", 0.01, 50000)
+    for user, func, args, expected in (
+        (None, "create_order", arguments, (401, "missing_api_key", None)),
+        ("bob", "create_order", arguments, (404, "account_not_found", None)),
+        ("bob", "cancel_order", (made["id"],), (404, "account_not_found", None)),
+        ("bob", "fetch_order", (made["id"],), (404, "account_not_found", None)),
+        ("ann", "fetch_order", ("x-1",), (404, "order_not_found", "OrderNotFound")),
+        ("ann", "cancel_order", ("999",), (404, "order_not_found", "OrderNotFound")),
+        ("ann", "cancel_order", (), (422, "validation_error", "ArgumentsRequired")),
+        ("ann", "create_order", ("NO/SUCH", *arguments[1:]), (404, "unknown_symbol", None)),
+        ("ann", "create_order", (*arguments[:4],), (422, "validation_error", "ArgumentsRequired")),
+        ("ann", "create_order", ("BTC/USDT", "limit", "buy", 1e-9, 50000), (422, "validation_error", "InvalidOrder")),
+        ("ann", "create_order", (*arguments, {"takeProfitPrice": 1}), (422, "unsupported_action", "NotSupported")),
+        ("ann", "edit_order", (made["id"], None, None, "sell", 1), (422, "validation_error", "InvalidOrder")),
+        ("ann", "close_position", ("BTC/USDT",), (422, "validation_error", "InvalidOrder")),
+    ):
+        assert code_of(await refused(gateway, user, func, *args)) == expected, func
+    assert code_of(await refused(gateway, "bob", "cancel_order", made["id"], account=2))[:2] == (404, "order_not_found")
+    ledger = await gateway.exchange.get("/admin/ledger", account="ann")
+    assert len(ledger["orders"]) == 1

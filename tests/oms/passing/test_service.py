@@ -45,6 +45,19 @@ async def test_the_exchange_is_asked_for_what_it_knows(world: World) -> None:
         assert told == {"func": "fetch_balance", "arguments": {"params": {}}, "public": False}
 
 
+async def test_what_the_oms_knows_it_answers_itself(world: World) -> None:
+    await world.account()
+    async with world.ready() as oms:
+        passing = PassThrough(oms, anonymous=True)
+        arguments = ["BTC/USDT", "limit", "buy", 1, 50]
+        made = json.loads(await passing.call(ADMIN, 1, "createOrder", arguments, {}))
+        assert (made["id"], made["price"]) == ("1", 50.0)
+        assert json.loads(await passing.call(ADMIN, 1, "fetchOrder", ["1"], {})) == made
+        assert await code(passing, who(can_read=True), "create_order", *arguments) == "permission_denied"
+        assert await code(passing, who(), "create_order", *arguments) == "account_not_found"
+        assert await code(passing, None, "create_order", *arguments) == "missing_api_key"
+
+
 async def test_permissions(world: World) -> None:
     await world.account()
     nobody, reader, trader, manager = who(), who(can_read=True), who(can_trade=True), who(can_risk_manage=True)
@@ -69,11 +82,8 @@ async def test_permissions(world: World) -> None:
 
 
 def test_has_is_true_of_what_can_be_called() -> None:
-    has = {"fetchTicker": True, "fetchTime": None, "withdraw": True, "setLeverage": True, "spot": True, "CORS": None,
-           "watchTicker": True, "fetchDepositAddress": True, "deposit": True, "margin": False}  # fmt: skip
-    told = json.loads(described(msgspec.json.encode({"id": "x", "has": has})))
-    assert told == {
-        "id": "x",
-        "has": {"fetchTicker": True, "fetchTime": None, "withdraw": False, "setLeverage": False, "spot": True,
-                "CORS": None, "watchTicker": True, "fetchDepositAddress": False, "deposit": False, "margin": False},
-    }  # fmt: skip
+    as_they_are = {"fetchTicker": True, "fetchTime": None, "spot": True, "CORS": None, "watchTicker": True, "margin": 0}
+    never = {"withdraw": True, "setLeverage": True, "fetchDepositAddress": True, "deposit": True, "createOrderWs": True}
+    ours = {"fetchPositions": None, "createOrders": False}
+    told = json.loads(described(msgspec.json.encode({"id": "x", "has": {**as_they_are, **never, **ours}})))
+    assert told == {"id": "x", "has": {**as_they_are, **dict.fromkeys(never, False), **dict.fromkeys(ours, True)}}

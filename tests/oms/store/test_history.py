@@ -65,6 +65,22 @@ async def test_a_filter_finds_what_it_says(pool: Pool, wanted: dict[str, Any], f
     assert [order.id for order in await history.orders(pool, Filter(**wanted))] == found
 
 
+async def test_the_newest_come_first_when_that_is_asked_for(pool: Pool) -> None:
+    newest = Filter(accounts={1: ()}, newest_first=True, page_size=2)
+    assert [order.id for order in await history.orders(pool, newest)] == [4, 2]
+
+
+async def test_orders_are_found_by_their_states(pool: Pool) -> None:
+    states = (OrderState.FILLED, OrderState.CANCELED)
+    assert [order.id for order in await history.orders_in(pool, Filter(accounts=BOTH), states)] == [4]
+    assert await history.orders_in(pool, Filter(accounts={2: ()}), states) == []
+
+
+async def test_deals_are_found_by_their_orders(pool: Pool) -> None:
+    found = await history.deals_of_orders(pool, [1, 2, 3])
+    assert {order_id: [deal.id for deal in deals] for order_id, deals in found.items()} == {1: [1], 3: [2]}
+
+
 async def test_open_and_closed_are_told_apart(pool: Pool) -> None:
     assert [order.id for order in await history.orders(pool, Filter(accounts=BOTH), is_open=True)] == [1, 2, 3]
     assert [order.id for order in await history.orders(pool, Filter(accounts=BOTH), is_open=False)] == [4]

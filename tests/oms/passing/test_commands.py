@@ -1,0 +1,154 @@
+"""ccxt's words for an order as payloads of our commands: each is read by the OMS, and means what ccxt says."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from oms.commands import parse
+from oms.errors import OmsError
+from oms.passing import calls, commands
+from tests.oms.orders_made import SPOT
+
+STEPS = replace(SPOT, qty_step=Decimal("0.001"), price_step=Decimal("0.05"))
+LIMIT = {
+    "symbol": "BTC/USDT",
+    "side": "buy",
+    "order_type": "limit",
+    "qty": Decimal("1.234"),
+    "price": Decimal("100.05"),
+}
+MARKET = {"symbol": "BTC/USDT", "side": "buy", "order_type": "market", "qty": Decimal("1.234")}
+ASKED = ("BTC/USDT", "limit", "buy", Decimal("1.2349"), Decimal("100.03"))
+
+
+def payload(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """What is sent, which the OMS understands."""
+    call = calls.read(name, args, kwargs)
+    made = commands.send_order(call, STEPS)
+    (understood,) = parse(commands.body(1, "send_order", made, call.arguments["params"]))
+    assert not isinstance(understood, OmsError), understood
+    return made
+
+
+def refusal(name: str, *args: Any, **kwargs: Any) -> tuple[str, str]:
+    with pytest.raises(OmsError) as refused:
+        commands.send_order(calls.read(name, args, kwargs), STEPS)
+    assert refused.value.details is not None
+    return refused.value.code, refused.value.details["exception"]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "expected"),
+    [
+        ("create_order", ASKED, LIMIT),
+        ("create_order", ("BTC/USDT", "market", "sell", 2, 99), {**MARKET, "side": "sell", "qty": 2}),
+        ("create_limit_order", ("BTC/USDT", *ASKED[2:]), LIMIT),
+        ("create_limit_buy_order", ("BTC/USDT", *ASKED[3:]), LIMIT),
+        ("create_limit_sell_order", ("BTC/USDT", *ASKED[3:]), {**LIMIT, "side": "sell"}),
+        ("create_market_order", ("BTC/USDT", "buy", ASKED[3]), MARKET),
+        ("create_market_buy_order", ("BTC/USDT", ASKED[3]), MARKET),
+        ("create_market_sell_order", ("BTC/USDT", ASKED[3]), {**MARKET, "side": "sell"}),
+        ("create_post_only_order", ASKED, {**LIMIT, "post_only": True}),
+        ("create_reduce_only_order", ASKED, {**LIMIT, "reduce_only": True}),
+        ("create_trigger_order", (*ASKED, 90), {**LIMIT, "order_type": "stop_limit", "trigger_price": 90}),
+        ("create_stop_order", (*ASKED, 90), {**LIMIT, "order_type": "stop_limit", "trigger_price": 90}),
+        ("create_stop_loss_order", (*ASKED, 90), {**LIMIT, "order_type": "stop_limit", "trigger_price": 90}),
+        (
+            "create_stop_limit_order",
+            ("BTC/USDT", *ASKED[2:], 90),
+            {**LIMIT, "order_type": "stop_limit", "trigger_price": 90},
+        ),
+        (
+            "create_stop_market_order",
+            ("BTC/USDT", "buy", ASKED[3], 90),
+            {**MARKET, "order_type": "stop", "trigger_price": 90},
+        ),
+        (
+            "create_order_with_take_profit_and_stop_loss",
+            (*ASKED, 120, 80),
+            {**LIMIT, "stop_gain": 120, "stop_loss": 80},
+        ),
+    ],
+)
+def test_every_way_to_create_an_order(name: str, args: tuple[Any, ...], expected: dict[str, Any]) -> None:
+    assert payload(name, *args) == expected
+
+
+@pytest.mark.parametrize(
+    ("params", "more"),
+    [
+        ({"clientOrderId": "a-1"}, {"client_order_id": "a-1"}),
+        ({"timeInForce": "IOC"}, {"time_in_force": "IOC"}),
+        ({"timeInForce": "PO"}, {"post_only": True}),
+        ({"postOnly": True, "timeInForce": "GTC"}, {"post_only": True}),
+        ({"timeInForce": "GTD", "goodTillDate": 1_900_000_000_000},
+         {"time_in_force": "GTD", "expires_at": "2030-03-17T17:46:40+00:00"}),
+        ({"reduceOnly": True}, {"reduce_only": True}),
+        ({"triggerPrice": "90.53"}, {"order_type": "stop_limit", "trigger_price": Decimal("90.55")}),
+        ({"stopPrice": 90, "stopLossPrice": "90.0"}, {"order_type": "stop_limit", "trigger_price": 90}),
+        ({"stopLoss": {"triggerPrice": 80}, "takeProfit": {"triggerPrice": 120, "type": "market"}},
+         {"stop_loss": 80, "stop_gain": 120}),
+        ({"strategy_id": 3, "request_id": "r", "position_id": 4, "comment": "c"},
+         {"strategy_id": 3, "position_id": 4, "comment": "c"}),
+        ({"iceberg": 5, "none": None}, {"params": {"iceberg": 5}}),
+    ],
+)  # fmt: skip
+def test_params_of_ccxt_are_fields_of_ours(params: dict[str, Any], more: dict[str, Any]) -> None:
+    assert payload("create_order", *ASKED, params) == {**LIMIT, **more}
+
+
+def test_to_ccxt_a_market_order_is_one_that_is_filled_at_once() -> None:
+    assert payload("create_order", "BTC/USDT", "market", "buy", ASKED[3], params={"timeInForce": "IOC"}) == MARKET
+
+
+@pytest.mark.parametrize(
+    ("args", "params", "expected"),
+    [
+        (ASKED[:4], {}, ("validation_error", "ArgumentsRequired")),
+        (ASKED, {"takeProfitPrice": 5}, ("unsupported_action", "NotSupported")),
+        (ASKED, {"trailingPercent": 5}, ("unsupported_action", "NotSupported")),
+        (ASKED, {"triggerPrice": 5, "stopPrice": 6}, ("validation_error", "InvalidOrder")),
+        (ASKED, {"postOnly": True, "timeInForce": "FOK"}, ("validation_error", "InvalidOrder")),
+        (ASKED, {"timeInForce": "GTD", "goodTillDate": "soon"}, ("validation_error", "InvalidOrder")),
+        (ASKED, {"stopLoss": {}}, ("validation_error", "ArgumentsRequired")),
+        (ASKED, {"stopLoss": {"triggerPrice": 5, "price": 4}}, ("unsupported_action", "NotSupported")),
+        (("BTC/USDT", "market", "buy", Decimal("0.0001")), {}, ("validation_error", "InvalidOrder")),
+    ],
+)
+def test_what_cannot_be_done_as_ccxt_means_it_is_refused(
+    args: tuple[Any, ...], params: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    assert refusal("create_order", *args, params=params) == expected
+
+
+def test_a_trigger_order_needs_its_trigger() -> None:
+    assert refusal("create_trigger_order", *ASKED) == ("validation_error", "ArgumentsRequired")
+
+
+def test_a_change_names_what_is_new_in_steps_of_the_market() -> None:
+    call = calls.read("edit_order", ("7", None, None, None, Decimal("1.2349"), Decimal("100.03")), {})
+    assert commands.change_order(7, call, STEPS) == {
+        "order_id": 7, "new_qty": Decimal("1.234"), "new_price": Decimal("100.05"),
+    }  # fmt: skip
+    assert commands.change_order(7, calls.read("edit_order", ("7",), {"price": 5}), SPOT) == {
+        "order_id": 7, "new_price": 5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "exception"), [({}, "ArgumentsRequired"), ({"price": 5, "params": {"stopPrice": 1}}, "NotSupported")]
+)
+def test_a_change_of_nothing_or_of_something_else_is_refused(given: dict[str, Any], exception: str) -> None:
+    with pytest.raises(OmsError) as refused:
+        commands.change_order(7, calls.read("edit_order", ("7",), given), SPOT)
+    assert refused.value.details is not None
+    assert refused.value.details["exception"] == exception
+
+
+def test_a_command_has_its_request_id_of_the_params() -> None:
+    asked = commands.body(3, "cancel_order", {"order_id": 1}, {"request_id": "r"})
+    assert asked == {"account_id": 3, "command": "cancel_order", "payload": {"order_id": 1}, "request_id": "r"}
