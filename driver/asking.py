@@ -19,6 +19,7 @@ from driver.plan import Ask, Host, Pause, Plan
 from driver.retries import Policy
 
 COMMAND_TIMEOUT_MS: Final = 30_000  # how long a command may take with all its retries
+COMMAND_TRIES: Final = 10  # some seconds: a gateway that is started anew meanwhile has the answer
 STILL_RUNNING_MS: Final = 50  # before it is asked again what became of a command
 PREFER: Final = "return=representation"  # an answer to a command is to show the orders it is about
 
@@ -78,7 +79,7 @@ class Asking(Host):
         timeout_ms = float(self.options.get("command_timeout_ms", COMMAND_TIMEOUT_MS))
         ask = Ask("oms/commands", "POST", dict(bodies[0]) if len(bodies) == 1 else [dict(body) for body in bodies])
         while True:
-            answer = yield from self._sent(ask, Policy.of_options(self.options, timeout_ms), began)
+            answer = yield from self._sent(ask, Policy.of_options(self.options, timeout_ms, COMMAND_TRIES), began)
             results = answer.get("results") if isinstance(answer, dict) else None
             if not isinstance(results, list) or len(results) != len(bodies):
                 raise _unknown(bodies, "answered with something else than results")

@@ -23,11 +23,11 @@ class Policy(NamedTuple):
     within_ms: float = 10_000
 
     @classmethod
-    def of_options(cls, options: Mapping[str, Any], within_ms: float) -> Policy:
-        """As `options["retries"]` says: a number of tries, or any of the fields."""
+    def of_options(cls, options: Mapping[str, Any], within_ms: float, tries: int = 4) -> Policy:
+        """As `options["retries"]` says: a number of tries, or any of the fields; else these."""
         asked = options.get("retries")
         given = {"tries": asked} if isinstance(asked, int) else dict(asked or {})
-        return cls(**{"within_ms": within_ms, **given})
+        return cls(**{"within_ms": within_ms, "tries": tries, **given})
 
     def delay_before(self, number: int, error: Exception, elapsed_ms: float) -> float | None:
         """How long to wait before try `number` (the second is 1) after this error; None: there is none."""

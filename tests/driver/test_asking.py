@@ -106,7 +106,7 @@ def test_a_command_nobody_answers_is_a_timeout_that_names_the_order(client: Clie
     with pytest.raises(RequestTimeout, match="look for clientOrderId x-"):
         client("create_order", *SEND)
     sent = stub.asked("POST /oms/commands")
-    assert len(sent) == 4
+    assert len(sent) == 10
     assert len(names(stub)) == 1
     assert sent[0].body["payload"]["client_order_id"].startswith("x-")
 

@@ -44,5 +44,6 @@ def test_a_server_that_says_when_is_not_asked_before() -> None:
 
 def test_options_are_a_number_or_fields() -> None:
     assert Policy.of_options({}, 5) == Policy(within_ms=5)
-    assert Policy.of_options({"retries": 1}, 5) == Policy(tries=1, within_ms=5)
+    assert Policy.of_options({}, 5, 9) == Policy(tries=9, within_ms=5)
+    assert Policy.of_options({"retries": 1}, 5, 9) == Policy(tries=1, within_ms=5)
     assert Policy.of_options({"retries": {"delay_ms": 7}}, 5) == Policy(delay_ms=7, within_ms=5)
