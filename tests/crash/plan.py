@@ -142,7 +142,8 @@ def _fill(random: Random) -> Action:
 
 def _fault(random: Random) -> Action:
     request = random.choice(list(LATE_KINDS.values()))
-    name = random.choice(("lose", "late", "fail", "reject", "repeat", "reorder", "drop", "fill_canceled"))
+    names = ("lose", "late", "fail", "reject", "repeat", "reorder", "drop", "fill_canceled", "pretend")
+    name = random.choice(names)
     kinds: dict[str, dict[str, Any]] = {
         "lose": {"request": request, "accepted": random.random() < 0.7},
         "late": {"request": request, "ms": 100, "accepted": random.random() < 0.7},
