@@ -235,3 +235,24 @@ async def test_two_who_ask_about_one_stranger_at_once_find_one(dsn: str) -> None
         assert await asyncio.gather(*asking) == [True, True]
         (order,) = externals(here)
         assert order.filled == 1
+
+
+async def test_what_was_over_long_ago_and_is_listed_as_open_is_open_again(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.0,))
+    async with scene(dsn) as before:
+        order = await before.ours()
+        before.venue.end(order.exchange_order_id or "", "canceled")
+        await until(lambda: not before.book.open_orders)
+        await before.desk.commit()
+    monkeypatch.setattr(state, "load", partial(state.load, remembered=0))
+    async with scene(dsn) as here:
+        here.venue.go_on_from(before.venue)
+        assert order.id not in here.book.orders
+        there = here.venue.orders[order.exchange_order_id or ""]
+        here.venue.orders[there.exchange_order_id] = msgspec.structs.replace(there, status="open")
+        await here.run()
+        await until(lambda: order.id in here.book.open_orders)
+        assert here.book.orders[order.id].flags == ("revived",)
+        assert not externals(here)
