@@ -129,7 +129,7 @@ async def test_rest_is_asked_while_there_is_no_socket_and_no_longer(host: Host) 
     assert host.hub._link is not None
     await host.hub._link.close()  # it would try again within seconds
     host.hub.start()
-    await until(lambda: host.hub.is_open)
+    await host.server.until_asked("subscribe")
     assert not host.hub.is_polling
     polls = host.polls
     await host.server.say(quote("A", 1))
@@ -147,11 +147,11 @@ async def test_a_gateway_that_is_away_for_long_is_a_network_error(host: Host) ->
     waiting = asyncio.create_task(host.watch("A").cursor.next())
     host.server.status = 101
     try:
-        await until(lambda: host.hub.is_open)
+        await host.server.until_asked("subscribe")
         await host.server.say(quote("A", 1))
         await waiting
     except NetworkError:  # told in the moment before it was back
-        await host.watch("A").cursor.next()
+        assert await host.watch("A").cursor.next()
 
 
 async def test_what_rest_refuses_for_good_is_told(host: Host) -> None:
