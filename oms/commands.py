@@ -36,6 +36,7 @@ IdOrNone = Annotated[int, Meta(ge=0, le=10**18 - 1)]
 Symbol = Annotated[str, Meta(min_length=1, max_length=64)]
 ClientOrderId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:\-]{1,36}\Z")]
 RequestId = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,128}\Z")]
+RequestIdOrNone = RequestId | None
 Comment = Annotated[str, Meta(max_length=256)]
 
 
@@ -206,6 +207,7 @@ COMMANDS: Final[Mapping[str, type[Payload]]] = MappingProxyType({
     "cancel_all_after": CancelAllAfter,
 })  # fmt: skip
 ALIASES: Final = MappingProxyType({"type": "order_type", "amount": "qty"})
+_PROPER: Final = re.compile(r"(0|[1-9][0-9]{0,17})(\.[0-9]{0,17}[1-9])?")  # what `money` has no more to do with
 _MONEY: Final = frozenset({
     "qty", "price", "trigger_price", "stop_loss", "stop_gain", "new_price", "new_qty",
 })  # fmt: skip
@@ -267,9 +269,7 @@ def _parse_one(item: object, request_id: str | None) -> Request | OmsError:
                 details={"commands": [*COMMANDS]},
             )
         payload = _convert(_spelled(envelope.payload), kind, "payload.")
-        plain = {name: _plain(value) for name, value in msgspec.structs.asdict(payload).items() if value is not UNSET}
-        defaults = msgspec.to_builtins(payload)  # names what differs from its default
-        plain = {name: value for name, value in plain.items() if name in defaults}
+        plain = {name: _plain(getattr(payload, name), value) for name, value in msgspec.to_builtins(payload).items()}
         asked = [envelope.account_id, envelope.command, plain]
         return Request(
             account_id=envelope.account_id,
@@ -277,7 +277,7 @@ def _parse_one(item: object, request_id: str | None) -> Request | OmsError:
             payload=payload,
             plain=plain,
             hash=hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).digest(),
-            request_id=_convert(envelope.request_id or request_id, RequestId | None, "request_id"),
+            request_id=envelope.request_id or _convert(request_id, RequestIdOrNone, "request_id"),
             validate=envelope.validate,
         )
     except OmsError as error:
@@ -311,6 +311,8 @@ def _spelled(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def money(field: str, value: object) -> Decimal:
     """A string or a number of JSON as an exact decimal without trailing zeros. Raises OmsError."""
+    if isinstance(value, str) and _PROPER.fullmatch(value):
+        return Decimal(value)
     plausible = isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)
     text = str(value) if plausible and not isinstance(value, int) else ""
     if isinstance(value, int) and plausible and abs(value) < 10**DIGITS_MAX:
@@ -346,5 +348,6 @@ def _floats(value: object, depth: int) -> object:
     return [_floats(item, depth + 1) for item in value] if isinstance(value, list) else value
 
 
-def _plain(value: object) -> object:
-    return format(value, "f") if isinstance(value, Decimal) else msgspec.to_builtins(value)
+def _plain(value: object, builtin: object) -> object:
+    """In the one spelling: of a decimal, msgspec's may have an exponent."""
+    return format(value, "f") if isinstance(value, Decimal) else builtin

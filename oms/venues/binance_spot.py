@@ -6,8 +6,10 @@ what an order costs went there. What is not known here is None, and ccxt's to re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from decimal import Context, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 from ccxt.base.precise import Precise
@@ -40,6 +42,9 @@ KINDS: Final = {
 NOT_SPOT: Final = frozenset({"positionSide", "cumQuote", "avgPrice", "code", "strategyId", "algoId"})
 ZEROS: Final = frozenset({"0", "0.00000000", "0.0"})
 UNKNOWN: Final = (KeyError, TypeError, ValueError, InvalidOperation)  # what reading it by these words raises
+UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # what a query string holds as it is
+# Params of an order that has none of its own; the last is ccxt's.
+OWN: Final = frozenset({"clientOrderId", "timeInForce", "postOnly", "isAlgoOrder"})
 EXACT: Final = Context(prec=60)  # more digits than any number and any step have together
 
 
@@ -129,6 +134,7 @@ def trade(event: Told, symbol: str, currency_of: Callable[[str | None], str | No
         return None
 
 
+@lru_cache(maxsize=1_024)  # it is asked for several times an order
 def in_steps(text: object, step: object) -> str | None:
     """A number that is a multiple of a step as ccxt sends it; None for any other, which it would cut off."""
     try:
@@ -139,3 +145,10 @@ def in_steps(text: object, step: object) -> str | None:
         return None
     plain = f"{value:f}"
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def query(params: Mapping[str, Any]) -> str | None:
+    """Params as a query string when nothing in them is to be quoted."""
+    texts = [*params, *(value if type(value) is str else str(value) for value in params.values())]
+    plain = all(type(value) in {str, int} for value in params.values()) and UNRESERVED.fullmatch("".join(texts))
+    return "&".join([f"{name}={value}" for name, value in params.items()]) if plain and all(texts) else None

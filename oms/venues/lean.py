@@ -6,9 +6,12 @@ Holds which of ccxt's methods are gone around, and when. Must not know the venue
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from oms.venues import binance_spot
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class LeanBinance:
@@ -23,13 +26,51 @@ class LeanBinance:
     myTrades: Any  # noqa: N815 - ccxt's name
     safe_currency_code: Callable[[str | None], str | None]
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._requests: dict[tuple[object, ...], dict[str, Any]] = {}  # that ccxt has made, by what they have in common
+
+    # What is sent
+
+    def create_order_request(
+        self,
+        symbol: str,
+        type: str,  # noqa: A002 - ccxt's name
+        side: str,
+        amount: Any,
+        price: Any = None,
+        params: Any = NOTHING,
+    ) -> Any:
+        """Of orders that differ in numbers and names only, ccxt makes the first one's."""
+        made = super().create_order_request  # type: ignore[misc]  # ccxt's class comes behind the mixin
+        name = params.get("clientOrderId")
+        if not name or not params.keys() <= binance_spot.OWN:
+            return made(symbol, type, side, amount, price, params)
+        kind = symbol, type, side, price is None, *(params.get(each) for each in ("timeInForce", "postOnly"))
+        own = {"newClientOrderId": name, "quantity": self.amount_to_precision(symbol, amount)}
+        if price is not None:
+            own["price"] = self.price_to_precision(symbol, price)
+        first = self._requests.get(kind)
+        if first is not None:
+            return {**first, **own}
+        request = made(symbol, type, side, amount, price, params)
+        if request == {**request, **own} and self.markets[symbol]["spot"]:
+            self._requests[kind] = dict(request)
+        return request
+
+    def urlencode(self, params: Any = NOTHING, *args: Any) -> Any:
+        plain = None if args else binance_spot.query(params)
+        return plain or super().urlencode(params, *args)  # type: ignore[misc]  # as above
+
+    # What is heard
+
     def handle_message(self, client: Any, message: Any) -> None:
         """Of the user stream, reports go to who listens; balances nobody asks for."""
         event = message.get("event") if isinstance(message, dict) else None
         kind = event.get("e") if isinstance(event, dict) else None
         if kind in binance_spot.BALANCES or (kind == binance_spot.REPORT and self._tell(event)):
             return
-        super().handle_message(client, message)  # type: ignore[misc]  # ccxt's class comes behind the mixin
+        super().handle_message(client, message)  # type: ignore[misc]  # as above
 
     def _tell(self, event: Any) -> bool:
         symbol = self._spot_symbol(event.get("s"))

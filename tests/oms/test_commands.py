@@ -74,6 +74,11 @@ def test_money_is_exact_whatever_its_spelling(value: Decimal) -> None:
     assert commands.money("qty", format(value, "f")) == commands.money("qty", format(value, "e"))
 
 
+@pytest.mark.parametrize("text", ["0", "7", "0.5", "10", "1.05", f"{'9' * 18}.{'9' * 18}"])
+def test_a_number_in_its_one_spelling_stays_as_it_is(text: str) -> None:
+    assert str(commands.money("qty", text)) == text
+
+
 @pytest.mark.parametrize(
     "value",
     ["NaN", "Infinity", "-inf", "1e400", "1e18", 10**18, "0.0000000000000000001", "1e-9999", "1_0", " 1", "1\n", "",

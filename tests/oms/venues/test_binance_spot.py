@@ -39,7 +39,7 @@ def unmodified() -> Any:
     market = {
         "id": "BTCUSDT", "symbol": SYMBOL, "base": "BTC", "quote": "USDT", "baseId": "BTC", "quoteId": "USDT",
         "type": "spot", "spot": True, "contract": False, "inverse": False,
-        "precision": {"amount": STEP, "price": "0.01000000"}, "limits": {}, "info": {},
+        "precision": {"amount": STEP, "price": "0.01000000"}, "limits": {}, "info": {"orderTypes": [*KINDS]},
     }  # fmt: skip
     exchange.set_markets([exchange.safe_market_structure(market)])
     return exchange
@@ -152,3 +152,17 @@ def test_what_is_no_multiple_is_left_to_ccxt(amount: Any) -> None:
 @pytest.mark.parametrize("step", [None, "0", ""])
 def test_without_a_step_it_is_left_to_ccxt(step: Any) -> None:
     assert binance_spot.in_steps("1", step) is None
+
+
+@given(st.dictionaries(names, st.integers() | st.text(max_size=4) | st.booleans(), min_size=1, max_size=3))
+def test_a_query_string_is_as_ccxt_writes_it(params: dict[str, Any]) -> None:
+    assert binance_spot.query(params) in {None, CCXT.urlencode(params)}
+
+
+def test_what_needs_no_quoting_is_written_at_once() -> None:
+    assert binance_spot.query({"symbol": "BTCUSDT", "timestamp": 7}) == "symbol=BTCUSDT&timestamp=7"
+
+
+@pytest.mark.parametrize("value", ["a&b", "a=b", "a b", "/", "", True, None, 1.0, "\u00e9", "a\n"])
+def test_what_needs_quoting_is_left_to_ccxt(value: Any) -> None:
+    assert binance_spot.query({"name": value}) is None

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from ccxt.base.errors import InvalidOrder
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadtest.exchange import reports
 from loadtest.exchange.server import ExchangeServer
@@ -14,12 +16,63 @@ from oms.model import OrderType
 from oms.venues import client
 from oms.venues.ccxt import CcxtVenue
 from oms.venues.lean import LeanBinance
+from tests.oms.venues.test_binance_spot import CCXT, SYMBOL, names
 from tests.oms.venues.tools import BTC, Ears, at_exchange, config, order, placed
 
 
 def kept(venue: CcxtVenue) -> tuple[int, int]:
     """How many orders and trades ccxt has read of the stream."""
     return len(venue._exchange.orders), len(venue._exchange.myTrades)
+
+
+def lean() -> Any:
+    """The lean class with the market that ccxt's own has."""
+    exchange = client.build(config("http://127.0.0.1:9"))
+    exchange.set_markets([*CCXT.markets.values()])
+    return exchange
+
+
+LEAN = lean()
+
+
+# What is sent
+
+
+@given(st.data())
+def test_what_is_asked_for_is_what_ccxt_would_ask_for(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(["limit", "market"]))
+    own = [{"timeInForce": "GTC"}, {"timeInForce": "IOC"}, {"postOnly": True}] if kind == "limit" else [{}]
+    others: list[dict[str, Any]] = [{}, {}, {"triggerPrice": "9"}, {"icebergQty": "1"}, {"postOnly": False}]
+    params = {
+        "clientOrderId": data.draw(names),
+        **data.draw(st.sampled_from(own)),
+        **data.draw(st.sampled_from(others)),
+    }
+    amount = f"{data.draw(st.integers(1, 10**9)) * Decimal('0.00001'):f}"
+    price = f"{data.draw(st.integers(1, 10**9)) * Decimal('0.01'):f}" if kind == "limit" else None
+    asked = SYMBOL, kind, data.draw(st.sampled_from(["buy", "sell"])), amount, price
+    assert LEAN.create_order_request(*asked, dict(params)) == CCXT.create_order_request(*asked, dict(params))
+
+
+def test_a_request_that_was_made_before_is_not_changed_by_who_sends_it() -> None:
+    asked, params = (SYMBOL, "limit", "buy", "1", "2"), {"clientOrderId": "a", "timeInForce": "GTC"}
+    LEAN.create_order_request(*asked, params)["newOrderRespType"] = "other"
+    LEAN.create_order_request(*asked, params)["newOrderRespType"] = "other"
+    assert LEAN.create_order_request(*asked, params)["newOrderRespType"] == "FULL"
+
+
+def test_what_ccxt_refuses_is_refused() -> None:
+    with pytest.raises(InvalidOrder):
+        LEAN.create_order_request(SYMBOL, "other", "buy", "1", "2", {"clientOrderId": "a"})
+
+
+def test_query_strings_are_as_ccxt_writes_them() -> None:
+    for params in ({"a": 1}, {"a": "b c"}, {"a": True}):
+        assert LEAN.urlencode(params) == CCXT.urlencode(params)
+    assert LEAN.urlencode({"a": ["b", "c"]}, True) == "a=b&a=c"
+
+
+# What is heard
 
 
 async def test_reports_are_heard_without_ccxt(venue: CcxtVenue, ears: Ears) -> None:
