@@ -171,7 +171,10 @@ class EventPage(TypedDict):
 
 
 class ResultShape(TypedDict):
-    """The answer to one command. `replayed`, `running` and what a command tells besides are there when they apply."""
+    """The answer to one command. `replayed`, `running` and what a command tells besides are there when they apply.
+
+    So are `order` and `deals`, to who prefers `return=representation`.
+    """
 
     index: int
     ok: bool

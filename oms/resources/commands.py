@@ -5,18 +5,28 @@ Holds which status the answers have, and what a reassignment may name. Must not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import structlog
 from litestar import MediaType, Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter
 
+from oms import render
+from oms.auth import may_see
 from oms.commands import decode
 from oms.desk.results import http_status
+from oms.errors import OmsError
+from oms.model import Principal
 from oms.resources.doors import Asks, Service, refusals
 from oms.shapes import ErrorShape, Results
+from oms.store import history
+from oms.store.pool import UNAVAILABLE, Pool
+
+log = structlog.get_logger(__name__)
 
 IdempotencyKey = Annotated[
     str | None,
@@ -27,6 +37,16 @@ IdempotencyKey = Annotated[
         description="The request_id of the whole body: of an array, each command has it with its index.",
     ),
 ]
+
+
+Prefer = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Prefer",
+        description="`return=representation` (RFC 7240): an answer shows its `order` as it is now, and its `deals`.",
+    ),
+]
+REPRESENTATION: Final = re.compile(r"(^|[,;\s])return\s*=\s*\"?representation\b", re.IGNORECASE)
 
 
 def routes(service: Service, status_of: Callable[[str], int]) -> list[HTTPRouteHandler]:
@@ -46,7 +66,10 @@ def routes(service: Service, status_of: Callable[[str], int]) -> list[HTTPRouteH
         tags=["commands"],
     )
     async def commands(
-        request: Request[Any, Any, Any], principal: Asks, idempotency_key: IdempotencyKey = None
+        request: Request[Any, Any, Any],
+        principal: Asks,
+        idempotency_key: IdempotencyKey = None,
+        prefer: Prefer = None,
     ) -> Response[Results]:
         """Do one command, or an array of them; answered when each is done, or known to be doubtful.
 
@@ -57,6 +80,25 @@ def routes(service: Service, status_of: Callable[[str], int]) -> list[HTTPRouteH
         body = decode(await request.body())
         results = await service.execute(principal, body, idempotency_key=idempotency_key)
         content: Any = {"results": [result.plain(index) for index, result in enumerate(results)]}
+        if prefer is not None and REPRESENTATION.search(prefer):
+            await _show(service.pool, principal, content["results"])
         return Response(content, status_code=http_status(results, status_of), media_type=MediaType.JSON)
 
     return [commands]
+
+
+async def _show(pool: Pool, principal: Principal, answers: list[dict[str, Any]]) -> None:
+    """Put the order into each answer that is about one. What was done stands, whether it can be shown or not."""
+    ids = {answer["order_id"] for answer in answers if answer["order_id"] is not None}
+    try:
+        orders = await history.orders_by_ids(pool, ids) if ids else {}
+        filled = [number for number, order in orders.items() if order.filled]
+        deals = await history.deals_of_orders(pool, filled) if filled else {}
+    except (OmsError, *UNAVAILABLE) as error:
+        log.warning("orders cannot be shown", error=str(error) or type(error).__name__)
+        return
+    for answer in answers:
+        order = orders.get(answer["order_id"])
+        if order is not None and may_see(principal, order.account_id, order.strategy_id):
+            answer["order"] = render.order_data(order)
+            answer["deals"] = [render.deal_data(deal) for deal in deals.get(order.id, ())]

@@ -15,6 +15,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
+from msgspec.structs import replace
 
 from oms import render
 from oms.auth import may_see, require_read, strategies_of
@@ -61,6 +62,18 @@ From = Annotated[datetime | None, QueryParameter(name="from", description="The f
 To = Annotated[datetime | None, QueryParameter(name="to", description="The moment after the last.")]
 AfterId = Annotated[int, QueryParameter(name="after_id", ge=0, le=ID_MAX)]
 Page = Annotated[int, QueryParameter(name="page", ge=1, le=PAGES_MAX)]
+NewestFirst = Annotated[
+    bool, QueryParameter(name="newest_first", description="By descending id; go on by page, not by after_id.")
+]
+OrderIds = Annotated[
+    str | None,
+    QueryParameter(
+        name="order_ids", pattern=r"^[0-9]{1,18}(,[0-9]{1,18}){0,199}\Z", description="Up to 200, by commas."
+    ),
+]
+ClientOrderId = Annotated[
+    str | None, QueryParameter(name="client_order_id", min_length=1, max_length=64, pattern=r"^[^\x00]*\Z")
+]
 PageSize = Annotated[int, QueryParameter(name="page_size", ge=1, le=PAGE_MAX)]
 
 Row = TypeVar("Row", Order, Deal, Position)
@@ -78,6 +91,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     after_id: int
     page: int
     page_size: int
+    newest_first: bool
 
 
 def wanted(
@@ -89,11 +103,12 @@ def wanted(
     after_id: AfterId = 0,
     page: Page = 1,
     page_size: PageSize = 100,
+    newest_first: NewestFirst = False,
 ) -> Wanted:
     """The dependency that reads it."""
     return Wanted(
         account_ids=account_ids, strategy_id=strategy_id, symbol=symbol, begin=begin, end=end, after_id=after_id,
-        page=page, page_size=page_size,
+        page=page, page_size=page_size, newest_first=newest_first,
     )  # fmt: skip
 
 
@@ -126,6 +141,7 @@ async def _filter(pool: Pool, principal: Principal, asked: NamedDependency[Wante
         after_id=asked.after_id,
         page=asked.page,
         page_size=asked.page_size,
+        newest_first=asked.newest_first,
     )
 
 
@@ -166,16 +182,20 @@ def _behind(rows: Sequence[Order] | Sequence[Deal] | Sequence[Position], asked: 
 
 def _order_routes(service: Service) -> list[HTTPRouteHandler]:
     @get("/oms/orders/open", responses=refusals(), tags=["orders"])
-    async def open_orders(principal: Asks, asked: NamedDependency[Wanted]) -> OrderPage:
+    async def open_orders(
+        principal: Asks, asked: NamedDependency[Wanted], client_order_id: ClientOrderId = None
+    ) -> OrderPage:
         """Orders that may still be filled."""
-        chosen = await _filter(service.pool, principal, asked)
+        chosen = replace(await _filter(service.pool, principal, asked), client_order_id=client_order_id)
         rows = await history.orders(service.pool, chosen, is_open=True)
         return {"items": [render.order_data(row) for row in rows], "next_after_id": _behind(rows, chosen)}
 
     @get("/oms/orders/history", responses=refusals(), tags=["orders"])
-    async def order_history(principal: Asks, asked: NamedDependency[Wanted]) -> OrderPage:
+    async def order_history(
+        principal: Asks, asked: NamedDependency[Wanted], client_order_id: ClientOrderId = None
+    ) -> OrderPage:
         """Orders that are over; times are those of creation."""
-        chosen = await _filter(service.pool, principal, asked)
+        chosen = replace(await _filter(service.pool, principal, asked), client_order_id=client_order_id)
         rows = await history.orders(service.pool, chosen, is_open=False)
         return {"items": [render.order_data(row) for row in rows], "next_after_id": _behind(rows, chosen)}
 
@@ -193,9 +213,10 @@ def _order_routes(service: Service) -> list[HTTPRouteHandler]:
 
 def _deal_routes(service: Service) -> list[HTTPRouteHandler]:
     @get("/oms/deals", responses=refusals(), tags=["deals"])
-    async def deal_history(principal: Asks, asked: NamedDependency[Wanted]) -> DealPage:
+    async def deal_history(principal: Asks, asked: NamedDependency[Wanted], order_ids: OrderIds = None) -> DealPage:
         """Executions; times are those of the exchange."""
-        chosen = await _filter(service.pool, principal, asked)
+        numbers = _numbers(order_ids) if order_ids else ()
+        chosen = replace(await _filter(service.pool, principal, asked), order_ids=numbers)
         rows = await history.deals(service.pool, chosen)
         return {"items": [render.deal_data(row) for row in rows], "next_after_id": _behind(rows, chosen)}
 

@@ -37,6 +37,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     page: int = 1
     page_size: int = 100
     newest_first: bool = False
+    order_ids: Collection[int] = ()  # of deals; none: of any order
+    client_order_id: str | None = None  # of orders
 
 
 def _query(table: str, time: str, wanted: Filter, more: str = "") -> tuple[str, list[object]]:
@@ -59,10 +61,14 @@ def _query(table: str, time: str, wanted: Filter, more: str = "") -> tuple[str, 
         ("symbol = ", wanted.symbol),
         (f"{time} >= ", rows.time_or_none(wanted.from_ns)),
         (f"{time} < ", rows.time_or_none(wanted.to_ns)),
+        ("client_order_id = ", wanted.client_order_id),
     ):
         if value is not None:
             arguments.append(value)
             conditions.append(f"{condition}${len(arguments)}")
+    if wanted.order_ids:
+        arguments.append(list(wanted.order_ids))
+        conditions.append(f"order_id = ANY(${len(arguments)}::bigint[])")
     size = min(wanted.page_size, PAGE_MAX)
     arguments += [size, (wanted.page - 1) * size]
     direction = "DESC" if wanted.newest_first else "ASC"

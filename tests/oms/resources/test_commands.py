@@ -6,8 +6,12 @@ from decimal import Decimal
 
 import pytest
 
+from oms import render
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
+from oms.journal import open_journal
+from oms.writes import Writes
+from tests.oms import full_rows
 from tests.oms.resources.served import Served
 
 DONE = CommandResult(ok=True, command_id=1, order_id=10)
@@ -68,3 +72,34 @@ async def test_a_stranger_commands_nothing(served: Served) -> None:
     response = await served.client.post("/oms/commands", json={})
     assert response.status_code == 401
     assert served.service.asked == []
+
+
+async def test_orders_are_shown_to_who_prefers_that_and_may_see_them(dsn: str, served: Served) -> None:
+    mine, theirs = full_rows.order(1, 1, strategy_id=7), full_rows.order(2, 2, strategy_id=7)
+    fill = full_rows.deal(1, 1, strategy_id=7)
+    journal = await open_journal(dsn, on_committed=lambda _: None, on_lost=lambda _: None)
+    await journal.append(Writes(orders={1: mine, 2: theirs}, deals={1: fill}))
+    await journal.close()
+    done = [CommandResult(ok=True, order_id=number) for number in (1, 2, 99)]
+    served.service.results = [*done, refused("risk_blocked")]
+    for prefer in ('respond-async, return="representation"', "return=representation; x=1", "Return=Representation"):
+        response = await served.send("ann", "POST", "/oms/commands", [], prefer=prefer)
+        shown, *others = response.json()["results"]
+        assert (shown["order"], shown["deals"]) == (render.order_data(mine), [render.deal_data(fill)])
+        assert [sorted(other) for other in others] == [["command_id", "error", "index", "ok", "order_id"]] * 3
+    for prefer in ("return=minimal", "return=representationx", "other"):
+        response = await served.send("ann", "POST", "/oms/commands", [], prefer=prefer)
+        assert "order" not in response.json()["results"][0]
+
+
+async def test_what_was_done_is_answered_when_it_cannot_be_shown(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise ConnectionRefusedError("gone")
+
+    monkeypatch.setattr("oms.store.history.orders_by_ids", away)
+    served.service.results = [DONE]
+    response = await served.send("ann", "POST", "/oms/commands", {}, prefer="return=representation")
+    assert response.status_code == 200
+    assert response.json()["results"] == [{"index": 0, "ok": True, "command_id": 1, "order_id": 10, "error": None}]

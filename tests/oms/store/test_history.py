@@ -65,6 +65,15 @@ async def test_a_filter_finds_what_it_says(pool: Pool, wanted: dict[str, Any], f
     assert [order.id for order in await history.orders(pool, Filter(**wanted))] == found
 
 
+async def test_orders_by_their_name_and_deals_by_their_orders(pool: Pool) -> None:
+    named = Filter(accounts=BOTH, client_order_id="c3")
+    assert [order.id for order in await history.orders(pool, named)] == [3]
+    assert await history.orders(pool, Filter(accounts={1: ()}, client_order_id="c3")) == []
+    of_orders = Filter(accounts=BOTH, order_ids=[3, 99])
+    assert [deal.id for deal in await history.deals(pool, of_orders)] == [2]
+    assert await history.deals(pool, Filter(accounts={2: ()}, order_ids=[3])) == []
+
+
 async def test_the_newest_come_first_when_that_is_asked_for(pool: Pool) -> None:
     newest = Filter(accounts={1: ()}, newest_first=True, page_size=2)
     assert [order.id for order in await history.orders(pool, newest)] == [4, 2]
