@@ -11,7 +11,7 @@ from time import time_ns
 from typing import Any, Final, NamedTuple
 
 from gateway.sources.feed import Feed, FeedId, FeedSettings
-from gateway.sources.quirks import FETCH_PARAMS
+from gateway.sources.quirks import AGGREGATED_TRADES
 from gateway.sources.unpack import UNPACK
 
 TRADES_MAX: Final = 500  # in one answer: ample between two polls, within what exchanges give
@@ -63,15 +63,23 @@ async def fetch(exchange: Any, klass: str, identity: FeedId) -> Any:
     """One answer."""
     kind, symbol, timeframe = identity
     call = getattr(exchange, FETCHES[kind].method)
-    params = dict(FETCH_PARAMS.get((klass, kind), {}))
     if kind == "trades":
-        trades: list[dict[str, Any]] = await call(symbol, None, TRADES_MAX, params)
+        trades = await _trades(exchange, klass, symbol)
         if all(str(trade["id"]).isdecimal() for trade in trades):
             # ccxt sorts the ids of one millisecond as text: "10" before "9".
             trades.sort(key=lambda trade: (trade["timestamp"], int(trade["id"])))
         return trades
     if kind == "ohlcv":
-        return await call(symbol, timeframe, None, 2, params)
-    if kind == "book":
-        return await call(symbol, None, params)
-    return await call(symbol, params)
+        return await call(symbol, timeframe, None, 2)
+    return await call(symbol)
+
+
+async def _trades(exchange: Any, klass: str, symbol: str) -> list[dict[str, Any]]:
+    """The last ones, with the ids that the trade stream gives them."""
+    if klass in AGGREGATED_TRADES:
+        await exchange.load_markets()
+        market = exchange.market(symbol)
+        if market["spot"]:
+            rows = await exchange.public_get_trades({"symbol": market["id"], "limit": TRADES_MAX})
+            return list(exchange.parse_trades(rows, market))
+    return list(await exchange.fetch_trades(symbol, None, TRADES_MAX))

@@ -20,10 +20,9 @@ BEST_PRICE_STREAM_SPOT_ONLY: Final = frozenset({"weex"})
 # Parameters a watch needs. binance's default ticker is the mini ticker, which costs ccxt more and says less.
 PARAMS: Final[dict[tuple[str, str], dict[str, Any]]] = {(name, "ticker"): {"name": "ticker"} for name in BINANCE}
 
-# Parameters of a fetch. binance's default is aggregated trades, whose ids are not those of the trade stream.
-FETCH_PARAMS: Final[dict[tuple[str, str], dict[str, Any]]] = {
-    (name, "trades"): {"fetchTradesMethod": "publicGetTrades"} for name in ("binance", "binanceus")
-}
+# Spot: fetch_trades reads aggregated trades, whose ids are not those of the trade stream (ccxt 4.5.64 whatever it is
+# asked for); `public_get_trades` reads the trades themselves.
+AGGREGATED_TRADES: Final = frozenset({"binance", "binanceus"})
 
 # Trade ids of one market count up by one: a hole is a loss.
 CONSECUTIVE_TRADE_IDS: Final = BINANCE

@@ -59,6 +59,15 @@ class Market:
                     return rows
                 await asyncio.sleep(POLL_S)
 
+    async def listened_to(self) -> None:
+        """Somebody, program or gateway, has subscribed to a stream of it."""
+        prefix = f"{self.name.lower()}@"
+        await self.exchange.until(
+            lambda status: any(
+                stream["subscribers"] for name, stream in status["streams"].items() if name.startswith(prefix)
+            )
+        )
+
     async def move(self, side: str, size: str) -> None:
         """Somebody else's market order."""
         await self.exchange.post("trade", symbol=self.name, side=side, size=size)
@@ -87,8 +96,9 @@ async def follow_maker(market: Market) -> None:
 
 
 async def follow_breakout(market: Market) -> None:
-    """Once it has its range: up, down, and up again, each time far out of it."""
+    """Once it has its range and somebody listens: up, down, and up again, each time far out of it."""
     assert (await market.heard.get()).startswith("range ")
+    await market.listened_to()
     for number, (side, size) in enumerate((("BUY", "60"), ("SELL", "130"), ("BUY", "70"))):
         await market.until(number)
         await market.move(side, size)

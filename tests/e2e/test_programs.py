@@ -14,7 +14,7 @@ from tests.e2e.strategies import PROGRAMS, REPORT, STRATEGIES, Market, Program, 
 
 FUNDS = {"USDT": "1000000", "BTC": "10", "ETH": "100", "BNB": "100", "SOL": "100"}
 # Markets that move only when they are told to: the same orders meet the same book, in whatever run.
-STILL = ("--symbols", str(len(STRATEGIES)), "--rate", "0")
+STILL = ("--symbols", str(len(STRATEGIES)), "--rate", "0", "--age-s", "1200")
 KEYS = {"apiKey": "ann-at-the-venue", "secret": "ann-secret"}
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.core.key import Key
+from gateway.sources.ccxt_poll import fetch
 from gateway.sources.ccxt_source import CcxtSource
+from gateway.sources.feed import FeedId
 from loadtest.exchange.server import ExchangeServer
 from tests.gateway.sources.tools import (
     BTC,
@@ -86,6 +88,16 @@ async def test_more_trades_than_one_answer_holds_are_a_loss() -> None:
         await sink.until(lambda: sink.of(key, "lost"))
         await sink.until(lambda: sink.calls[-1].name == "publish")
         assert source.status()[0].restarts == 0
+        await source.close()
+
+
+async def test_trades_that_are_fetched_have_the_ids_of_the_stream() -> None:
+    """Else what is fetched never joins what is streamed: the first bar would be skipped."""
+    async with synthetic() as server:
+        source = polling(server, RecordingSink())
+        server.feed.burst("btcusdt@trade", 3)
+        fetched = await fetch(source.exchange, "binance", FeedId("trades", BTC))
+        assert [int(trade["id"]) for trade in fetched] == [trade.id for trade in server.feed.markets["BTCUSDT"].trades]
         await source.close()
 
 
