@@ -17,7 +17,7 @@ import structlog
 from oms.auth import Auth
 from oms.store import admin
 from oms.store.changes import RETRY_S
-from oms.store.pool import FAILURES, Pool
+from oms.store.pool import FAILURES, UNAVAILABLE, Pool
 from oms.tokens import Tokens, new_signing_key
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,9 @@ class Keyring:
             try:
                 await self._catch_up()
             except FAILURES as error:
-                log.warning("the table of API keys cannot be read", error=str(error) or type(error).__name__)
+                # That the database is away is said by the desk, and not every second by all who miss it.
+                tell = log.debug if isinstance(error, UNAVAILABLE) else log.warning
+                tell("the table of API keys cannot be read", error=str(error) or type(error).__name__)
                 self._changed.set()
                 await asyncio.sleep(RETRY_S)
 

@@ -55,14 +55,14 @@ class Payloads:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what waits. While the database is away it goes on waiting."""
+        """Write what waits. While the database is away, which the desk has said, it goes on waiting."""
         self._some.clear()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
             try:
                 await progress.add_payloads(self._pool, batch)
             except UNAVAILABLE as error:
-                log.warning("payloads cannot be written", error=str(error) or type(error).__name__)
+                log.debug("payloads cannot be written", error=str(error) or type(error).__name__)
                 self._waiting.extendleft(reversed(batch))
                 self._some.set()
                 return

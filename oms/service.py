@@ -189,7 +189,8 @@ class Oms:
                 if self._engine is not None:
                     await self._engine.refresh()
             except (OmsError, *FAILURES) as error:
-                log.warning("changes could not be read", error=str(error) or type(error).__name__)
+                tell = log.debug if isinstance(error, UNAVAILABLE) else log.warning  # that it is away has been said
+                tell("changes could not be read", error=str(error) or type(error).__name__)
                 self._changed.set()
                 await asyncio.sleep(changes.RETRY_S)
 

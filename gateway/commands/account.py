@@ -16,7 +16,7 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from gateway.commands.database import account_named, change, configured, note
+from gateway.commands.database import account_named, change, configured, note, require_name
 from gateway.commands.failure import CommandError
 from gateway.commands.show import Row, account_row, show, show_one
 from gateway.config import Config
@@ -57,12 +57,9 @@ def add(
     config
         The configuration; without it, tickwire.toml of this folder when there is one.
     """
-    if not name.strip():
-        raise CommandError("an account needs a name")
+    require_name(name, "an account")
     if name.isdecimal():
         raise CommandError("an account's name is no number: numbers are given, and found by")
-    if any(ord(letter) < ord(" ") for letter in name):
-        raise CommandError("an account's name is one line of text")
     settings = configured(config)
     wanted = Account(
         id=0, name=name, exchange=exchange, environment=Environment(environment), epoch="",

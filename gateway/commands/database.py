@@ -76,6 +76,14 @@ async def note(connection: Connection, action: str, subject: str, **details: Any
     await admin.audit(connection, action, subject, {**details, "command_line": getpass.getuser()})
 
 
+def require_name(name: str, whose: str) -> None:
+    """CommandError for what is no name: names are lines of lists, here and in answers."""
+    if not name.strip():
+        raise CommandError(f"{whose} needs a name")
+    if not name.isprintable():
+        raise CommandError(f"{whose}'s name is one line of text")
+
+
 async def user_named(connection: Connection, name: str) -> User:
     users = await admin.users(connection)
     return _found([user for user in users if user.name == name], f"user {name}", [user.name for user in users])

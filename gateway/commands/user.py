@@ -10,8 +10,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from gateway.commands.database import change, configured, note, user_named
-from gateway.commands.failure import CommandError
+from gateway.commands.database import change, configured, note, require_name, user_named
 from gateway.commands.show import show, show_one, user_row
 from oms.model import Role, User
 from oms.store import admin
@@ -35,8 +34,7 @@ def add(name: str, *, role: RoleName = "trader", json: bool = False, config: Pat
     config
         The configuration; without it, tickwire.toml of this folder when there is one.
     """
-    if not name.strip():
-        raise CommandError("a user needs a name")
+    require_name(name, "a user")
 
     async def work(connection: Connection) -> User:
         user = await admin.add_user(connection, name, Role(role))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from oms.engine import Engine
 from oms.errors import OmsError
-from oms.model import OrderState, Permission, Principal
+from oms.model import Account, Environment, OrderState, Permission, Principal
 from oms.postgres import PostgresError
 from oms.store import admin, history
 from oms.store.migrate import MigrationError
 from oms.store.pool import Pool
-from tests.oms.desk.scripted_venue import Fault
+from tests.oms.desk.scripted_venue import Fault, ScriptedVenue
 from tests.oms.desk.trading_made import code
 from tests.oms.serving import World, asking, is_ready, lose_database, one, sending
 from tests.waiting import until
@@ -68,9 +71,28 @@ async def test_nothing_is_taken_before_the_venue_was_heard(world: World, pool: P
     async with world.serving() as oms:
         assert code(await one(oms, sending(request_id="r"))) == "exchange_unavailable"
         assert [*oms.obstacles] == [1]
+        assert (oms.is_ready, oms.are_accounts_ready) == (True, False)
+        (row,) = oms.readiness()
+        assert (row.account_id, row.reconciled, row.obstacle) == (1, False, oms.obstacles[1])
         world.venue().gate.set()
         await until(lambda: is_ready(oms))
         assert (await one(oms, sending(request_id="r"))).ok
+        assert oms.are_accounts_ready
+        assert [(row.reconciled, row.obstacle) for row in oms.readiness()] == [(True, None)]
+
+
+async def test_an_account_needs_somewhere_for_its_orders_to_go(world: World) -> None:
+    def nowhere(account: Account, credentials: Mapping[str, Any]) -> ScriptedVenue:
+        if account.exchange == "elsewhere":
+            raise OmsError("unsupported_engine", "no exchange elsewhere is configured")
+        return ScriptedVenue()
+
+    async with world.ready() as oms:
+        oms._parts = msgspec.structs.replace(oms._parts, venue_of=nowhere)
+        account = Account(id=0, name="a", exchange="sim", environment=Environment.LIVE, epoch="")
+        await oms.require_venue(account)
+        with pytest.raises(OmsError, match="elsewhere"):
+            await oms.require_venue(msgspec.structs.replace(account, exchange="elsewhere"))
 
 
 async def test_the_database_lost_refuses_and_back_goes_on_with_what_was_committed(world: World, pool: Pool) -> None:

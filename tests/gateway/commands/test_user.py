@@ -74,6 +74,7 @@ def test_what_was_done_is_in_the_audit_log(tickwire: Tickwire, ask: Ask) -> None
     [
         (("add", "ann"), "there is a user named ann already"),
         (("add", " "), "a user needs a name"),
+        (("add", "bob\n"), "a user's name is one line of text"),
         (("role", "bob", "admin"), "there is no user bob; there is ann"),
         (("disable", "bob"), "there is no user bob; there is ann"),
     ],
