@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.sources.sim import sim_options
+from tests.e2e.ordering import ordering
 from tests.e2e.processes import Exchange, exchange_of
 from tests.e2e.strategies import PROGRAMS, REPORT, STRATEGIES, Market, Program, Traded, run, settings_of, traded
 
@@ -46,12 +49,20 @@ async def on_binance(folder: Path) -> Done:
         return await all_of(exchange, settings_of(folder, "binance", {**KEYS, **sim_options(exchange.base_url)}))
 
 
+async def on_the_driver(dsn: str, folder: Path) -> Done:
+    async with ordering(dsn, *STILL) as gateway:
+        for asset in FUNDS.keys() - {"USDT", "BTC"}:
+            await gateway.exchange.post("fund", asset=asset, amount=FUNDS[asset], account="ann")
+        options = {"account_id": 1, "base_url": f"http://127.0.0.1:{gateway.app.port}"}
+        settings = settings_of(folder, "tickwire", {"apiKey": gateway.keys["ann"], "options": options})
+        return await all_of(gateway.exchange, settings, "-m", "driver.run")
+
+
 def sides(rows: Sequence[dict[str, Any]]) -> list[str]:
     return [row["side"] for row in rows]
 
 
-async def test_the_programs_trade(tmp_path: Path) -> None:
-    done = await on_binance(tmp_path)
+def assert_all_traded(done: Done) -> None:
     grid, maker, twap, breakout = (done[program.script] for program in STRATEGIES)
     assert sides(grid.fills) == ["BUY", "SELL", "BUY", "SELL"]
     assert [row["status"] for row in grid.orders].count("CANCELED") == 6
@@ -62,6 +73,16 @@ async def test_the_programs_trade(tmp_path: Path) -> None:
     assert sides(breakout.orders) == ["BUY", "SELL", "BUY", "SELL"]
     assert all(row["status"] not in {"NEW", "PARTIALLY_FILLED"} for each in done.values() for row in each.orders)
     assert done.report["balances"]["BNB"]["total"] == 104.995, "5 bought, less fees"
+
+
+@pytest.mark.timeout(240)
+async def test_every_program_trades_on_the_driver_as_on_ccxts_own_class(dsn: str, tmp_path: Path) -> None:
+    expected = await on_binance(tmp_path)
+    assert_all_traded(expected)
+    done = await on_the_driver(dsn, tmp_path)
+    for script, traded_there in expected.items():
+        assert done[script] == traded_there, script
+    assert done.report == expected.report
 
 
 def test_every_program_is_run() -> None:
