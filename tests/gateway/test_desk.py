@@ -39,7 +39,8 @@ async def test_orders_are_served_and_ask_for_a_key(dsn: str) -> None:
         user = await admin.add_user(pool, "root", Role.ADMIN)
         await admin.add_key(pool, user.id, prefix=made.prefix, hash=made.hash, scopes=frozenset(Scope))
     async with serving(config_of(dsn)) as app, httpx.AsyncClient(base_url=f"http://127.0.0.1:{app.port}") as client:
-        assert (await client.get("/readyz")).json()["checks"]["orders"]
+        told = (await client.get("/readyz")).json()
+        assert (told["checks"]["orders"], told["accounts"]) == (True, True)
         assert (await client.get("/oms/accounts")).status_code == 401
         assert "/oms/commands" in (await client.get("/openapi.json")).json()["paths"]
         client.headers["x-api-key"] = made.text
@@ -51,7 +52,8 @@ async def test_orders_are_served_and_ask_for_a_key(dsn: str) -> None:
 async def test_market_data_alone_needs_no_database() -> None:
     config = Config(server=ServerConfig(port=0), exchanges={"made": MADE}, oms=OmsConfig(enabled=False))
     async with serving(config) as app, httpx.AsyncClient(base_url=f"http://127.0.0.1:{app.port}") as client:
-        assert set((await client.get("/readyz")).json()["checks"]) == {"listening", "sources"}
+        told = (await client.get("/readyz")).json()
+        assert (set(told), set(told["checks"])) == ({"ready", "checks"}, {"listening", "sources"})
         assert (await client.get("/oms/accounts")).status_code == 404
 
 
