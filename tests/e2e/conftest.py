@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from oms.postgres import Embedded
 from tests.e2e.ordering import Ordering, ordering
+from tests.oms import database
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +19,14 @@ def recorded_paths(recorded_data: Path) -> list[Path]:
     if missing := [path.name for path in paths if not path.exists()]:
         pytest.skip(f"no recorded Binance messages: {', '.join(missing)} not in {recorded_data}")
     return paths
+
+
+@pytest.fixture
+async def own_server() -> AsyncIterator[Embedded]:
+    """A database server that a test may stop."""
+    with database.embedded() as server:
+        await database.make_template(server.dsn)
+        yield server
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from gateway.app import App, serving
 from gateway.config import AuthConfig, Config, OmsConfig
 from oms import keys
 from oms.model import Permission, Role, Scope
+from oms.postgres import Embedded
 from oms.store import admin
 from oms.store.pool import open_pool
 from oms.vault import Vault, new_master_key
@@ -176,6 +177,11 @@ def body_of(user: str, name: str, request_id: str | None, payload: dict[str, Any
     given = {field: value for field, value in payload.items() if value is not None}
     named = {} if request_id is None else {"request_id": request_id}
     return {"account_id": ACCOUNTS.get(user, 1), "command": name, "payload": given, **named}
+
+
+async def lose_database(server: Embedded) -> None:
+    """At once, as a crash does it; `server.ensure` starts it again."""
+    await asyncio.to_thread(server._run, "pg_ctl", "-D", server.data, "-m", "immediate", "-w", "stop")
 
 
 @asynccontextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from oms.postgres import Embedded
-from tests.e2e.ordering import RESTING, Ordering, Stream, body_of, ordering
+from tests.e2e.ordering import RESTING, Ordering, Stream, body_of, lose_database, ordering
 from tests.oms import database
 
 CHANNELS = {"orders": "order", "deals": "deal", "positions": "position"}
@@ -248,21 +247,9 @@ async def test_a_batch_is_answered_in_its_order(gateway_with_orders: Ordering, u
     assert len(ledger["orders"]) == 1
 
 
-@pytest.fixture
-async def own_server() -> AsyncIterator[Embedded]:
-    """A database server that a test may stop."""
-    with database.embedded() as server:
-        await database.make_template(server.dsn)
-        yield server
-
-
-async def lose(server: Embedded) -> None:
-    await asyncio.to_thread(server._run, "pg_ctl", "-D", server.data, "-m", "immediate", "-w", "stop")
-
-
 async def test_a_gateway_without_its_database_ends_as_any_other(own_server: Embedded) -> None:
     async with ordering(await database.make_database(own_server.dsn)) as gateway:
-        await lose(own_server)
+        await lose_database(own_server)
         await refuses(gateway)
         await asyncio.wait_for(gateway.stop(), 15)
 
@@ -274,7 +261,7 @@ async def test_the_database_lost_costs_orders_only_and_back_it_is_as_before(own_
             await private.subscribe("orders", snapshot=False)
             await public.tell(action="subscribe", channel="quotes", symbols=["BTC/USDT"])
             assert (await public.take())["type"] == "subscribed"
-            await lose(own_server)
+            await lose_database(own_server)
             await refuses(gateway)
             for _ in range(3):
                 assert (await public.take())["type"] == "quote"
