@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ccxt.base.decimal_to_precision import TICK_SIZE
+
 # What goes by the gateway's own orders, whatever the exchange behind can do.
 OMS_HAS: Final = dict.fromkeys(
     (
@@ -52,6 +54,7 @@ TIMEFRAMES: Final = {
     frame: frame
     for frame in (*("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),)
 }
+MARKET_TYPES: Final = ("spot", "swap", "future", "option")
 # What is taken over from the exchange behind, as it says.
 TOLD: Final = ("timeframes", "precisionMode", "paddingMode", "features", "countries")
 TOLD_ON_TOP: Final = ("fees", "limits")  # on top of what ccxt gives every exchange
@@ -75,6 +78,7 @@ def description() -> dict[str, Any]:
         },
         "requiredCredentials": {"apiKey": True, "secret": False},
         "timeframes": dict(TIMEFRAMES),
+        "precisionMode": TICK_SIZE,
         "quoteJsonNumbers": False,  # without orjson ccxt would make texts of the numbers of an answer
         "substituteCommonCurrencyCodes": False,
         "options": {},

@@ -14,7 +14,7 @@ from ccxt.base.errors import ArgumentsRequired, OrderNotFound
 from driver.asking import Asking
 from driver.fallback import oms_first
 from driver.mappers.order import order_fields
-from driver.mappers.trade import trade_fields
+from driver.mappers.trade import joined, trade_fields
 from driver.mappers.values import iso8601
 from driver.plan import Call, Params, Plan
 
@@ -165,7 +165,9 @@ class History(Asking):
     ) -> Plan[list[dict[str, Any]]]:
         """Executions, also of orders of somebody else on the same account."""
         query = yield from self.filters(symbol, since, params)
-        rows = yield from self.rows("oms/deals", query, since=since, limit=_limit(limit, params))
+        most = _limit(limit, params)
+        found = yield from self.rows("oms/deals", query, since=since, limit=None if most is None else 2 * most)
+        rows = cut(joined(found), since, most)
         orders = yield from self._orders_of(rows)
         return sorted_by_time(self.trade_of(row, orders.get(row["order_id"])) for row in rows)
 
@@ -181,7 +183,7 @@ class History(Asking):
         """The executions of one order. Raises OrderNotFound."""
         order = yield from self.order_by(id, params)
         deals = yield from self.deals_of([order])
-        trades = sorted_by_time(self.trade_of(deal, order) for deal in deals.get(order["id"], ()))
+        trades = sorted_by_time(self.trade_of(deal, order) for deal in joined(deals.get(order["id"], ())))
         kept: list[dict[str, Any]] = self.filter_by_since_limit(trades, since, limit, "timestamp", since is None)
         return kept
 
@@ -210,7 +212,7 @@ class History(Asking):
             rows = yield from self.rows(path, query, lambda row: not statuses or row["status"] in statuses, since, most)
             found.update({row["id"]: row for row in rows})  # what was filled meanwhile is in both
         chosen = sorted(found.values(), key=lambda row: int(row["id"]))
-        chosen = chosen if most is None else chosen[-most:] if since is None else chosen[:most]
+        chosen = cut(chosen, since, most)
         deals = yield from self.deals_of(chosen)
         return sorted_by_time(self.order_of(row, deals.get(row["id"], ())) for row in chosen)
 
@@ -254,7 +256,7 @@ class History(Asking):
                 break
             page, after = page + 1, items[-1]["id"]
         rows = [found[number] for number in sorted(found)]
-        return rows if limit is None else rows[:limit] if forward else rows[-limit:]
+        return cut(rows, since, limit)
 
 
 def order_id(text: object) -> int:
@@ -262,6 +264,13 @@ def order_id(text: object) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", str(text)):
         raise OrderNotFound(f"tickwire: no order has the id {text!r}: ids are the gateway's numbers")
     return int(str(text))
+
+
+def cut(rows: list[Row], since: int | None, limit: int | None) -> list[Row]:
+    """The first ones since a time, or without one the last ones."""
+    if limit is None:
+        return rows
+    return rows[-limit:] if since is None else rows[:limit]
 
 
 def sorted_by_time(structures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 from ccxt.base.exchange import Exchange
 
 from driver.asking import Asking
-from driver.description import LOCAL, PASSED, TOLD, TOLD_ON_TOP, has_of, is_of_socket
+from driver.description import LOCAL, MARKET_TYPES, PASSED, TOLD, TOLD_ON_TOP, has_of, is_of_socket
 from driver.fallback import positional
 from driver.plan import Params, Plan, unified
 
@@ -23,19 +23,21 @@ class Market(Asking):
     """See the module."""
 
     own_has: Mapping[str, Any] = {}  # what a kind of client does by itself, on top of all others
+    has: dict[str, Any]
+    described: Mapping[str, Any] | None = None  # what the exchange behind says of itself, once it was asked
 
     @unified
     def fetch_markets(self, params: Params = {}) -> Plan[list[dict[str, Any]]]:
         """The markets of the exchange behind; with them comes what it is and can."""
-        self._take_over((yield from self.pass_through("describe", api="public")))
+        self.take_over((yield from self.pass_through("describe", api="public")))
         markets: list[dict[str, Any]] = yield from self.pass_through("fetch_markets", (), params, api="public")
         return markets
 
     @unified
     def fetch_currencies(self, params: Params = {}) -> Plan[dict[str, Any]]:
         """The currencies of the exchange behind, as far as it tells any."""
-        if not self.__dict__.get("_is_described"):  # load_markets asks for them before it asks for markets
-            self._take_over((yield from self.pass_through("describe", api="public")))
+        if self.described is None:  # load_markets asks for them before it asks for markets
+            self.take_over((yield from self.pass_through("describe", api="public")))
         if self.has["fetchCurrencies"] is not True:
             return {}
         return (yield from self.pass_through("fetch_currencies", (), params, api="public")) or {}
@@ -43,7 +45,7 @@ class Market(Asking):
     @unified
     def fetch_balance(self, params: Params = {}) -> Plan[dict[str, Any]]:
         """What the account has at the exchange."""
-        balance: dict[str, Any] = yield from self.pass_through_core("fetch_balance", params)
+        balance: dict[str, Any] = yield from self.pass_through_core("fetch_balance", {"params": dict(params)})
         return balance
 
     @unified
@@ -58,7 +60,25 @@ class Market(Asking):
             kept[symbol] = (time.monotonic(), ticker)
         return ticker
 
-    def _take_over(self, told: Mapping[str, Any]) -> None:
+    def set_markets(self, markets: Any, currencies: Any = None) -> Any:
+        """As ccxt does; and what kinds of markets there are is what is there, not what the exchange may have."""
+        loaded = super().set_markets(markets, currencies)  # type: ignore[misc]  # of ccxt
+        kinds: dict[str, Any] = {
+            kind: any(market.get(kind) for market in self.markets.values()) for kind in MARKET_TYPES
+        }
+        self.has = {**self.has, **kinds}
+        return loaded
+
+    def set_markets_from_exchange(self, sourceExchange: Any) -> Any:
+        """As ccxt does, with what came with the markets: whoever shares them never loads its own."""
+        if isinstance(sourceExchange, Market) and sourceExchange.described is not None:
+            self.take_over(sourceExchange.described)
+        shared = super().set_markets_from_exchange(sourceExchange)  # type: ignore[misc]  # of ccxt
+        self.has = {**self.has, **{kind: sourceExchange.has[kind] for kind in MARKET_TYPES}}
+        return shared
+
+    def take_over(self, told: Mapping[str, Any]) -> None:
+        """What the exchange behind says of itself holds for this client from now on."""
         for name in TOLD:
             if told.get(name) is not None:
                 setattr(self, name, told[name])
@@ -66,7 +86,7 @@ class Market(Asking):
             if told.get(name) is not None:
                 setattr(self, name, self.deep_extend(getattr(self, name), told[name]))
         self.has = has_of(told.get("has") or {}, self.own_has)
-        self._is_described = True
+        self.described = told
 
 
 def pass_through_methods() -> dict[str, Callable[..., Plan[Any]]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
-from driver.mappers.values import milliseconds
+from driver.mappers.values import milliseconds, plain
 
 _LIQUIDITY: Final = {True: "maker", False: "taker", None: None}
 
@@ -33,6 +34,19 @@ def trade_fields(deal: Mapping[str, Any], order: Mapping[str, Any] | None = None
         "fee": paid,
         "fees": [] if paid is None else [dict(paid)],
     }
+
+
+def joined(deals: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Deals with those of one execution in one: a fill that turns a position is booked as two, and was one trade."""
+    executions: dict[tuple[int, str], dict[str, Any]] = {}
+    for deal in deals:
+        execution = executions.setdefault((deal["order_id"], deal["exchange_trade_id"]), {})
+        if execution:
+            for name in ("qty", "fee", "realized_pnl"):
+                execution[name] = plain(Decimal(execution[name]) + Decimal(deal[name]))
+        else:
+            execution.update(deal)
+    return list(executions.values())
 
 
 def fee(deal: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -22,6 +22,8 @@ REPLACED = {
     "set_headers",
     "handle_errors",
     "set_sandbox_mode",
+    "set_markets",
+    "set_markets_from_exchange",
     "parse_order",
     "parse_trade",
     "parse_position",

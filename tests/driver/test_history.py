@@ -145,6 +145,16 @@ def test_trades_are_deals_with_the_type_of_their_order(client: Client, stub: Stu
     assert stub.lines[-1] == "GET /oms/orders/10,11"
 
 
+def test_a_limit_counts_trades_not_deals(client: Client, stub: Stub) -> None:
+    rows = [deal(number, 10, exchange_trade_id=f"t{number // 2}") for number in range(2, 10)]
+    stub.on("GET /oms/deals", rows_of(rows))
+    stub.on("GET /oms/orders/*", items(order(10)))
+    for since, found in ((None, ["4", "6", "8"]), (SINCE, ["2", "4", "6"])):
+        trades = client("fetch_my_trades", None, since, 3)
+        assert [trade["id"] for trade in trades] == found
+        assert {trade["amount"] for trade in trades} == {0.01}
+
+
 def test_the_trades_of_an_order(client: Client, stub: Stub) -> None:
     stub.on("GET /oms/orders/10", items(filled()))
     stub.on("GET /oms/deals", page(deal(1), deal(2), deal(3, order_id=11)))

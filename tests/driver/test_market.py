@@ -39,9 +39,20 @@ def test_has_tells_the_truth_once_markets_are_loaded(client: Client) -> None:
     client("load_markets")
     has = exchange.has
     assert (has["fetchStatus"], has["fetchL3OrderBook"], has["fetchLedger"]) == (True, False, "emulated")
-    assert (has["createOrder"], has["withdraw"], has["swap"]) == (True, False, None)
+    assert (has["createOrder"], has["withdraw"], has["swap"]) == (True, False, True)
+    assert has["option"] is has["future"] is False, "there is no such market"
     assert not has.get("watchTicker")
     assert not has.get("createOrderWs")
+
+
+def test_a_client_that_shares_markets_knows_what_came_with_them(client: Client) -> None:
+    client("load_markets")
+    other = Client("sync", {})
+    other.exchange.set_markets_from_exchange(client.exchange)
+    for name in ("has", "timeframes", "precisionMode", "paddingMode", "features", "fees", "limits"):
+        assert getattr(other.exchange, name) == getattr(client.exchange, name), name
+    assert other.exchange.amount_to_precision("BTC/USDT", 0.123456789) == "0.12345"
+    other.close()
 
 
 def test_an_exchange_without_currencies_is_not_asked_for_them(client: Client, stub: Stub) -> None:
@@ -71,7 +82,7 @@ def test_the_balance_is_the_accounts(client: Client, stub: Stub) -> None:
     balance = {"BTC": {"free": 1.5, "used": 0.5, "total": 2.0}, "free": {"BTC": 1.5}, "info": {}}
     stub.on("POST /ccxt/core/1/fetch_balance", {"result": balance})
     assert client("fetch_balance", {"type": "spot"}) == balance
-    assert stub.requests[-1].body == {"type": "spot"}
+    assert stub.requests[-1].body == {"params": {"type": "spot"}}
     assert client("fetch_free_balance") == {"BTC": 1.5}
 
 

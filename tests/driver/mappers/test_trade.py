@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.mappers.trade import fee, order_type, trade_fields
+from driver.mappers.trade import fee, joined, order_type, trade_fields
 from driver.sync import OmsCcxtExchange
 from tests.driver.stub import deal, order
 
@@ -62,6 +62,15 @@ def test_a_trade_costs_its_price_times_its_amount(price: Decimal, qty: Decimal, 
     assert trade["amount"] == float(qty)
     assert trade["fee"]["cost"] == float(paid)
     assert trade["cost"] == pytest.approx(float(price * qty), rel=1e-9, abs=1e-15)
+
+
+def test_an_execution_that_turned_a_position_is_one_trade() -> None:
+    turned = [deal(1, qty="0.3", fee="0.1", realized_pnl="5"), deal(2, qty="0.7", fee="0.2", exchange_trade_id="t1")]
+    others = [deal(3), deal(4, 11, exchange_trade_id="t1")]
+    first, *rest = joined([*turned, *others])
+    assert first == {**deal(1), "qty": "1", "fee": "0.3", "realized_pnl": "5"}
+    assert rest == others
+    assert turned[0]["qty"] == "0.3"
 
 
 def test_a_contract_counts_by_its_size() -> None:
