@@ -24,20 +24,19 @@ from gateway.core.private import Accounts
 from gateway.errors import Close
 from gateway.limits import Limits
 from gateway.net import http
-from gateway.net.connection import Handler
 from gateway.net.deflate import compress
+from gateway.net.dialects import Dialects
 from gateway.net.guard import Guards
-from gateway.net.head import Head, Refusal
 from gateway.net.listener import Listener
 from gateway.net.private import PrivateService
 from gateway.net.session import StreamService
+from gateway.net.sessions import Sessions
 from gateway.sources import synthetic
 from gateway.sources.base import Sink, Source, is_able
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.stats import Stats, Tally
 from gateway.wire.forms import Forms
-from gateway.wire.stream import STREAM_PATH
 
 log = structlog.get_logger(__name__)
 
@@ -140,25 +139,25 @@ class App:
         self._forms = Forms(limits, compress)
         gate = Gate(authenticator, config.auth, anonymous=config.serves_anonymous) if authenticator else None
         self.guards = Guards(gate) if gate else None
+        self.sessions = Sessions(limits, tally)
         self.streams = StreamService(
+            sessions=self.sessions,
             hub=self.hub,
             sources=self.sources,
             default_exchange=config.default_exchange,
             forms=self._forms,
-            limits=limits,
-            tally=tally,
-            guards=self.guards,
         )
+        dialects = Dialects([self.streams], self.sessions, self.guards)
         self.stats = Stats(
             fanned=self.fanout,
             published=self.hub,
-            connected=self.streams,
+            connected=self.sessions,
             sources=self.sources,
             tally=tally,
             started_s=time.monotonic(),
         )
         resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks)
-        self.listener = Listener(self._route, resources, limits, self.fanout, tally.sockets)
+        self.listener = Listener(dialects.route, resources, limits, self.fanout, tally.sockets)
         self._checks = checks
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
@@ -189,15 +188,15 @@ class App:
         deadline_s = loop.time() + self.config.limits.drain_ms / 1000
         self._listening = False
         self.listener.close_accepting()
-        self.streams.announce_shutdown(RECONNECT_AFTER_MS)
+        self.sessions.announce_shutdown(RECONNECT_AFTER_MS)
         grace_s = min(RECONNECT_AFTER_MS, self.config.limits.drain_ms / 4) / 1000
-        if not await self.streams.emptied_within(grace_s):
+        if not await self.sessions.emptied_within(grace_s):
             if self.streams.private is not None:  # who asked for something is told what came of it
                 await self.streams.private.finish((deadline_s - loop.time()) / 2)
-            await self.streams.close_all(Close.GOING_AWAY, "shutting down", (deadline_s - loop.time()) * 0.8)
+            await self.sessions.close_all(Close.GOING_AWAY, "shutting down", (deadline_s - loop.time()) * 0.8)
         await self.listener.http.finish(deadline_s - loop.time())
-        if not await self.streams.emptied_within(deadline_s - loop.time()):
-            log.warning("clients did not answer the close in time", connections=len(self.streams.sessions))
+        if not await self.sessions.emptied_within(deadline_s - loop.time()):
+            log.warning("clients did not answer the close in time", connections=len(self.sessions.open))
 
     async def close(self) -> None:
         """End at once whatever is still there."""
@@ -207,13 +206,6 @@ class App:
         self.listener.close()
         if self._owns_markets:
             await self.markets.close()
-
-    def _route(self, head: Head) -> Handler | Refusal:
-        if head.path == STREAM_PATH:
-            return self.streams.admit(head)
-        if head.path == "/ws" or head.path.startswith("/ws/"):
-            return Refusal(404, "unsupported_action", f"not in this release; market data is at {STREAM_PATH}")
-        return Refusal(404, "unsupported_action", f"no such path; market data is at {STREAM_PATH}")
 
     def _readiness(self) -> dict[str, bool]:
         return {
@@ -278,7 +270,7 @@ async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> 
                 ready(app.port)
             with collecting(loop.call_later):
                 await stop.wait()
-                log.info("shutting down", connections=len(app.streams.sessions))
+                log.info("shutting down", connections=len(app.sessions.open))
                 await app.drain()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -98,10 +98,11 @@ class Credential(NamedTuple):
         return f"Credential(place={self.place!r})"
 
 
-def take_credential(head: Head) -> Credential | None:
+def take_credential(head: Head, subprotocol: str | None = SUBPROTOCOL) -> Credential | None:
     """The first credential of a handshake, in the order of the protocol; none of them stays in the head.
 
-    Settles the subprotocol too: a browser that offered some gives up unless one of them is answered.
+    Settles the subprotocol too: a browser that offered some gives up unless one of them is answered. `subprotocol`: of
+    the dialect that is going to be spoken, None when that is not known yet.
     """
     found = _of_headers(head.headers)
     for name in ("x-api-key", "authorization"):
@@ -109,7 +110,7 @@ def take_credential(head: Head) -> Credential | None:
     in_url = head.query.pop("token", None)
     offered = head.tokens("Sec-WebSocket-Protocol")
     bearer = next((each for each in offered if each.startswith(_BEARER_PROTOCOL)), None)
-    head.subprotocol = SUBPROTOCOL if SUBPROTOCOL in offered else bearer
+    head.subprotocol = subprotocol if subprotocol in offered else bearer
     if found is None and in_url is not None:
         found = Credential(in_url, "url")
     if found is None and bearer is not None:
@@ -143,9 +144,9 @@ class Gate:
         self._clock = clock
         self._buckets: dict[int, tuple[float, TokenBucket]] = {}  # by API key, with the rate it was made for
 
-    def admit(self, head: Head) -> Verdict | Refusal | None:
+    def admit(self, head: Head, subprotocol: str | None = SUBPROTOCOL) -> Verdict | Refusal | None:
         """Who shakes hands, or why they may not; None for somebody who has not said who they are."""
-        credential = take_credential(head)
+        credential = take_credential(head, subprotocol)
         if credential is None:
             return None
         try:

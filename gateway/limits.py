@@ -17,6 +17,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     http_head_bytes_max: int = 16_384  # a browser with cookies stays far below
     http_body_bytes_max: int = 1_048_576  # the largest REST body there is a use for
     handshake_timeout_s: float = 5.0  # a slow-loris head is cut here
+    dialect_grace_ms: int = 300  # at /ws: who has said nothing by then is a dashboard, which waits to be told
     close_timeout_s: float = 5.0  # how long a peer may take to echo a CLOSE
     heartbeat_s: float = 30.0  # server pings after this much idle time
     silence_s: float = 90.0  # and gives the peer up (4408) after this much silence

@@ -306,7 +306,7 @@ async def test_http_resources_are_told() -> None:
     stats = Stats(
         fanned=rig.fanout,
         published=rig.hub,
-        connected=rig.service,
+        connected=rig.sessions,
         sources=rig.sources,
         tally=rig.tally,
         started_s=0.0,

@@ -42,7 +42,7 @@ class Handler(Protocol):
     """Who answers on a connection. An exception out of `on_open` or `on_message` is logged and closes it (1011)."""
 
     def on_open(self, conn: Connection) -> None:
-        """The handshake is done. `conn.head` is there until this returns: keep what is needed of it."""
+        """The handshake is done. `conn.head` is there until this returns, unless another handler came before."""
 
     def on_message(self, conn: Connection, data: str | bytes) -> None:
         """A whole message. Not called any more once `close` was called or the peer has closed."""
@@ -127,6 +127,14 @@ class Connection(asyncio.Protocol):
         """Send what is queued, then CLOSE; the socket goes when the peer has answered, or after `close_timeout_s`."""
         self._close(Life.CLOSING, code, reason, drop=False)
 
+    def hand_to(self, handler: Handler) -> None:
+        """Somebody else answers from here on, and is told that the connection is open."""
+        self.handler = handler
+        try:
+            handler.on_open(self)
+        except Exception:
+            self._handler_failed()
+
     def abort(self) -> None:
         """Drop the socket at once, without a CLOSE."""
         self._life = Life.GONE
@@ -142,10 +150,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_protocol(self)
         self.outbox.reply(response)
         shared.wheel.schedule(self, self._heard_s + shared.limits.heartbeat_s)
-        try:
-            self.handler.on_open(self)
-        except Exception:
-            self._handler_failed()
+        self.hand_to(self.handler)
         self.head = None
         if rest and not self._transport.is_closing():
             self.data_received(rest)

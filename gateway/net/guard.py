@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from gateway.auth import SUBPROTOCOL
 from gateway.errors import Close, TickwireError
 from gateway.net.head import Refusal
 from gateway.net.wheel import Wheel
-from gateway.wire import stream
 
 if TYPE_CHECKING:
     from gateway.auth import Gate, Principal, Verdict
@@ -27,12 +27,32 @@ CLOSE_OF: Final[dict[str, Close]] = {
 }
 
 
+class CredentialError(TickwireError):
+    """What was shown opens nothing: say so, and end the connection with `close`."""
+
+    def __init__(self, refusal: TickwireError) -> None:
+        super().__init__(refusal.code, refusal.message, details=refusal.details)
+        self.close = CLOSE_OF[refusal.code]
+
+
+class Entered(NamedTuple):
+    """Who has authenticated, and when the connection will be asked again."""
+
+    principal: Principal
+    reauthenticate_after_ms: int
+
+
 class Guarded(Protocol):
-    """The connection, as far as it matters here."""
+    """The session, as far as it matters here."""
 
-    peer: str
+    @property
+    def peer(self) -> str: ...
+    def principal_changed(self) -> None:
+        """The principal may do other things than before, or is another."""
 
-    def send(self, data: bytes) -> None: ...
+    def ask_again(self, deadline_ms: int) -> None:
+        """Tell the client to show its credentials again."""
+
     def close(self, code: int, reason: str = "") -> None: ...
 
 
@@ -46,9 +66,9 @@ class Guards:
         self.open: set[Guard] = set()
         self._version = gate.authenticator.version
 
-    def admit(self, head: Head) -> Guard | Refusal:
-        """The guard of who shakes hands, or why they may not come in."""
-        admitted = self.gate.admit(head)
+    def admit(self, head: Head, subprotocol: str | None = SUBPROTOCOL) -> Guard | Refusal:
+        """The guard of who shakes hands, or why they may not come in. `subprotocol`: of the dialect that is spoken."""
+        admitted = self.gate.admit(head, subprotocol)
         return admitted if isinstance(admitted, Refusal) else Guard(self, admitted)
 
     def tick(self) -> None:
@@ -63,9 +83,9 @@ class Guards:
 class Guard:
     """What one connection has shown of itself."""
 
-    __slots__ = ("_conn", "_ends_s", "_guards", "_shown_s", "_verdict", "due_tick", "on_change")
+    __slots__ = ("_ends_s", "_guarded", "_guards", "_shown_s", "_verdict", "due_tick")
 
-    _conn: Guarded
+    _guarded: Guarded
 
     def __init__(self, guards: Guards, verdict: Verdict | None) -> None:
         """`verdict`: of its handshake, if that had a credential."""
@@ -74,49 +94,50 @@ class Guard:
         self._shown_s = guards.clock()
         self._ends_s = 0.0  # when it has to have been shown again
         self.due_tick = -1
-        self.on_change: Callable[[], None] | None = None  # told when the principal may do other things than before
 
     @property
     def principal(self) -> Principal | None:
         """Whom the connection speaks for, with what they may do by now."""
         return None if self._verdict is None else self._verdict.principal
 
-    def begin(self, conn: Guarded) -> None:
-        self._conn = conn
+    def begin(self, guarded: Guarded) -> None:
+        """The connection is open; again when it has become another session's."""
+        self._guarded = guarded
         guards = self._guards
         guards.open.add(self)
         if self._verdict is not None:
             self._hold(self._verdict)
         elif not guards.gate.anonymous:
-            guards.wheel.schedule(self, guards.clock() + guards.gate.config.auth_timeout_s)
+            guards.wheel.schedule(self, self._shown_s + guards.gate.config.auth_timeout_s)
 
     def end(self) -> None:
         """The connection is gone."""
         self._guards.open.discard(self)
         self._guards.wheel.cancel(self)
 
-    def check(self, request: stream.Request) -> None:
-        """Raises TickwireError for what needs a principal when there is none."""
-        if (
-            self._verdict is None
-            and not self._guards.gate.anonymous
-            and not isinstance(request, stream.Auth | stream.Ping)
-        ):
+    def require(self) -> None:
+        """Raises TickwireError where a principal is needed and there is none."""
+        if self._verdict is None and not self._guards.gate.anonymous:
             raise TickwireError("not_authenticated", "authenticate first: send `auth` with a token")
 
     def spend(self) -> TickwireError | None:
         """Count a request of the connection's API key; what to say when there were too many."""
         return None if self._verdict is None else self._guards.gate.spend(self._verdict)
 
-    def authenticate(self, request: stream.Auth) -> bytes:
-        """The reply to `auth`. Raises TickwireError; of one in CLOSE_OF the connection has to end."""
-        verdict = self._guards.gate.enter(request.token, self._conn.peer)
+    def authenticate(self, secret: str) -> Entered:
+        """Who shows this in a message. Raises CredentialError, and TickwireError for what ends nothing."""
+        try:
+            verdict = self._guards.gate.enter(secret, self._guarded.peer)
+        except TickwireError as refusal:
+            if refusal.code not in CLOSE_OF:
+                raise
+            raise CredentialError(refusal) from None
         assert verdict.principal is not None
         if self.principal is not None and self.principal.api_key_id != verdict.principal.api_key_id:
             raise TickwireError("validation_error", "this connection is another API key's: open one for this key")
         self._shown_s = self._guards.clock()
         self._hold(verdict)
-        return stream.authenticated(request, verdict.principal, int((self._ends_s - self._shown_s) * 1000))
+        return Entered(verdict.principal, int((self._ends_s - self._shown_s) * 1000))
 
     def renew(self) -> None:
         """Keys have changed: go on with what this one may do by now, or end."""
@@ -124,18 +145,18 @@ class Guard:
             return
         verdict = self._guards.gate.authenticator.renew(self._verdict)
         if verdict.principal is None:
-            self._conn.close(CLOSE_OF.get(verdict.code, Close.NOT_AUTHENTICATED), verdict.message)
+            self._guarded.close(CLOSE_OF.get(verdict.code, Close.NOT_AUTHENTICATED), verdict.message)
         else:
             self._hold(verdict)
 
     def on_due(self, now_s: float) -> None:
         """The wheel's call: nobody has said who they are in time, or it is time to say it again."""
         if self._verdict is None:
-            self._conn.close(Close.NOT_AUTHENTICATED, "not authenticated in time")
+            self._guarded.close(Close.NOT_AUTHENTICATED, "not authenticated in time")
         elif now_s >= self._ends_s:
-            self._conn.close(Close.TOKEN_EXPIRED, "not authenticated again in time")
+            self._guarded.close(Close.TOKEN_EXPIRED, "not authenticated again in time")
         else:
-            self._conn.send(stream.reauthenticate(int((self._ends_s - now_s) * 1000)))
+            self._guarded.ask_again(int((self._ends_s - now_s) * 1000))
             self._guards.wheel.schedule(self, self._ends_s)
 
     def _hold(self, verdict: Verdict) -> None:
@@ -143,8 +164,7 @@ class Guard:
         now_s = self._guards.clock()
         config = self._guards.gate.config
         self._verdict = verdict
-        if self.on_change is not None:
-            self.on_change()
+        self._guarded.principal_changed()
         self._ends_s = self._shown_s + config.reauthenticate_after_s
         if verdict.expires_ns is not None:
             self._ends_s = min(self._ends_s, now_s + (verdict.expires_ns - time.time_ns()) / 1e9)

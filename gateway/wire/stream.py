@@ -16,6 +16,7 @@ import orjson
 from gateway.core.key import CHANNELS, PRIVATE_CHANNELS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
+from gateway.wire.codec import RequestError
 
 if TYPE_CHECKING:
     from gateway.auth import Principal
@@ -116,14 +117,6 @@ _anything: Final = msgspec.json.Decoder()
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, InvalidOperation)
 
 
-class RequestError(TickwireError):
-    """A request that is refused, with the `id` the reply must echo when it could be read."""
-
-    def __init__(self, code: str, message: str, request_id: RequestId | None, details: dict[str, Any] | None) -> None:
-        super().__init__(code, message, details=details)
-        self.id = request_id
-
-
 def parse(raw: str | bytes, limits: Limits) -> Request:
     """One request, or RequestError. Anything the peer can send ends in one of the two."""
     try:
@@ -138,7 +131,12 @@ def parse(raw: str | bytes, limits: Limits) -> Request:
     return request
 
 
-def read_id(raw: str | bytes, limits: Limits) -> RequestId | None:
+def echo(request: Request) -> RequestId | None:
+    """What a reply gives back: the `id`."""
+    return request.id
+
+
+def read_echo(raw: str | bytes, limits: Limits) -> RequestId | None:
     """The `id` of a request that will not be looked at further (rate limited), when it has one."""
     try:
         message = _anything.decode(raw)

@@ -68,7 +68,7 @@ async def test_a_command_that_lost_its_connection_is_done_and_told(dsn: str) -> 
             async with served.connect() as client:
                 await client.send(json.dumps({"action": "command", "id": "c", "payload": {}}))
                 assert (await ask(client, action="ping"))["type"] == "pong"
-            await until(lambda: len(served.app.streams.sessions) == 1)
+            await until(lambda: len(served.app.sessions.open) == 1)
             served.trading.gate.set()
             assert (await take(watcher))["data"]["event"] == "order_created"
             assert (await ask(watcher, action="command", id="c", payload={}))["type"] in {"order", "command_result"}
@@ -102,9 +102,9 @@ async def test_a_reader_that_stops_is_closed_and_gets_the_rest_when_it_resumes(d
             answer = await ask(client, **SUBSCRIBE, snapshot=False)
             position = answer["data"]["streams"]["1"]
             async with asyncio.timeout(30):
-                while served.app.streams.sessions:
+                while served.app.sessions.open:
                     await served.trading.commit(100)
-                    if any(not session._conn.is_open for session in served.app.streams.sessions):
+                    if any(not each.is_open for each in served.app.listener.connections):
                         break
             got: list[int] = []
             with pytest.raises(ConnectionClosed):

@@ -72,7 +72,7 @@ async def test_an_order_is_placed_changed_and_canceled_and_its_events_are_seen(g
 
 async def listeners(gateway: Ordering) -> int:
     """How many streams are subscribed."""
-    return sum(session.subscriptions for session in gateway.app.streams.sessions)
+    return sum(session.subscriptions for session in gateway.app.sessions.open)
 
 
 async def test_what_is_wrong_is_told(gateway_with_orders: Ordering) -> None:

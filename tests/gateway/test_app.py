@@ -249,7 +249,7 @@ async def test_a_flood_of_requests_that_does_not_read_is_bounded_and_closed(star
         for _ in range(300):
             await flood.socket.send('{"action":"list"}')
             assert connection.outbox.queued_bytes <= 65_536 + 16_384, "one reply above the limit at most"
-        assert await gateway.app.streams.emptied_within(5)
+        assert await gateway.app.sessions.emptied_within(5)
         assert connection.close_code == 4008
         flood.socket.transport.abort()
 
@@ -275,7 +275,7 @@ async def test_http_and_refused_paths_on_the_same_port(start: Start) -> None:
     assert (await gateway.get("/readyz")).status_code == 503
     assert "tickwire_connections 0.0" in (await gateway.get("/metrics")).text
     assert (await gateway.get("/v1/stream")).status_code == 426
-    for path in ("/ws", "/ws/account/1", "/nope"):
+    for path in ("/ws?client_id=1", "/ws/account/1", "/nope"):
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"ws://127.0.0.1:{gateway.app.port}{path}")
         response = refused.value.response
@@ -336,7 +336,7 @@ async def test_shutdown_tells_then_closes_then_ends(start: Start) -> None:
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1001
         await draining
-        assert gateway.app.streams.connections() == 0
+        assert gateway.app.sessions.connections() == 0
         with pytest.raises(OSError, match="refused"):
             await connect(gateway.url)
 
@@ -349,7 +349,7 @@ async def test_shutdown_does_not_wait_longer_than_the_drain_for_a_deaf_client(st
     begun_s = loop.time()
     await gateway.app.drain()
     assert 0.1 < loop.time() - begun_s < 2
-    assert gateway.app.streams.connections() == 1
+    assert gateway.app.sessions.connections() == 1
     await gateway.app.close()
     deaf.transport.abort()
     await deaf.wait_closed()

@@ -175,7 +175,7 @@ async def test_each_way_of_showing_a_key_or_a_token(start: Start) -> None:
             assert await subscribed(client)
             if "subprotocols" in options:
                 assert client.subprotocol == options["subprotocols"][0]
-        assert await gateway.app.streams.emptied_within(5)
+        assert await gateway.app.sessions.emptied_within(5)
 
 
 @pytest.mark.parametrize("secret", ["key", "token"])
@@ -235,7 +235,7 @@ async def test_each_refusal_before_the_upgrade(start: Start) -> None:
         assert (found, body["code"]) == (status, code), (query, options)
         assert headers["Content-Type"] == "application/json"
         assert (headers.get("WWW-Authenticate") == "Bearer") == (status == 401)
-    assert gateway.app.streams.connections() == 0
+    assert gateway.app.sessions.connections() == 0
 
 
 async def test_too_many_handshakes_of_one_key(start: Start) -> None:
@@ -336,7 +336,7 @@ async def test_a_revoked_key_ends_its_connections_and_a_changed_one_changes_them
         users.change("ann", revoked_ns=1)
         gateway.pass_time(0)
         assert await closed_with(ann) == 1008
-        (session,) = gateway.app.streams.sessions
+        (session,) = gateway.app.sessions.open
         assert session.principal is not None
         assert session.principal.is_admin
         assert await subscribed(bob)

@@ -12,7 +12,7 @@ from gateway.app import App
 from gateway.collector import THAW_S, THRESHOLDS, collecting
 from gateway.config import Config, ServerConfig
 from gateway.net.connection import Connection
-from gateway.net.session import Session
+from gateway.net.session import StreamSession
 from gateway.sources.config import ExchangeConfig
 from tests.waiting import until
 
@@ -97,8 +97,8 @@ async def test_a_closed_connection_is_freed_without_it() -> None:
                 await socket.send_json(SUBSCRIBE)
                 seen = [(await socket.receive_json())["type"] for _ in range(4)]
                 assert seen == ["connected", "subscribed", "quote", "quote"]
-        await until(lambda: not app.streams.connections())
-        assert not [held for held in gc.get_objects() if type(held) in (Connection, Session)]
+        await until(lambda: not app.sessions.connections())
+        assert not [held for held in gc.get_objects() if type(held) in (Connection, StreamSession)]
     finally:
         gc.enable()
         await app.close()

@@ -97,7 +97,7 @@ class Gateway:
         return response.status_code, json.loads(response.body or b""), response.headers
 
     def principals(self) -> list[str | None]:
-        return [each.principal.user_name if each.principal else None for each in self.app.streams.sessions]
+        return [each.principal.user_name if each.principal else None for each in self.app.sessions.open]
 
 
 async def say(client: ClientConnection, **message: Any) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from gateway.core.private import Accounts
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.net import deflate
-from gateway.net.guard import Guard, Guards
+from gateway.net.guard import Guard
 from gateway.net.private import PrivateService
-from gateway.net.session import Session, StreamService
+from gateway.net.session import StreamService, StreamSession
+from gateway.net.sessions import Sessions
 from gateway.sources.base import Sink, WatchStatus
 from gateway.stats import Tally
 from gateway.wire.forms import Forms
@@ -130,9 +131,7 @@ class FakeConnection:
 class Rig:
     """The real hub, fan-out and stream service over two fake exchanges; `sim` is the default one."""
 
-    def __init__(
-        self, limits: Limits | None = None, guards: Guards | None = None, accounts: Accounts | None = None
-    ) -> None:
+    def __init__(self, limits: Limits | None = None, accounts: Accounts | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.limits = limits or Limits()
         self.fanout = Fanout(loop.call_soon, loop.call_later)
@@ -146,14 +145,13 @@ class Rig:
         self.tally = Tally()
         forms = Forms(self.limits, deflate.compress)
         self.private = PrivateService(accounts, forms, self.limits, self.tally.errors) if accounts else None
+        self.sessions = Sessions(self.limits, self.tally)
         self.service = StreamService(
+            sessions=self.sessions,
             hub=self.hub,
             sources=self.sources,
             default_exchange="sim",
             forms=forms,
-            limits=self.limits,
-            tally=self.tally,
-            guards=guards,
             private=self.private,
         )
 
@@ -170,7 +168,7 @@ class Client:
 
     def __init__(self, rig: Rig, *, deflated: bool, guard: Guard | None) -> None:
         self.conn = FakeConnection(rig.fanout, deflated=deflated)
-        self.session: Session = rig.service.session(guard)
+        self.session: StreamSession = rig.service.session(guard)
         self.session.on_open(self.conn)  # type: ignore[arg-type]  # a stand-in with the parts a session uses
 
     def say(self, **message: Any) -> None:

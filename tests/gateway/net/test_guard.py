@@ -29,7 +29,7 @@ class Watched:
         self.key = self.users.add("ann")
         gate = Gate(self.users.auth, AuthConfig(**config), anonymous=anonymous, clock=self.clock)
         self.guards = Guards(gate, clock=self.clock)
-        self.rig = Rig(guards=self.guards)
+        self.rig = Rig()
 
     def connect(self, *, known: bool) -> Client:
         verdict = self.users.auth.authenticate(self.key, "x-api-key") if known else None

@@ -36,7 +36,7 @@ class Scene:
         self.users.add("ann", permissions=BOTH)
         gate = Gate(self.users.auth, AuthConfig(), anonymous=True)
         self.guards = Guards(gate)
-        self.rig = Rig(Limits(**limits), guards=self.guards, accounts=self.room)
+        self.rig = Rig(Limits(**limits), accounts=self.room)
 
     def connect(self, name: str | None = "ann") -> Client:
         verdict = self.users.auth.authenticate(self.users.texts[name], "x-api-key") if name else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import zlib
@@ -12,7 +11,6 @@ import msgspec
 import pytest
 
 from _speedups.frame import OP_BINARY
-from gateway.errors import Close
 from gateway.limits import Limits
 from tests.gateway.net.fakes import Client, Rig
 from tests.waiting import until
@@ -73,27 +71,6 @@ async def test_symbols_with_a_colon_and_a_prefix() -> None:
     ]
 
 
-async def test_requests_keep_their_order_while_an_exchange_is_slow() -> None:
-    rig = Rig()
-    client = rig.connect()
-    client.conn.take()
-    rig.sim.gate.clear()
-    client.say(action="subscribe", id=1, channel="quotes", symbols=["BTC/USDT"])
-    client.say(action="unsubscribe", id=2, channel="quotes", symbols=["BTC/USDT"])
-    client.say(action="ping", id=3)
-    client.say(action="subscribe", id=4, channel="trades", symbols=["BTC/USDT"])
-    client.say(action="nonsense", id=5)
-    client.say(action="list", id=6)
-    assert client.conn.take() == []
-    rig.sim.gate.set()
-    await client.settle()
-    replies = client.conn.take()
-    assert [reply["id"] for reply in replies] == [1, 2, 3, 4, 5, 6]
-    assert replies[1]["data"]["symbols"] == ["BTC/USDT"]
-    assert [each["channel"] for each in replies[5]["data"]["subscriptions"]] == ["trades"]
-    assert client.session._worker is None, "no task stays behind"
-
-
 async def test_exchanges_are_asked_at_once_and_the_reply_keeps_the_order_of_the_request() -> None:
     rig = Rig()
     client = rig.connect()
@@ -113,34 +90,6 @@ async def test_exchanges_are_asked_at_once_and_the_reply_keeps_the_order_of_the_
     assert ack["data"]["errors"] == {"LATE": "exchange_unavailable"}
     assert ack["data"]["retry_after_ms"] == {"LATE": 1_000}
     assert pong == {"type": "pong", "id": 2}
-
-
-async def test_a_client_that_leaves_while_an_exchange_is_slow_subscribes_to_nothing() -> None:
-    rig = Rig()
-    client = rig.connect()
-    rig.sim.gate.clear()
-    client.say(action="subscribe", channel="quotes", symbols=["BTC/USDT"])
-    client.say(action="ping")
-    worker = client.session._worker
-    assert worker is not None
-    client.leave()
-    rig.sim.gate.set()
-    await asyncio.wait({worker})
-    assert worker.cancelled()
-    assert rig.sim.watched == {}
-    assert rig.service.connections() == 0
-
-
-async def test_a_client_closed_while_an_exchange_is_slow_subscribes_to_nothing() -> None:
-    rig = Rig()
-    client = rig.connect()
-    rig.sim.gate.clear()
-    client.say(action="subscribe", channel="quotes", symbols=["BTC/USDT"])
-    client.say(action="subscribe", channel="trades", symbols=["BTC/USDT"])
-    client.session.close(1001, "shutting down")
-    rig.sim.gate.set()
-    await client.settle()
-    assert rig.sim.watched == {}
 
 
 @pytest.mark.parametrize(
@@ -262,56 +211,4 @@ async def test_unsubscribed_means_silent() -> None:
     assert (await client.ask(action="unsubscribe", channel="quotes"))["data"]["symbols"] == ["BTC/USDT"]
     rig.sim.publish("quotes", "BTC/USDT", bid=1)
     assert client.conn.take() == []
-    assert rig.service.subscriptions() == 0
-
-
-async def test_too_many_requests_are_refused_and_then_closed() -> None:
-    rig = Rig(Limits(requests_per_s=0.001, requests_burst=3))
-    client = rig.connect()
-    client.conn.take()
-    for number in range(6):
-        client.say(action="ping", id=number)
-    replies = client.conn.take()
-    assert [reply["type"] for reply in replies] == ["pong"] * 3 + ["error"] * 3
-    assert [reply["id"] for reply in replies] == list(range(6))
-    assert {reply["code"] for reply in replies[3:]} == {"rate_limited"}
-    assert all(reply["retry_after_ms"] > 0 for reply in replies[3:])
-    assert client.conn.closed is None
-    client.say(action="ping", id=6)
-    assert client.conn.closed == (Close.RATE_LIMITED, "rate limited")
-
-
-async def test_what_waits_behind_a_slow_exchange_is_bounded() -> None:
-    rig = Rig(Limits(requests_waiting_bytes_max=100))
-    client = rig.connect()
-    client.conn.take()
-    rig.sim.gate.clear()
-    client.say(action="subscribe", id=0, channel="quotes", symbols=["BTC/USDT"])
-    for number in range(1, 9):
-        client.say(action="ping", id=number)
-    refused = client.conn.take()
-    assert [(reply["id"], reply["code"]) for reply in refused] == [(each, "rate_limited") for each in range(4, 9)]
-    rig.sim.gate.set()
-    await client.settle()
-    assert [reply["id"] for reply in client.conn.take()] == [0, 1, 2, 3]
-
-
-async def test_shutdown_is_told_to_every_session() -> None:
-    rig = Rig(Limits(drain_ms=1234))
-    clients = [await joined(rig), await joined(rig)]
-    rig.service.announce_shutdown(250)
-    for client in clients:
-        assert client.conn.take() == [{"type": "server_shutdown", "deadline_ms": 1234, "reconnect_after_ms": 250}]
-
-
-async def test_waiting_for_the_last_session_to_end() -> None:
-    rig = Rig()
-    assert await rig.service.emptied_within(0)
-    clients = [rig.connect(), rig.connect()]
-    assert not await rig.service.emptied_within(0)
-    waiting = asyncio.create_task(rig.service.emptied_within(5))
-    clients[0].leave()
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    clients[1].leave()
-    assert await waiting
+    assert rig.sessions.subscriptions() == 0

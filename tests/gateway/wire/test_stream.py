@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from gateway.errors import CODES, TickwireError
 from gateway.limits import Limits
 from gateway.wire import stream
+from gateway.wire.codec import RequestError
 
 LIMITS = Limits()
 
 
-def refused(raw: str | bytes, limits: Limits = LIMITS) -> stream.RequestError:
-    with pytest.raises(stream.RequestError) as caught:
+def refused(raw: str | bytes, limits: Limits = LIMITS) -> RequestError:
+    with pytest.raises(RequestError) as caught:
         stream.parse(raw, limits)
     return caught.value
 
@@ -111,7 +112,7 @@ def test_unknown_fields_are_ignored() -> None:
 )
 def test_what_is_wrong_is_said_with_a_code_and_the_id(raw: str | bytes, code: str, echoed: str | int | None) -> None:
     error = refused(raw)
-    assert (error.code, error.id) == (code, echoed)
+    assert (error.code, error.echo) == (code, echoed)
     assert error.message
 
 
@@ -126,15 +127,15 @@ def test_configured_limits_bound_a_request() -> None:
     many = '{"action":"%s","channel":"quotes","symbols":["A","B","C"]}'
     assert "2 symbols" in refused(many % "subscribe", limits).message
     assert "2 symbols" in refused(many % "unsubscribe", limits).message
-    assert refused('{"action":"ping","id":"12345"}', limits).id is None
+    assert refused('{"action":"ping","id":"12345"}', limits).echo is None
     stream.parse('{"action":"resend","channel":"trades","symbol":"A","from":1,"to":3}', limits)
     assert "3 updates" in refused('{"action":"resend","channel":"trades","symbol":"A","from":1,"to":4}', limits).message
 
 
 def test_the_id_of_a_refused_request_is_read_when_it_can_be() -> None:
-    assert stream.read_id('{"id":"7","action":5}', LIMITS) == "7"
-    assert stream.read_id("{", LIMITS) is None
-    assert stream.read_id('"7"', LIMITS) is None
+    assert stream.read_echo('{"id":"7","action":5}', LIMITS) == "7"
+    assert stream.read_echo("{", LIMITS) is None
+    assert stream.read_echo('"7"', LIMITS) is None
 
 
 json_values = st.recursive(
@@ -170,14 +171,14 @@ anything = st.binary() | st.text() | json_values.map(json.dumps) | fields.map(js
 
 @given(anything)
 def test_any_message_ends_in_a_request_or_a_refusal(raw: str | bytes) -> None:
-    outcome: stream.Request | stream.RequestError
+    outcome: stream.Request | RequestError
     try:
         outcome = stream.parse(raw, LIMITS)
-    except stream.RequestError as error:
+    except RequestError as error:
         outcome = error
-    if isinstance(outcome, stream.RequestError):
+    if isinstance(outcome, RequestError):
         assert outcome.code in CODES
-        json.loads(stream.error(outcome, outcome.id, "c-1"))
+        json.loads(stream.error(outcome, outcome.echo, "c-1"))
     else:
         assert isinstance(outcome, stream.Request)
         assert outcome.id is None or isinstance(outcome.id, str | int)
@@ -187,7 +188,7 @@ def test_any_message_ends_in_a_request_or_a_refusal(raw: str | bytes) -> None:
 def test_a_request_survives_its_own_encoding(message: dict[str, Any]) -> None:
     try:
         request = stream.parse(json.dumps(message), LIMITS)
-    except stream.RequestError:
+    except RequestError:
         return
     again = msgspec.json.Encoder(decimal_format="number").encode(request)
     assert stream.parse(again, LIMITS) == request
