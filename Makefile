@@ -3,13 +3,14 @@
 #
 #   make demo     a simulated exchange and the gateway on this machine, with what to try   (ARGS="--port 9000 ...")
 #   make test     the test suite                                                           (ARGS="-k book")
+#   make freqtrade  freqtrade for minutes on a gateway, live, on paper, and with answers lost   (TRADES=20)
 #   make crash    kill the gateway and PostgreSQL in the middle of everything, again and again   (RUNS=300 SEED=1)
 #   make lint     ruff, mypy, cython-lint
 #   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C")
 #   make load     locust's users against a demo gateway, or another one                    (ARGS="--host http://...")
 #   make setup    only the environment and the extensions
 #   make pins     resolve the constraints files anew
-#   make clean    remove what was built; `rm -rf .venv` removes the environment too
+#   make clean    remove what was built; `rm -rf .venv .venv-freqtrade` removes the environments too
 #
 # PYTHON=python3.12 chooses the interpreter; CONSTRAINTS=.ci/constraints-ccxt-latest.txt the other set of pins.
 
@@ -22,14 +23,16 @@ JOBS ?= 2
 ARGS ?=
 RUNS ?= 300
 SEED ?= 1
+TRADES ?= 20
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 PINNED := $(VENV)/.pins $(CONSTRAINTS) pyproject.toml
+FREQTRADE := .venv-freqtrade
 COMPILED := setup.py $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.h)
 
-.PHONY: setup demo test crash lint bench load pins clean
+.PHONY: setup demo test freqtrade crash lint bench load pins clean
 .DELETE_ON_ERROR:
 
 setup: build/.compiled
@@ -37,8 +40,11 @@ setup: build/.compiled
 demo: setup
 	$(BIN)/tickwire demo $(ARGS)
 
-test: setup $(VENV)/.with-test $(VENV)/.with-load
+test: setup $(VENV)/.with-test $(VENV)/.with-load $(FREQTRADE)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --benchmark-disable $(ARGS)
+
+freqtrade: setup $(VENV)/.with-test $(FREQTRADE)/.installed
+	TICKWIRE_FREQTRADE_TRADES=$(TRADES) $(BIN)/python -m pytest -v tests/e2e/test_freqtrade.py $(ARGS)
 
 crash: setup $(VENV)/.with-test
 	$(BIN)/python -m tests.crash --runs $(RUNS) --seed $(SEED)
@@ -86,15 +92,27 @@ $(VENV)/.with-%: $(VENV)/.installed
 		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"])')
 	@touch $@
 
+# freqtrade wants other versions of what we use, and a strategy's machine has nothing of ours but the driver.
+$(FREQTRADE)/.installed: $(VENV)/.made .ci/constraints-freqtrade.txt
+	$(PYTHON) -m venv $(FREQTRADE)
+	$(FREQTRADE)/bin/python -m pip --disable-pip-version-check install --quiet \
+		--constraint .ci/constraints-freqtrade.txt freqtrade
+	@touch $@
+
 build/.compiled: $(VENV)/.installed $(COMPILED)
 	CC="$(CC)" TICKWIRE_REQUIRE_SPEEDUPS=1 $(BIN)/python setup.py --quiet build_ext --inplace --parallel $(JOBS)
 	@mkdir -p build && touch $@
 
 # Resolves pyproject.toml anew for both pairs (docs/dependencies.md), each in a throw-away environment.
-pins: build/pins/constraints.txt build/pins/constraints-ccxt-latest.txt
+pins: build/pins/constraints.txt build/pins/constraints-ccxt-latest.txt build/pins/constraints-freqtrade.txt
 	cp $^ .ci
 build/pins/constraints.txt: PAIR := ccxt==4.5.64 uvloop==0.23.0
 build/pins/constraints-ccxt-latest.txt: PAIR := ccxt uvloop==0.22.1
+build/pins/constraints-freqtrade.txt: $(VENV)/.made
+	$(PYTHON) -m venv --clear build/pins/venv
+	build/pins/venv/bin/pip --disable-pip-version-check install --quiet --no-compile freqtrade
+	{ echo "# freqtrade as the newest release resolves it, in an environment of its own (docs/dependencies.md). Made by make pins."; \
+		build/pins/venv/bin/pip freeze --all | grep -v -e '^pip==' -e '^setuptools==' | sort -f; } > $@
 build/pins/%.txt: $(VENV)/.made pyproject.toml
 	$(PYTHON) -m venv --clear build/pins/venv
 	build/pins/venv/bin/pip --disable-pip-version-check install --quiet --no-compile $(PAIR) \
