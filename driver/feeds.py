@@ -54,7 +54,10 @@ class Feed:
         self.is_live = is_live
 
     def failed(self, code: str, message: str) -> None:
-        error = self._on_failed(code, message)
+        self.fail(self._on_failed(code, message))
+
+    def fail(self, error: BaseException) -> None:
+        """Raise this in who waits."""
         for watcher in self.watchers:
             watcher.fail(error)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from ccxt.base.errors import BaseError, NetworkError, UnsubscribeError
+from ccxt.base.errors import NetworkError, UnsubscribeError
 
 from driver.cursors import Cursor, Wakes
 from driver.errors import Refusal, exception_of
@@ -19,6 +20,8 @@ from driver.link import Link, LinkError
 from driver.socket_commands import SocketCommands
 from driver.stream import PRIVATE, Key, Stream
 from driver.streams import Streams
+
+log = logging.getLogger(__name__)
 
 NO_SOCKET: Final = frozenset({400, 404, 405, 426, 501})  # HTTP: something answers, and it is no WebSocket
 
@@ -68,7 +71,7 @@ class Host(Protocol):
     def settings(self) -> Settings: ...
 
     async def poll(self, streams: Sequence[Stream]) -> None:
-        """Bring feeds up to date by REST. Raises when that cannot be done either."""
+        """Bring feeds up to date by REST. Raises NetworkError when that cannot be done either."""
 
 
 class Settings(NamedTuple):
@@ -94,6 +97,8 @@ class Hub:
         self._host = host
         self._link: Link | None = None
         self._poller: asyncio.Task[None] | None = None
+        self._polled: set[Stream] = set()  # private, and not seen on the stream since
+        self._tasks: set[asyncio.Task[None]] = set()
         self._flushing = False
         self._timers: set[asyncio.TimerHandle] = set()
 
@@ -147,6 +152,9 @@ class Hub:
         self._stop_polling()
         for timer in self._timers:
             timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._polled.clear()
         self._timers.clear()
         for name, watch in list(self.watches.items()):
             watch.cursor.cancel()
@@ -174,6 +182,8 @@ class Hub:
             self._host.trace("in", text)
         if not self.streams.receive(message):
             self._other(message)
+        if self._polled:
+            self._look_back()
 
     def on_drop(self) -> None:
         self.streams.closed()
@@ -182,15 +192,15 @@ class Hub:
     def on_failure(self, error: LinkError, down_ms: float) -> None:
         settings = self._host.settings()
         if error.code is not None:
-            self._fail(exception_of(Refusal(error.code, str(error), error.status)))
+            self.fail(exception_of(Refusal(error.code, str(error), error.status)))
             return
         self.is_refused = error.status in NO_SOCKET
         if self._poller is None and (self.is_refused or down_ms >= settings.poll_after_ms):
             self._poller = asyncio.create_task(self._poll(settings.poll_ms), name="tickwire polling")
         if down_ms >= settings.timeout_ms and not self.is_polling:
-            self._fail(NetworkError(f"tickwire: no connection to the gateway: {error}"))
+            self.fail(NetworkError(f"tickwire: no connection to the gateway: {error}"))
 
-    def _fail(self, error: BaseError) -> None:
+    def fail(self, error: BaseException) -> None:
         """Tell everybody who waits; who asks again waits again."""
         for watch in self.watches.values():
             watch.cursor.fail(error)
@@ -252,13 +262,29 @@ class Hub:
     async def _poll(self, poll_ms: float) -> None:
         while True:
             try:
-                await self._host.poll(list(self.streams.by_key.values()))
+                streams = list(self.streams.by_key.values())
+                await self._host.poll(streams)
                 self.is_polling = True
-            except BaseError as error:
+                self._polled.update(stream for stream in streams if stream.key.channel in PRIVATE and not stream.epoch)
+            except NetworkError:
                 self.is_polling = False
-                if not isinstance(error, NetworkError):
-                    self._fail(error)
             await asyncio.sleep(poll_ms / 1000)
+
+    def _look_back(self) -> None:
+        """A stream without a position begins now: what happened since REST was asked last is asked for once more."""
+        live = [stream for stream in self._polled if stream.is_live]
+        self._polled.difference_update(live)
+        if live:
+            task = asyncio.create_task(self._poll_again(live), name="tickwire last look")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _poll_again(self, streams: Sequence[Stream]) -> None:
+        try:
+            await self._host.poll(streams)
+        except NetworkError as error:
+            log.warning("what happened before the stream began is asked for again: %s", error)
+            self._later(self._host.settings().poll_ms, lambda: self._polled.update(streams))
 
     def _stop_polling(self) -> None:
         self.is_polling = False

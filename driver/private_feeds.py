@@ -134,8 +134,19 @@ class DealFeed(PrivateFeed):
     def __init__(self, cache: Any, unify: Callable[[Raw], dict[str, Any]], *hooks: Any) -> None:
         super().__init__(cache, *hooks)
         self.newest_id = 0  # they are numbered in the order in which they are told
+        self.is_begun = False  # whatever has a higher number is new
         self.orders: OrderFeed | None = None  # who is to know of the deals of its orders
         self._unify = unify
+
+    def begin(self, newest_id: int) -> None:
+        """What there is by now is not of interest."""
+        self.newest_id = max(self.newest_id, newest_id)
+        self.is_begun = True
+
+    def live(self, is_live: bool) -> None:
+        super().live(is_live)
+        if is_live:
+            self.is_begun = True
 
     def row(self, row: Raw, *, is_new: bool = True) -> None:
         if row["id"] <= self.newest_id:

@@ -50,6 +50,9 @@ class Sink(Protocol):
     def failed(self, code: str, message: str) -> None:
         """The server does not serve it."""
 
+    def fail(self, error: BaseException) -> None:
+        """Raise this in who waits for it."""
+
     def joined(self, stream: Stream) -> None:
         """It is the sink of this stream."""
 

@@ -67,7 +67,9 @@ class StreamServer:
         states = {}
         for name in names:
             resume = request.get("resume", {}).get(name)
-            state = {"epoch": f"{request['channel']}-{name}", "sequence": 0, "recovered": None, "replayed": 0}
+            frame = request.get("timeframe", "1m").removeprefix("1m")
+            epoch = f"{request['channel']}{frame}-{name}"
+            state = {"epoch": epoch, "sequence": 0, "recovered": None, "replayed": 0}
             if resume is not None:
                 state |= {**resume, "recovered": True}
             states[name] = {**state, **self.states.get(name, {})}

@@ -1,0 +1,108 @@
+"""REST instead of a stream, while there is none: what each feed would have been told, as far as REST tells it.
+
+Must not know when to poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ccxt.base.errors import BaseError, NetworkError
+
+from driver.private_feeds import DealFeed, OrderFeed, PositionFeed
+from driver.stream import Stream
+
+AT_ONCE: Final = 8  # requests
+
+
+async def poll(exchange: Any, streams: Sequence[Stream]) -> None:
+    """Bring the feeds of these streams up to date once; what is refused is told to who waits for that.
+
+    Raises NetworkError when something could not be asked for, once all the others were.
+    """
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(stream: Stream) -> None:
+        async with room:
+            await POLLS[stream.key.channel](exchange, stream)
+
+    results = await asyncio.gather(*map(one, streams), return_exceptions=True)
+    for stream, result in zip(streams, results, strict=True):
+        if isinstance(result, BaseError) and not isinstance(result, NetworkError):
+            stream.sink.fail(result)
+        elif isinstance(result, BaseException):
+            raise result
+
+
+async def _quote(exchange: Any, stream: Stream) -> None:
+    feed: Any = stream.sink
+    ticker = await exchange.fetch_ticker(feed.symbol)
+    ticker["info"] = {"polled": True, "ticker": ticker.get("info")}
+    feed.ticker(ticker)
+
+
+async def _book(exchange: Any, stream: Stream) -> None:
+    feed: Any = stream.sink
+    feed.polled(await exchange.fetch_order_book(feed.symbol, stream.depth))
+
+
+async def _trades(exchange: Any, stream: Stream) -> None:
+    feed: Any = stream.sink
+    since = feed.cache[-1]["timestamp"] if feed.cache else exchange.milliseconds() - 1000
+    feed.polled(await exchange.fetch_trades(feed.symbol, since))
+
+
+async def _bars(exchange: Any, stream: Stream) -> None:
+    feed: Any = stream.sink
+    for candle in await exchange.fetch_ohlcv(feed.symbol, stream.key.timeframe, None, 2):
+        feed.candle(candle)
+
+
+async def _orders(exchange: Any, stream: Stream) -> None:
+    feed = stream.sink
+    assert isinstance(feed, OrderFeed)
+    where = {"account_ids": int(stream.key.name)}
+    opened = await exchange.carry_out(exchange.rows("oms/orders/open", where, since=0))
+    ids = {row["id"] for row in opened}
+    over = [
+        int(order["id"]) for order in feed.cache if order["status"] == "open" and int(order["id"]) not in ids
+    ]  # fmt: skip
+    for row in opened + (await exchange.carry_out(exchange.orders_by_ids(over)) if over else []):
+        feed.row(row)
+
+
+async def _deals(exchange: Any, stream: Stream) -> None:
+    feed = stream.sink
+    assert isinstance(feed, DealFeed)
+    where = {"account_ids": int(stream.key.name), "page_size": 500}
+    if not feed.is_begun:  # those before do not matter
+        newest = await exchange.carry_out(exchange.rows("oms/deals", where, limit=1))
+        feed.begin(newest[-1]["id"] if newest else 0)
+        return
+    while True:
+        query = {**where, "after_id": feed.newest_id}
+        answer = await exchange.carry_out(exchange.read("oms/deals", query))
+        for row in answer["items"]:
+            feed.row(row)
+        if len(answer["items"]) < where["page_size"]:
+            return
+
+
+async def _positions(exchange: Any, stream: Stream) -> None:
+    feed = stream.sink
+    assert isinstance(feed, PositionFeed)
+    where = {"account_ids": int(stream.key.name)}
+    feed.snapshot(await exchange.carry_out(exchange.rows("oms/positions/open", where, since=0)))
+
+
+POLLS: Final[dict[str, Any]] = {
+    "quotes": _quote,
+    "book": _book,
+    "trades": _trades,
+    "bars": _bars,
+    "orders": _orders,
+    "deals": _deals,
+    "positions": _positions,
+}

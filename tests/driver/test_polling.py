@@ -1,0 +1,142 @@
+"""While there is no WebSocket REST says the same, each fill and trade once, and the stream goes on from there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from ccxt.base.errors import BadSymbol
+
+from driver.link import REFUSED_MS_MAX
+from tests.driver.pro_client import Pro, deal, order, position, pro_client
+from tests.waiting import until
+
+FAST = {"poll_ms": 20, "poll_after_ms": 0}
+
+
+@pytest.fixture(name="pro")
+async def _pro() -> AsyncIterator[Pro]:
+    async with pro_client(options=FAST) as pro:
+        pro.server.status = 404
+        yield pro
+
+
+async def back(pro: Pro) -> None:
+    """The WebSocket is there again."""
+    pro.server.status = 101
+    assert REFUSED_MS_MAX > 1_000, "it would be tried again, but not so soon"
+    await pro.exchange.hub._link.close()
+    pro.exchange.hub.start()
+    await until(lambda: pro.exchange.hub.is_open)
+
+
+def listed(rows: list[dict[str, Any]]) -> Any:
+    """A listing of the gateway, by what it was asked."""
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        after = int(asked.get("after_id", 0))
+        found = [row for row in rows if row["id"] > after]
+        if asked.get("newest_first") == "true":
+            found.reverse()
+        return {"items": found[: int(asked.get("page_size", 100))], "next_after_id": None}
+
+    return answer
+
+
+async def test_a_ticker_comes_by_rest_and_says_so(pro: Pro) -> None:
+    bids = iter(range(1, 1_000))
+    pro.server.answers["/ccxt/1/fetch_ticker"] = lambda _: {
+        "result": {"symbol": "BTC/USDT", "bid": next(bids), "ask": 5, "last": 3, "timestamp": 7, "info": {}}
+    }
+    first, second = [await pro.exchange.watch_ticker("BTC/USDT") for _ in range(2)]
+    assert second["bid"] > first["bid"]
+    assert first["info"]["polled"] is True
+
+
+async def test_a_book_and_candles_come_by_rest(pro: Pro) -> None:
+    pro.server.answers["/ccxt/1/fetch_order_book"] = lambda _: {
+        "result": {"symbol": "BTC/USDT", "bids": [[1, 2]], "asks": [[3, 4]], "timestamp": 7, "nonce": 8}
+    }
+    pro.server.answers["/ccxt/1/fetch_ohlcv"] = lambda _: {"result": [[60_000, 1, 2, 3, 4, 5]]}
+    book, candles = await asyncio.gather(
+        pro.exchange.watch_order_book("BTC/USDT"), pro.exchange.watch_ohlcv("BTC/USDT", "1m")
+    )
+    assert (book["bids"][0], book["nonce"], book["info"]["polled"]) == ([1, 2], 8, True)
+    assert candles == [[60_000, 1, 2, 3, 4, 5]]
+
+
+async def test_trades_come_once_each_whatever_way(pro: Pro) -> None:
+    made = [
+        {
+            "id": str(number),
+            "symbol": "BTC/USDT",
+            "timestamp": pro.exchange.milliseconds() + 10**6,
+            "price": 1,
+            "info": {},
+        }
+        for number in range(1, 6)
+    ]
+    pro.server.answers["/ccxt/1/fetch_trades"] = lambda _: {"result": made}
+    assert [each["id"] for each in await pro.exchange.watch_trades("BTC/USDT")] == ["1", "2", "3", "4", "5"]
+    await back(pro)
+    await pro.server.until_asked("subscribe")
+    for sequence, number in enumerate((4, 5, 6), 1):
+        data = {"price": 1, "size": 2, "side": "buy", "trade_id": str(number)}
+        await pro.update("trades", sequence, **data)
+    assert [each["id"] for each in await pro.exchange.watch_trades("BTC/USDT")] == ["6"]
+
+
+async def test_fills_orders_and_positions_come_once_each_whatever_way(pro: Pro) -> None:
+    fills = [deal(1)]
+    pro.server.answers["/oms/deals"] = listed(fills)
+    pro.server.answers["/oms/orders/open"] = listed([])
+    pro.server.answers["/oms/positions/open"] = listed([position(3)])
+    waiting = asyncio.create_task(pro.exchange.watch_my_trades())
+    await until(lambda: pro.exchange._private_feeds.get("deals") and pro.exchange._private_feeds["deals"].is_begun)
+    assert not waiting.done(), "what was before nobody asked for"
+    fills += [deal(2), deal(3)]
+    seen = [each["id"] for each in await waiting]
+    assert [each["id"] for each in await pro.exchange.watch_positions()] == ["3"]
+    await back(pro)
+    await pro.server.until_asked("subscribe", 2)
+    for sequence, number in enumerate((2, 3, 4), 1):
+        await pro.update("deals", sequence, name="1", **deal(number))
+    while len(seen) < 3:
+        seen += [each["id"] for each in await pro.exchange.watch_my_trades()]
+    assert seen == ["2", "3", "4"]
+
+
+async def test_a_fill_between_the_last_look_and_the_stream_is_not_missed(pro: Pro) -> None:
+    fills: list[dict[str, Any]] = []
+    pro.server.answers["/oms/deals"] = listed(fills)
+    waiting = asyncio.create_task(pro.exchange.watch_my_trades())
+    await until(lambda: len([path for path, _ in pro.server.requests if path == "/oms/deals"]) >= 2)
+    pro.server.answers["/oms/deals"] = lambda _: {"code": "engine_unavailable", "message": "no", "status": 503}
+    fills.append(deal(1))
+    await back(pro)
+    pro.server.answers["/oms/deals"] = listed(fills)
+    assert [each["id"] for each in await waiting] == ["1"]
+
+
+async def test_an_order_that_is_over_is_noticed_by_rest(pro: Pro) -> None:
+    pro.server.answers["/oms/deals"] = listed([])
+    pro.server.answers["/oms/orders/open"] = listed([order(7)])
+    (seen,) = await pro.exchange.watch_orders()
+    assert seen["status"] == "open"
+    over = order(7, 2, state="CANCELED", status="canceled")
+    pro.server.answers["/oms/orders/7"] = lambda _: {"items": [over], "missing": []}
+    pro.server.answers["/oms/orders/open"] = listed([])
+    (seen,) = await pro.exchange.watch_orders()
+    assert seen["status"] == "canceled"
+
+
+async def test_what_rest_refuses_is_told_and_the_rest_goes_on(pro: Pro) -> None:
+    error = {"code": "unknown_symbol", "message": "no", "request_id": "r", "status": 404}
+    pro.server.answers["/ccxt/1/fetch_ticker"] = lambda _: dict(error)
+    pro.server.answers["/ccxt/1/fetch_ohlcv"] = lambda _: {"result": [[60_000, 1, 2, 3, 4, 5]]}
+    ticker = asyncio.create_task(pro.exchange.watch_ticker("BTC/USDT"))
+    with pytest.raises(BadSymbol):
+        await ticker
+    await until(lambda: any(path == "/ccxt/1/fetch_ticker" for path, _ in pro.server.requests))
