@@ -65,7 +65,7 @@ class Ordering:
         if all(result.error is not None for result in results):
             raise _refusal(results[0])
         ids = [result.order_id for result in results if result.error is None and result.order_id is not None]
-        told = {each["id"]: each for each in await self._records.told_by_ids(account_id, ids)}
+        told = {each["id"]: each for each in await self._records.told_by_ids(principal, account_id, ids)}
         return [
             told.get(str(result.order_id)) or structures.refused_order(payload, result.plain(index))
             for index, (payload, result) in enumerate(zip(payloads, results, strict=True))
@@ -155,7 +155,7 @@ class Ordering:
         """The order that the command is about, as it is after it, or as far as it has come."""
         result = await self._do(principal, account_id, command, payload, call)
         order_id = result.order_id if result.order_id is not None else payload.get("order_id")
-        told = await self._records.told_by_ids(account_id, [order_id]) if order_id is not None else []
+        told = await self._records.told_by_ids(principal, account_id, [order_id]) if order_id is not None else []
         if not told:
             raise _unknown(result)
         return told[0]
@@ -172,7 +172,7 @@ class Ordering:
         if result.running:
             raise _unknown(result)
         ids = [each["order_id"] for each in told if each["ok"] or each["error"]["code"] != "order_not_found"]
-        return await self._records.told_by_ids(account_id, ids or _ids_of(result))
+        return await self._records.told_by_ids(principal, account_id, ids or _ids_of(result))
 
     def _instrument(self, account_id: int, symbol: str) -> Instrument:
         """Raises OmsError."""

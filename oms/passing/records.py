@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from msgspec.structs import replace
+
 from oms.auth import may_see, require_close, strategies_of
 from oms.desk.dispatch import allowed
 from oms.errors import OmsError
-from oms.model import TERMINAL, Deal, Instrument, Order, OrderState, Position, Principal
+from oms.model import TERMINAL, ZERO, Deal, Instrument, Order, OrderState, Position, Principal
 from oms.passing import structures
 from oms.passing.arguments import TIME_MS_MAX, bad
 from oms.passing.calls import Access, Call
@@ -96,11 +98,13 @@ class Records:
         instrument = self._instruments(account_id)
         return [structures.order(row, deals.get(row.id, ()), instrument(row.symbol)) for row in rows]
 
-    async def told_by_ids(self, account_id: int, ids: Sequence[int]) -> list[Structure]:
-        """The same of those that are the account's."""
+    async def told_by_ids(self, principal: Principal, account_id: int, ids: Sequence[int]) -> list[Structure]:
+        """The same of those that are the account's. Who may not see one is told its id, and no more."""
         found = await history.orders_by_ids(self._oms.pool, ids)
         mine = [row for number in ids if (row := found.get(number)) is not None and row.account_id == account_id]
-        return await self.told(account_id, mine)
+        seen = [row for row in mine if may_see(principal, account_id, row.strategy_id)]
+        told = {each["id"]: each for each in await self.told(account_id, seen)}
+        return [told.get(str(row.id)) or {"id": str(row.id), "info": {}} for row in mine]
 
     # Orders and trades
 
@@ -125,7 +129,7 @@ class Records:
 
     def _trades(self, account_id: int, rows: Iterable[Deal], orders: Mapping[int, Order]) -> list[Structure]:
         instrument = self._instruments(account_id)
-        told = [structures.trade(row, orders.get(row.order_id), instrument(row.symbol)) for row in rows]
+        told = [structures.trade(row, orders.get(row.order_id), instrument(row.symbol)) for row in joined(rows)]
         return sorted(told, key=lambda each: each["timestamp"])
 
     # Positions
@@ -163,6 +167,27 @@ class Records:
                 return None
 
         return instrument
+
+
+def joined(deals: Iterable[Deal]) -> list[Deal]:
+    """With those of one execution in one: a fill that turns a position is booked as two deals, and was one trade."""
+    executions: dict[tuple[int, str], Deal] = {}
+    for deal in deals:
+        key = deal.order_id, deal.exchange_trade_id
+        first = executions.get(key)
+        executions[key] = deal if first is None else _both(first, deal)
+    return list(executions.values())
+
+
+def _both(first: Deal, second: Deal) -> Deal:
+    more = {
+        currency: first.more_fees.get(currency, ZERO) + second.more_fees.get(currency, ZERO)
+        for currency in {**first.more_fees, **second.more_fees}
+    }
+    return replace(
+        first, qty=first.qty + second.qty, fee=first.fee + second.fee, more_fees=more,
+        realized_pnl=first.realized_pnl + second.realized_pnl,
+    )  # fmt: skip
 
 
 def _check_status(name: str, told: Structure) -> None:

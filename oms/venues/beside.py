@@ -8,10 +8,10 @@ functions may be called, nor who asks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ class Beside:
         try:
             async with asyncio.timeout(limits.timeout_s), asked.turn():
                 if self._closed:
-                    raise _failed("exchange_unavailable", "the exchange is being opened anew", "ExchangeNotAvailable")
+                    raise _ended()
                 encoded = await self._answer(asked, func, arguments)
         except TimeoutError:
             text = f"the exchange gave no answer within {limits.timeout_s:g} s"
@@ -81,11 +81,8 @@ class Beside:
         await self._load(wanted=bool(arguments.get("reload")))
         if func in self._markets:
             return self._markets[func]
-        exchange = asked.exchange
-        if exchange.markets is not self._public.exchange.markets:
-            exchange.set_markets_from_exchange(self._public.exchange)
         self._check(arguments)
-        method = getattr(exchange, func, None)
+        method = getattr(asked.exchange, func, None)
         if method is None:
             raise _failed("unsupported_action", f"ccxt has no {func} here", "NotSupported")
         result = await self._asked(lambda: method(*arguments.values()))
@@ -106,6 +103,8 @@ class Beside:
     def _refusal(self, error: Exception, sending: Sending) -> OmsError:
         """What is said of it, with the name of ccxt's class."""
         text = self._config.scrub(errors.describe(error))
+        if isinstance(error, TimeoutError):
+            return _failed("exchange_unavailable", "the exchange gave no answer in time", "RequestTimeout")
         if not isinstance(error, BaseError):
             log.warning("ccxt failed", venue=self._config.klass, error=text)
             return _failed("exchange_error", text, "ExchangeError")
@@ -124,19 +123,26 @@ class Beside:
             self._loading = asyncio.create_task(self._load_now())
         try:
             await asyncio.shield(self._loading)
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            raise _ended() from None
         except OmsError as error:
             if not self._markets or wanted:
                 raise
             log.warning("markets could not be loaded anew", venue=self._config.klass, error=error.message)
 
     async def _load_now(self) -> None:
-        exchange = self._public.exchange
-        await self._asked(lambda: exchange.load_markets(True))
-        self._markets = {
-            "load_markets": encode(exchange.markets),
-            "fetch_markets": encode(list(exchange.markets.values())),
-            "fetch_currencies": encode(exchange.currencies),
-        }
+        """By a client in a thread: reading all markets of an exchange takes seconds, which nothing else has to wait."""
+        loading = _Loading(self._config)
+        try:
+            loaded, told = await self._asked(lambda: asyncio.to_thread(loading.run))
+        finally:
+            loading.cancel()
+        for each in (self._public, self._private):
+            each.exchange.set_markets_from_exchange(loaded)
+            each.exchange.options["timeDifference"] = loaded.options.get("timeDifference", 0)
+        self._markets = told
         self._loaded_s = time.monotonic()
 
     def _check(self, arguments: Mapping[str, Any]) -> None:
@@ -173,7 +179,7 @@ class _Client:
             self._exchange = client.make(self._config, self._credentials, float)
         return self._exchange
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """One of those that run at a time. Raises OmsError when too many wait for theirs."""
         limits = self._config.passing
@@ -193,6 +199,44 @@ class _Client:
     async def close(self) -> None:
         if self._exchange is not None:
             await self._exchange.close()
+
+
+class _Loading:
+    """A client that loads all markets, in a thread, on a loop of its own."""
+
+    def __init__(self, config: VenueConfig) -> None:
+        self._config = config
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    def run(self) -> tuple[Any, dict[str, bytes]]:
+        """The client, and what is answered of its markets."""
+        return asyncio.run(self._load())
+
+    def cancel(self) -> None:
+        """From any thread, also when it has ended."""
+        if self._loop is not None and self._task is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended
+                self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def _load(self) -> tuple[Any, dict[str, bytes]]:
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        exchange = client.make(self._config, {}, float)
+        try:
+            async with asyncio.timeout(self._config.passing.timeout_s):
+                await exchange.load_markets()
+        finally:
+            await exchange.close()
+        markets = {symbol: encode(market) for symbol, market in exchange.markets.items()}
+        return exchange, {
+            "load_markets": b"{%b}" % b",".join(b"%b:%b" % (encode(name), each) for name, each in markets.items()),
+            "fetch_markets": b"[%b]" % b",".join(markets.values()),
+            "fetch_currencies": encode(exchange.currencies),
+        }
+
+
+def _ended() -> OmsError:
+    return _failed("exchange_unavailable", "the exchange is being opened anew", "ExchangeNotAvailable")
 
 
 def _failed(code: str, message: str, exception: str, field: str | None = None) -> OmsError:

@@ -19,6 +19,12 @@ from tests.oms.serving import World
 from tests.waiting import until
 
 
+def who(**permission: Any) -> Principal:
+    """Somebody who may do this on account 1."""
+    permissions = {1: Permission(account_id=1, **permission)}
+    return Principal(user_id=2, user_name="sam", api_key_id=2, permissions=permissions)
+
+
 class Scene(NamedTuple):
     world: World
     oms: Oms
@@ -148,8 +154,7 @@ async def test_an_order_that_is_under_way_is_told_as_far_as_it_has_come(scene: S
 
 async def test_what_is_of_another_strategy_is_not_there(scene: Scene) -> None:
     await scene.call("create_order", *LIMIT, {"clientOrderId": "a"})
-    permission = Permission(account_id=1, can_trade=True, strategies=frozenset({7}))
-    sam = Principal(user_id=2, user_name="sam", api_key_id=2, permissions={1: permission})
+    sam = who(can_trade=True, strategies=frozenset({7}))
     for func, args in (
         ("cancel_order", ("1",)),
         ("cancel_order_with_client_order_id", ("a",)),
@@ -157,6 +162,12 @@ async def test_what_is_of_another_strategy_is_not_there(scene: Scene) -> None:
     ):
         assert (await scene.refusal(func, *args, principal=sam)).code == "order_not_found"
     assert (await scene.refusal("create_order", *LIMIT, principal=sam)).code == "strategy_permission_denied"
-    viewer = Principal(user_id=3, user_name="vic", api_key_id=3, permissions={1: Permission(account_id=1)})
+    viewer = who()
     assert (await scene.refusal("create_order", *LIMIT, principal=viewer)).code == "permission_denied"
     assert (await scene.refusal("edit_order", "1", price=5, principal=viewer)).code == "permission_denied"
+
+
+async def test_who_trades_without_reading_is_told_the_id_alone(scene: Scene) -> None:
+    blind = who(can_read=False, can_trade=True)
+    assert await scene.call("create_order", *LIMIT, principal=blind) == {"id": "1", "info": {}}
+    assert await scene.call("cancel_all_orders", principal=blind) == [{"id": "1", "info": {}}]

@@ -12,7 +12,7 @@ from oms.errors import OmsError
 from oms.journal import open_journal
 from oms.model import Order, OrderState, Permission, PositionState, Principal
 from oms.passing import calls
-from oms.passing.records import Records
+from oms.passing.records import Records, joined
 from oms.service import Oms
 from oms.writes import Writes
 from tests.oms import full_rows
@@ -166,3 +166,16 @@ async def test_a_list_longer_than_a_page_is_read_to_its_end(oms: Oms) -> None:
     found = await ids(oms, "fetch_orders", None, None, 600)
     assert (len(found), found[-1]) == (600, 719)
     assert len(await ids(oms, "fetch_orders", None, 0, 5_000)) == 714
+
+
+def test_an_execution_that_was_booked_as_two_deals_is_one_trade() -> None:
+    fees = {"BNB": Decimal(1)}
+    halves = [
+        full_rows.deal(1, exchange_trade_id="t", qty=Decimal(2), fee=Decimal(3), more_fees=fees),
+        full_rows.deal(2, exchange_trade_id="t", qty=Decimal(5), fee=Decimal(4), more_fees=fees),
+        full_rows.deal(3, exchange_trade_id="t", order_id=9),
+    ]
+    whole, other = joined(halves)
+    assert (whole.id, float(whole.qty), float(whole.fee)) == (1, 7.0, 7.0)
+    assert whole.more_fees == {"BNB": Decimal(2)}
+    assert other is halves[2]

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import math
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -17,7 +18,7 @@ import pytest
 from loadtest.exchange.server import ExchangeServer
 from oms.errors import OmsError
 from oms.passing.calls import FUNCTIONS, Access, Answerer
-from oms.venues import beside
+from oms.venues import beside, client
 from oms.venues.beside import Beside, encode, plain
 from oms.venues.config import PassingLimits
 from tests.oms.venues.tools import BTC, CREDENTIALS, Between, config
@@ -60,6 +61,36 @@ async def test_many_callers_share_one_client_that_loads_markets_once(between: Be
     assert BTC in markets
     assert between.received["GET", "exchangeInfo"] == 1
     assert between.received["GET", "24hr"] == 12
+
+
+async def test_nothing_waits_while_markets_are_loaded(
+    exchange: ExchangeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    make = client.make
+
+    def noted(*asked: Any) -> Any:
+        threads.append(threading.get_ident())
+        return make(*asked)
+
+    monkeypatch.setattr(client, "make", noted)
+    async with asking(exchange.base_url) as made:
+        await ask(made, "load_markets")
+    assert threads[0] != threading.get_ident(), "it is read in a thread"
+
+
+async def test_an_end_breaks_off_a_loading(between: Between, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+
+    async def hang(_: Any, *__: Any) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(client.VenueMixin, "fetch", hang)
+    async with asking(between.base_url) as made:
+        waiting = asyncio.create_task(refusal(made, "load_markets"))
+        await asyncio.to_thread(begun.wait)
+    assert await waiting == ("exchange_unavailable", "ExchangeNotAvailable")
 
 
 async def test_whoever_goes_away_does_not_break_off_the_loading_for_others(between: Between) -> None:
@@ -189,12 +220,12 @@ async def test_markets_that_cannot_be_loaded_anew_are_still_there(
         await ask(made, "load_markets", reload=True)
         assert between.received["GET", "exchangeInfo"] == 2
         monkeypatch.setattr(beside, "FRESH_S", 0.0)
-        monkeypatch.setattr(made._public.exchange, "fetch_markets", _lost)
+        monkeypatch.setattr(beside._Loading, "run", _lost)
         assert BTC in await ask(made, "load_markets")
         assert await refusal(made, "load_markets", reload=True) == ("exchange_unavailable", "NetworkError")
 
 
-async def _lost(_: object = None) -> Any:
+def _lost(_: object) -> Any:
     raise ccxt.async_support.NetworkError("no")
 
 
