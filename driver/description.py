@@ -54,7 +54,7 @@ TIMEFRAMES: Final = {
     frame: frame
     for frame in (*("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),)
 }
-MARKET_TYPES: Final = ("spot", "swap", "future", "option")
+MARKET_TYPES: Final = ("spot", "swap", "future", "option", "index")
 # What is taken over from the exchange behind, as it says.
 TOLD: Final = ("timeframes", "precisionMode", "paddingMode", "features", "countries")
 TOLD_ON_TOP: Final = ("fees", "limits")  # on top of what ccxt gives every exchange

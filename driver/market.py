@@ -74,7 +74,7 @@ class Market(Asking):
         if isinstance(sourceExchange, Market) and sourceExchange.described is not None:
             self.take_over(sourceExchange.described)
         shared = super().set_markets_from_exchange(sourceExchange)  # type: ignore[misc]  # of ccxt
-        self.has = {**self.has, **{kind: sourceExchange.has[kind] for kind in MARKET_TYPES}}
+        self.has = {**self.has, **{kind: sourceExchange.has.get(kind) for kind in MARKET_TYPES}}
         return shared
 
     def take_over(self, told: Mapping[str, Any]) -> None:

@@ -40,7 +40,7 @@ def test_has_tells_the_truth_once_markets_are_loaded(client: Client) -> None:
     has = exchange.has
     assert (has["fetchStatus"], has["fetchL3OrderBook"], has["fetchLedger"]) == (True, False, "emulated")
     assert (has["createOrder"], has["withdraw"], has["swap"]) == (True, False, True)
-    assert has["option"] is has["future"] is False, "there is no such market"
+    assert has["option"] is has["future"] is has["index"] is False, "there is no such market"
     assert not has.get("watchTicker")
     assert not has.get("createOrderWs")
 
