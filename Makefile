@@ -28,7 +28,7 @@ TRADES ?= 20
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
-PINNED := $(VENV)/.pins $(CONSTRAINTS) pyproject.toml
+PINNED := $(VENV)/.pins $(CONSTRAINTS) pyproject.toml driver/pyproject.toml
 FREQTRADE := .venv-freqtrade
 COMPILED := setup.py $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.h)
 
@@ -84,7 +84,7 @@ $(VENV)/.installed: $(VENV)/.made $(PINNED)
 		sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || { \
 		echo "Python.h is missing: on Debian and Ubuntu, apt-get install python3-dev" >&2; exit 1; }
 	$(PIP) setuptools cython
-	TICKWIRE_SKIP_SPEEDUPS=1 $(PIP) --no-build-isolation --editable .
+	TICKWIRE_SKIP_SPEEDUPS=1 $(PIP) --no-build-isolation --editable . --editable ./driver
 	@touch $@
 
 $(VENV)/.with-%: $(VENV)/.installed

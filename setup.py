@@ -1,7 +1,7 @@
 """Compile every `_speedups/*.pyx`; everything else about the distribution is in pyproject.toml.
 
 `TICKWIRE_REQUIRE_SPEEDUPS=1` makes a module that does not compile an error. Without it the distribution still installs:
-`driver`, `oms` and `loadtest` work without compiled modules, and the gateway says at start which are missing.
+`oms` and `loadtest` work without compiled modules, and the gateway says at start which are missing.
 `TICKWIRE_SKIP_SPEEDUPS=1` compiles nothing: `make` installs the rest first and compiles in place in a step of its own.
 `TICKWIRE_DEBUG_SPEEDUPS=1` turns bounds checks and assertions on and the optimiser down, for sanitizers and debuggers.
 """

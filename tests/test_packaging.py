@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -79,11 +80,11 @@ def test_the_wheel_has_what_runs(built: Path) -> None:
     modules = {path.stem for path in (ROOT / "_speedups").glob("*.pyi")}
     assert {name.split("/")[1].split(".")[0] for name in names if name.endswith(".so")} == modules
     assert {f"_speedups/{module}.pyi" for module in modules} <= set(names)
-    assert {f"{room}/py.typed" for room in ("_speedups", "driver", "gateway", "oms")} <= set(names)
+    assert {f"{room}/py.typed" for room in ("_speedups", "gateway", "oms")} <= set(names)
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gateway" / "web").rglob("*") if path.is_file()}
     assert pages <= set(names)
     assert set(names) >= WRITTEN_C
-    assert not [name for name in names if name.startswith("tests/") or re.match(r"_speedups/.*\.c$", name)]
+    assert not [name for name in names if name.startswith(("tests/", "driver/")) or re.match(r"_speedups/.*\.c$", name)]
 
 
 def test_compiled_modules_are_there(python: Path, built: Path) -> None:
@@ -98,6 +99,53 @@ def test_the_command_runs(python: Path, built: Path) -> None:
     (built / "tickwire.toml").write_text('[exchanges.sim]\nclass = "binance"\n')
     assert "The configuration is right" in run(tickwire, "check", cwd=built)
     assert "--synthetic" in run(tickwire, "exchange", "--help", cwd=built)
+
+
+# The client machine's half
+
+
+@pytest.fixture(scope="module")
+def client_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with a source distribution and a wheel of the driver alone, built without the rest of the tree."""
+    folder = tmp_path_factory.mktemp("client")
+    shutil.copytree(ROOT / "driver", folder / "source", ignore=NOT_SOURCE)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, "source", cwd=folder)
+    return folder
+
+
+def test_the_client_is_pure_python_and_all_of_it(client_built: Path) -> None:
+    (wheel,) = client_built.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "driver").rglob("*.py")}
+    assert {name for name in names if ".dist-info/" not in name} == {*modules, "driver/py.typed"}
+    assert any(name.endswith("/LICENSE") for name in names)
+
+
+def test_a_client_machine_needs_no_compiler_and_has_no_server(client_built: Path) -> None:
+    (wheel,) = client_built.glob("*.whl")
+    venv.create(client_built / "venv", with_pip=False)
+    python = client_built / "venv" / "bin" / "python"
+    pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
+    constraints = ("--constraint", ROOT / ".ci" / "constraints.txt", "--only-binary", ":all:")
+    nowhere = {"PATH": str(client_built / "nothing"), "CC": "no-such-compiler"}
+    run(*pip, "install", "--quiet", "--no-compile", *constraints, f"{wheel}[driver]", cwd=client_built, **nowhere)
+    code = (
+        "import driver, importlib.util as u; driver.register(); import ccxt, ccxt.pro\n"
+        "server = [name for name in ('gateway', 'oms', '_speedups', 'loadtest') if u.find_spec(name)]\n"
+        "print(ccxt.tickwire().id, ccxt.pro.tickwire().id, server)"
+    )
+    assert run(python, "-c", code, cwd=client_built, **nowhere) == "tickwire tickwire []\n"
+
+
+def test_both_halves_are_of_one_version() -> None:
+    server, client = (
+        tomllib.loads((ROOT / path).read_text())["project"] for path in ("pyproject.toml", "driver/pyproject.toml")
+    )
+    assert (server["name"], client["name"]) == ("tickwire-server", "tickwire")
+    assert client["version"] == server["version"]
+    assert client["optional-dependencies"] == {"driver": [], "server": [f"tickwire-server=={server['version']}"]}
+    assert set(client["dependencies"]) <= set(server["dependencies"])
 
 
 def test_a_missing_compiled_module_is_an_error_when_all_are_required(tmp_path: Path) -> None:
