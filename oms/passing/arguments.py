@@ -20,7 +20,7 @@ TEXT_CHARS_MAX: Final = 128
 SYMBOLS_MAX: Final = 500  # in one call
 IDS_MAX: Final = 200
 ORDERS_MAX: Final = 100
-ROWS_MAX: Final = 5_000  # that a call may ask for by `limit`
+ROWS_MAX: Final = 5_000  # of an answer: a greater `limit` is this one
 PAGES_MAX: Final = 10  # .. and ccxt's own paging make of one call
 TIME_MS_MAX: Final = 253_402_300_799_999  # the end of the year 9999
 DEPTH_MAX: Final = 8  # of params
@@ -64,7 +64,8 @@ def _since(name: str, value: object) -> int:
 
 
 def _limit(name: str, value: object) -> int:
-    return whole(name, value, 1, ROWS_MAX)
+    """More than we ask of an exchange at once is no mistake: programs ask for all there is."""
+    return min(whole(name, value, 1, TIME_MS_MAX), ROWS_MAX)
 
 
 def _timeframe(name: str, value: object) -> str:

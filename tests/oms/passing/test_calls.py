@@ -92,7 +92,6 @@ def test_arguments_are_in_the_order_of_the_function_with_what_stands_for_those_l
         ("fetch_trades", ["A/B", Decimal("0.5")], {}, "since"),
         ("fetch_trades", ["A/B", True], {}, "since"),
         ("fetch_trades", ["A/B", 0, 0], {}, "limit"),
-        ("fetch_trades", ["A/B", 0, 5_001], {}, "limit"),
         ("fetch_ohlcv", ["A/B", "1 m"], {}, "timeframe"),
         ("load_markets", ["yes"], {}, "reload"),
         ("fetch_ledger_entry", [True], {}, "id"),
