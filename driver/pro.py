@@ -6,10 +6,10 @@ Joins the parts and says where things are. Must not know messages, feeds or unif
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
-from ccxt.base.errors import AccountNotEnabled, BaseError, PermissionDenied, RequestTimeout
+from ccxt.base.errors import AccountNotEnabled, BaseError, ExchangeClosedByUser, PermissionDenied, RequestTimeout
 
 from driver.async_ import OmsCcxtExchange
 from driver.by_socket import COMMANDS, OrdersBySocket
@@ -20,6 +20,8 @@ from driver.polling import poll
 from driver.stream import Gap, Stream
 from driver.watch_account import WatchAccount
 from driver.watch_market import WatchMarket
+
+T = TypeVar("T")
 
 SILENCE_MS: Final = 10_000
 POLL_AFTER_MS: Final = 3_000
@@ -55,6 +57,7 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExcha
     def __init__(self, config: dict[str, Any] = {}) -> None:
         self.hub = Hub(self)
         self.on_gap: Any = None
+        self._closes = 0
         self._private_feeds: dict[str, Any] = {}
         self._traded_at: tuple[int, str] | None = None
         self._balance_task: asyncio.Task[None] | None = None
@@ -63,6 +66,7 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExcha
 
     async def close(self, clean_instance_data: bool = False) -> None:
         """As ccxt's: who waits is cancelled. Whoever watches again goes on; fills in between are not missed."""
+        self._closes += 1
         if self._balance_task is not None:
             self._balance_task.cancel()
             self._balance_task = None
@@ -122,6 +126,24 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExcha
         await poll(self, streams)
 
     # What the parts ask
+
+    async def prepared(self, what: Callable[[], Awaitable[T]]) -> T:
+        """What a watch call has to ask for first. Raises ExchangeClosedByUser when it was closed meanwhile.
+
+        Else a call that was on its way would open anew what the program has just closed, and never close it.
+        """
+        self.open()
+        closes = self._closes
+        failure: Exception | None = None
+        try:
+            result = await what()
+        except Exception as error:
+            failure = error
+        if self._closes != closes:
+            raise ExchangeClosedByUser(f"{self.id} was closed by the program") from failure
+        if failure is not None:
+            raise failure
+        return result
 
     async def traded_at(self) -> tuple[int, str]:
         """The number of the account, and the gateway's name of its exchange; "" where only the default one is told."""

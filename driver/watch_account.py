@@ -108,7 +108,7 @@ class WatchAccount(Host):
 
     async def _names(self, symbols: Sequence[str]) -> tuple[str, ...]:
         if not self.markets:
-            await self.load_markets()
+            await self.prepared(self.load_markets)
         return tuple([self.market(symbol)["symbol"] for symbol in symbols])
 
     def _kept(self, channel: str, names: tuple[str, ...]) -> Any:
@@ -120,7 +120,7 @@ class WatchAccount(Host):
     ) -> Watch:
         """`channels` are told to the cursor, `also` are subscribed for what comes with them."""
         hub = self.hub
-        account, _ = await self.traded_at()
+        account, _ = await self.prepared(self.traded_at)
 
         def wants() -> list[Want]:
             told = [Want(Key(each, str(account)), partial(self.private_feed, each), 0, names) for each in channels]

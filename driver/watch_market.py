@@ -171,7 +171,7 @@ class WatchMarket(Host):
 
     async def _symbols(self, symbols: Sequence[str] | None, *, may_be_all: bool = False) -> tuple[str, ...]:
         if not self.markets:
-            await self.load_markets()
+            await self.prepared(self.load_markets)
         if not symbols:
             if may_be_all:
                 return ()
@@ -195,7 +195,7 @@ class WatchMarket(Host):
                 if not stream.is_live:
                     hub.streams.need(stream)
             return watch
-        _, exchange = await self.traded_at()
+        _, exchange = await self.prepared(self.traded_at)
         channel = CHANNELS[kind]
         hooks = (self.on_stream_gap, self.stream_failure)
 

@@ -83,7 +83,7 @@ async def test_trades_come_once_each_whatever_way(pro: Pro) -> None:
     await back(pro)
     await pro.server.until_asked("subscribe")
     for sequence, number in enumerate((4, 5, 6), 1):
-        data = {"price": 1, "size": 2, "side": "buy", "trade_id": str(number)}
+        data: dict[str, Any] = {"price": 1, "size": 2, "side": "buy", "trade_id": str(number)}
         await pro.update("trades", sequence, **data)
     assert [each["id"] for each in await pro.exchange.watch_trades("BTC/USDT")] == ["6"]
 

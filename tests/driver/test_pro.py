@@ -11,7 +11,14 @@ from typing import Any
 import ccxt.pro
 import pytest
 from ccxt.async_support.base.exchange import Exchange
-from ccxt.base.errors import AccountNotEnabled, AuthenticationError, InsufficientFunds, NetworkError, RequestTimeout
+from ccxt.base.errors import (
+    AccountNotEnabled,
+    AuthenticationError,
+    ExchangeClosedByUser,
+    InsufficientFunds,
+    NetworkError,
+    RequestTimeout,
+)
 
 from driver.pro import PRO_HAS, OmsCcxtProExchange
 from tests.driver.pro_client import Pro, order, pro_client, quote
@@ -169,6 +176,15 @@ async def test_closing_cancels_who_waits_and_watching_again_works(pro: Pro) -> N
     waiting = await pro.subscribed(pro.exchange.watch_ticker("BTC/USDT"), 4)
     await pro.update("quotes", 1, "snapshot", **quote(1))
     await waiting
+
+
+async def test_a_call_that_was_on_its_way_does_not_open_what_was_closed(pro: Pro) -> None:
+    watching = asyncio.create_task(pro.exchange.watch_ticker("BTC/USDT"))
+    await until(lambda: pro.server.requests)
+    await pro.exchange.close()
+    with pytest.raises(ExchangeClosedByUser):
+        await watching
+    assert (pro.exchange.session, pro.server.dials) == (None, 0)
 
 
 async def test_a_gateway_that_is_away_is_a_network_error() -> None:
