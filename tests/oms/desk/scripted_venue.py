@@ -58,6 +58,7 @@ class ScriptedVenue:
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self.orders: dict[str, VenueOrder] = {}
         self.executed: list[VenueTrade] = []
+        self.pretended: set[str] = set()  # orders of which it was said that they were canceled
         self.placed: list[str] = []
         self.requests: list[str] = []
         self.streaming = True  # whether the listener is told
@@ -103,6 +104,7 @@ class ScriptedVenue:
     def go_on_from(self, former: ScriptedVenue) -> None:
         """It is the same venue, and only the OMS is another."""
         self.orders, self.executed, self.placed = former.orders, former.executed, former.placed
+        self.pretended = former.pretended
         self._late, self._numbers, self._clock = former._late, former._numbers, former._clock
 
     def fill(self, exchange_order_id: str, qty: str | Decimal, price: str | None = None) -> VenueTrade:
@@ -259,6 +261,7 @@ class ScriptedVenue:
         there = self._find(order)
         if there is None or there.status in DONE:
             raise Refused("order_not_found", "unknown order")
+        self.pretended.add(there.exchange_order_id)
         return replace(there, status="canceled", time_ns=next(self._clock))
 
     async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
