@@ -143,6 +143,11 @@ class Hub:
             self._link.start()
 
     @property
+    def is_begun(self) -> bool:
+        """There is, or will be, a connection."""
+        return self._link is not None
+
+    @property
     def is_open(self) -> bool:
         return self._link is not None and self._link.is_open
 

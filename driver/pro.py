@@ -140,6 +140,8 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExcha
         except Exception as error:
             failure = error
         if self._closes != closes:
+            if not self.hub.is_begun:
+                await super().close()  # ccxt 4.5.64 opens a session for whoever asks
             raise ExchangeClosedByUser(f"{self.id} was closed by the program") from failure
         if failure is not None:
             raise failure
