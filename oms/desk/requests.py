@@ -130,15 +130,19 @@ class Requests:
 
     async def _begin(self, principal: Principal, claims: Sequence[Claim]) -> None:
         """Those that were never asked for begin; of the others, what was answered is answered again."""
-        found = await asyncio.gather(*(self._look_up(claim) for claim in claims), return_exceptions=True)
+        looking = [self._look_up(claim) for claim in claims]
+        found = [await looking[0]] if len(looking) == 1 else await asyncio.gather(*looking)  # one needs no other task
         for claim, stored in zip(claims, found, strict=True):
             if stored is None:
                 self._start(claim.key, claim.entry, self._carried_out(principal, claim))
             else:
                 self._finish(claim.key, claim.entry, _told(claim, stored))
 
-    async def _look_up(self, claim: Claim) -> CommandRow | None:
-        return await self._stored.get(claim.key) if claim.key else None
+    async def _look_up(self, claim: Claim) -> CommandRow | Exception | None:
+        try:
+            return await self._stored.get(claim.key) if claim.key else None
+        except Exception as error:  # each claim has its own
+            return error
 
     async def _carried_out(self, principal: Principal, claim: Claim) -> CommandResult:
         try:
@@ -187,11 +191,11 @@ def _result(task: asyncio.Task[CommandResult]) -> CommandResult | None:
     return None if task.cancelled() or error is not None else task.result()
 
 
-def _told(claim: Claim, stored: CommandRow | BaseException) -> CommandResult:
+def _told(claim: Claim, stored: CommandRow | Exception) -> CommandResult:
     """What the database has of a command, as the answer to who asks for it again."""
     if isinstance(stored, UNAVAILABLE):
         return CommandResult.of_refusal(_gone())
-    if isinstance(stored, BaseException):
+    if isinstance(stored, Exception):
         log.error("command could not be looked up", exc_info=stored)
         return CommandResult.of_refusal(_gone())
     if stored.payload_hash != claim.asked.hash:

@@ -14,6 +14,7 @@ from oms.desk.dispatch import Dispatcher, Run
 from oms.desk.requests import Requests
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
+from oms.store import history
 from tests.oms.desk.desks import ADMIN, Setting, stored_command
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.trading_made import ORDINARY, code, trading
@@ -109,6 +110,21 @@ async def test_what_cannot_be_understood_or_has_no_account_stands_in_its_place(d
     async with trading(dsn) as made, asking(made) as requests:
         answers = await requests.ask(body("a", account_id=2), {"nonsense": 1}, body("c"), body(None))
         assert [code(answer) for answer in answers] == ["account_not_found", "validation_error", None, None]
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("a fault of ours")])
+async def test_what_cannot_be_looked_up_is_not_begun_and_the_rest_is(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(*_: object) -> None:
+        raise error
+
+    async with trading(dsn) as made, asking(made) as requests:
+        monkeypatch.setattr(history, "commands_by_requests", fail)
+        (alone,) = await requests.ask(body())
+        named, unnamed = await requests.ask(body(), body(None))
+        assert [code(alone), code(named), code(unnamed)] == ["engine_unavailable", "engine_unavailable", None]
+        assert len(made.venue.placed) == 1
 
 
 async def test_a_stop_answers_who_waits_without_claiming_anything(dsn: str) -> None:
