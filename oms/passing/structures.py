@@ -22,6 +22,7 @@ LIQUIDITY: Final = {True: "maker", False: "taker", None: None}
 NOT_KEPT: Final = (
     "leverage", "collateral", "initialMargin", "initialMarginPercentage", "maintenanceMargin",
     "maintenanceMarginPercentage", "marginRatio", "liquidationPrice", "marginMode", "percentage", "lastPrice",
+    "positionMargin",
 )  # fmt: skip
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from gateway.config import AuthConfig
 from tests.e2e.ordering import Ordering
 from tests.leaks import VENUE_SECRET
 
@@ -177,3 +180,49 @@ async def test_orders_are_of_who_may_trade(gateway_with_orders: Ordering) -> Non
     assert code_of(await refused(gateway, "bob", "cancel_order", made["id"], account=2))[:2] == (404, "order_not_found")
     ledger = await gateway.exchange.get("/admin/ledger", account="ann")
     assert len(ledger["orders"]) == 1
+
+
+async def limited(gateway: Ordering, **limits: Any) -> None:
+    """The gateway with these limits from now on."""
+    await gateway.stop()
+    changed = msgspec.structs.replace(gateway.config.limits, **limits)
+    gateway.config = msgspec.structs.replace(gateway.config, limits=changed)
+    await gateway.start()
+
+
+async def test_an_exchange_that_hangs_keeps_nobody_waiting(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    await limited(gateway, ccxt_call_timeout_s=0.5)
+    await call(gateway, "ann", "fetch_balance")
+    await gateway.exchange.fault("late", ms=5_000, request="GET account")
+    assert code_of(await refused(gateway, "ann", "fetch_balance")) == (503, "exchange_unavailable", "RequestTimeout")
+    assert (await call(gateway, "ann", "fetch_ticker", "BTC/USDT"))["last"]
+    assert (await gateway.send())["ok"], "orders do not wait behind it"
+
+
+async def test_many_callers_at_once_are_served_in_turn_or_sent_away(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    await limited(gateway, ccxt_calls_running_max=2, ccxt_calls_waiting_max=20)
+    await call(gateway, None, "load_markets")
+    answers = await asyncio.gather(*(refused(gateway, None, "fetch_ticker", "BTC/USDT") for _ in range(20)))
+    assert [status for status, _ in answers] == [200] * 20
+    answers = await asyncio.gather(*(refused(gateway, None, "fetch_ticker", "BTC/USDT") for _ in range(60)))
+    refusals = {code_of(answer) for answer in answers if answer[0] != 200}
+    assert refusals == {(429, "rate_limited", "RateLimitExceeded")}
+    assert sum(status == 200 for status, _ in answers) >= 22
+
+
+async def test_calls_count_for_the_rate_of_a_key(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    await gateway.stop()
+    auth = AuthConfig(
+        master_keys=gateway.config.auth.master_keys, key_requests_per_s=1, key_requests_burst=20,
+        anonymous_market_data=False,
+    )  # fmt: skip
+    gateway.config = msgspec.structs.replace(gateway.config, auth=auth)
+    await gateway.start()
+    answers = await asyncio.gather(*(refused(gateway, "ann", "describe") for _ in range(80)))
+    limited = [answer for status, answer in answers if status == 429]
+    assert 0 < len(limited) < 80
+    assert {(answer["code"], answer["retry_after_ms"] > 0) for answer in limited} == {("rate_limited", True)}
+    assert code_of(await refused(gateway, None, "fetch_time"))[:2] == (401, "missing_api_key")
