@@ -86,6 +86,7 @@ def _matches(line: str, pattern: str) -> bool:
 def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are written one after the other
 
         def _do(self) -> None:
             parts = urlsplit(self.path)
