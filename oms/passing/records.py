@@ -5,7 +5,9 @@ Holds what ccxt's `since`, `limit` and `until` mean for them. Must not know how 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec.structs import replace
@@ -143,15 +145,15 @@ class Records:
             call, wanted, lambda page: history.positions(self._oms.pool, page, is_open=is_open),
             keep=lambda row: not symbols or row.symbol in symbols,
         )  # fmt: skip
-        told = [structures.position(row, self._mark_price(row) if is_open else None) for row in rows]
+        prices = await asyncio.gather(*(self._mark_price(row) for row in rows)) if is_open else [None] * len(rows)
+        told = [structures.position(row, price) for row, price in zip(rows, prices, strict=True)]
         if call.name == "fetch_position":
             return told[0] if told else structures.no_position(call.arguments["symbol"])
         return told
 
-    def _mark_price(self, row: Position) -> Any:
-        """What it could be closed at, by a quote that is not stale."""
-        desk = self._oms.trader(row.account_id).desk
-        quote = desk.market.quote(desk.account.exchange, row.symbol)
+    async def _mark_price(self, row: Position) -> Decimal | None:
+        """What it could be closed at, by a quote that is not stale; the first one of a market is waited for."""
+        quote = await self._oms.trader(row.account_id).desk.quote(row.symbol)
         if quote is None or quote.stale:
             return None
         return quote.bid if row.qty > 0 else quote.ask

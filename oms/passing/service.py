@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from oms.auth import require_known, require_read
+from oms.auth import require_known, strategies_of
 from oms.errors import OmsError
 from oms.model import Principal
 from oms.passing import calls
 from oms.passing.arguments import floats
-from oms.passing.calls import Access, Answerer, Call
+from oms.passing.calls import Access, Answerer, Call, Function
 from oms.passing.orders import Ordering
 from oms.passing.records import Records
 
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 FUNCTION: Final = re.compile(
     r"(add|borrow|cancel|close|create|deposit|edit|fetch|load|reduce|repay|set|signIn|transfer|withdraw)([A-Z].*)?"
 )
+
+# Of the exchange's books, which know nothing of strategies.
+OF_WHOLE_ACCOUNT: Final = frozenset({
+    "fetch_ledger", "fetch_ledger_entry", "fetch_deposits", "fetch_withdrawals", "fetch_deposits_withdrawals",
+    "fetch_transfers", "fetch_funding_history", "fetch_my_liquidations", "fetch_borrow_interest",
+})  # fmt: skip
 
 _ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -52,7 +58,7 @@ class PassThrough:
     ) -> bytes:
         """What ccxt's function of this name answers for the account, as JSON. None asks as nobody. Raises OmsError."""
         function = calls.function(func)
-        self._require(principal, account_id, function.access)
+        self._require(principal, account_id, function)
         call = calls.read(func, args, kwargs)
         if function.answerer is Answerer.EXCHANGE:
             return await self._asked(account_id, call)
@@ -60,14 +66,16 @@ class PassThrough:
         answerer = self._ordering if function.access is Access.TRADE else self._records
         return _ENCODE(await answerer.answer(principal, account_id, call))
 
-    def _require(self, principal: Principal | None, account_id: int, access: Access) -> None:
+    def _require(self, principal: Principal | None, account_id: int, function: Function) -> None:
+        access = function.access
         if principal is None:
             if access is not Access.PUBLIC or not self._anonymous:
                 raise OmsError("missing_api_key", "this needs an API key: send x-api-key, or Authorization: Bearer")
-        elif access is Access.READ:
-            require_read(principal, account_id)
-        else:  # of a command, the desk says who may have it done
+        elif access is not Access.READ:  # of a command, the desk says who may have it done
             require_known(principal, account_id)
+        elif strategies_of(principal, account_id) and function.name in OF_WHOLE_ACCOUNT:
+            text = f"{function.name} is of the whole account, and this API key is for some of its strategies"
+            raise OmsError("strategy_permission_denied", text)
 
     async def _asked(self, account_id: int, call: Call) -> bytes:
         venue = self._oms.trader(account_id).desk.venue

@@ -132,6 +132,7 @@ async def test_a_fill_is_a_trade_and_a_position_until_it_is_closed(gateway_with_
     assert order["fees"][0]["cost"] == pytest.approx(sum(trade["fee"]["cost"] for trade in trades))
     (held,) = await call(gateway, "ann", "fetch_positions", ["BTC/USDT"])
     assert (held["side"], held["contracts"]) == ("long", 0.4995)
+    assert held["unrealizedPnl"] == pytest.approx((held["markPrice"] - held["entryPrice"]) * 0.4995)
     closing = await call(gateway, "ann", "close_position", "BTC/USDT", "long")
     await gateway.until_order(int(closing["id"]), state="FILLED")
     assert await call(gateway, "ann", "fetch_positions") == []

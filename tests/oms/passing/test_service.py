@@ -10,7 +10,8 @@ import pytest
 
 from oms.errors import OmsError
 from oms.model import Permission, Principal
-from oms.passing.service import PassThrough, described
+from oms.passing import calls
+from oms.passing.service import OF_WHOLE_ACCOUNT, PassThrough, described
 from tests.oms.desk.desks import ADMIN
 from tests.oms.serving import World
 
@@ -76,6 +77,10 @@ async def test_permissions(world: World) -> None:
         ):
             assert await code(closed, principal, "fetch_time") == public
             assert await code(closed, principal, "fetch_balance") == private
+        some = who(can_read=True, strategies=frozenset({7}))
+        assert await code(opened, some, "fetch_balance") == ""
+        assert await code(opened, some, "fetch_ledger") == "strategy_permission_denied"
+        assert await code(opened, reader, "fetch_ledger") == ""
         assert await code(opened, ADMIN, "fetch_time", account_id=9) == "account_not_found"
         assert await code(opened, reader, "fetch_time", account_id=9) == "account_not_found"
         assert await code(opened, None, "fetch_time", account_id=9) == "account_not_found"
@@ -87,3 +92,7 @@ def test_has_is_true_of_what_can_be_called() -> None:
     ours = {"fetchPositions": None, "createOrders": False}
     told = json.loads(described(msgspec.json.encode({"id": "x", "has": {**as_they_are, **never, **ours}})))
     assert told == {"id": "x", "has": {**as_they_are, **dict.fromkeys(never, False), **dict.fromkeys(ours, True)}}
+
+
+def test_what_is_of_the_whole_account_is_listed() -> None:
+    assert all(calls.is_listed(name) for name in OF_WHOLE_ACCOUNT)
