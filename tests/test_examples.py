@@ -25,7 +25,8 @@ from tests.gateway.net.fakes import FakeSource
 EXAMPLES = ROOT / "examples"
 PATIENCE_S = 30.0  # a Python process has to start on a busy machine
 TESTED_HERE = {"quotes.py", "book.py", "resume.py", "trades_msgpack_gzip.py", "client.js", "tickwire.toml"}
-TESTED_WITH_ORDERS = {"orders.py"}  # in tests/e2e/test_readme.py
+# In tests/e2e: test_readme and test_driver_examples.
+TESTED_WITH_ORDERS = {"orders.py", "driver_sync.py", "driver_async.py"}
 
 Level = list[float]
 
@@ -248,6 +249,8 @@ def test_configuration() -> None:
 
 def test_examples_show_defaults_of_the_demo() -> None:
     """They are run beside `make demo` as they stand."""
-    address = f"127.0.0.1:{ServerConfig().port}/v1/stream"
-    scripts = [path for path in EXAMPLES.iterdir() if path.suffix in {".py", ".js"}]
-    assert all(address in path.read_text(encoding="utf-8") for path in scripts)
+    address = f"127.0.0.1:{ServerConfig().port}"
+    for path in EXAMPLES.iterdir():
+        if path.suffix in {".py", ".js"}:
+            shown = address if path.name.startswith("driver_") else f"{address}/v1/stream"
+            assert shown in path.read_text(encoding="utf-8"), path.name
