@@ -10,10 +10,10 @@ import ccxt
 import ccxt.async_support
 import ccxt.pro
 import pytest
-from driver.pro import OmsCcxtProExchange
 
 import driver
 from driver.async_ import OmsCcxtExchange as AsyncExchange
+from driver.pro import OmsCcxtProExchange
 from driver.registry import CLASSES
 from driver.sync import OmsCcxtExchange
 
