@@ -17,8 +17,18 @@ from driver.base import Base
 from driver.plan import Ask, Pause, Plan, give_methods
 
 
+class Redirected(aiohttp.ClientError):
+    """Whoever a redirect leads to would get the key: none is followed."""
+
+
 class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not followed: its classes are Any
     """One account of a gateway, as ccxt has them: `OmsCcxtExchange({"apiKey": .., "options": {"account_id": 1}})`."""
+
+    def open(self, *arguments: Any) -> None:  # versions of ccxt differ in them
+        had_session = self.session is not None
+        super().open(*arguments)
+        if self.own_session and not had_session:
+            self.session.trace_configs.append(_following_none())
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """As ccxt's, but an answer that broke off is no refusal. Raises NetworkError for it."""
@@ -29,7 +39,7 @@ class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not foll
             if (
                 type(error) is ExchangeError
                 and isinstance(cause, aiohttp.ClientError | OSError)
-                and not isinstance(cause, aiohttp.InvalidURL)
+                and not isinstance(cause, aiohttp.InvalidURL | Redirected)
             ):
                 raise NetworkError(f"{self.id} {method} {url}: {cause}") from cause
             raise
@@ -55,6 +65,16 @@ class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not foll
         if isinstance(asked, Pause):
             return await self.sleep(asked.time_ms)
         return await getattr(self, asked.name)(*asked.arguments)
+
+
+def _following_none() -> aiohttp.TraceConfig:
+    async def refuse(_session: object, _context: object, params: aiohttp.TraceRequestRedirectParams) -> None:
+        raise Redirected(f"{params.method} {params.url}: answered with a redirect, which is not followed")
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(refuse)
+    config.freeze()
+    return config
 
 
 def _carried_out(plan: Callable[..., Plan[Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:

@@ -78,7 +78,7 @@ class Base(Positions, Market):
     def set_headers(self, headers: Mapping[str, Any]) -> dict[str, Any]:
         """Called by ccxt with all headers of a request, before it logs them."""
         return {
-            name: Secret(value) if name.lower() in SECRET_HEADERS else value
+            name: Secret(value) if isinstance(value, str) and name.lower() in SECRET_HEADERS else value
             for name, value in super().set_headers(headers).items()  # type: ignore[misc]  # of ccxt
         }
 

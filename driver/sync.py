@@ -29,6 +29,12 @@ NEVER_SENT = (InvalidURL, InvalidSchema, MissingSchema, InvalidHeader, TooManyRe
 class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not followed: its classes are Any
     """One account of a gateway, as ccxt has them: `OmsCcxtExchange({"apiKey": .., "options": {"account_id": 1}})`."""
 
+    def __init__(self, config: dict[str, Any] = {}) -> None:
+        own_session = config.get("session") is None
+        super().__init__(config)
+        if own_session:
+            self.session.max_redirects = 0  # whoever a redirect leads to would get the key
+
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """As ccxt's, but an answer that broke off is no refusal. Raises NetworkError for it."""
         try:

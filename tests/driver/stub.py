@@ -36,6 +36,7 @@ class Answer(NamedTuple):
     status: int
     body: Any
     cut: int = 0
+    location: str | None = None  # of a redirect
 
 
 class Stub:
@@ -100,6 +101,8 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             data = text.encode()
             self.send_response(answer.status)
             self.send_header("Content-Type", "application/json")
+            if answer.location is not None:
+                self.send_header("Location", answer.location)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data[: len(data) - answer.cut])

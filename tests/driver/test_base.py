@@ -8,11 +8,11 @@ from typing import Any
 import ccxt
 import ccxt.async_support
 import pytest
-from ccxt.base.errors import AuthenticationError, NotSupported
+from ccxt.base.errors import AuthenticationError, ExchangeError, NetworkError, NotSupported
 
 from driver.base import Base, Secret
 from tests.driver.conftest import Client
-from tests.driver.stub import KEY, Stub, items, order
+from tests.driver.stub import KEY, Answer, Stub, items, order, stub_gateway
 
 # Methods of ccxt's own that mixins replace on purpose, beside the unified ones.
 REPLACED = {
@@ -93,6 +93,19 @@ def test_without_a_key_what_is_public_is_asked_and_what_is_private_is_not(client
         with pytest.raises(AuthenticationError):
             client(method, *arguments)
     assert len(stub.requests) == before
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_with_the_key(client: Client, stub: Stub, status: int) -> None:
+    with stub_gateway() as other:
+        stub.on("GET /oms/orders/10", Answer(status, "{}", location=f"{other.url}/oms/orders/10"))
+        stub.on("POST /oms/commands", Answer(status, "{}", location=f"{other.url}/oms/commands"))
+        for method, arguments in (("fetch_order", ("10",)), ("cancel_order", ("10",))):
+            with pytest.raises(ExchangeError) as raised:
+                client(method, *arguments)
+            assert not isinstance(raised.value, NetworkError)
+        assert len(stub.requests) == 2
+        assert other.requests == []
 
 
 @pytest.mark.parametrize(
