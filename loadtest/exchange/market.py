@@ -11,6 +11,8 @@ from loadtest.exchange.bars import Bars, Trade
 from loadtest.exchange.book import Book, Changes
 
 TRADES_KEPT = 5_000
+# As long as those of a real market, and for long: ccxt sorts the ids of one millisecond as texts.
+FIRST_AGG_ID = 1_000_000_001
 
 
 class Spec(NamedTuple):
@@ -51,7 +53,7 @@ class Market:
         self.agg_trades: deque[AggTrade] = deque(maxlen=TRADES_KEPT)
         self.bars = Bars()
         self._aggregate: AggTrade | None = None
-        self._next_agg_id = 1
+        self._next_agg_id = FIRST_AGG_ID
 
     def load_book(self, update_id: int, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]) -> None:
         self.book.load(update_id, bids, asks)

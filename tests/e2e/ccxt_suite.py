@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,9 +52,10 @@ def configure(folder: Path, name: str, settings: Mapping[str, Any], skipped: Map
     (folder / "skip-tests.json").write_text(json.dumps({name: {"skipMethods": skipped}}), encoding="utf-8")
 
 
-async def run(python: Path, script: Path, name: str, options: Sequence[str], timeout_s: float) -> Outcome:
-    """All of it that suits the exchange, private methods too. Raises TimeoutError."""
+async def run(python: Path, script: Path, name: str, kind: str, timeout_s: float) -> Outcome:
+    """All of it for one kind of client (--sync, --async, --ws), private methods too. Raises TimeoutError."""
     library = script.parents[2]
+    options = () if kind == "--async" else (kind,)
     process = await asyncio.create_subprocess_exec(
         python, "-m", "driver.run", str(script), *options, "--private", "--info", name,
         cwd=library.parent, env={**os.environ, "PYTHONPATH": f"{library}{os.pathsep}{ROOT}"},

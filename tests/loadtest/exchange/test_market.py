@@ -2,7 +2,7 @@
 
 from loadtest.exchange.bars import Trade
 from loadtest.exchange.decimals import ONE
-from loadtest.exchange.market import AggTrade, Market, Spec
+from loadtest.exchange.market import FIRST_AGG_ID, AggTrade, Market, Spec
 from tests.loadtest.exchange.tools import START_MS
 
 SPEC = Spec("BTC", "USDT", ONE // 100, ONE // 100_000)
@@ -31,9 +31,9 @@ def test_trades_of_one_taker_order_at_one_price_are_aggregated() -> None:
     market = Market(SPEC)
     assert market.add_trade(Trade(1, 100, 2, START_MS, True)) is None
     assert market.add_trade(Trade(2, 100, 3, START_MS, True)) is None
-    first = AggTrade(1, 100, 5, 1, 2, START_MS, True)
+    first = AggTrade(FIRST_AGG_ID, 100, 5, 1, 2, START_MS, True)
     assert market.add_trade(Trade(3, 101, 1, START_MS, True)) == first
-    assert market.end_aggregate() == AggTrade(2, 101, 1, 3, 3, START_MS, True)
+    assert market.end_aggregate() == AggTrade(FIRST_AGG_ID + 1, 101, 1, 3, 3, START_MS, True)
     assert market.end_aggregate() is None
-    assert [made.id for made in market.agg_trades] == [1, 2]
+    assert [made.id for made in market.agg_trades] == [FIRST_AGG_ID, FIRST_AGG_ID + 1]
     assert [trade.id for trade in market.trades] == [1, 2, 3]

@@ -98,7 +98,9 @@ async def test_trades_and_their_aggregates(still: ExchangeServer, client: Client
     assert [number for row in made for number in range(row["f"], row["l"] + 1)] == [trade["id"] for trade in trades]
     assert (await client.get("/api/v3/trades", symbol="BTCUSDT", limit="2"))[1] == trades[-2:]
     assert (await client.get("/api/v3/aggTrades", symbol="BTCUSDT", limit="2"))[1] == made[-2:]
-    assert (await client.get("/api/v3/aggTrades", symbol="BTCUSDT", limit="2", fromId="2"))[1] == made[1:3]
+    assert (await client.get("/api/v3/aggTrades", symbol="BTCUSDT", limit="2", fromId=str(made[1]["a"])))[1] == made[
+        1:3
+    ]
     since = str(made[-1]["T"] + 1)
     assert (await client.get("/api/v3/aggTrades", symbol="BTCUSDT", startTime=since))[1] == []
 
