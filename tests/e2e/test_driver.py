@@ -12,6 +12,7 @@ import pytest
 
 from driver.async_ import OmsCcxtExchange as AsyncExchange
 from driver.sync import OmsCcxtExchange as SyncExchange
+from tests.driver import structures
 from tests.e2e.ordering import Ordering
 
 BTC = "BTC/USDT"
@@ -185,3 +186,38 @@ async def test_the_market_is_the_exchanges(gateway_with_orders: Ordering, kind: 
         assert (await call("fetch_trades", BTC, None, 5))[0]["symbol"] == BTC
         with pytest.raises(ccxt.BadSymbol):
             await call("fetch_ticker", "XXX/YYY")
+
+
+async def test_every_answer_keeps_the_rules_of_its_structure(gateway_with_orders: Ordering, kind: str) -> None:
+    async with driver(gateway_with_orders, kind) as call:
+        for market in (await call("load_markets")).values():
+            structures.check_market(market)
+        made = [
+            await call("create_order", BTC, "limit", "buy", 0.01, 50000, {"postOnly": True}),
+            await call("create_order", BTC, "limit", "buy", 0.3, 70000, {"timeInForce": "IOC"}),
+            await call("create_order", BTC, "market", "buy", 0.05),
+            await call("create_order", BTC, "market", "sell", 0.4),
+            await call("create_order", BTC, "limit", "sell", 0.01, 50000, {"timeInForce": "FOK"}),
+            await call("create_stop_market_order", BTC, "sell", 0.01, 40000),
+        ]
+        edited = await call("edit_order", made[0]["id"], BTC, "limit", "buy", 0.02, 50001)
+        listed = await call("fetch_orders", BTC)
+        for order in (*made, edited, *listed, *await call("cancel_all_orders", BTC), *await call("fetch_orders")):
+            structures.check_order(order)
+        trades = await call("fetch_my_trades", BTC)
+        for trade in trades:
+            structures.check_trade(trade)
+        filled = {order["id"]: order["filled"] for order in listed if order["filled"]}
+        assert {number: sum(trade["amount"] for trade in trades if trade["order"] == number) for number in filled} == {
+            number: pytest.approx(amount) for number, amount in filled.items()
+        }
+        for position in (*await call("fetch_positions"), *await call("fetch_positions_history")):
+            structures.check_position(position)
+        structures.check_balance(await call("fetch_balance"))
+        structures.check_ticker(await call("fetch_ticker", BTC))
+        for ticker in (await call("fetch_tickers", [BTC])).values():
+            structures.check_ticker(ticker)
+        structures.check_order_book(await call("fetch_order_book", BTC, 10))
+        structures.check_order_book(await call("fetch_l2_order_book", BTC, 10))
+        structures.check_candles(await call("fetch_ohlcv", BTC, "1m"), 60_000)
+        assert await call("fetch_time") > 1_700_000_000_000
