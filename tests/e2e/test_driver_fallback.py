@@ -1,4 +1,4 @@
-"""The driver where the gateway has no resources of orders: all goes by ccxt's functions of it, with the same answers."""
+"""The driver where the gateway has no resources of orders: all goes by ccxt's functions, with the same answers."""
 
 from __future__ import annotations
 
