@@ -34,7 +34,7 @@ def body_of(number: int) -> dict[str, Any]:
 
 
 def config_of(url: str, key: str) -> dict[str, Any]:
-    return {"apiKey": key, "enableRateLimit": False, "options": {"account_id": 1, "base_url": url}}
+    return {"apiKey": key, "options": {"account_id": 1, "base_url": url}}
 
 
 def headers_of(key: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import ccxt
@@ -93,6 +94,26 @@ def test_without_a_key_what_is_public_is_asked_and_what_is_private_is_not(client
         with pytest.raises(AuthenticationError):
             client(method, *arguments)
     assert len(stub.requests) == before
+
+
+def test_a_proxy_is_used_as_ccxt_users_set_it(client: Client, stub: Stub) -> None:
+    client.exchange.options["base_url"] = "http://gateway.invalid"
+    client.exchange.httpProxy = stub.url
+    stub.on("GET /oms/orders/10", items(order()))
+    assert client("fetch_order", "10")["id"] == "10"
+    assert stub.requests[0].headers["host"] == "gateway.invalid"
+
+
+def test_requests_are_spaced_as_ccxt_users_set_it(client: Client, stub: Stub) -> None:
+    slow = Client("async" if client.is_async else "sync", {
+        "apiKey": KEY, "rateLimit": 100, "options": client.exchange.options,
+    })  # fmt: skip
+    stub.on("GET /oms/orders/10", items(order()))
+    began = time.monotonic()
+    for _ in range(4):
+        slow("fetch_order", "10")
+    assert time.monotonic() - began >= 0.25, "the first of them goes at once"
+    slow.close()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
