@@ -186,7 +186,8 @@ def _vault(settings: Config) -> Vault:
 
 def _set_blocked(name: str, config: Path | None, *, blocked: bool) -> str:
     async def work(connection: Connection) -> str:
-        account = await account_named(connection, name)
+        named = await account_named(connection, name)
+        account = await admin.account_to_change(connection, named.id) or named
         await admin.set_account(connection, replace(account, blocked=blocked))
         await note(connection, "account.change", f"account {account.id}", blocked=blocked)
         return account.name

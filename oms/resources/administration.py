@@ -6,7 +6,9 @@ desks. No credential is ever answered.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -24,7 +26,9 @@ from oms.model import Account, Environment, PositionMode, Principal, Risk, Strat
 from oms.resources.doors import Asks, Service, refusals
 from oms.shapes import Accounts, AccountShape, RiskShape, Strategies, StrategyShape
 from oms.store import admin
+from oms.store.pool import Database
 
+T = TypeVar("T")
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]*\Z")]
 Number = Annotated[int, Meta(ge=1, le=10**18 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -102,13 +106,14 @@ def _account_routes(service: Service) -> list[HTTPRouteHandler]:
                 position_mode=data.position_mode, epoch="",
             )
         )  # fmt: skip
-        account = await admin.add_account(
-            service.pool, data.name, data.exchange,
-            epoch=uuid4().hex, environment=data.environment, position_mode=data.position_mode,
-        )  # fmt: skip
-        if data.credentials:
-            await admin.set_credentials(service.pool, account.id, service.vault.seal(account.id, data.credentials))
-        await _audit(service, principal, "account.add", f"account {account.id}", {"name": account.name})
+        async with _changing(service) as db:
+            account = await admin.add_account(
+                db, data.name, data.exchange,
+                epoch=uuid4().hex, environment=data.environment, position_mode=data.position_mode,
+            )  # fmt: skip
+            if data.credentials:
+                await admin.set_credentials(db, account.id, service.vault.seal(account.id, data.credentials))
+            await _audit(db, principal, "account.add", f"account {account.id}", {"name": account.name})
         await service.account_changed(account.id)
         return _account(account)
 
@@ -117,9 +122,10 @@ def _account_routes(service: Service) -> list[HTTPRouteHandler]:
         """Rename an account, or block it: nothing is sent for a blocked one but what takes orders back; for admins."""
         require_admin(principal)
         changes = _given(data, "name", "blocked")
-        account = replace(await _account_of(service, data.id), **changes)
-        await admin.set_account(service.pool, account)
-        await _audit(service, principal, "account.change", f"account {account.id}", changes)
+        async with _changing(service) as db:
+            account = replace(_there(await admin.account_to_change(db, data.id), data.id), **changes)
+            await admin.set_account(db, account)
+            await _audit(db, principal, "account.change", f"account {account.id}", changes)
         await service.account_changed(account.id)
         return _account(account)
 
@@ -135,10 +141,12 @@ def _strategy_routes(service: Service) -> list[HTTPRouteHandler]:
 
     @post("/oms/strategies", responses=refusals(), tags=["strategies"])
     async def add_strategy(principal: Asks, data: JSONBody[NewStrategy]) -> StrategyShape:
-        """Add a strategy to an account; for who manages its risk."""
+        """Add a strategy to an account: orders may name it once this is answered. For who manages its risk."""
         require_risk(principal, data.account_id)
-        strategy = await admin.add_strategy(service.pool, data.account_id, data.name)
-        await _audit(service, principal, "strategy.add", f"strategy {strategy.id}", {"name": strategy.name})
+        async with _changing(service) as db:
+            strategy = await admin.add_strategy(db, data.account_id, data.name)
+            await _audit(db, principal, "strategy.add", f"strategy {strategy.id}", {"name": strategy.name})
+        await service.account_changed(strategy.account_id)
         return _strategy(strategy)
 
     @patch("/oms/strategies", responses=refusals(), tags=["strategies"])
@@ -149,8 +157,10 @@ def _strategy_routes(service: Service) -> list[HTTPRouteHandler]:
         if found is None:
             raise OmsError("validation_error", f"there is no strategy {data.id}", details={"field": "id"})
         require_risk(principal, found.account_id)
-        await admin.rename_strategy(service.pool, data.id, data.name)
-        await _audit(service, principal, "strategy.rename", f"strategy {data.id}", {"name": data.name})
+        async with _changing(service) as db:
+            await admin.rename_strategy(db, data.id, data.name)
+            await _audit(db, principal, "strategy.rename", f"strategy {data.id}", {"name": data.name})
+        await service.account_changed(found.account_id)
         return _strategy(replace(found, name=data.name))
 
     return [strategies, add_strategy, rename_strategy]
@@ -161,7 +171,7 @@ def _risk_routes(service: Service) -> list[HTTPRouteHandler]:
     async def risk(principal: Asks, account_id: AccountId) -> RiskShape:
         """What orders of the account are held against."""
         require_read(principal, account_id)
-        return _risk(await _risk_of(service, account_id))
+        return _risk(_there(await admin.risk(service.pool, account_id), account_id))
 
     @patch("/oms/risk/{account_id:int}", responses=refusals(), tags=["risk"])
     async def change_risk(principal: Asks, account_id: AccountId, data: JSONBody[RiskChange]) -> RiskShape:
@@ -175,9 +185,10 @@ def _risk_routes(service: Service) -> list[HTTPRouteHandler]:
         for name in _LIMITS_OF_MONEY:
             if exact.get(name) == 0:
                 raise OmsError("validation_error", f"{name}: must be above 0", details={"field": name})
-        limits = replace(await _risk_of(service, account_id), **exact)
-        await admin.set_risk(service.pool, limits)
-        await _audit(service, principal, "risk.change", f"account {account_id}", changes)
+        async with _changing(service) as db:
+            limits = replace(_there(await admin.risk_to_change(db, account_id), account_id), **exact)
+            await admin.set_risk(db, limits)
+            await _audit(db, principal, "risk.change", f"account {account_id}", changes)
         await service.account_changed(account_id)
         return _risk(limits)
 
@@ -188,9 +199,15 @@ def _given(body: msgspec.Struct, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(body, name)) is not UNSET}
 
 
-async def _audit(service: Service, principal: Principal, action: str, subject: str, details: dict[str, Any]) -> None:
-    who = {"user_id": principal.user_id, "api_key_id": principal.api_key_id}
-    await admin.audit(service.pool, action, subject, details, **who)
+@asynccontextmanager
+async def _changing(service: Service) -> AsyncIterator[Database]:
+    """A change and its line in the audit log: both are stored, or neither."""
+    async with service.pool.acquire() as db, db.transaction():
+        yield db
+
+
+async def _audit(db: Database, principal: Principal, action: str, subject: str, details: dict[str, Any]) -> None:
+    await admin.audit(db, action, subject, details, user_id=principal.user_id, api_key_id=principal.api_key_id)
 
 
 async def _visible(service: Service, principal: Principal) -> list[Account]:
@@ -201,18 +218,10 @@ async def _visible(service: Service, principal: Principal) -> list[Account]:
     return [row for row in rows if row.id in readable]
 
 
-async def _account_of(service: Service, account_id: int) -> Account:
-    found = next((row for row in await admin.accounts(service.pool) if row.id == account_id), None)
+def _there(found: T | None, account_id: int) -> T:
     if found is None:
         raise OmsError("account_not_found", "there is no such account", details={"account_id": account_id})
     return found
-
-
-async def _risk_of(service: Service, account_id: int) -> Risk:
-    limits = await admin.risk(service.pool, account_id)
-    if limits is None:
-        raise OmsError("account_not_found", "there is no such account", details={"account_id": account_id})
-    return limits
 
 
 def _account(account: Account) -> AccountShape:

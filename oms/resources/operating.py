@@ -45,9 +45,10 @@ def routes(service: Service) -> list[HTTPRouteHandler]:
         """Change it: in force for every account once this is answered. Cancelling stays allowed. For admins."""
         require_admin(principal)
         state = data.trading_state
-        await admin.set_trading_state(service.pool, state)
         who = {"user_id": principal.user_id, "api_key_id": principal.api_key_id}
-        await admin.audit(service.pool, "trading.change", "all accounts", {"trading_state": state}, **who)
+        async with service.pool.acquire() as db, db.transaction():
+            await admin.set_trading_state(db, state)
+            await admin.audit(db, "trading.change", "all accounts", {"trading_state": state}, **who)
         await service.trading_changed()
         return {"trading_state": state}
 

@@ -170,6 +170,12 @@ async def accounts(db: Database) -> list[Account]:
     return [rows.account_of(row) for row in await db.fetch("SELECT * FROM accounts ORDER BY id")]
 
 
+async def account_to_change(db: Database, account_id: int) -> Account | None:
+    """As it is, and nobody else changes it before the transaction that this is called in has ended."""
+    found = await db.fetch("SELECT * FROM accounts WHERE id = $1 FOR NO KEY UPDATE", account_id)
+    return rows.account_of(found[0]) if found else None
+
+
 async def set_account(db: Database, account: Account) -> None:
     """Store an account's name, position mode and whether it is blocked; what it trades on stays what it is."""
     with _unique(f"an account named {account.name}"):
@@ -205,6 +211,12 @@ async def all_credentials(db: Database) -> dict[int, bytes]:
 
 async def risk(db: Database, account_id: int) -> Risk | None:
     found = await db.fetch("SELECT * FROM account_risk WHERE account_id = $1", account_id)
+    return rows.risk_of(found[0]) if found else None
+
+
+async def risk_to_change(db: Database, account_id: int) -> Risk | None:
+    """As they are, and nobody else changes them before the transaction that this is called in has ended."""
+    found = await db.fetch("SELECT * FROM account_risk WHERE account_id = $1 FOR NO KEY UPDATE", account_id)
     return rows.risk_of(found[0]) if found else None
 
 

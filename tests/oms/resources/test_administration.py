@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -93,6 +94,7 @@ async def test_accounts_are_an_admins(served: Served, method: str, path: str, bo
 async def test_strategies_are_added_and_renamed_by_who_manages_the_risk(served: Served) -> None:
     made = await served.send("ann", "POST", "/oms/strategies", {"account_id": 1, "name": "mm"})
     assert made.status_code == 201
+    assert served.service.asked == [("account_changed", 1)], "orders may name it once this is answered"
     number = made.json()["id"]
     renamed = await served.send("ann", "PATCH", "/oms/strategies", {"id": number, "name": "maker"})
     assert renamed.json() == {"id": number, "account_id": 1, "name": "maker"}
@@ -102,6 +104,48 @@ async def test_strategies_are_added_and_renamed_by_who_manages_the_risk(served: 
     assert (await served.send("eve", "PATCH", "/oms/strategies", {"id": number, "name": "x"})).status_code == 422
     again = await served.send("ann", "POST", "/oms/strategies", {"account_id": 1, "name": "maker"})
     assert again.json()["message"] == "there is a strategy named maker already"
+
+
+async def test_changes_at_the_same_time_are_all_made(served: Served, pool: Pool) -> None:
+    """A kill switch beside a limit, an account blocked beside its new name: none of them takes another back."""
+    for number in range(8):
+        before = ("active", "halted") if number % 2 else ("halted", "active")
+        await asyncio.gather(
+            served.send("ann", "PATCH", "/oms/risk/1", {"trading_state": before[1]}),
+            served.send("ann", "PATCH", "/oms/risk/1", {"max_open_orders": number}),
+            served.send("root", "PATCH", "/oms/accounts", {"id": 1, "blocked": number % 2 == 0}),
+            served.send("root", "PATCH", "/oms/accounts", {"id": 1, "name": f"name {number}"}),
+        )
+        limits = await admin.risk(pool, 1)
+        assert limits is not None
+        assert (limits.trading_state, limits.max_open_orders) == (before[1], number)
+        account = next(row for row in await admin.accounts(pool) if row.id == 1)
+        assert (account.blocked, account.name) == (number % 2 == 0, f"name {number}")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/oms/accounts", {"name": "third", "exchange": "sim"}),
+        ("PATCH", "/oms/accounts", {"id": 1, "name": "third"}),
+        ("POST", "/oms/strategies", {"account_id": 1, "name": "third"}),
+        ("PATCH", "/oms/risk/1", {"max_open_orders": 3}),
+        ("PUT", "/oms/trading", {"trading_state": "halted"}),
+    ],
+)
+async def test_a_change_that_cannot_be_written_down_is_not_made(
+    served: Served, pool: Pool, method: str, path: str, body: dict[str, Any]
+) -> None:
+    before = [await admin.accounts(pool), await admin.strategies(pool), await admin.risk(pool, 1)]
+    await pool.execute("ALTER TABLE audit_log RENAME TO away")
+    try:
+        response = await served.send("root", method, path, body)
+    finally:
+        await pool.execute("ALTER TABLE away RENAME TO audit_log")
+    assert response.status_code >= 500
+    assert [await admin.accounts(pool), await admin.strategies(pool), await admin.risk(pool, 1)] == before
+    assert await admin.trading_state(pool) is TradingState.ACTIVE
+    assert served.service.asked == []
 
 
 async def test_a_limit_is_set_taken_away_and_left_alone(served: Served, pool: Pool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -105,6 +106,23 @@ async def test_an_account_has_limits_from_the_start(pool: Pool) -> None:
     await admin.set_risk(pool, limits)
     assert await admin.risk(pool, account.id) == limits
     assert await admin.risk(pool, 99) is None
+
+
+async def test_who_looks_in_order_to_change_keeps_others_waiting(pool: Pool) -> None:
+    account = await admin.add_account(pool, "main", "sim", epoch="e")
+    async with pool.acquire() as one, pool.acquire() as other:
+        await other.execute("SET lock_timeout = '20ms'")
+        async with one.transaction():
+            assert await admin.account_to_change(one, account.id) == account
+            assert await admin.risk_to_change(one, account.id) == Risk(account_id=account.id)
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await admin.set_account(other, account)
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await admin.set_risk(other, Risk(account_id=account.id))
+        await admin.set_account(other, account)
+        await other.execute("RESET lock_timeout")
+    assert await admin.account_to_change(pool, 9) is None
+    assert await admin.risk_to_change(pool, 9) is None
 
 
 async def test_credentials_are_kept_as_given(pool: Pool) -> None:
