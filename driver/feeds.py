@@ -61,7 +61,7 @@ class Feed:
         for watcher in self.watchers:
             watcher.fail(error)
 
-    def joined(self, stream: Stream) -> None:
+    def begun(self, stream: Stream) -> None:
         """Its stream is of no interest."""
 
     def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:

@@ -169,6 +169,7 @@ class Hub:
                 self.streams.leave(stream.key, is_kept=stream.key.channel in PRIVATE)
         self.commands.fail(NetworkError("tickwire: the exchange was closed by the program"))
         if link is not None:
+            self.wakes.flush()  # what came is in the caches when it is confirmed
             self.streams.confirm_all()
             self._send_now(link)
             await link.close()

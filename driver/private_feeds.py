@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from ccxt.async_support.base.ws.cache import ArrayCacheBySymbolById, ArrayCacheBySymbolBySide
 
+from driver.cursors import Wakes
 from driver.feeds import Feed, Message
+from driver.mappers.trade import joined
 from driver.stream import Gap, Stream
 
 Raw = Mapping[str, Any]  # an order, deal or position as the gateway tells it
@@ -32,7 +34,7 @@ class PrivateFeed(Feed):
         self.also: list[Callable[[], None]] = []  # told that something happened
         self._by_symbol: dict[str, list[Any]] = {}
 
-    def joined(self, stream: Stream) -> None:
+    def begun(self, stream: Stream) -> None:
         self.stream = stream
 
     def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:
@@ -89,7 +91,7 @@ class OrderFeed(PrivateFeed):
         self._deals: OrderedDict[int, list[Raw]] = OrderedDict()  # of each order
 
     def row(self, row: Raw, *, is_new: bool = True) -> None:
-        held = self.held(row)
+        held = self.known(row["symbol"], row["id"])
         if held is not None and held["info"]["version"] >= row["version"]:
             return
         order = self._put(row)
@@ -104,18 +106,18 @@ class OrderFeed(PrivateFeed):
             self._deals.popitem(last=False)
         if all(known["id"] != deal["id"] for known in deals):
             deals.append(deal)
-            held = self.cache.hashmap.get(deal["symbol"], {}).get(str(deal["order_id"]))
+            held = self.known(deal["symbol"], deal["order_id"])
             if held is not None:
                 held.update(self._unify(held["info"], deals))
 
-    def held(self, row: Raw) -> Any:
-        """The order as it is known."""
-        return self.cache.hashmap.get(row["symbol"], {}).get(str(row["id"]))
+    def known(self, symbol: str, number: int) -> Any:
+        """The order, or None."""
+        return self.cache.hashmap.get(symbol, {}).get(str(number))
 
     def _put(self, row: Raw) -> dict[str, Any]:
         order = self._unify(row, self._deals.get(row["id"], ()))
         self.cache.append(order)
-        held: dict[str, Any] = self.held(row)  # the cache may have brought an older one up to date
+        held: dict[str, Any] = self.known(row["symbol"], row["id"])  # or an older one, brought up to date
         return held
 
     def _lost(self, gap: Gap) -> None:
@@ -127,16 +129,23 @@ class OrderFeed(PrivateFeed):
 
 
 class DealFeed(PrivateFeed):
-    """My trades, each once. `unify` makes a structure of a deal."""
+    """My trades, each once. `unify` makes a structure of a deal and its order, where that is known.
+
+    Told at the end of a burst: two deals of one execution, which turned a position, come together and are one trade.
+    """
 
     events = frozenset({"deal_created"})
 
-    def __init__(self, cache: Any, unify: Callable[[Raw], dict[str, Any]], *hooks: Any) -> None:
+    def __init__(
+        self, cache: Any, wakes: Wakes, unify: Callable[[Raw, Raw | None], dict[str, Any]], *hooks: Any
+    ) -> None:
         super().__init__(cache, *hooks)
         self.newest_id = 0  # they are numbered in the order in which they are told
         self.is_begun = False  # whatever has a higher number is new
         self.orders: OrderFeed | None = None  # who is to know of the deals of its orders
         self._unify = unify
+        self._wakes = wakes
+        self._pending: list[Raw] = []
 
     def begin(self, newest_id: int) -> None:
         """What there is by now is not of interest."""
@@ -155,7 +164,15 @@ class DealFeed(PrivateFeed):
         if self.orders is not None:
             self.orders.deal(row)
         if is_new:
-            trade = self._unify(row)
+            self._pending.append(row)
+            self._wakes.first(self._tell_pending)
+
+    def _tell_pending(self) -> None:
+        """The burst is over."""
+        pending, self._pending = self._pending, []
+        for row in joined(pending):
+            order = None if self.orders is None else self.orders.known(row["symbol"], row["order_id"])
+            trade = self._unify(row, None if order is None else order["info"])
             self.cache.append(trade)
             self._tell(trade)
 

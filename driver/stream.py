@@ -53,7 +53,7 @@ class Sink(Protocol):
     def fail(self, error: BaseException) -> None:
         """Raise this in who waits for it."""
 
-    def joined(self, stream: Stream) -> None:
+    def begun(self, stream: Stream) -> None:
         """It is the sink of this stream."""
 
     def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:

@@ -48,7 +48,7 @@ class Streams:
             stream = self.by_key[key] = Stream(key, make_sink())
             stream.depth = depth
             stream.epoch, stream.sequence = self._kept.pop(key, ("", 0))
-            stream.sink.joined(stream)
+            stream.sink.begun(stream)
             if key in self._unwanted:
                 self._unwanted.remove(key)
             self._ask(stream)

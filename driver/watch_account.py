@@ -154,7 +154,7 @@ class WatchAccount(Host):
             return feed
         if self.myTrades is None:
             self.myTrades = ArrayCacheBySymbolById(limit)
-        return DealFeed(self.myTrades, self.trade_of, *hooks)
+        return DealFeed(self.myTrades, self.hub.wakes, self.trade_of, *hooks)
 
     def _position(self, row: Any) -> Any:
         ticker = self.tickers.get(row["symbol"]) or {}

@@ -42,7 +42,7 @@ class Listener:
     def fail(self, error: BaseException) -> None:
         raise AssertionError("nobody waits here")
 
-    def joined(self, stream: Stream) -> None:
+    def begun(self, stream: Stream) -> None:
         self.stream = stream
 
     def watch(self, watcher: Any, symbols: Any = ()) -> None:

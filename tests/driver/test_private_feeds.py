@@ -18,8 +18,11 @@ def order(number: int, version: int = 1, symbol: str = "BTC/USDT", **more: Any) 
     return {"id": number, "version": version, "symbol": symbol, "event": "order_updated", **more}
 
 
-def deal(number: int, order_id: int = 7, symbol: str = "BTC/USDT") -> dict[str, Any]:
-    return {"id": number, "order_id": order_id, "symbol": symbol, "event": "deal_created"}
+def deal(number: int, order_id: int = 7, **more: Any) -> dict[str, Any]:
+    return {
+        "id": number, "order_id": order_id, "symbol": "BTC/USDT", "event": "deal_created", "qty": "1", "fee": "0.5",
+        "realized_pnl": "0", "exchange_trade_id": f"x{number}", **more,
+    }  # fmt: skip
 
 
 def position(number: int, version: int = 1, state: str = "open", side: str | None = "long") -> dict[str, Any]:
@@ -40,6 +43,10 @@ def structure(row: Any, deals: Any = ()) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def trade(row: Any, order: Any = None) -> dict[str, Any]:
+    return {**structure(row), "amount": row["qty"], "type": order and order.get("order_type")}
+
+
 class Feeds:
     """The three of an account, as a client has them."""
 
@@ -47,10 +54,10 @@ class Feeds:
         self.gaps: list[Gap] = []
         self.confirmed: list[int] = []
         self.happened = 0
-        wakes = Wakes(lambda flush: None)
+        self.wakes = wakes = Wakes(lambda flush: None)  # flushed by the test
         hooks = (self.gaps.append, lambda code, message: ValueError(code))
         self.orders = OrderFeed(ArrayCacheBySymbolById(100), structure, *hooks)
-        self.deals = DealFeed(ArrayCacheBySymbolById(100), structure, *hooks)
+        self.deals = DealFeed(ArrayCacheBySymbolById(100), wakes, trade, *hooks)
         self.positions = PositionFeed(ArrayCacheBySymbolBySide(), structure, *hooks)
         self.deals.orders = self.orders
         self.all, self.one, self.fills = Newest(wakes), Newest(wakes), Each(wakes)
@@ -61,7 +68,7 @@ class Feeds:
         self.positions.watch(self.held)
         for feed, channel in ((self.orders, "orders"), (self.deals, "deals"), (self.positions, "positions")):
             stream = Stream(Key(channel, "1"), feed)
-            feed.joined(stream)
+            feed.begun(stream)
             feed.confirm = lambda stream: self.confirmed.append(stream.sequence)
             feed.also.append(self.count)
 
@@ -109,6 +116,7 @@ def test_what_happened_before_the_program_came_is_not_told(feeds: Feeds) -> None
     feeds.deals.stream.replay_until = 2
     for number in (1, 2, 3):
         feeds.deals.update(event(deal(number), number))
+    feeds.wakes.flush()
     assert [each["id"] for each in feeds.fills.unread] == ["3"]
     assert len(feeds.confirmed) == 3
 
@@ -118,8 +126,22 @@ def test_a_fill_is_told_once_whatever_way_it_came(feeds: Feeds) -> None:
         feeds.deals.row(deal(number))  # by REST
     for number in (1, 2, 3):
         feeds.deals.update(event(deal(number), number))
+    feeds.wakes.flush()
     assert [each["id"] for each in feeds.fills.take()] == ["1", "2", "3"]
     assert [each["id"] for each in feeds.deals.cache] == ["1", "2", "3"]
+
+
+def test_two_deals_of_one_execution_are_one_trade(feeds: Feeds) -> None:
+    """It turned a position: the gateway books what closed it and what opened it apart."""
+    feeds.orders.update(event(order(7, order_type="limit")))
+    for number, name in ((1, "a"), (2, "b"), (3, "b"), (4, "c")):
+        feeds.deals.update(event(deal(number, exchange_trade_id=name), number))
+    feeds.wakes.flush()
+    told = feeds.fills.take()
+    assert [(each["id"], each["amount"], each["type"]) for each in told] == [
+        ("1", "1", "limit"), ("2", "2", "limit"), ("4", "1", "limit")
+    ]  # fmt: skip
+    assert [each["id"] for each in feeds.deals.cache] == ["1", "2", "4"]
 
 
 def test_the_fees_of_an_order_are_those_of_its_deals_whichever_comes_first(feeds: Feeds) -> None:
@@ -158,6 +180,7 @@ def test_a_closed_position_is_of_the_side_that_was_closed(feeds: Feeds) -> None:
 def test_of_another_database_nothing_is_known_and_the_gap_is_shown(feeds: Feeds) -> None:
     feeds.orders.update(event(order(7, 9)))
     feeds.deals.update(event(deal(5)))
+    feeds.wakes.flush()
     feeds.positions.update(event(position(1, 9)))
     for feed in (feeds.orders, feeds.deals, feeds.positions):
         feed.gap(EPOCH)
@@ -166,6 +189,7 @@ def test_of_another_database_nothing_is_known_and_the_gap_is_shown(feeds: Feeds)
     feeds.orders.update(event(order(7, 1)))
     feeds.deals.update(event(deal(1)))
     feeds.positions.update(event(position(1, 1)))
+    feeds.wakes.flush()
     assert feeds.all.take()["7"]["info"]["gap"]["reason"] == "resync"
     assert [each["id"] for each in feeds.fills.take()] == ["5", "1"]
     assert feeds.held.take()["1"]["info"]["version"] == 1
