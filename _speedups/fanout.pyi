@@ -68,10 +68,12 @@ class Stream:
     ) -> tuple[bool | None, int]:
         """Subscribe. With `epoch` and `sequence` (a position to resume from): replays, or announces the gap.
 
-        Returns (recovered, replayed): (None, 0) without a position. Raises ValueError if already attached.
+        Returns (recovered, replayed): (None, 0) without a position. Raises ValueError if already attached in this form.
         """
 
-    def detach(self, outbox: Outbox) -> bool: ...
+    def detach(self, outbox: Outbox, form: Form | None = None) -> bool:
+        """End the subscription in this form; without one, any. Returns whether there was one."""
+
     def resend(self, outbox: Outbox, first: int, last: int) -> int:
         """Send what the ring still has of first..last again, as far as may wait for the socket; returns how many."""
 

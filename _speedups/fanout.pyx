@@ -181,9 +181,8 @@ cdef class Stream:
                bint snapshot=True):
         cdef Subscription subscription
         cdef Group group
-        for subscription in outbox.subscriptions:
-            if subscription.members.stream is self:
-                raise ValueError("already subscribed")
+        if self.find(outbox, form) is not None:
+            raise ValueError("already subscribed")
         if outbox.dead or outbox.finished:
             raise ValueError("the outbox takes nothing more")
         self.distribute()  # what is numbered already is not for a newcomer
@@ -260,13 +259,18 @@ cdef class Stream:
         subscription.sequence = 0
         return 0
 
-    def detach(self, Outbox outbox not None):
+    cdef Subscription find(self, Outbox outbox, Form form):
+        """An outbox's subscription in this form, or in any."""
         cdef Subscription subscription
-        cdef Chunk chunk
         for subscription in outbox.subscriptions:
-            if subscription.members.stream is self:
-                break
-        else:
+            if subscription.members.stream is self and (form is None or (<Group> subscription.members).frames is form):
+                return subscription
+        return None
+
+    def detach(self, Outbox outbox not None, Form form=None):
+        cdef Subscription subscription = self.find(outbox, form)
+        cdef Chunk chunk
+        if subscription is None:
             return False
         outbox.forget(subscription)
         waiting = ([] if outbox.head is None else [outbox.head]) + (outbox.rest or [])
@@ -278,21 +282,19 @@ cdef class Stream:
         return True
 
     def resend(self, Outbox outbox not None, int64_t first, int64_t last):
-        cdef Subscription subscription
+        cdef Subscription subscription = self.find(outbox, None)
         cdef Update update
         cdef Chunk chunk
         cdef Py_ssize_t sent = 0
-        for subscription in outbox.subscriptions:
-            if subscription.members.stream is not self:
-                continue
-            for update in self.updates.between(first, last):
-                chunk = (<Group> subscription.members).chunk([update])
-                if not outbox.takes(APPEND, PyBytes_GET_SIZE(chunk.wire)) or (
-                        outbox.queued_bytes > self.fanout.queue_append_bytes):
-                    break
-                outbox.push(chunk)
-                sent += 1
-            break
+        if subscription is None:
+            return 0
+        for update in self.updates.between(first, last):
+            chunk = (<Group> subscription.members).chunk([update])
+            if not outbox.takes(APPEND, PyBytes_GET_SIZE(chunk.wire)) or (
+                    outbox.queued_bytes > self.fanout.queue_append_bytes):
+                break
+            outbox.push(chunk)
+            sent += 1
         return sent
 
     def reset(self, str epoch not None, str reason not None):

@@ -18,6 +18,7 @@ TIMESTAMP: int  # ISO 8601 UTC with milliseconds and Z, of t_ex, or of t_in wher
 T_EX: int  # milliseconds or null
 T_IN: int  # nanoseconds
 T_OUT: int
+TIME_MS: int  # TIMESTAMP as milliseconds since 1970
 DATA: int
 
 def encode(opcode: int, payload: bytes, rsv1: bool = False) -> bytes:

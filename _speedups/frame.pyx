@@ -21,6 +21,7 @@ cpdef enum:  # the slots of a template
     T_EX
     T_IN
     T_OUT
+    TIME_MS
     DATA
 
 cdef enum:
@@ -95,6 +96,8 @@ cdef Py_ssize_t write_slot(char* out, int slot, Update update) noexcept:
         value = update.t_in
     elif slot == T_OUT:
         value = update.t_out
+    elif slot == TIME_MS:
+        value = update.exchange_ms if update.exchange_ms >= 0 else update.t_in // 1000000
     return put_whole(out, <unsigned long long> value)
 
 

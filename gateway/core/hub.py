@@ -104,7 +104,7 @@ class Hub:
     ) -> Subscribed:
         """Attach an outbox; replay, gap and snapshot are queued as data, so an ack sent as a reply goes first.
 
-        Raises TickwireError too_many_subscriptions, and ValueError when it is attached already.
+        Raises TickwireError too_many_subscriptions, and ValueError when it is attached already in this form.
         """
         lane = self._lane(stream_id(key, tier_ms, batch=batch))
         epoch, sequence = resume or (None, 0)
@@ -118,10 +118,10 @@ class Hub:
         at = sequence if recovered else lane.stream.sequence
         return Subscribed(lane.id, lane.stream.epoch, at, recovered, replayed)
 
-    def unsubscribe(self, outbox: Outbox, wanted: StreamId) -> bool:
-        """Whether it was subscribed."""
+    def unsubscribe(self, outbox: Outbox, wanted: StreamId, form: Form | None = None) -> bool:
+        """Whether it was subscribed, in this form or (None) in any."""
         lane = self._find(wanted)
-        return lane is not None and lane.stream.detach(outbox)
+        return lane is not None and lane.stream.detach(outbox, form)
 
     def resend(self, outbox: Outbox, wanted: StreamId, first: int, last: int) -> int:
         """Send numbers that the ring still holds again; returns how many."""

@@ -23,7 +23,7 @@ class Key(NamedTuple):
     """One upstream watch: everything that makes two subscriptions need different data.
 
     `exchange` is the configured name (`sim`, `binance`), `symbol` ccxt's unified symbol, `variant` the timeframe of
-    bars (`1m`), the depth of a book (`20`), else empty.
+    bars (`1m`), the depth of a book (`20`), the `Extent` of a unified channel, else empty.
     """
 
     exchange: str
@@ -54,6 +54,40 @@ CHANNELS: Final[dict[str, Channel]] = {
         Channel("book", "book", Delivery.STATE),
     )
 }
+
+# Public data as ccxt unifies it, for the dialects that tell it so; names of no stream that `CHANNELS` has.
+UNIFIED_CHANNELS: Final[dict[str, Channel]] = {
+    row.name: row
+    for row in (
+        Channel("ccxt_ticker", "ticker", Delivery.STATE),
+        Channel("ccxt_orderbook", "orderbook", Delivery.STATE),
+        Channel("ccxt_trades", "trades", Delivery.APPEND),
+        Channel("ccxt_ohlcv", "ohlcv", Delivery.STATE),
+    )
+}
+
+PUBLIC_CHANNELS: Final = CHANNELS | UNIFIED_CHANNELS  # everything that a source may be asked for
+
+
+class Extent(NamedTuple):
+    """The variant of a unified channel's key: how much of it, and how often where it is polled."""
+
+    size: int = 0  # levels a side, or trades or candles at most; 0: one thing
+    timeframe: str = ""  # of candles
+    period_ms: int = 0  # between two readings; 0 where the exchange pushes
+
+    def __str__(self) -> str:
+        """`1m/50@1200`, without what is not there."""
+        parts = [self.timeframe, str(self.size or "")]
+        return "/".join(filter(None, parts)) + (f"@{self.period_ms}" if self.period_ms else "")
+
+    @classmethod
+    def read(cls, variant: str) -> Extent:
+        """What `str` wrote."""
+        rest, _, period_ms = variant.partition("@")
+        timeframe, _, size = rest.rpartition("/")
+        return cls(int(size or 0), timeframe, int(period_ms or 0))
+
 
 # What accounts tell, by account and not by symbol; durable, so a slow reader loses nothing but its connection.
 PRIVATE_CHANNELS: Final[dict[str, Channel]] = {

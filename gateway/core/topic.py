@@ -11,7 +11,7 @@ from typing import Protocol
 
 from _speedups.book import Book, Changes
 from _speedups.fanout import Fanout, Stream
-from gateway.core.key import CHANNELS, Delivery, Key, StreamId
+from gateway.core.key import PUBLIC_CHANNELS, UNIFIED_CHANNELS, Delivery, Extent, Key, StreamId
 from gateway.core.tiers import Every, Item, Levels, Metronome, Newest, Pending
 from gateway.limits import Limits
 
@@ -34,11 +34,12 @@ class Topic:
 
     def __init__(self, key: Key) -> None:
         self.key = key
-        self.channel = CHANNELS[key.channel]
+        self.channel = PUBLIC_CHANNELS[key.channel]
         self.lanes: dict[StreamId, Lane] = {}
         self.listeners: tuple[Listener, ...] = ()  # a new one at every change: who is told may stop listening
         self.newest: Item | None = None
         self.book: Book | None = None
+        self.items_max = Extent.read(key.variant).size if key.channel in UNIFIED_CHANNELS else 0  # in one batch
         self._announced = False  # the last thing that happened was a loss
 
     def publish(self, item: Item, now_s: float) -> None:
@@ -93,7 +94,7 @@ class Lane:
         self._interval_s = stream_id.tier_ms / 1000
         self._due_s = 0.0
         self._waiting = False
-        self._batch_items_max = limits.batch_items_max
+        self._batch_items_max = topic.items_max or limits.batch_items_max
         self._pending = self._make_pending()
         self.stream = Stream(
             fanout,

@@ -7,6 +7,7 @@ or encodings.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from time import time_ns
 from typing import Any, Final, NamedTuple
 
@@ -41,19 +42,31 @@ class PollFeed(Feed):
         super().__init__(identity, settings)
         self._exchange = exchange
         self._interval_s = interval_ms / 1000
+        self._paced = asyncio.Event()  # the interval is another one
         self._unpack = UNPACK[identity.kind]
+
+    def pace(self, interval_ms: int) -> None:
+        """Ask so often from now on."""
+        if self._interval_s != interval_ms / 1000:
+            self._interval_s = interval_ms / 1000
+            self._paced.set()
 
     async def subscribe(self) -> None:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
+            asked_s = due_s
             result = await fetch(self._exchange, self.settings.klass, self.id)
             payload = self._unpack(result, self.id.symbol)
             if payload is None:
                 raise LookupError("ccxt answered, but nothing this gateway understands")
             self.deliver(payload, time_ns())
-            due_s = max(due_s + self._interval_s, loop.time())
-            await asyncio.sleep(due_s - loop.time())
+            while (due_s := max(asked_s + self._interval_s, loop.time())) > loop.time():
+                self._paced.clear()
+                # Not wait_for, which forgets that it was cancelled when what it waits for has just happened (3.11).
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(due_s - loop.time()):
+                        await self._paced.wait()
 
     async def unsubscribe(self) -> None:
         """Nothing is left upstream."""

@@ -19,10 +19,11 @@ import ccxt.pro
 import structlog
 from ccxt.base.errors import OperationFailed
 
-from gateway.core.key import Key
+from gateway.core.key import Extent, Key
 from gateway.core.watch import Policy, State, full_jitter
 from gateway.errors import TickwireError
 from gateway.limits import Limits
+from gateway.sources import unified
 from gateway.sources.bars import INTERVALS_MS, Bars
 from gateway.sources.base import Sink, WatchStatus
 from gateway.sources.ccxt_feed import CcxtFeed
@@ -134,6 +135,11 @@ class CcxtSource:
         return key
 
     def _variant(self, channel: str, variant: str) -> str:
+        if channel in unified.KINDS:
+            extent = Extent.read(variant)
+            if self._can_watch(unified.KINDS[channel]):
+                extent = extent._replace(period_ms=0)  # one key for everybody, however often they want to hear of it
+            return str(extent)
         if channel == "book":
             depth_max = self._limits.book_depth_max
             if not (variant.isascii() and variant.isdigit() and 1 <= int(variant) <= depth_max):
@@ -157,6 +163,10 @@ class CcxtSource:
 
     def _feed_ids(self, key: Key) -> list[FeedId]:
         """What a key is built on; empty: the exchange does not offer it."""
+        if key.channel in unified.KINDS:
+            kind, timeframe = unified.KINDS[key.channel], Extent.read(key.variant).timeframe
+            offered = self._can(kind) and (not timeframe or timeframe in (self.exchange.timeframes or {}))
+            return [FeedId(kind, key.symbol, timeframe)] if offered else []
         if key.channel == "quotes":
             kinds = ["bidask", "ticker"]
             spot = bool(self.exchange.markets[key.symbol].get("spot"))
@@ -174,11 +184,13 @@ class CcxtSource:
     def acquire(self, key: Key) -> None:
         assert key not in self._held, key
         identities = self._feed_ids(key)
-        consumer = self._consumer(key, identities)
+        make = unified.CONSUMERS.get(key.channel)
+        consumer = self._consumer(key, identities) if make is None else make(key, self._sink)
         feeds = [self._feed(identity, key, consumer) for identity in identities]
         self._held[key] = Held(consumer, feeds)
         for feed in feeds:
             feed.consumers.append(consumer)
+            self._pace(feed)
 
     def release(self, key: Key) -> None:
         consumer, feeds = self._held.pop(key)
@@ -190,6 +202,15 @@ class CcxtSource:
                 del self._feeds[feed.id]
                 task = self._leaving[feed.id] = feed.close()
                 task.add_done_callback(partial(self._left, feed.id))
+            else:
+                self._pace(feed)
+
+    def _pace(self, feed: Feed) -> None:
+        """A feed that is polled is read as often as the most impatient of its keys wants it."""
+        if isinstance(feed, PollFeed):
+            keys = [key for key, held in self._held.items() if feed in held.feeds]
+            wanted_ms = [Extent.read(key.variant).period_ms if key.channel in unified.KINDS else 0 for key in keys]
+            feed.pace(min(each or self.config.poll_interval_ms for each in wanted_ms))
 
     def _left(self, identity: FeedId, task: asyncio.Task[None]) -> None:
         if self._leaving.get(identity) is task:
@@ -212,7 +233,9 @@ class CcxtSource:
     def _feed(self, identity: FeedId, key: Key, consumer: Consumer) -> Feed:
         """The feed that runs, or a new one."""
         feed = self._feeds.get(identity)
-        depth = int(key.variant) if identity.kind == "book" else 0
+        depth = 0
+        if identity.kind == "book":
+            depth = Extent.read(key.variant).size if key.channel in unified.KINDS else int(key.variant)
         if feed is not None:
             if isinstance(feed, CcxtFeed) and feed.deepen(depth):
                 return feed
@@ -256,7 +279,7 @@ class CcxtSource:
 
         That the connection lives, and that a refusal is heard, is checked apart.
         """
-        silence_ms = self.config.stale_after("trades" if kind == "trades" else channel)
+        silence_ms = self.config.stale_after("trades" if kind == "trades" else unified.LIKE.get(channel, channel))
         start_ms = self.config.book_start_ms if kind == "book" else QUIET_START_MS
         return Policy(silence_ms=silence_ms, start_ms=start_ms)
 

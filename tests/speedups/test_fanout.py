@@ -19,6 +19,24 @@ def test_subscribers_of_one_form_get_the_very_same_bytes(loop: ManualLoop, fanou
     assert fanout.counters()["messages"] == 150
 
 
+def test_one_reader_may_have_a_stream_in_several_forms_and_leave_one(loop: ManualLoop, fanout: Fanout) -> None:
+    stream, forms, peer = Stream(fanout, None, "e1", delivery=APPEND), [JsonForm(), JsonForm()], Peer(fanout)
+    for form in forms:
+        stream.attach(peer.outbox, form)
+    with pytest.raises(ValueError, match="already subscribed"):
+        stream.attach(peer.outbox, forms[1])
+    stream.publish(b"0", None, 0)
+    loop.settle()
+    assert len(peer.read()) == 2
+    stream.publish(b"1", None, 0)
+    assert stream.detach(peer.outbox, forms[0])
+    loop.settle()
+    assert [message["d"] for message in peer.read()] == [1], "what waited in the form that was left is not sent"
+    assert not stream.detach(peer.outbox, forms[0])
+    assert stream.subscribers == 1
+    assert stream.detach(peer.outbox)
+
+
 def test_updates_of_a_window_leave_in_one_write_a_socket(loop: ManualLoop, fanout: Fanout) -> None:
     streams, form, peer = [Stream(fanout, None, f"e{i}", delivery=APPEND) for i in range(4)], JsonForm(), Peer(fanout)
     for stream in streams:

@@ -39,6 +39,7 @@ class FanoutMachine(RuleBasedStateMachine):
         ]
         self.peers: list[Peer] = []
         self.listeners: dict[tuple[Peer, str], tuple[Stream, Listener]] = {}
+        self.joined: dict[tuple[Peer, str], Form] = {}  # in which form
         self.count = 0
 
     def next_epoch(self) -> str:
@@ -77,8 +78,9 @@ class FanoutMachine(RuleBasedStateMachine):
         joined, chosen = self.streams[stream], self.pick_peer(peer)
         if self.listener(chosen, joined) is not None:
             with pytest.raises(ValueError, match="already"):
-                joined.attach(chosen.outbox, self.forms[form])
+                joined.attach(chosen.outbox, self.joined[chosen, str(id(joined))])
             return
+        self.joined[chosen, str(id(joined))] = self.forms[form]
         if back is None:
             position = (joined.epoch, joined.sequence)
             assert joined.attach(chosen.outbox, self.forms[form]) == (None, 0)

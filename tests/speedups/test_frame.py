@@ -18,6 +18,7 @@ from _speedups.frame import (
     T_EX,
     T_IN,
     T_OUT,
+    TIME_MS,
     TIMESTAMP,
     Form,
     Template,
@@ -74,7 +75,7 @@ PARTS: list[bytes | int] = [
     b'","x":',
     T_EX,
 ]
-PARTS += [b',"i":', T_IN, b',"o":', T_OUT, b',"d":', DATA, b"}"]
+PARTS += [b',"i":', T_IN, b',"o":', T_OUT, b',"ms":', TIME_MS, b',"d":', DATA, b"}"]
 
 
 @given(
@@ -99,6 +100,7 @@ def test_a_template_renders_every_slot(
         "x": t_ex,
         "i": t_in,
         "o": t_in + 5,
+        "ms": t_ex if t_ex is not None else t_in // 1_000_000,
         "d": data,
     }
 

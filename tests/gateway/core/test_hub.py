@@ -17,7 +17,7 @@ from gateway.core.tiers import Item
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from tests.gateway.core.hub_parts import KEY, TRADES, Desk
-from tests.speedups.fanout_parts import Peer
+from tests.speedups.fanout_parts import JsonForm, Peer
 
 
 def test_a_thousand_subscribers_of_all_tiers_are_one_watch() -> None:
@@ -340,3 +340,17 @@ class HubMachine(RuleBasedStateMachine):
 
 TestHubMachine = HubMachine.TestCase
 TestHubMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_one_reader_may_have_a_stream_in_two_forms_and_leave_one() -> None:
+    desk, other = Desk(), JsonForm()
+    peer = desk.peer()
+    for form in (desk.form, other):
+        desk.hub.subscribe(peer.outbox, KEY, form=form)
+    desk.publish(1)
+    assert [message["d"] for message in desk.read(peer)] == [1, 1]
+    (found,) = desk.hub.subscribers()
+    assert desk.hub.unsubscribe(peer.outbox, found, other)
+    assert not desk.hub.unsubscribe(peer.outbox, found, other)
+    desk.publish(2)
+    assert [message["d"] for message in desk.read(peer)] == [2]

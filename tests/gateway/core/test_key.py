@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.key import CHANNELS, TIERS_MS, Delivery, Key, tier_of
+from gateway.core.key import CHANNELS, TIERS_MS, Delivery, Extent, Key, tier_of
 
 
 def test_key_reads_as_exchange_channel_symbol() -> None:
@@ -52,3 +52,18 @@ def test_tier_is_the_largest_that_is_not_above(throttle_ms: int) -> None:
     assert tier in TIERS_MS
     assert tier <= throttle_ms
     assert not [other for other in TIERS_MS if tier < other <= throttle_ms]
+
+
+@pytest.mark.parametrize(
+    ("extent", "text"),
+    [
+        (Extent(), ""),
+        (Extent(20), "20"),
+        (Extent(50, "1m"), "1m/50"),
+        (Extent(50, "1m", 1200), "1m/50@1200"),
+        (Extent(period_ms=250), "@250"),
+    ],
+)
+def test_an_extent_is_read_as_it_was_written(extent: Extent, text: str) -> None:
+    assert str(extent) == text
+    assert Extent.read(text) == extent

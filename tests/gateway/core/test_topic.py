@@ -227,3 +227,14 @@ def test_a_loss_sends_what_waited_then_the_gap_and_serves_nothing_old() -> None:
     desk.publish(3)
     [message] = desk.read(peer)
     assert (message["e"], message["s"], message["k"], message["d"]) == (gap["new"], 1, "snapshot", 3)
+
+
+def test_a_list_of_unified_trades_is_as_long_as_its_key_says_and_none_is_lost() -> None:
+    desk, trades = Desk(), Key("sim", "ccxt_trades", "BTC/USDT", "3")
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, trades, form=desk.form, batch=True, tier_ms=1000)
+    for value in range(7):
+        desk.publish(value, trades)
+    assert [message["d"] for message in desk.read(peer)] == [[0, 1, 2], [3, 4, 5]]
+    desk.clock.advance(1.005)
+    assert [message["d"] for message in desk.read(peer)] == [[6]]
