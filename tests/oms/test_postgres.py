@@ -30,6 +30,14 @@ print("ready", flush=True)
 sys.stdin.read()
 server.stop()
 """
+# Root turns into somebody else only when all is imported: whom it turns into need not reach the interpreter nor us.
+AS_NOBODY = """
+import os
+import oms.postgres
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+"""
 
 
 @pytest.fixture
@@ -193,35 +201,41 @@ def test_debians_server_does_as_well(state: Path) -> None:
     server.stop()
 
 
+def copy_of_wheel(target: Path) -> str:
+    """The server of the installed wheel in another folder; its package."""
+    found = find_programs()
+    if found.package is None:
+        pytest.skip("no wheel with a server is installed")
+    site = found.folder.parents[2]
+    for part in (found.package, f"{found.package}.libs"):
+        if (site / part).exists():
+            shutil.copytree(site / part, target / part)
+    return found.package
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else, or must not run it itself")
 def test_an_ordinary_user_runs_it_as_itself(state: Path) -> None:
+    packages = state / "packages"
+    copy_of_wheel(packages)
     os.chown(state, 65534, 65534)
-    command = [sys.executable, "-c", HOLD, str(state)]
-    try:
+    for _ in range(2):  # the second start finds what the first left
         ended = subprocess.run(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-            user=65534, group=65534, extra_groups=[],
+            [sys.executable, "-c", AS_NOBODY + HOLD, str(state)], cwd=ROOT, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(packages)}, capture_output=True, text=True, check=False,
         )  # fmt: skip
-    except PermissionError:
-        pytest.skip("an ordinary user cannot reach this interpreter")
-    if "ModuleNotFoundError" in ended.stderr or "PermissionError" in ended.stderr:
-        pytest.skip("an ordinary user cannot read this checkout or its packages")
-    assert ended.stdout == "ready\n", ended.stderr
-    assert (state / "postgres" / "data").stat().st_uid == 65534
+        assert ended.stdout == "ready\n", ended.stderr
+        said = (state / "postgres" / "postgres.log").read_text()
+        assert "database system is shut down" in said
+    made = [state / "postgres", *(state / "postgres").rglob("*")]
+    assert {path.lstat().st_uid for path in made} == {65534}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs a copy")
 def test_as_root_programs_that_its_account_cannot_read_are_copied(state: Path, tmp_path: Path) -> None:
-    found = find_programs()
-    if found.package is None:
-        pytest.skip("no wheel with a server is installed")
     closed = tmp_path / "closed"
-    site = found.folder.parents[2]
-    for part in (found.package, f"{found.package}.libs"):
-        if (site / part).exists():
-            shutil.copytree(site / part, closed / part)
+    package = copy_of_wheel(closed)
     closed.chmod(0o700)
-    programs = Programs(closed / found.package / "pginstall" / "bin", found.package)
+    programs = Programs(closed / package / "pginstall" / "bin", package)
     server = Embedded(state, SETTINGS, programs=programs)
     server.start()
     assert ask(server, "SELECT 1") == 1
