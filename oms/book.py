@@ -290,7 +290,9 @@ class AccountBook:
             raise OmsError("validation_error", f"positions {a.id} and {b.id} are on the same side: merge them instead")
         most = min(abs(a.qty), abs(b.qty))
         if qty is not None and not 0 < qty <= most:
-            raise OmsError("validation_error", f"qty: must be above 0 and at most {most:f}", details={"field": "qty"})
+            raise OmsError(
+                "validation_error", f"qty: must be above 0 and at most {render.number(most)}", details={"field": "qty"}
+            )
         return most if qty is None else qty
 
     def close_by(

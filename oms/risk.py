@@ -10,6 +10,7 @@ from collections.abc import Collection
 from decimal import Decimal, localcontext
 from typing import Final, NamedTuple
 
+from oms import render
 from oms.errors import OmsError
 from oms.model import (
     ZERO,
@@ -63,15 +64,16 @@ def check(order: Order, situation: Situation) -> None:
 
 def needs_quote(order: Order, risk: Risk) -> bool:
     """Whether the order is priced off the market, so that without a fresh quote it is refused."""
-    limited = order.order_type is OrderType.LIMIT
-    collared = limited and risk.price_collar_bps is not None
-    return order.order_type is OrderType.MARKET or collared or _valued_by_bid(order, risk)
+    collared = order.price is not None and risk.price_collar_bps is not None
+    return order.order_type is OrderType.MARKET or collared or _valued_by_market(order, risk)
 
 
-def _valued_by_bid(order: Order, risk: Risk) -> bool:
-    """A sell executes at the bid however low its own price is: what it is worth must not be its own word."""
+def _valued_by_market(order: Order, risk: Risk) -> bool:
+    """A sell executes at the bid however low its own price is, and a stop at once that the market is beyond already:
+    what they are worth must not be their own word."""
     limits = {risk.max_order_notional, risk.max_position_notional}
-    return order.side is Side.SELL and order.reason not in CLOSING and limits != {None}
+    own_word = order.side is Side.SELL or order.trigger_price is not None
+    return own_word and order.reason not in CLOSING and limits != {None}
 
 
 def fresh(quote: Quote | None, risk: Risk, now_ns: int) -> Quote | None:
@@ -109,7 +111,9 @@ def _check_states(order: Order, situation: Situation) -> None:
     if order.remaining <= room:
         return
     if order.reduce_only:
-        raise _blocked("reduce_only", f"only {max(ZERO, room):f} is left to be reduced", "reduce_only_violation")
+        raise _blocked(
+            "reduce_only", f"only {render.number(max(ZERO, room))} is left to be reduced", "reduce_only_violation"
+        )
     if state is TradingState.REDUCING:
         raise _blocked("trading_state", "trading is reducing: only orders that reduce a position may be sent")
     if not risk.allow_new_positions:
@@ -150,13 +154,13 @@ def _check_terms(order: Order, instrument: Instrument) -> None:
     """The venue's rules: what it would round or refuse is refused here, by name. Of an order that is to be changed it
     is asked for what remains."""
     if instrument.qty_step and order.qty % instrument.qty_step:
-        raise _wrong("qty", f"must be a multiple of {instrument.qty_step:f}")
+        raise _wrong("qty", f"must be a multiple of {render.number(instrument.qty_step)}")
     if order.remaining < instrument.qty_min:
-        raise _wrong("qty", f"must be at least {instrument.qty_min:f}{_beside(order)}")
+        raise _wrong("qty", f"must be at least {render.number(instrument.qty_min)}{_beside(order)}")
     maxima = [instrument.qty_max, instrument.market_qty_max if order.price is None else ZERO]
     for most in filter(None, maxima):
         if order.remaining > most:
-            raise _wrong("qty", f"must be at most {most:f}{_beside(order)}")
+            raise _wrong("qty", f"must be at most {render.number(most)}{_beside(order)}")
     for name in ("price", "trigger_price"):
         price: Decimal | None = getattr(order, name)
         if price is not None:
@@ -167,15 +171,15 @@ def _check_terms(order: Order, instrument: Instrument) -> None:
 
 def _check_price(name: str, price: Decimal, instrument: Instrument) -> None:
     if instrument.price_step and price % instrument.price_step:
-        raise _wrong(name, f"must be a multiple of {instrument.price_step:f}")
+        raise _wrong(name, f"must be a multiple of {render.number(instrument.price_step)}")
     if price < instrument.price_min:
-        raise _wrong(name, f"must be at least {instrument.price_min:f}")
+        raise _wrong(name, f"must be at least {render.number(instrument.price_min)}")
     if instrument.price_max and price > instrument.price_max:
-        raise _wrong(name, f"must be at most {instrument.price_max:f}")
+        raise _wrong(name, f"must be at most {render.number(instrument.price_max)}")
 
 
 def _beside(order: Order) -> str:
-    return f" beside what is filled, {order.filled:f}" if order.filled else ""
+    return f" beside what is filled, {render.number(order.filled)}" if order.filled else ""
 
 
 def _wrong(field: str, message: str) -> OmsError:
@@ -196,17 +200,20 @@ def _price(order: Order, situation: Situation) -> Decimal:
         raise _stale(order)
     if own is None:
         return market
-    if order.order_type is OrderType.LIMIT and risk.price_collar_bps is not None:
-        _check_collar(own, market, order.side, risk.price_collar_bps)
-    return max(own, market) if order.side is Side.SELL else own
+    trigger = order.trigger_price or market
+    if order.price is not None and risk.price_collar_bps is not None:
+        # Where the market is once the order can be executed: at its trigger, or beyond it already.
+        there = max(market, trigger) if order.side is Side.BUY else min(market, trigger)
+        _check_collar(order.price, there, order.side, risk.price_collar_bps)
+    return max(own, trigger, market) if _valued_by_market(order, risk) else own
 
 
 def _check_collar(price: Decimal, market: Decimal, side: Side, collar_bps: int) -> None:
     if (price - market) * side.sign * BPS > market * collar_bps:
         raise OmsError(
             "risk_blocked",
-            f"price: further than {collar_bps} bps through the market at {market:f}",
-            details={"limit": "price_collar_bps", "market": format(market, "f")},
+            f"price: further than {collar_bps} bps through the market at {render.number(market)}",
+            details={"limit": "price_collar_bps", "market": render.number(market)},
         )
 
 
@@ -220,17 +227,24 @@ def _check_size(order: Order, situation: Situation, price: Decimal) -> None:
     asked = notional(instrument, order.remaining, order.price or price)
     if asked < instrument.notional_min:
         raise _wrong(
-            "qty", f"an order is worth at least {instrument.notional_min:f} {instrument.quote}{_beside(order)}"
+            "qty",
+            f"an order is worth at least {render.number(instrument.notional_min)} {instrument.quote}{_beside(order)}",
         )
     if order.price is not None and asked > instrument.notional_max > 0:
-        raise _wrong("qty", f"an order is worth at most {instrument.notional_max:f} {instrument.quote}{_beside(order)}")
+        raise _wrong(
+            "qty",
+            f"an order is worth at most {render.number(instrument.notional_max)} {instrument.quote}{_beside(order)}",
+        )
     if order.reason in CLOSING:
         return
     value = notional(instrument, order.qty, price)
     if risk.max_order_qty is not None and order.qty > risk.max_order_qty:
-        raise _blocked("max_order_qty", f"qty is above {risk.max_order_qty:f}")
+        raise _blocked("max_order_qty", f"qty is above {render.number(risk.max_order_qty)}")
     if risk.max_order_notional is not None and value > risk.max_order_notional:
-        raise _blocked("max_order_notional", f"worth {value:f} {instrument.quote}, above {risk.max_order_notional:f}")
+        raise _blocked(
+            "max_order_notional",
+            f"worth {render.number(value)} {instrument.quote}, above {render.number(risk.max_order_notional)}",
+        )
 
 
 def _check_exposure(order: Order, situation: Situation, price: Decimal) -> None:
@@ -247,4 +261,4 @@ def _check_exposure(order: Order, situation: Situation, price: Decimal) -> None:
         return  # it only reduces
     value = notional(situation.instrument, abs(after), price)
     if value > risk.max_position_notional:
-        raise _blocked("max_position_notional", f"the position could be worth {value:f}")
+        raise _blocked("max_position_notional", f"the position could be worth {render.number(value)}")

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
+from oms import render
 from oms.commands import ChangeOrder
 from oms.desk import fates
 from oms.desk.desk import Desk
@@ -178,7 +179,7 @@ def amended(order: Order, payload: ChangeOrder) -> Order:
         raise _wrong("new_price", f"a {order.order_type} order has no price")
     qty: Decimal = payload.new_qty if payload.new_qty is not None else order.qty
     if qty <= order.filled:
-        raise _wrong("new_qty", f"{order.filled:f} is filled already: to end the order, cancel it")
+        raise _wrong("new_qty", f"{render.number(order.filled)} is filled already: to end the order, cancel it")
     return replace(order, price=payload.new_price if payload.new_price is not None else order.price, qty=qty)
 
 

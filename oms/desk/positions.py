@@ -249,9 +249,10 @@ def tradeable(held: Decimal, instrument: Instrument) -> Decimal:
     with localcontext(CONTEXT):
         whole = (held / instrument.qty_step).to_integral_value(ROUND_DOWN) * instrument.qty_step
     if not whole:
+        step = render.number(instrument.qty_step)
         raise OmsError(
             "validation_error",
-            f"{held:f} is held, less than the step of {instrument.qty_step:f} that can be traded",
+            f"{render.number(held)} is held, less than the step of {step} that can be traded",
             details={"field": "qty"},
         )
     return whole

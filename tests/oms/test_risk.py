@@ -261,3 +261,52 @@ def test_a_sell_is_worth_what_the_market_gives_however_low_its_own_price() -> No
     assert refusal(cheap, limits=limits, quote=None).code == "stale_market_data"
     risk.check(cheap, situation(limits={"max_order_notional": Decimal(120)}))
     risk.check(an_order(price=Decimal(1)), situation(limits=limits))  # a buy gets no more than it names
+
+
+def a_stop(**terms: Any) -> Order:
+    return an_order(**{"order_type": OrderType.STOP, "price": None, "trigger_price": Decimal(1), **terms})
+
+
+@pytest.mark.parametrize("limit", ["max_order_notional", "max_position_notional"])
+def test_a_stop_that_the_market_is_beyond_is_worth_what_it_would_get_at_once(limit: str) -> None:
+    for terms in ({}, {"order_type": OrderType.STOP_LIMIT, "price": Decimal(2)}, {"side": Side.SELL}):
+        order = a_stop(**terms)
+        worth = Decimal(99) if order.side is Side.SELL else Decimal(101)
+        below = {limit: worth - Decimal("0.01")}
+        assert refusal(order, limits=below).details == {"limit": limit}
+        assert refusal(order, limits=below, quote=None).code == "stale_market_data"
+        risk.check(order, situation(limits={limit: worth}))
+        risk.check(order, situation(quote=None))  # nothing is bounded by what it is worth
+
+
+def test_a_stop_that_waits_is_worth_its_trigger() -> None:
+    limits = {"max_order_notional": Decimal(149)}
+    assert refusal(a_stop(trigger_price=Decimal(150)), limits=limits).code == "risk_blocked"
+    dear = a_stop(order_type=OrderType.STOP_LIMIT, price=Decimal(140), trigger_price=Decimal(150))
+    assert refusal(dear, limits=limits).code == "risk_blocked"
+    risk.check(a_stop(trigger_price=Decimal(149)), situation(limits=limits))
+
+
+def test_the_collar_of_a_stop_limit_is_laid_where_the_market_is_when_it_can_be_executed() -> None:
+    collar = {"price_collar_bps": 100}
+    for side, trigger, edge, beyond in (
+        (Side.BUY, 200, "202", "202.01"), (Side.BUY, 1, "102.01", "102.02"),
+        (Side.SELL, 50, "49.5", "49.49"), (Side.SELL, 200, "98.01", "98.00"),
+    ):  # fmt: skip
+        terms = {"order_type": OrderType.STOP_LIMIT, "side": side, "trigger_price": Decimal(trigger)}
+        risk.check(an_order(price=Decimal(edge), **terms), situation(limits=collar))
+        error = refusal(an_order(price=Decimal(beyond), **terms), limits=collar)
+        assert (error.code, (error.details or {})["limit"]) == ("risk_blocked", "price_collar_bps")
+    stale = an_order(order_type=OrderType.STOP_LIMIT, trigger_price=Decimal(1))
+    assert refusal(stale, limits=collar, quote=None).code == "stale_market_data"
+
+
+def test_numbers_in_a_refusal_have_no_digits_that_say_nothing() -> None:
+    padded = Decimal("0.500000000000000000")
+    assert refusal(an_order(), limits={"max_order_qty": padded}).message == "qty is above 0.5"
+    worth = refusal(an_order(qty=Decimal("1.00")), limits={"max_order_notional": padded}).message
+    assert worth == "worth 100 USDT, above 0.5"
+    step = refusal(an_order(qty=Decimal("1.1")), instrument=replace(BTC, qty_step=padded)).message
+    assert step == "qty: must be a multiple of 0.5"
+    reducing = an_order(side=Side.SELL, reduce_only=True)
+    assert refusal(reducing, position=held("0.500")).message == "only 0.5 is left to be reduced"
