@@ -5,11 +5,13 @@ Put before a class of ccxt in a list of bases. Must not know whether that waits 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from ccxt.base.errors import NotSupported
+from ccxt.base.errors import BadRequest, NotSupported
 
 from driver.asking import PREFER
 from driver.description import description
@@ -27,6 +29,25 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'***'"
+
+
+def encoded(content: object) -> str:
+    """As JSON; decimals and the numbers of other libraries too. Raises BadRequest for what is no value of JSON.
+
+    ccxt's own would send the text of an error in its place.
+    """
+    try:
+        return json.dumps(content, separators=(",", ":"), allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"tickwire: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    if hasattr(value, "item"):  # of numpy
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not a value of JSON")
 
 
 class Base(Positions, Market):
@@ -73,7 +94,7 @@ class Base(Positions, Market):
         headers["Content-Type"] = "application/json"
         if path == "oms/commands":
             headers["Prefer"] = PREFER
-        return {"url": url, "method": method, "headers": headers, "body": self.json(content)}
+        return {"url": url, "method": method, "headers": headers, "body": encoded(content)}
 
     def set_headers(self, headers: Mapping[str, Any]) -> dict[str, Any]:
         """Called by ccxt with all headers of a request, before it logs them."""

@@ -141,14 +141,15 @@ def _with(kind: type[BaseError], said: Refusal) -> BaseError:
 
 
 def _refusal(fields: Mapping[str, Any], status: int | None = None, order_id: int | None = None) -> Refusal:
-    details = fields.get("details")
+    given = fields.get("details")
+    details: Mapping[str, Any] = given if isinstance(given, dict) else {}
     return Refusal(
         code=fields.get("code"),
         message=str(fields.get("message", "")),
         status=status,
-        details=details if isinstance(details, dict) else {},
+        details=details,
         retry_after_ms=fields.get("retry_after_ms"),
-        order_id=order_id,
+        order_id=details.get("order_id") if order_id is None else order_id,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from decimal import Decimal
 from typing import Any
 
 import ccxt
 import ccxt.async_support
 import pytest
-from ccxt.base.errors import AuthenticationError, ExchangeError, NetworkError, NotSupported
+from ccxt.base.errors import AuthenticationError, BadRequest, ExchangeError, NetworkError, NotSupported
 
 from driver.base import Base, Secret
 from tests.driver.conftest import Client
@@ -156,6 +157,20 @@ def test_two_kinds_of_name(client: Client, stub: Stub) -> None:
     stub.on("GET /oms/orders/10", items(order()))
     assert client("fetchOrder", "10") == client("fetch_order", "10")
     assert client.exchange.fetchOHLCV.__name__ == "fetch_ohlcv"
+
+
+def test_what_is_sent_is_what_was_given_or_nothing_is(client: Client, stub: Stub) -> None:
+    class Scalar:
+        def item(self) -> int:
+            return 7
+
+    stub.on("POST /ccxt/1/fetch_trades", {"result": []})
+    client("fetch_trades", "BTC/USDT", Scalar(), 5, {"price": Decimal("0.10")})
+    assert stub.requests[-1].body == {"args": ["BTC/USDT", 7, 5], "kwargs": {"params": {"price": "0.10"}}}
+    for value in (object(), float("nan"), {1, 2}):
+        with pytest.raises(BadRequest):
+            client("fetch_trades", "BTC/USDT", None, None, {"x": value})
+    assert len(stub.requests) == 1
 
 
 def test_a_secret_is_a_text_that_is_not_shown() -> None:

@@ -115,6 +115,13 @@ def test_a_command_that_failed_tells_its_order_and_all_results() -> None:
     assert type(error) is type(of_result(results[0])) is ccxt_errors.InsufficientFunds
 
 
+def test_a_function_that_failed_as_a_command_tells_its_order() -> None:
+    error = of_answer(502, {"code": "outcome_unknown", "message": "", "details": {"order_id": 7}}, "")
+    said = refusal_of(error) if error else None
+    assert said is not None
+    assert said.order_id == 7
+
+
 def test_other_exceptions_have_nothing_to_say() -> None:
     assert refusal_of(ValueError("x")) is None
     assert issubclass(RouteMissing, BaseError)
