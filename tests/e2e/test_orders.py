@@ -30,6 +30,7 @@ async def told(stream: Stream, count: int) -> list[dict[str, Any]]:
     return taken
 
 
+@pytest.mark.every_server
 async def test_the_life_of_an_order_by_rest(gateway_with_orders: Ordering) -> None:
     gateway = gateway_with_orders
     sent = await gateway.send(client_order_id="mine-1")
@@ -48,6 +49,7 @@ async def test_the_life_of_an_order_by_rest(gateway_with_orders: Ordering) -> No
     assert ledger["orders"][0]["client_order_id"] == "mine-1"
 
 
+@pytest.mark.every_server
 async def test_a_fill_is_a_deal_and_a_position_until_it_is_closed(
     gateway_with_orders: Ordering,
 ) -> None:
@@ -113,6 +115,7 @@ async def test_many_with_one_request_id_make_one_order(gateway_with_orders: Orde
     assert len((await gateway.exchange.get("/admin/ledger", account="ann"))["orders"]) == 1
 
 
+@pytest.mark.every_server
 async def test_events_resume_and_orders_go_on_after_a_restart(gateway_with_orders: Ordering) -> None:
     gateway = gateway_with_orders
     async with gateway.connect() as stream:

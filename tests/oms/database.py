@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oms.postgres import Embedded
+from oms.postgres import Embedded, Programs
 from oms.store.migrate import migrate
 from oms.store.pool import connect
 from tests.leaks import leaked
@@ -25,11 +25,11 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def embedded(settings: dict[str, str] | None = None) -> Iterator[Embedded]:
+def embedded(programs: Programs | None = None) -> Iterator[Embedded]:
     """A server in a folder of its own, gone with it. As root its account must reach the folder, so it is in /tmp."""
     folder = Path(tempfile.mkdtemp(prefix="tickwire-", dir="/tmp"))
     folder.chmod(0o755)
-    server = Embedded(folder, SETTINGS if settings is None else settings)
+    server = Embedded(folder, SETTINGS, programs=programs)
     try:
         server.start()
         yield server

@@ -17,6 +17,8 @@ from oms.store.pool import Pool
 from oms.writes import CommandStatus, Writes
 from tests.oms import full_rows
 
+pytestmark = pytest.mark.every_server
+
 
 class Heard:
     """What a journal told its owner."""

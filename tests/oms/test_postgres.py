@@ -190,17 +190,6 @@ def test_data_of_another_version_is_refused(state: Path) -> None:
         server.start()
 
 
-def test_debians_server_does_as_well(state: Path) -> None:
-    try:
-        programs = find_programs(packages=())
-    except PostgresError:
-        pytest.skip("no PostgreSQL 15 or newer of the system is installed")
-    server = Embedded(state, SETTINGS, programs=programs)
-    server.start()
-    assert ask(server, "SELECT 1") == 1
-    server.stop()
-
-
 def copy_of_wheel(target: Path) -> str:
     """The server of the installed wheel in another folder; its package."""
     found = find_programs()

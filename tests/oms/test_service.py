@@ -42,6 +42,7 @@ async def world(dsn: str) -> World:
     return world
 
 
+@pytest.mark.every_server
 async def test_an_order_is_sent_changed_canceled_and_told_of(world: World, pool: Pool) -> None:
     async with world.ready() as oms:
         assert (await one(oms, sending())).order_id == 1
@@ -95,6 +96,7 @@ async def test_an_account_needs_somewhere_for_its_orders_to_go(world: World) -> 
             await oms.require_venue(msgspec.structs.replace(account, exchange="elsewhere"))
 
 
+@pytest.mark.every_server
 async def test_the_database_lost_refuses_and_back_goes_on_with_what_was_committed(world: World, pool: Pool) -> None:
     async with world.ready() as oms:
         await one(oms, sending(client_order_id="before"))
@@ -162,6 +164,7 @@ async def test_changes_are_heard_after_a_statement_failed(
 
 
 @pytest.mark.parametrize("fault", [Fault.LOST, Fault.DROPPED])
+@pytest.mark.every_server
 async def test_what_was_sent_when_the_process_ended_is_found_out(world: World, fault: Fault) -> None:
     venue = world.venue()
     async with world.ready(stop_s=0.0) as oms:
@@ -179,6 +182,7 @@ async def test_what_was_sent_when_the_process_ended_is_found_out(world: World, f
         assert len(venue.placed) == (fault is Fault.LOST)
 
 
+@pytest.mark.every_server
 async def test_fills_while_nobody_listened_are_booked_before_anything_is_taken(world: World) -> None:
     async with world.ready() as oms:
         await one(oms, sending())
@@ -233,6 +237,7 @@ async def test_another_desk_of_the_same_database_does_not_begin(world: World, mo
                 pass
 
 
+@pytest.mark.every_server
 async def test_a_database_without_tables_is_made_or_refused(empty_dsn: str) -> None:
     world = World(empty_dsn)
     with pytest.raises(MigrationError):

@@ -28,14 +28,6 @@ class Ran(NamedTuple):
     err: str
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Embedded]:
-    """The server that all tests of this process share."""
-    with database.embedded() as server:
-        asyncio.run(database.make_template(server.dsn))
-        yield server
-
-
 @pytest.fixture
 def dsn(postgres: Embedded, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A new database with all tables, which commands find."""

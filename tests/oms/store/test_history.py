@@ -15,6 +15,7 @@ from oms.writes import Writes
 from tests.oms import full_rows
 from tests.oms.full_rows import T
 
+pytestmark = pytest.mark.every_server
 SECOND = 1_000_000_000
 ORDERS = [
     full_rows.order(1, 1, strategy_id=7, created_ns=T),

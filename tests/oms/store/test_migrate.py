@@ -9,6 +9,7 @@ import pytest
 from oms.store.migrate import MigrationError, Step, migrate, require_current, status, steps
 from oms.store.pool import connect
 
+pytestmark = pytest.mark.every_server
 FIRST = Step(1, "0001_a.sql", "CREATE TABLE a (x int)")
 SECOND = Step(2, "0002_b.sql", "CREATE TABLE b (x int); INSERT INTO a VALUES (1)")
 

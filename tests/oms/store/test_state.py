@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from oms.journal import open_journal
 from oms.model import OrderState, PositionState, Risk
 from oms.store.pool import Pool
@@ -11,6 +13,7 @@ from tests.oms import full_rows
 from tests.oms.full_rows import T
 
 
+@pytest.mark.every_server
 async def test_loads_what_was_committed(dsn: str, pool: Pool) -> None:
     await full_rows.make_account(pool)
     await full_rows.make_account(pool, "other")
