@@ -23,7 +23,6 @@ Row: TypeAlias = Mapping[str, Any]
 PAGE: Final = 500  # rows of a request
 LIMIT: Final = 500  # rows of an answer, unless the caller says how many
 IDS_MAX: Final = 200  # of a request
-CLOCKS_MS: Final = 300_000  # how far the exchange's clock may be behind the gateway's
 OWN: Final = ("strategy_id", "until", "paginate", "clientOrderId")  # params that are read here
 
 
@@ -79,11 +78,16 @@ class History(Asking):
         for at in range(0, len(ids), IDS_MAX):
             part = ids[at : at + IDS_MAX]
             answer = yield from self.read(f"oms/orders/{','.join(map(str, part))}")
-            others = [row["id"] for row in answer["items"] if row["account_id"] != self.traded_account()]
+            others = [row["id"] for row in answer["items"] if not self._is_ours(row)]
             if missing := [*answer["missing"], *others]:
                 raise OrderNotFound(f"{self.id}: the account has no order {', '.join(map(str, missing))}")
             found += answer["items"]
         return found
+
+    def _is_ours(self, row: Row) -> bool:
+        """Whether it is of the account that this client trades on; one that is named may be any."""
+        account = self.traded_account()
+        return not isinstance(account, int) or bool(row["account_id"] == account)
 
     def deals_of(self, orders: Sequence[Row]) -> Plan[dict[int, list[Row]]]:
         """The deals of each of these orders, by its id; nothing is asked of orders that have none."""
@@ -91,10 +95,8 @@ class History(Asking):
         deals: dict[int, list[Row]] = {}
         for at in range(0, len(filled), IDS_MAX):
             part = {order["id"]: order for order in filled[at : at + IDS_MAX]}
-            since = min(self.parse8601(order["created_at"]) for order in part.values()) - CLOCKS_MS
-            ids = ",".join(map(str, part))
-            query = {"account_ids": self.traded_account(), "order_ids": ids, "from": iso8601(max(0, since))}
-            for row in (yield from self.rows("oms/deals", query, since=since)):
+            query = {"account_ids": self.traded_account(), "order_ids": ",".join(map(str, part))}
+            for row in (yield from self.rows("oms/deals", query, since=0)):
                 if row["order_id"] in part:
                     deals.setdefault(row["order_id"], []).append(row)
         return deals
