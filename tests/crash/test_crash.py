@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from oms.model import PositionMode
 from tests.crash.plan import plan_of
 from tests.crash.run import run
 from tests.crash.world import World, world_of
@@ -35,3 +36,9 @@ async def test_what_is_carried_out_after_a_restart_is_known(world: World) -> Non
     told = await run(world, plan_of(SEED, LATE))
     assert not told.problems
     assert told.late
+
+
+async def test_a_secret_that_a_gateway_logs_is_a_failure(world: World) -> None:
+    with pytest.raises(AssertionError, match="a gateway has logged a secret"):
+        async with world.scene(PositionMode.NETTING) as scene:
+            scene.log_file.write_text(f'{{"event":"x","level":"info","key":"{scene.key}"}}\n')

@@ -28,6 +28,7 @@ from tests.crash.agreement import Books
 from tests.crash.client import Client
 from tests.crash.gateway import Spec, serve
 from tests.e2e.processes import Exchange, exchange_of
+from tests.leaks import known, leaked
 from tests.oms import database
 
 START_S: Final = 30.0
@@ -49,11 +50,15 @@ class World:
 
     @asynccontextmanager
     async def scene(self, mode: PositionMode) -> AsyncIterator[Scene]:
-        """A new database with an account that has funds at the exchange, and whoever may trade on it."""
+        """A new database with an account that has funds at the exchange, and whoever may trade on it.
+
+        At its end what its gateways have logged is searched for secrets.
+        """
         dsn = await database.make_database(self.postgres.dsn)
         made = keys.make()
         name = f"crash{next(_numbers)}-{os.getpid()}"
         opened = await self.exchange.post("account", name=name, funds=FUNDS)
+        known.update({self.vault_key, opened["secret"]})  # which nobody notes when this runs without pytest
         async with await open_pool(dsn, size_max=1) as pool:
             user = await admin.add_user(pool, "ann", Role.ADMIN)
             scopes = frozenset(Scope)
@@ -63,8 +68,10 @@ class World:
             credentials = {"apiKey": opened["api_key"], "secret": opened["secret"]}
             await admin.set_credentials(pool, account.id, Vault([self.vault_key]).seal(account.id, credentials))
         async with aiohttp.ClientSession() as http:
+            scene = Scene(self, dsn, account, made.text, http)
             try:
-                yield Scene(self, dsn, account, made.text, http)
+                yield scene
+                assert not scene.leaked(), "a gateway has logged a secret"
             finally:
                 await self.exchange.fault("clear")
                 await asyncio.to_thread(self.postgres.ensure)
@@ -81,6 +88,10 @@ class Scene:
         self.key = key
         self.http = http
         self.log_file = world.folder / f"{account.name}.log"
+
+    def leaked(self) -> list[str]:
+        """The secrets that are in the log of its gateways."""
+        return leaked(self.log_file.read_text(errors="replace")) if self.log_file.exists() else []
 
     def spec(self, **more: Any) -> Spec:
         return Spec(

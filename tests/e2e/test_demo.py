@@ -20,6 +20,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.e2e.ordering import POLL_S
+from tests.leaks import leaked
 
 START_S = 120.0  # a database is made, on a busy machine
 END = "Ctrl-C stops both."
@@ -31,6 +32,8 @@ def state() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tickwire-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder
+    for log in folder.rglob("*.log*"):
+        assert not leaked(log.read_text(errors="replace")), f"{log.name} has a secret"
     shutil.rmtree(folder, ignore_errors=os.geteuid() != 0)
 
 
