@@ -29,6 +29,7 @@ class PrivateFeed(Feed):
     def __init__(self, cache: Any, *hooks: Any) -> None:
         super().__init__("", *hooks)
         self.cache = cache
+        self.strategy_id: int | None = None  # the only one that is of interest
         self.stream: Stream | None = None
         self.confirm: Callable[[Stream], None] | None = None  # that an event is in good hands
         self.also: list[Callable[[], None]] = []  # told that something happened
@@ -66,7 +67,11 @@ class PrivateFeed(Feed):
             self.row(row)
 
     def row(self, row: Raw, *, is_new: bool = True) -> None:
-        """A row as it is by now. What is not new is kept, and told to nobody."""
+        """A row as it is by now. What is not new is kept and not told; what is of another strategy is neither."""
+        if self.strategy_id is None or row["strategy_id"] == self.strategy_id:
+            self._row(row, is_new=is_new)
+
+    def _row(self, row: Raw, *, is_new: bool) -> None:
         raise NotImplementedError
 
     def _tell(self, item: dict[str, Any], *put: Any) -> None:
@@ -90,7 +95,7 @@ class OrderFeed(PrivateFeed):
         self._unify = unify
         self._deals: OrderedDict[int, list[Raw]] = OrderedDict()  # of each order
 
-    def row(self, row: Raw, *, is_new: bool = True) -> None:
+    def _row(self, row: Raw, *, is_new: bool) -> None:
         held = self.known(row["symbol"], row["id"])
         if held is not None and held["info"]["version"] >= row["version"]:
             return
@@ -157,7 +162,7 @@ class DealFeed(PrivateFeed):
         if is_live:
             self.is_begun = True
 
-    def row(self, row: Raw, *, is_new: bool = True) -> None:
+    def _row(self, row: Raw, *, is_new: bool) -> None:
         if row["id"] <= self.newest_id:
             return
         self.newest_id = row["id"]
@@ -199,7 +204,7 @@ class PositionFeed(PrivateFeed):
         open_ids = {row["id"] for row in rows}
         self._sides = {number: known for number, known in self._sides.items() if number in open_ids}
 
-    def row(self, row: Raw, *, is_new: bool = True) -> None:
+    def _row(self, row: Raw, *, is_new: bool) -> None:
         side, version = self._sides.get(row["id"], ("long", 0))
         if row["version"] <= version:
             return

@@ -136,6 +136,7 @@ class WatchAccount(Host):
         if feed is None:
             feed = self._private_feeds[channel] = self._new_private_feed(channel)
             feed.confirm = self.hub.streams.confirm
+            feed.strategy_id = self.strategy_id()
             feed.also.append(self._something_happened)
         return feed
 

@@ -131,6 +131,16 @@ def test_a_fill_is_told_once_whatever_way_it_came(feeds: Feeds) -> None:
     assert [each["id"] for each in feeds.deals.cache] == ["1", "2", "3"]
 
 
+def test_what_is_of_another_strategy_is_not_told(feeds: Feeds) -> None:
+    for feed, row in ((feeds.orders, order), (feeds.deals, deal), (feeds.positions, position)):
+        feed.strategy_id = 7
+        feed.update(event({**row(1), "strategy_id": 0}))
+        feed.update(event({**row(2), "strategy_id": 7}))
+    feeds.wakes.flush()
+    assert [*feeds.all.unread, *feeds.held.unread, *(each["id"] for each in feeds.fills.unread)] == ["2"] * 3
+    assert len(feeds.confirmed) == 6
+
+
 def test_two_deals_of_one_execution_are_one_trade(feeds: Feeds) -> None:
     """It turned a position: the gateway books what closed it and what opened it apart."""
     feeds.orders.update(event(order(7, order_type="limit")))

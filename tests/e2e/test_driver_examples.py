@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.e2e.ordering import WAIT_S, Ordering
 
-SCRIPTS = ("driver_sync.py", "driver_async.py")
+SCRIPTS = ("driver_sync.py", "driver_async.py", "driver_pro.py")
 
 
 async def run(script: str, address: str, key: str | None) -> tuple[int | None, list[str], str]:
@@ -54,6 +54,16 @@ async def test_the_one_that_is_awaited(gateway_with_orders: Ordering) -> None:
     assert lines == [*each, "open: []"]
     ledger = await gateway.exchange.get("/admin/ledger", account="ann")
     assert [order["status"] for order in ledger["orders"]] == ["CANCELED"] * 6
+
+
+async def test_the_one_that_watches(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    code, lines, complaints = await run("driver_pro.py", f"127.0.0.1:{gateway.app.port}", gateway.keys["ann"])
+    assert code == 0, complaints
+    words = [line.split() for line in lines]
+    assert [line[0] for line in words[:3]] == ["book:"] * 3
+    assert sum(Decimal(line[2]) for line in words if line[0] == "fill:") == Decimal("0.019")
+    assert {line[1] for line in words if line[0] in {"bought:", "sold:"}} == {"0.01", "0.009"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
