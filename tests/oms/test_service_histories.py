@@ -22,7 +22,7 @@ from oms.book import EXTERNAL
 from oms.desk import naming
 from oms.desk.results import CommandResult
 from oms.desk.settling import DOUBTFUL
-from oms.model import Instrument, Order, PositionMode
+from oms.model import Instrument, Order, Position, PositionMode
 from oms.positions import rebuild
 from oms.postgres import Embedded
 from oms.service import Oms
@@ -119,18 +119,35 @@ class Trading(RuleBasedStateMachine):
         order: dict[str, Any] = {"symbol": self.instrument.symbol, "qty": qty, "price": str(price), "side": side}
         self.ask(sending(request_id=self.next_id(), strategy_id=strategy, **order))
 
-    @rule(position=st.integers(1, 6), price=st.integers(98, 102), fault=WRITES, filled=st.booleans())
-    def close(self, position: int, price: int, fault: Fault, filled: bool) -> None:
-        self.venue.script("place", fault)
-        if filled:
-            self.venue.fill_on_place.append(Decimal("0.1"))
-        body: dict[str, Any] = {"position_id": position, "order_type": "limit", "price": str(price)}
-        self.ask(asking("close_position", request_id=self.next_id(), **body))
+    @rule(which=WHICH, price=st.integers(98, 102), fault=WRITES, filled=st.booleans())
+    def close(self, which: int, price: int, fault: Fault, filled: bool) -> None:
+        if held := self.held():
+            self.venue.script("place", fault)
+            if filled:
+                self.venue.fill_on_place.append(Decimal("0.1"))
+            position = held[which % len(held)]
+            body: dict[str, Any] = {"position_id": position.id, "order_type": "limit", "price": str(price)}
+            self.ask(asking("close_position", request_id=self.next_id(), **body))
 
-    @rule(pair=st.permutations(range(1, 7)))
-    def close_by(self, pair: list[int]) -> None:
-        body = {"position_id_a": pair[0], "position_id_b": pair[1]}
-        self.ask(asking("close_by", request_id=self.next_id(), **body))
+    @rule(which=WHICH, other=WHICH)
+    def net(self, which: int, other: int) -> None:
+        """Two positions, where there are two: what is opposite is closed by each other, what is not is merged."""
+        held = self.held()
+        if len(held) < 2:
+            return
+        one = held.pop(which % len(held))
+        two = held[other % len(held)]
+        if one.qty * two.qty < 0:
+            body = asking("close_by", request_id=self.next_id(), position_id_a=one.id, position_id_b=two.id)
+        else:
+            pair = {"source_position_id": one.id, "target_position_id": two.id}
+            body = asking("merge_positions", request_id=self.next_id(), **pair)
+        self.ask(body)
+
+    def held(self) -> list[Position]:
+        """What is open, as far as we know by now."""
+        engine = self.oms._engine
+        return list(engine.trader(1).desk.book.positions.values()) if engine else []
 
     @rule(order=WHICH, price=st.integers(98, 102), qty=QTY, fault=CANCELS, second=WRITES, native=st.booleans())
     def change(self, order: int, price: int, qty: str, fault: Fault, second: Fault, native: bool) -> None:
