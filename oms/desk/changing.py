@@ -110,7 +110,9 @@ class Changing:
             log.warning("venue did not say what was filled before a replace", order_id=order.id, error=str(error))
             return
         if not ended and former is not None and refused is not None:
-            self._desk.record(order.id, Refused(code=refused.code, message=refused.message), command_id)
+            # Of an order that is found, canceled: it is known, and was over before this was asked.
+            code = "invalid_order_state" if refused.code == fates.NOT_FOUND else refused.code
+            self._desk.record(order.id, Refused(code=code, message=refused.message), command_id)
 
     async def _anew(self, order: Order, wanted: Order, command_id: int) -> OmsError | None:
         try:

@@ -5,9 +5,10 @@ Pure. Must not know how anything was asked for, nor that it was.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from oms.desk.results import Outcome
+from oms.desk.results import Outcome, describe
 from oms.errors import OmsError
 from oms.model import Order, OrderState
 
@@ -18,7 +19,7 @@ NOT_FOUND = "order_not_found"
 def of_send(order: Order) -> Outcome:
     """Of a send_order, and of whatever else sent an order."""
     if order.state is OrderState.REJECTED:
-        return Outcome(order_id=order.id, error=_own_error(order, "the venue rejected the order"))
+        return Outcome(order_id=order.id, error=_with_state(_own_error(order, "the venue rejected the order"), order))
     return Outcome(order_id=order.id)
 
 
@@ -32,7 +33,9 @@ def of_cancel(order: Order, refusal: OmsError | None = None) -> Outcome:
         return Outcome(order_id=order.id)
     if order.is_open:
         still = OmsError("outcome_unknown", f"order {order.id} was not canceled, as far as the venue says: ask again")
-        return Outcome(order_id=order.id, error=refusal or still)
+        # Open is what it was found to be since: that the venue did not know it then says no more.
+        known = refusal if refusal is not None and refusal.code != NOT_FOUND else None
+        return Outcome(order_id=order.id, error=known or still)
     return Outcome(order_id=order.id, error=is_over(order))
 
 
@@ -40,15 +43,27 @@ def of_change(order: Order, *, changed: bool, refusal: OmsError | None = None) -
     """Of a change_order. `changed`: the order has the terms that were asked for. An error says the order's state."""
     if changed:
         return Outcome(order_id=order.id)
-    if order.is_open:
+    if order.is_open and refusal is not None and refusal.code == NOT_FOUND:
+        # So a venue says that it is no longer what it was to be replaced from, such as not filled at all.
+        text = f"order {order.id} was not changed: it is {order.state} now ({refusal.message})"
+        error = OmsError("invalid_order_state", text)
+    elif order.is_open:
         error = refusal or OmsError("outcome_unknown", f"order {order.id} was not changed, as far as the venue says")
     elif order.state in GONE and order.error_code is not None:
         error = _own_error(order, "it was canceled and could not be created anew")
     else:
         return Outcome(order_id=order.id, error=is_over(order))
-    details = {**(error.details or {}), "state": order.state}
-    told = OmsError(error.code, error.message, details=details, retry_after_ms=error.retry_after_ms)
-    return Outcome(order_id=order.id, error=told)
+    return Outcome(order_id=order.id, error=_with_state(error, order))
+
+
+def together(outcomes: Mapping[int, Outcome]) -> Outcome:
+    """What came of each order, as the outcome of one command: it failed when any did."""
+    told = [
+        {"order_id": order_id, "ok": outcome.error is None, "error": outcome.error and describe(outcome.error)}
+        for order_id, outcome in outcomes.items()
+    ]
+    errors = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
+    return Outcome(error=errors[0] if errors else None, more={"orders": told})
 
 
 def has_terms(order: Order, payload: Any) -> bool:
@@ -60,6 +75,11 @@ def has_terms(order: Order, payload: Any) -> bool:
 def is_over(order: Order) -> OmsError:
     """Why nothing can be asked for it any more."""
     return OmsError("invalid_order_state", f"order {order.id} is {order.state}", details={"state": order.state})
+
+
+def _with_state(error: OmsError, order: Order) -> OmsError:
+    details = {**(error.details or {}), "state": order.state}
+    return OmsError(error.code, error.message, details=details, retry_after_ms=error.retry_after_ms)
 
 
 def _own_error(order: Order, message: str) -> OmsError:

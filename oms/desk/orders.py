@@ -7,7 +7,7 @@ guessed, and nothing is asked for twice. Must not know what a restart leaves (`r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
 import structlog
@@ -20,7 +20,7 @@ from oms.desk.desk import Desk
 from oms.desk.dispatch import Handler, Run, open_position
 from oms.desk.grouped import Grouped
 from oms.desk.hearing import Hearing
-from oms.desk.results import Outcome, describe
+from oms.desk.results import Outcome
 from oms.desk.settling import DOUBTFUL, Settler
 from oms.errors import OmsError
 from oms.model import Instrument, Order, PositionMode, Quote
@@ -160,7 +160,7 @@ class Orders:
             found = await asyncio.gather(*(self._may_be_canceled(run, each) for each in payload.ids))
             refused = {each: error for each, error in zip(payload.ids, found, strict=True) if error}
             if run.validate:
-                return _together({each: Outcome(order_id=each, error=refused.get(each)) for each in payload.ids})
+                return fates.together({each: Outcome(order_id=each, error=refused.get(each)) for each in payload.ids})
             run.begin()
             return await self._cancel_each(payload.ids, refused, run.command_id)
         (order_id,) = payload.ids
@@ -209,7 +209,7 @@ class Orders:
         todo = [each for each in ids if each not in refused]
         outcomes = await asyncio.gather(*(self.cancel(each, command_id) for each in todo))
         ends = dict(zip(todo, outcomes, strict=True))
-        return _together({each: ends.get(each) or Outcome(order_id=each, error=refused[each]) for each in ids})
+        return fates.together({each: ends.get(each) or Outcome(order_id=each, error=refused[each]) for each in ids})
 
     async def cancel(self, order_id: int, command_id: int | None = None) -> Outcome:
         """Cancel an order, when it is known what there is to cancel; done once it is known what came of that."""
@@ -278,13 +278,3 @@ def order_of(payload: SendOrder, account_id: int, order_id: int, now_ns: int) ->
 
 def _used(client_order_id: str) -> OmsError:
     return OmsError("duplicate_client_order_id", f"client_order_id {client_order_id!r} was used on this account before")
-
-
-def _together(outcomes: Mapping[int, Outcome]) -> Outcome:
-    """What came of each order, as the outcome of one command: it failed when any did."""
-    told = [
-        {"order_id": order_id, "ok": outcome.error is None, "error": outcome.error and describe(outcome.error)}
-        for order_id, outcome in outcomes.items()
-    ]
-    errors = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
-    return Outcome(error=errors[0] if errors else None, more={"orders": told})

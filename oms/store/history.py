@@ -127,6 +127,16 @@ async def order_by_client_id(db: Database, account_id: int, client_order_id: str
     return rows.order_of(found[0]) if found else None
 
 
+async def orders_open_at(db: Database, account_id: int, time_ns: int) -> list[Order]:
+    """Those of the account that were open then, as they are now."""
+    found = await db.fetch(
+        "SELECT * FROM oms_orders WHERE account_id = $1 AND created_at < $2 "
+        "AND (closed_at IS NULL OR closed_at >= $2) ORDER BY id",
+        account_id, rows.time_of(time_ns),
+    )  # fmt: skip
+    return [rows.order_of(row) for row in found]
+
+
 async def used_client_ids(db: Database, account_id: int, client_order_ids: Collection[str]) -> dict[str, int]:
     """The orders that have one of these ids, by it."""
     found = await db.fetch(

@@ -10,7 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from oms.errors import OmsError
-from oms.model import OrderState, OrderType
+from oms.model import Order, OrderState, OrderType
+from oms.venues import base
+from oms.venues.base import VenueOrder
 from tests.oms.desk.desks import Setting
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.trading_made import code, send, trading
@@ -217,6 +219,38 @@ async def test_a_new_self_that_is_refused_nevertheless_is_told_with_what_the_ord
         answer = await made.run("change_order", order_id=1, new_price="101")
         assert answer.error is not None
         assert (answer.error["code"], answer.error["details"]) == ("exchange_error", {"state": OrderState.CANCELED})
+
+
+async def test_an_order_that_is_no_longer_what_a_replace_may_be_asked_of_is_not_said_to_be_unknown(dsn: str) -> None:
+    """Filled in part a moment before: the venue takes nothing back, with the code of what it does not know."""
+    async with trading(dsn) as made:
+        made.venue.can_replace = True
+        await send(made)
+
+        async def restricted(order: Order, price: Decimal | None, qty: Decimal, name: str) -> VenueOrder:
+            made.venue.fill("x1", "0.25")
+            raise base.Refused("order_not_found", "Order was not canceled due to cancel restrictions.")
+
+        made.venue.replace = restricted  # type: ignore[method-assign]  # as Binance's ONLY_NEW
+        answer = await made.run("change_order", order_id=1, new_price="101")
+        assert answer.error is not None
+        assert answer.error["code"] == "invalid_order_state"
+        assert answer.error["details"] == {"state": OrderState.PARTIALLY_FILLED}
+        assert (made.order().filled, made.order().price) == (Decimal("0.25"), Decimal(100))
+
+
+@NATIVE
+async def test_an_order_that_somebody_canceled_at_the_venue_is_over_and_not_unknown(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        made.venue.streaming = False
+        made.venue.end("x1", "canceled")
+        answer = await made.run("change_order", order_id=1, new_price="101")
+        assert answer.error is not None
+        assert answer.error["code"] == "invalid_order_state"
+        assert answer.error["details"] == {"state": OrderState.CANCELED}
+        assert made.venue.placed == ["tw-e1-1"]
 
 
 async def test_a_refused_cancel_is_answered_at_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from tests.oms import orders_made
 
 S = OrderState
 REFUSAL = OmsError("exchange_error", "no")
+UNKNOWN = OmsError("order_not_found", "Unknown order sent.")
 
 
 def code(outcome: Outcome) -> str | None:
@@ -33,7 +34,10 @@ def code(outcome: Outcome) -> str | None:
     ],
 )
 def test_of_sending(state: OrderState, error_code: str | None, expected: str | None) -> None:
-    assert code(fates.of_send(orders_made.order(1, state=state, error_code=error_code))) == expected
+    outcome = fates.of_send(orders_made.order(1, state=state, error_code=error_code))
+    assert code(outcome) == expected
+    if outcome.error is not None:
+        assert outcome.error.details == {"state": state}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,7 @@ def test_of_sending(state: OrderState, error_code: str | None, expected: str | N
         (S.FILLED, REFUSAL, "invalid_order_state"),
         (S.SUBMITTED, None, "outcome_unknown"),
         (S.SUBMITTED, REFUSAL, "exchange_error"),
+        (S.SUBMITTED, UNKNOWN, "outcome_unknown"),
     ],
 )
 def test_of_canceling(state: OrderState, refusal: OmsError | None, expected: str | None) -> None:
@@ -65,6 +70,8 @@ def test_what_the_venue_had_and_does_not_find_was_not_said_to_be_canceled() -> N
         (S.FILLED, True, None, None, None),
         (S.SUBMITTED, False, None, None, "outcome_unknown"),
         (S.SUBMITTED, False, None, REFUSAL, "exchange_error"),
+        (S.PARTIALLY_FILLED, False, None, UNKNOWN, "invalid_order_state"),
+        (S.FILLED, False, None, UNKNOWN, "invalid_order_state"),
         (S.CANCELED, False, "insufficient_funds", None, "insufficient_funds"),
         (S.CANCELED, False, None, None, "invalid_order_state"),
         (S.FILLED, False, None, None, "invalid_order_state"),
@@ -88,3 +95,12 @@ def test_of_changing(
 def test_whether_an_order_has_the_terms_that_were_asked_for(terms: dict[str, int], has: bool) -> None:
     payload = ChangeOrder(order_id=1, **{name: Decimal(value) for name, value in terms.items()})
     assert fates.has_terms(orders_made.order(1), payload) is has
+
+
+def test_several_fail_together_when_one_does_and_each_is_told() -> None:
+    ends = {1: fates.of_cancel(orders_made.order(1, state=S.CANCELED)), 2: fates.of_cancel(orders_made.order(2))}
+    outcome = fates.together(ends)
+    assert outcome.error is not None
+    assert outcome.error.code == "outcome_unknown"
+    assert [(each["order_id"], each["ok"]) for each in outcome.more["orders"]] == [(1, True), (2, False)]
+    assert fates.together({1: ends[1]}).error is None

@@ -85,7 +85,10 @@ async def test_a_done_order_is_known_whatever_became_of_the_answer(dsn: str, fau
 async def test_an_order_that_never_arrived_is_rejected_by_evidence(dsn: str) -> None:
     async with trading(dsn) as made:
         made.venue.script("place", Fault.DROPPED)
-        assert code(await send(made)) == "order_not_found"
+        answer = await send(made)
+        assert answer.error is not None
+        assert answer.error["code"] == "exchange_unavailable"  # nothing was lost but the request
+        assert answer.error["details"] == {"state": OrderState.REJECTED}
         assert made.order().state is OrderState.REJECTED
         assert made.venue.placed == []
 
@@ -224,7 +227,7 @@ async def test_a_cancel_that_is_refused_as_unknown_is_asked_for_again_when_the_o
             raise base.Refused("order_not_found", "unknown order")
 
         made.venue.cancel = unknown  # type: ignore[method-assign]  # as above
-        assert code(await made.run("cancel_order", order_id=1)) == "order_not_found"
+        assert code(await made.run("cancel_order", order_id=1)) == "outcome_unknown"
         assert made.order().state is OrderState.SUBMITTED
         assert (await made.run("cancel_order", order_id=1)).ok
 

@@ -12,9 +12,9 @@ from oms.desk.changing import Changing
 from oms.desk.dispatch import Dispatcher
 from oms.desk.orders import Orders
 from oms.desk.recovery import recover
-from oms.model import OrderState
+from oms.model import OrderState, Permission, Role, Scope
 from oms.states import Accepted, Ambiguous, CancelRequested, Happening, Refused, ReplaceRequested
-from oms.store import state
+from oms.store import admin, state
 from oms.writes import CommandRow
 from tests.oms import orders_made
 from tests.oms.desk.desks import Setting, setting, stored_command
@@ -38,7 +38,12 @@ CHANGE = {"order_id": 1, "new_price": "101"}
         ("cancel_order", {"order_id": 1}, 1, [ACCEPTED, CancelRequested()], None),
         ("cancel_order", {"order_id": 1}, 1, [ACCEPTED], "outcome_unknown"),
         ("cancel_order", {"order_ids": [1, 2]}, None, [ACCEPTED], "outcome_unknown"),
+        ("cancel_order", {"order_ids": [1, 2]}, None, [ACCEPTED, CancelRequested()], "order_not_found"),
         ("cancel_all_orders", {}, None, [ACCEPTED], "outcome_unknown"),
+        ("cancel_all_orders", {}, None, [ACCEPTED, CancelRequested()], None),
+        ("cancel_all_orders", {"symbol": "ETH/USDT"}, None, [ACCEPTED], None),
+        ("cancel_all_orders", {"strategy_ids": [5]}, None, [ACCEPTED], None),
+        ("cancel_all_orders", {"of_another_version": 1}, None, [ACCEPTED], "outcome_unknown"),
         ("change_order", CHANGE, 1, [ACCEPTED], "outcome_unknown"),
         ("change_order", {"order_id": 1, "new_price": "100"}, 1, [ACCEPTED], None),
         ("change_order", CHANGE, 1, [ACCEPTED, ReplaceRequested(anew=True)], "outcome_unknown"),
@@ -60,9 +65,10 @@ async def test_it_is_answered_by_evidence(
     monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.0,))
     monkeypatch.setattr("oms.desk.settling.APART_NS", 0)
     async with setting(dsn) as made:
+        await add_key(made)
         row = CommandRow(
             id=7, api_key_id=1, account_id=1, command=command, payload=payload, payload_hash=b"h",
-            created_ns=T0_NS, request_id="r", order_id=order_id,
+            created_ns=T0_NS + 1_000, request_id="r", order_id=order_id,
         )  # fmt: skip
         order = made.book.create(orders_made.order(1))
         made.book.start_command(row)
@@ -73,7 +79,7 @@ async def test_it_is_answered_by_evidence(
         if CancelRequested() in happened:
             made.venue.end("x1", "canceled")
         await made.desk.commit()
-        if order_id:
+        if order_id or CancelRequested() in happened:
             made.settler.doubt(1)
         orders = Orders(made.desk, made.hearing, made.settler)
         changing = Changing(made.desk, made.hearing, made.settler, orders)
@@ -84,6 +90,42 @@ async def test_it_is_answered_by_evidence(
         assert (stored.id, stored.status) == (7, "failed" if expected else "ok")
         assert made.venue.placed == ["c1"]
         assert "cancel" not in made.venue.requests
+
+
+async def add_key(made: Setting, role: Role = Role.ADMIN) -> int:
+    user = await admin.add_user(made.desk.pool, "anna", role)
+    key = await admin.add_key(made.desk.pool, user.id, prefix="p", hash=b"h", scopes=frozenset(Scope))
+    return key.id
+
+
+async def test_of_several_orders_each_is_told_by_what_became_of_it_and_nothing_of_what_one_may_not_see(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oms.desk.settling.DELAYS_S", (0.0,))
+    async with trading(dsn) as made:
+        key_id = await add_key(made, Role.TRADER)
+        mine = Permission(account_id=1, can_trade=True, strategies=frozenset({5}))
+        await admin.grant(made.desk.pool, key_id, mine)
+        made.desk.strategies = frozenset({5, 6})
+        for strategy_id in (5, 5, 6):
+            await send(made, strategy_id=strategy_id)
+        row = CommandRow(
+            id=70, api_key_id=key_id, account_id=1, command="cancel_order", payload={"order_ids": [1, 2, 3, 9]},
+            payload_hash=b"h", created_ns=T0_NS + 1_000, request_id="r",
+        )  # fmt: skip
+        made.book.start_command(row)
+        made.desk.record(1, CancelRequested())
+        await made.desk.commit()
+        orders = Orders(made.desk, made.hearing, made.settler)
+        answering = asyncio.create_task(recover(row, made.desk, orders, Dispatcher(made.handlers)))
+        made.venue.end("x1", "canceled")
+        answer = await answering
+        told = [(each["order_id"], (each["error"] or {}).get("code")) for each in answer.more["orders"]]
+        assert told == [(1, None), (2, "outcome_unknown"), (3, "order_not_found"), (9, "order_not_found")]
+        stored = await stored_command(made.desk.pool, "r")
+        assert stored is not None
+        assert stored.result is not None
+        assert [each["order_id"] for each in stored.result["orders"]] == [1, 2, 3, 9]
 
 
 async def ended_while_changing(dsn: str, venue: ScriptedVenue) -> None:

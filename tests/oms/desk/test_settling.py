@@ -56,7 +56,7 @@ async def test_absence_is_proved_by_two_lookups_apart(dsn: str) -> None:
         assert made.order().state is OrderState.UNKNOWN
         made.clock.advance(5)
         assert await made.settler.settle(1)
-        assert (made.order().state, made.order().error_code) == (OrderState.REJECTED, "order_not_found")
+        assert (made.order().state, made.order().error_code) == (OrderState.REJECTED, "exchange_unavailable")
 
 
 async def test_what_arrives_late_is_found_between_the_two_lookups(dsn: str) -> None:

@@ -21,7 +21,7 @@ ORDERS = [
     full_rows.order(1, 1, strategy_id=7, created_ns=T),
     full_rows.order(2, 1, strategy_id=8, created_ns=T + SECOND, symbol="ETH/USDT"),
     full_rows.order(3, 2, strategy_id=7, created_ns=T + 2 * SECOND),
-    full_rows.order(4, 1, strategy_id=7, created_ns=T + 3 * SECOND, state=OrderState.FILLED),
+    full_rows.order(4, 1, strategy_id=7, created_ns=T + 3 * SECOND, state=OrderState.FILLED, closed_ns=T + 4 * SECOND),
 ]
 BOTH: dict[int, tuple[int, ...]] = {1: (), 2: ()}
 
@@ -111,6 +111,17 @@ async def test_orders_are_found_by_the_ids_others_know_them_by(pool: Pool) -> No
     assert await history.used_client_ids(pool, 2, ["c2"]) == {}
     assert await history.order_by_exchange_id(pool, 1, "ETH/USDT", "x2") == ORDERS[1]
     assert await history.order_by_exchange_id(pool, 1, "BTC/USDT", "x2") is None
+
+
+async def test_orders_that_were_open_at_a_time_are_found_as_they_are_now(pool: Pool) -> None:
+    async def ids(time_ns: int) -> list[int]:
+        return [order.id for order in await history.orders_open_at(pool, 1, time_ns)]
+
+    assert await ids(T) == []
+    assert await ids(T + SECOND) == [1]
+    assert await ids(T + 4 * SECOND) == [1, 2, 4]
+    assert await ids(T + 5 * SECOND) == [1, 2], "the last one had ended"
+    assert await history.orders_open_at(pool, 1, T + 4 * SECOND) == [ORDERS[0], ORDERS[1], ORDERS[3]]
 
 
 async def test_deals_are_found_by_what_they_belong_to(pool: Pool) -> None:
