@@ -198,6 +198,7 @@ class Hub:
     def on_failure(self, error: LinkError, down_ms: float) -> None:
         settings = self._host.settings()
         if error.code is not None:
+            self._stop_polling()  # REST would say the same
             self.fail(exception_of(Refusal(error.code, str(error), error.status)))
             return
         self.is_refused = error.status in NO_SOCKET
