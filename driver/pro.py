@@ -9,7 +9,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from ccxt.base.errors import AccountNotEnabled, BaseError, ExchangeClosedByUser, PermissionDenied, RequestTimeout
+from ccxt.base.errors import (
+    AccountNotEnabled,
+    AuthenticationError,
+    BaseError,
+    ExchangeClosedByUser,
+    PermissionDenied,
+    RequestTimeout,
+)
 
 from driver.async_ import OmsCcxtExchange
 from driver.by_socket import COMMANDS, OrdersBySocket
@@ -159,10 +166,11 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExcha
             return account, str(exchange)
         try:
             answer = await self.carry_out(self.read("oms/accounts"))
-        except (RouteMissing, PermissionDenied):
-            if isinstance(account, int):
-                return account, ""
-            raise
+        except (RouteMissing, PermissionDenied, AuthenticationError) as error:
+            # Without a key accounts are not told either, and the market may be for everybody.
+            if not isinstance(account, int) or (isinstance(error, AuthenticationError) and self.apiKey):
+                raise
+            return account, ""
         for row in answer["items"]:
             if account in {row["id"], row["name"]}:
                 return row["id"], str(exchange or row["exchange"])

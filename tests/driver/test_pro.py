@@ -85,6 +85,16 @@ async def test_the_exchange_is_found_by_the_account(pro: Pro) -> None:
         await other.exchange.close()
 
 
+async def test_without_a_key_the_market_is_watched_of_the_default_exchange(pro: Pro) -> None:
+    other = Pro(pro.server, apiKey=None)
+    assert await other.exchange.traded_at() == (1, "")
+    await other.exchange.close()
+    nobody = Pro(pro.server, apiKey=None, options={"account_id": "main"})
+    with pytest.raises(AuthenticationError):
+        await nobody.exchange.traded_at()
+    await nobody.exchange.close()
+
+
 async def test_where_accounts_are_not_told_symbols_are_of_the_default_exchange(pro: Pro) -> None:
     del pro.server.answers["/oms/accounts"]
     await pro.subscribed(pro.exchange.watch_ticker("BTC/USDT"))
