@@ -6,6 +6,7 @@ Joins the parts and says where things are. Must not know messages, feeds or unif
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -29,6 +30,7 @@ from driver.watch_account import WatchAccount
 from driver.watch_market import WatchMarket
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 SILENCE_MS: Final = 10_000
 POLL_AFTER_MS: Final = 3_000
@@ -179,7 +181,10 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExcha
     def on_stream_gap(self, gap: Gap) -> None:
         told = self.on_gap or self.options.get("on_gap")
         if told is not None:
-            told(gap)
+            try:
+                told(gap)
+            except Exception:  # the program's fault is no reason to lose the connection
+                log.exception("on_gap failed")
 
     def stream_failure(self, code: str, message: str) -> BaseError:
         """The exception for a stream that is refused."""

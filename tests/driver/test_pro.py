@@ -175,6 +175,25 @@ async def test_a_gap_is_told_to_the_attribute_or_the_option(pro: Pro) -> None:
     pro.exchange.options["on_gap"] = None
 
 
+async def test_a_program_that_fails_to_hear_of_a_gap_keeps_its_connection(
+    pro: Pro, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(gap: Any) -> None:
+        raise ValueError("the program's own")
+
+    pro.exchange.on_gap = fail
+    waiting = await pro.subscribed(pro.exchange.watch_ticker("BTC/USDT"))
+    epoch = "quotes-sim:BTC/USDT"
+    await pro.server.say({
+        "type": "gap", "channel": "quotes", "symbol": "sim:BTC/USDT", "epoch": epoch, "from": 1, "to": 1,
+        "reason": "upstream", "new_epoch": epoch,
+    })  # fmt: skip
+    await pro.update("quotes", 1, **quote(1))
+    await waiting
+    assert pro.server.dials == 1
+    assert "the program's own" in caplog.text
+
+
 async def test_closing_cancels_who_waits_and_watching_again_works(pro: Pro) -> None:
     for count in (1, 2, 3):
         waiting = await pro.subscribed(pro.exchange.watch_ticker("BTC/USDT"), count)
