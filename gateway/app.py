@@ -20,7 +20,7 @@ from gateway.auth import Authenticator, Gate
 from gateway.collector import collecting
 from gateway.config import Config
 from gateway.core.hub import Hub
-from gateway.core.private import Accounts
+from gateway.core.private import Accounts, Calls
 from gateway.errors import Close
 from gateway.limits import Limits
 from gateway.net import http
@@ -28,6 +28,7 @@ from gateway.net.deflate import compress
 from gateway.net.dialects import Dialects
 from gateway.net.guard import Guards
 from gateway.net.listener import Listener
+from gateway.net.oms import OmsService
 from gateway.net.private import PrivateService
 from gateway.net.session import StreamService
 from gateway.net.sessions import Sessions
@@ -37,6 +38,7 @@ from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.stats import Stats, Tally
 from gateway.wire.forms import Forms
+from gateway.wire.oms_forms import OmsForms
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +149,10 @@ class App:
             default_exchange=config.default_exchange,
             forms=self._forms,
         )
-        dialects = Dialects([self.streams], self.sessions, self.guards)
+        self.oms = OmsService(
+            sessions=self.sessions, hub=self.hub, sources=self.sources, forms=OmsForms(limits, compress)
+        )
+        dialects = Dialects([self.streams, self.oms], self.sessions, self.guards)
         self.stats = Stats(
             fanned=self.fanout,
             published=self.hub,
@@ -162,9 +167,11 @@ class App:
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
 
-    def serve_accounts(self, accounts: Accounts) -> None:
-        """Tell of accounts and take commands for them, from whoever has an API key."""
-        self.streams.private = PrivateService(accounts, self._forms, self.config.limits, self._tally.errors)
+    def serve_accounts(self, accounts: Accounts, calls: Calls | None = None) -> None:
+        """Tell of accounts and take commands for them, from whoever has an API key; `calls`: ccxt's functions."""
+        private = PrivateService(accounts, self._forms, self.config.limits, self._tally.errors)
+        self.streams.private = self.oms.private = private
+        self.oms.calls = calls
 
     @property
     def port(self) -> int:
@@ -240,7 +247,7 @@ async def serving(config: Config) -> AsyncIterator[App]:
                 checks={"orders": joined.is_ready},
                 remarks={"accounts": joined.are_accounts_ready},
             )
-            app.serve_accounts(joined.oms)
+            app.serve_accounts(joined.oms, joined.passing)
         else:
             app = App(config, markets=markets)
         stack.push_async_callback(app.close)

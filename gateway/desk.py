@@ -45,6 +45,7 @@ class Desk(NamedTuple):
     """The OMS, and what of it the gateway serves."""
 
     oms: Oms
+    passing: PassThrough
     mounted: Mounted
 
     def is_ready(self) -> bool:
@@ -77,7 +78,8 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
             oms = await stack.enter_async_context(serving_oms)
         except (OmsError, MigrationError, PostgresError, VaultError, *FAILURES) as error:
             raise TickwireError("engine_unavailable", str(error)) from error
-        yield Desk(oms, mounted(oms, PassThrough(oms, anonymous=config.serves_anonymous)))
+        passing = PassThrough(oms, anonymous=config.serves_anonymous)
+        yield Desk(oms, passing, mounted(oms, passing))
 
 
 def mounted(oms: Oms, passing: PassThrough) -> Mounted:

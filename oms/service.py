@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from oms.auth import Auth
+from oms.auth import Auth, require_known
 from oms.commands import Request, parse
 from oms.desk.results import CommandResult
 from oms.engine import Engine, Parts, VenueOf
@@ -133,6 +133,11 @@ class Oms:
     async def trading_changed(self) -> None:
         """The same for what holds for all accounts."""
         await self._running().refresh()
+
+    def exchange_of(self, principal: Principal, account_id: int) -> str:
+        """The configured exchange of an account, for who has to do with it. Raises OmsError."""
+        require_known(principal, account_id)
+        return self.trader(account_id).account.exchange
 
     def trader(self, account_id: int) -> Trader:
         """The account as it is now. Raises OmsError `account_not_found` or `engine_unavailable`."""

@@ -87,8 +87,20 @@ class Accounts(Protocol):
 
     @property
     def outbox(self) -> PrivateStreams: ...
+    def exchange_of(self, principal: Any, account_id: int) -> str:
+        """The configured exchange of an account, for who has to do with it. Raises a `Refusal`."""
+
     def execute(self, principal: Any, body: object) -> Awaitable[Sequence[Result]]:
         """Carry out a body of commands, one result each. A body that is none is raised as a `Refusal`."""
+
+
+class Calls(Protocol):
+    """Functions of ccxt, for accounts."""
+
+    def call(
+        self, principal: Any, account_id: int, func: str, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> Awaitable[bytes]:
+        """What ccxt's function answers, as JSON. What is refused is raised as a `Refusal`."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -16,7 +16,9 @@ from gateway.core.key import PRIVATE_CHANNELS
 from gateway.core.private import Accounts
 from gateway.errors import TickwireError
 from gateway.net.private_stream import PrivateStream, find_start, told
+from gateway.net.running import Running
 from gateway.wire import private, stream
+from gateway.wire.codec import RequestId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from gateway.wire.forms import Forms
 
 log = structlog.get_logger(__name__)
-
-RETRY_MS: Final = 100  # after too many commands at once
 
 
 class PrivateService:
@@ -70,7 +70,7 @@ class PrivateSession:
         self._conn = conn
         self._streams: dict[Slot, PrivateStream] = {}
         self._requests = 0
-        self._commands = 0
+        self._running = Running(service)
         self._acks: dict[Slot, list[_Confirmation]] = {}
         self._acks_waiting = 0
         self._is_acking = False
@@ -237,30 +237,18 @@ class PrivateSession:
 
     def _command(self, request: stream.Command, principal: Any, request_id: str) -> None:
         """Have it done. The answer comes when it is, and other requests do not wait for that."""
-        commands_max = self._service.limits.commands_running_max
-        if self._commands >= commands_max:
-            text = "too many commands of this connection are running: wait for an answer"
-            details = {"commands_running_max": commands_max}
-            raise TickwireError("rate_limited", text, details=details, retry_after_ms=RETRY_MS)
-        self._commands += 1
-        self._service.spawn(self._execute(request, principal, request_id), f"command {request_id}")
 
-    async def _execute(self, request: stream.Command, principal: Any, request_id: str) -> None:
-        try:
+        async def work() -> None:
             results = await told(self._service.accounts.execute(principal, request.payload))
             self._conn.send(private.command_result(request, results))
-        except TickwireError as error:
-            self._refuse(error, request.id, request_id)
-        except Exception:
-            self._crashed("command failed", request.id, request_id)
-        finally:
-            self._commands -= 1
 
-    def _refuse(self, error: TickwireError, echoed: stream.RequestId | None, request_id: str) -> None:
+        self._running.begin(work, request_id, lambda error: self._refuse(error, request.id, request_id))
+
+    def _refuse(self, error: TickwireError, echoed: RequestId | None, request_id: str) -> None:
         self._service.errors[error.code] += 1
         self._conn.send(stream.error(error, echoed, request_id))
 
-    def _crashed(self, what: str, echoed: stream.RequestId | None, request_id: str) -> None:
+    def _crashed(self, what: str, echoed: RequestId | None, request_id: str) -> None:
         log.exception(what, request_id=request_id)
         self._refuse(TickwireError("internal_error", "the server failed on this request"), echoed, request_id)
 

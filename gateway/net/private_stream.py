@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -69,33 +70,37 @@ async def find_start(view: View, position: Position | None, confirmed: int | Non
     return Start(StreamState(view.epoch, newest, None, 0), snapshot=found)
 
 
-class PrivateStream:
-    """Begun once, and ended once."""
+class Follower(ABC):
+    """What is committed behind a number, told in order for as long as the connection is there. Begun and ended once."""
 
     def __init__(
         self,
         conn: Connection,
         view: View,
-        framer: private.Framer,
-        listed: private.Listed,
-        start: Start,
+        at: int,
         limits: Limits,
         on_failed: Callable[[TickwireError], None],
+        name: str,
     ) -> None:
-        """`on_failed` is told why there is no more to come."""
+        """`at`: the first number that is told is behind this; `on_failed` is told why there is no more to come."""
         self.view = view
-        self.listed = listed
-        self.start = start
         self._conn = conn
-        self._framer = framer
         self._limits = limits
         self._on_failed = on_failed
-        self._at = start.state.sequence  # looked at up to here
-        self._sent = self._at  # the last number the client has, or was told of
-        self._snapshot = start.snapshot
+        self._name = name
+        self._at = at  # looked at up to here
+        self._sent = at  # the last number the client has, or was told of
         self._is_live = False  # it had caught up
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    def opening(self) -> list[bytes]:
+        """The frames of what comes before the first event."""
+
+    @abstractmethod
+    def frames(self, page: Page) -> list[bytes]:
+        """The frames of what a page tells; moves the position."""
 
     def begin(self) -> None:
         self.view.listen(self._on_more)
@@ -124,14 +129,13 @@ class PrivateStream:
 
     async def _run(self) -> None:
         try:
-            self._send([self._framer.gap(*gap) for gap in self.start.gaps])
-            self._send(self._state())
+            self._send(self.opening())
             while self._conn.is_open:
                 self._more.clear()
                 if self._has_room():
                     page = await told(self.view.read(self._at, SLICE_EVENTS))
                     if page.upto > self._at:
-                        self._send(self._frames(page))
+                        self._send(self.frames(page))
                         await asyncio.sleep(0)  # a long replay leaves the loop to others
                         continue
                     self._is_live = True
@@ -139,11 +143,38 @@ class PrivateStream:
         except TickwireError as error:
             self._on_failed(error)
         except Exception:
-            log.exception("private stream failed", connection_id=self._conn.id, channel=self.listed.channel)
+            log.exception("private stream failed", connection_id=self._conn.id, channel=self._name)
             self._on_failed(TickwireError("internal_error", "the server failed on this stream: resume it"))
 
-    def _frames(self, page: Page) -> list[bytes]:
-        """What of a page is to be told, with the snapshot in its place."""
+    def _send(self, frames: list[bytes]) -> None:
+        if frames:
+            self._conn.outbox.reply(b"".join(frames))
+
+
+class PrivateStream(Follower):
+    """Of the stream dialect: with what a resume cannot bring back, and the state in its place."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        view: View,
+        framer: private.Framer,
+        listed: private.Listed,
+        start: Start,
+        limits: Limits,
+        on_failed: Callable[[TickwireError], None],
+    ) -> None:
+        super().__init__(conn, view, start.state.sequence, limits, on_failed, listed.channel)
+        self.listed = listed
+        self.start = start
+        self._framer = framer
+        self._snapshot = start.snapshot
+
+    def opening(self) -> list[bytes]:
+        return [*(self._framer.gap(*gap) for gap in self.start.gaps), *self._state()]
+
+    def frames(self, page: Page) -> list[bytes]:
+        """With the snapshot in its place."""
         t_out = time.time_ns()
         frames: list[bytes] = []
         for event in page.events:
@@ -164,7 +195,3 @@ class PrivateStream:
             return []
         self._sent = snapshot.sequence
         return [self._framer.snapshot(self.start.state.epoch, snapshot.sequence, snapshot.items, time.time_ns())]
-
-    def _send(self, frames: list[bytes]) -> None:
-        if frames:
-            self._conn.outbox.reply(b"".join(frames))

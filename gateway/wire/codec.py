@@ -6,12 +6,23 @@ by which they refuse. How numbered updates look is a `Form`. Must not know a soc
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from decimal import InvalidOperation
+from typing import Annotated, Any, Final, Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 
 R = TypeVar("R")
+
+RequestId: TypeAlias = str | int
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]  # no exchange has a longer symbol
+AccountId = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+Timeframe = Annotated[str, msgspec.Meta(min_length=2, max_length=8)]
+
+# What msgspec raises for bytes that are no JSON; ValidationError (wrong types) is one of MsgspecError.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, InvalidOperation)
 
 
 class RequestError(TickwireError):
@@ -42,3 +53,18 @@ class Codec(Protocol[R]):
 
     def server_shutdown(self, deadline_ms: int, reconnect_after_ms: int) -> bytes:
         """The gateway goes, and when to come back."""
+
+
+def id_of(message: Any, limits: Limits) -> RequestId | None:
+    """The `id` of a decoded message, when it has one that can be given back."""
+    candidate = message.get("id") if isinstance(message, dict) else None
+    if isinstance(candidate, bool) or not isinstance(candidate, str | int) or not is_echoable(candidate, limits):
+        return None
+    return candidate
+
+
+def is_echoable(request_id: RequestId | None, limits: Limits) -> bool:
+    """Whether an `id` is one that can be given back: bounded, or none."""
+    if isinstance(request_id, str):
+        return len(request_id.encode()) <= limits.request_ids_bytes_max
+    return request_id is None or -(2**63) <= request_id < 2**63

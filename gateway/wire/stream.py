@@ -7,7 +7,7 @@ numbered updates and gaps are framed by `forms.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
@@ -16,16 +16,12 @@ import orjson
 from gateway.core.key import CHANNELS, PRIVATE_CHANNELS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
-from gateway.wire.codec import RequestError
+from gateway.wire.codec import UNREADABLE, AccountId, Name, RequestError, RequestId, Timeframe, id_of, is_echoable
 
 if TYPE_CHECKING:
     from gateway.auth import Principal
 
-RequestId: TypeAlias = str | int
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # fits the compiled core's 64-bit sequences
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]  # no exchange has a longer symbol
-AccountId = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
-Timeframe = Annotated[str, msgspec.Meta(min_length=2, max_length=8)]
 
 STREAM_PATH: Final = "/v1/stream"  # where this dialect is spoken
 DEFAULT_DEPTH: Final = 10
@@ -113,20 +109,18 @@ ACTIONS: Final[tuple[str, ...]] = tuple(kind.__struct_config__.tag for kind in g
 
 _requests: Final = msgspec.json.Decoder(Request, float_hook=Decimal)
 _anything: Final = msgspec.json.Decoder()
-# What msgspec raises for bytes that are no JSON; ValidationError (wrong types) is one of MsgspecError.
-_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, InvalidOperation)
 
 
 def parse(raw: str | bytes, limits: Limits) -> Request:
     """One request, or RequestError. Anything the peer can send ends in one of the two."""
     try:
         request: Request = _requests.decode(raw)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _explain(raw, error, limits) from None
     refusal = _oversize(request, limits)
     refusal = refusal or _misnamed(request)
     if refusal is not None:
-        echoed = request.id if _echoable(request.id, limits) else None
+        echoed = request.id if is_echoable(request.id, limits) else None
         raise RequestError("validation_error", refusal, echoed, None)
     return request
 
@@ -140,20 +134,20 @@ def read_echo(raw: str | bytes, limits: Limits) -> RequestId | None:
     """The `id` of a request that will not be looked at further (rate limited), when it has one."""
     try:
         message = _anything.decode(raw)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
-    return _id_of(message, limits)
+    return id_of(message, limits)
 
 
 def _explain(raw: str | bytes, error: Exception, limits: Limits) -> RequestError:
     """Say what is wrong with a message the strict decoder refused."""
     try:
         message = _anything.decode(raw)
-    except _UNREADABLE:
+    except UNREADABLE:
         return RequestError("validation_error", "the message is not JSON", None, None)
     if not isinstance(message, dict):
         return RequestError("validation_error", "a request is a JSON object with an `action`", None, None)
-    request_id = _id_of(message, limits)
+    request_id = id_of(message, limits)
     action = message.get("action")
     if isinstance(action, str) and action not in ACTIONS:
         details = {"action": action[:64], "actions": list(ACTIONS)}
@@ -161,22 +155,9 @@ def _explain(raw: str | bytes, error: Exception, limits: Limits) -> RequestError
     return RequestError("validation_error", str(error), request_id, None)
 
 
-def _id_of(message: Any, limits: Limits) -> RequestId | None:
-    candidate = message.get("id") if isinstance(message, dict) else None
-    if isinstance(candidate, bool) or not isinstance(candidate, str | int) or not _echoable(candidate, limits):
-        return None
-    return candidate
-
-
-def _echoable(request_id: RequestId | None, limits: Limits) -> bool:
-    if isinstance(request_id, str):
-        return len(request_id.encode()) <= limits.request_ids_bytes_max
-    return request_id is None or -(2**63) <= request_id < 2**63
-
-
 def _oversize(request: Request, limits: Limits) -> str | None:
     """The configured bound a well-formed request breaks, as a sentence."""
-    if not _echoable(request.id, limits):
+    if not is_echoable(request.id, limits):
         return f"`id` is longer than {limits.request_ids_bytes_max} bytes, or no 64-bit number"
     match request:
         case Subscribe() | Unsubscribe() if (

@@ -1,4 +1,4 @@
-"""What stands in for the room of accounts: numbered events in memory, and commands that end when told to."""
+"""What stands in for the room of accounts: numbered events in memory, commands and calls that end when told to."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ class FakeAccounts:
         self.gate = asyncio.Event()
         self.gate.set()
         self.fault: Exception | None = None
+        self.exchanges = {1: "sim", 2: "sim", 3: "kraken", 4: "nowhere"}
 
     @property
     def outbox(self) -> FakeAccounts:
@@ -125,6 +126,21 @@ class FakeAccounts:
             raise OmsError("validation_error", "sequence: no event has that number yet", details={"newest": 0})
         acked = self.channels[account_id, channel].acked
         acked[principal.api_key_id] = max(sequence, acked.get(principal.api_key_id, 0))
+
+    def exchange_of(self, principal: Any, account_id: int) -> str:
+        if self.fault is not None:
+            raise self.fault
+        if account_id not in principal.permissions:
+            raise OmsError("account_not_found", "there is no such account")
+        return self.exchanges[account_id]
+
+    async def call(
+        self, principal: Any, account_id: int, func: str, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> bytes:
+        self.asked.append((principal and principal.user_name, account_id, func, args, kwargs))
+        await self.gate.wait()
+        await self.reachable()
+        return b'{"symbol":"BTC/USDT","last":1.5}'
 
     async def execute(self, principal: Any, body: object) -> Sequence[Done]:
         self.asked.append((principal.user_name, body))

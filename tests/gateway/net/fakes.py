@@ -6,24 +6,27 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from _speedups.fanout import Fanout
 from _speedups.frame import OP_TEXT, encode
 from _speedups.outbox import Outbox
 from gateway.core.hub import Hub
 from gateway.core.key import Key
-from gateway.core.private import Accounts
+from gateway.core.private import Accounts, Calls
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.net import deflate
+from gateway.net.conversation import Conversation
 from gateway.net.guard import Guard
+from gateway.net.oms import OmsService, OmsSession
 from gateway.net.private import PrivateService
 from gateway.net.session import StreamService, StreamSession
 from gateway.net.sessions import Sessions
 from gateway.sources.base import Sink, WatchStatus
 from gateway.stats import Tally
 from gateway.wire.forms import Forms
+from gateway.wire.oms_forms import OmsForms
 from tests.frames import whole
 
 
@@ -131,7 +134,7 @@ class FakeConnection:
 class Rig:
     """The real hub, fan-out and stream service over two fake exchanges; `sim` is the default one."""
 
-    def __init__(self, limits: Limits | None = None, accounts: Accounts | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, accounts: Room | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.limits = limits or Limits()
         self.fanout = Fanout(loop.call_soon, loop.call_later)
@@ -154,21 +157,39 @@ class Rig:
             forms=forms,
             private=self.private,
         )
+        self.oms = OmsService(
+            sessions=self.sessions,
+            hub=self.hub,
+            sources=self.sources,
+            forms=OmsForms(self.limits, deflate.compress),
+            private=self.private,
+            calls=accounts,
+        )
 
     @property
     def sim(self) -> FakeSource:
         return self.sources["sim"]
 
     def connect(self, *, deflated: bool = False, guard: Guard | None = None) -> Client:
-        return Client(self, deflated=deflated, guard=guard)
+        return Client(self, self.service.session(guard), deflated=deflated)
+
+    def connect_oms(self, *, deflated: bool = False, guard: Guard | None = None) -> OmsClient:
+        return OmsClient(self, self.oms.session(guard), deflated=deflated)
 
 
-class Client:
+class Room(Accounts, Calls, Protocol):
+    """What stands in for the room of accounts does all of it."""
+
+
+S = TypeVar("S", bound="Conversation[Any]")
+
+
+class AnyClient(Generic[S]):
     """One session and its connection."""
 
-    def __init__(self, rig: Rig, *, deflated: bool, guard: Guard | None) -> None:
+    def __init__(self, rig: Rig, session: S, *, deflated: bool) -> None:
         self.conn = FakeConnection(rig.fanout, deflated=deflated)
-        self.session: StreamSession = rig.service.session(guard)
+        self.session = session
         self.session.on_open(self.conn)  # type: ignore[arg-type]  # a stand-in with the parts a session uses
 
     def say(self, **message: Any) -> None:
@@ -190,3 +211,11 @@ class Client:
     def leave(self) -> None:
         self.conn.outbox.discard()
         self.session.on_closed(self.conn)  # type: ignore[arg-type]  # as above
+
+
+class Client(AnyClient[StreamSession]):
+    """Of the stream dialect."""
+
+
+class OmsClient(AnyClient[OmsSession]):
+    """Of the oms dialect."""

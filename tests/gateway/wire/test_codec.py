@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from gateway.errors import TickwireError
 from gateway.limits import Limits
-from gateway.wire import stream
+from gateway.wire import oms, stream
 from gateway.wire.codec import Codec, RequestError
 
-CODECS: dict[str, Codec[stream.Request]] = {"stream": stream}
+STREAM: Codec[stream.Request] = stream
+OMS: Codec[oms.Request] = oms
+CODECS: dict[str, Codec[Any]] = {"stream": STREAM, "oms": OMS}
 
 
 @pytest.mark.parametrize("name", CODECS)
