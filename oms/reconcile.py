@@ -14,7 +14,7 @@ import structlog
 
 from oms.desk.desk import SECOND_NS, Desk
 from oms.desk.hearing import Hearing, claim
-from oms.desk.settling import DOUBTFUL, OVER, QUIET_NS, Settler
+from oms.desk.settling import DOUBTFUL, QUIET_NS, Settler, revivable
 from oms.errors import OmsError
 from oms.external import FIRST_NS, External
 from oms.model import Order, OrderState
@@ -122,7 +122,7 @@ class Reconciler:
             elif order.updated_ns <= report.started_ns - QUIET_NS and not desk.is_busy(order.id):
                 log.error("venue lists an order that was over", account_id=report.account_id, order_id=order.id)
                 report.contradicted.append(order.id)
-                if order.state in OVER:
+                if revivable(order):
                     await self._settle(order, report)
         for order_id in list(desk.book.open_orders):
             await self._look_at_order(desk.book.orders[order_id], said_of.get(order_id), report)

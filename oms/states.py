@@ -188,7 +188,7 @@ TABLE: Final[Mapping[OrderState, _Next]] = MappingProxyType({
         Replaced: _BACK,
         Absent: {_S.CANCELED, _S.FILLED},
     }),
-    _S.FILLED: _row(_late(_S.FILLED), {Filled: {_S.FILLED}, Replaced: {_S.FILLED}, Revived: set()}),
+    _S.FILLED: _row(_late(_S.FILLED), {Filled: {_S.FILLED}, Replaced: {_S.FILLED}}),
     _S.CANCELED: _row(_late(_S.CANCELED), {Filled: _LATE}),
     _S.EXPIRED: _row(_late(_S.EXPIRED), {Filled: _LATE}),
     _S.REJECTED: _row(_late(_S.REJECTED), {Refused: set(), Filled: _LATE}),
@@ -290,13 +290,13 @@ def _state_said(order: Order, happening: VenueStatus) -> OrderState:
     if state in TERMINAL:
         return state
     said = happening.status
+    if said != "open" and REPLACING_ANEW in order.flags:
+        return state  # that is what it was: what it is about to be may be there all the same
     if said == "filled" and ZERO < order.filled >= happening.filled:
         return _S.FILLED
     if said == "rejected":
         # What once rested, or was executed, was not rejected: what was left of it is gone.
         said = "canceled" if order.filled or state in _PENDING else said
-    if said == "canceled" and REPLACING_ANEW in order.flags:
-        return state
     if said in {"open", "filled"}:
         return _S.SUBMITTED if state in NOT_SEEN else state
     return {"canceled": _S.CANCELED, "expired": _S.EXPIRED, "rejected": _S.REJECTED}[said]
@@ -363,11 +363,18 @@ def _filled(order: Order, happening: Filled) -> Changes | None:
     if order.state is _S.PENDING_REPLACE:
         return changes
     changes["flags"] = _flags(order, filled=happening.filled, qty=order.qty, late=late)
-    if order.state is _S.FILLED or happening.filled >= order.qty:
+    if order.state is _S.FILLED or (happening.filled >= order.qty and (late or not _of_former(order, happening))):
         changes["state"] = _S.FILLED
     elif order.state is not _S.PENDING_CANCEL:
         changes["state"] = _S.PARTIALLY_FILLED
     return changes
+
+
+def _of_former(order: Order, happening: Filled) -> bool:
+    """Whether what it was before it was replaced is executed: what it is now may be open with all its quantity."""
+    return None not in {happening.exchange_order_id, order.exchange_order_id} and (
+        happening.exchange_order_id != order.exchange_order_id
+    )
 
 
 _HANDLERS: Final[Mapping[type[Happening], Callable[[Order, Any], Changes | None]]] = MappingProxyType({

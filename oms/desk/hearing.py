@@ -60,6 +60,9 @@ class Hearing:
             return
         if booked and not order.is_open and book.orders[order.id].is_open:
             self._desk.on_doubt(order.id)  # it was over: whether it is now, only the venue knows
+        after = book.orders[order.id]
+        if booked and after.is_open and after.filled >= after.qty:
+            self._desk.on_doubt(order.id)  # by what it was before it was replaced: what it is now may be open
         if end := self._ends.get(order.id):
             self.said(order.id, end)
 

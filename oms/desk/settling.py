@@ -61,7 +61,7 @@ class Settler:
         about, unless the venue tells its end once more: reports of an order that is over at once come late."""
         if order.state is not OrderState.PENDING_REPLACE or said.exchange_order_id != order.exchange_order_id:
             self._missed.pop(order.id, None)
-        if order.state in OVER and said.status == "open":
+        if revivable(order) and said.status == "open":
             self._alive[order.id] = said
             self.doubt(order.id)
         elif (alive := self._alive.get(order.id)) and alive.exchange_order_id == said.exchange_order_id:
@@ -108,7 +108,7 @@ class Settler:
             alive = self._alive.get(order_id)
             if order is None or not (order.is_open or alive or self._hearing.awaits_deals(order_id)):
                 return True
-            if alive is not None and order.state in OVER:
+            if alive is not None and revivable(order):
                 await self._settle_over(order, alive)
             else:
                 self._alive.pop(order_id, None)
@@ -118,7 +118,7 @@ class Settler:
             if not order.is_open:
                 self._missed.pop(order_id, None)
             in_doubt = order.state in DOUBTFUL or order_id in self._missed or order_id in self._alive
-            return not in_doubt and not self._hearing.awaits_deals(order_id)
+            return not (in_doubt or goes_beyond(order)) and not self._hearing.awaits_deals(order_id)
 
     async def look(self, order_id: int) -> None:
         """The same for who holds the order's lock; what the venue does not say stays in doubt."""
@@ -134,7 +134,7 @@ class Settler:
             await self._settle_order(order)
 
     async def _settle_order(self, order: Order) -> None:
-        looked_ns = self._desk.clock_ns()
+        looked_ns, filled = self._desk.clock_ns(), order.filled
         said = await self._desk.venue.find(order)
         if said is None:
             if self._missed_long(order, looked_ns):
@@ -144,6 +144,8 @@ class Settler:
         await self.account_for(order, said)
         self._hearing.said(order.id, said)
         order = self._desk.book.orders[order.id]
+        if goes_beyond(order) and said.status == "open" and order.filled == filled:
+            self.replaced(order, said, order.filled + said.qty - said.filled)
         if order.state is OrderState.PENDING_CANCEL and said.status == "open":
             self._desk.record(order.id, CancelFailed())
 
@@ -158,8 +160,12 @@ class Settler:
             return
         trades = await self._trades_of(order, said)
         order = self._desk.book.orders[order.id]
-        if order.id not in self._alive or order.state not in OVER:
+        if order.id not in self._alive or not revivable(order):
             return  # the venue has told more of it meanwhile
+        if order.state is OrderState.FILLED:  # by what it was before: what is open now comes on top of that
+            for trade in trades:
+                self._hearing.trade(order, trade)
+            order = self._desk.book.orders[order.id]
         changed = is_other(order, said)  # a replace was carried out late, or it was never known by an id
         if changed and sum((trade.qty for trade in trades), ZERO) < said.filled:
             return  # how much of the whole it is, only they say
@@ -167,7 +173,7 @@ class Settler:
         log.error("an order that was over is open at the venue", order_id=order.id, state=order.state)
         revived = Revived(
             price=said.price if changed else order.price,
-            qty=order.filled + said.qty if changed else order.qty,
+            qty=max(order.qty, order.filled + said.qty - said.filled) if not changed else order.filled + said.qty,
             exchange_order_id=said.exchange_order_id,
             time_ns=said.time_ns,
         )
@@ -270,6 +276,16 @@ class Settler:
         happening = Replaced(price=said.price, qty=qty, exchange_order_id=said.exchange_order_id, time_ns=said.time_ns)
         self._desk.record(order.id, happening, command_id)
         self._hearing.said(order.id, said, command_id)
+
+
+def revivable(order: Order) -> bool:
+    """Whether it may be open at the venue although it is over here. What was never replaced and is filled is filled."""
+    return order.state in OVER or (order.state is OrderState.FILLED and order.replaces > 0)
+
+
+def goes_beyond(order: Order) -> bool:
+    """Whether it was filled by what it was before it was replaced, so that what it is now comes on top of its whole."""
+    return order.state is OrderState.PARTIALLY_FILLED and order.filled >= order.qty
 
 
 def is_other(order: Order, new: VenueOrder) -> bool:

@@ -41,7 +41,7 @@ PROMISED: dict[OrderState, set[OrderState]] = {
     S.PARTIALLY_FILLED: {S.PENDING_CANCEL, S.PENDING_REPLACE, *ENDS},
     S.PENDING_CANCEL: {S.SUBMITTED, S.PARTIALLY_FILLED, *ENDS},
     S.PENDING_REPLACE: {S.SUBMITTED, S.PARTIALLY_FILLED, *ENDS},
-    S.FILLED: set(),
+    S.FILLED: {S.SUBMITTED, S.PARTIALLY_FILLED},
     S.CANCELED: {S.SUBMITTED, S.PARTIALLY_FILLED, S.FILLED},
     S.EXPIRED: {S.SUBMITTED, S.PARTIALLY_FILLED, S.FILLED},
     S.REJECTED: {S.SUBMITTED, S.PARTIALLY_FILLED, S.FILLED},
@@ -282,6 +282,24 @@ def test_created_anew_in_vain_it_is_canceled_by_its_first_half(end: Happening) -
     assert after(S.SUBMITTED, ReplaceRequested(anew=True), filled("1"), end).state is S.FILLED
 
 
+@pytest.mark.parametrize("status", ["filled", "expired", "canceled"])
+def test_the_end_of_what_it_was_is_not_the_end_of_what_it_is_about_to_be(status: Any) -> None:
+    """A venue may tell a fill after its cancel: the new self is there all the same."""
+    pending = after(S.SUBMITTED, ReplaceRequested(anew=True), filled("1"))
+    assert advance(pending, said(status, "1", of="x1"), NOW_NS) is None
+    done = after(pending, replaced("2"))
+    assert (done.state, done.remaining) == (S.PARTIALLY_FILLED, Decimal(1))
+
+
+def test_a_late_fill_of_what_it_was_does_not_fill_what_it_is() -> None:
+    done = after(S.SUBMITTED, ReplaceRequested(anew=True), replaced("1"))
+    part = after(done, filled("1", of="x1"))
+    assert (part.state, part.filled) == (S.PARTIALLY_FILLED, Decimal(1))
+    assert after(part, replaced("2")).remaining == 1
+    assert after(part, said("filled", "1", of="x2")).state is S.FILLED
+    assert after(done, filled("1", of="x2")).state is S.FILLED
+
+
 def test_replaced_as_it_was_is_no_news() -> None:
     done = after(S.SUBMITTED, ReplaceRequested(), replaced())
     assert advance(done, replaced(), NOW_NS) is None
@@ -306,8 +324,9 @@ def test_what_is_open_at_the_venue_after_all_is_open_here_and_can_be_canceled(st
     assert (part.state, part.qty, part.exchange_order_id) == (S.PARTIALLY_FILLED, Decimal("1.5"), "x2")
 
 
-def test_what_was_filled_is_not_revived_and_what_is_open_is_no_news() -> None:
-    assert advance(order(state=S.FILLED, filled=Decimal(1)), revived("2"), NOW_NS) is None
+def test_what_was_filled_by_what_it_was_before_is_revived_and_what_is_open_is_no_news() -> None:
+    back = after(order(state=S.FILLED, filled=Decimal(1), exchange_order_id="x1"), revived("2", "x2"))
+    assert (back.state, back.remaining, back.flags) == (S.PARTIALLY_FILLED, Decimal(1), ("revived",))
     with pytest.raises(ImpossibleError):
         advance(order(state=S.SUBMITTED), revived(), NOW_NS)
 

@@ -17,6 +17,7 @@ from tests.oms.desk.desks import Setting
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.trading_made import code, send, trading
 from tests.oms.orders_made import SPOT, order
+from tests.waiting import until
 
 NATIVE = pytest.mark.parametrize("native", [True, False])
 
@@ -227,7 +228,7 @@ async def test_an_order_that_is_no_longer_what_a_replace_may_be_asked_of_is_not_
         made.venue.can_replace = True
         await send(made)
 
-        async def restricted(order: Order, price: Decimal | None, qty: Decimal, name: str) -> VenueOrder:
+        async def restricted(order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
             made.venue.fill("x1", "0.25")
             raise base.Refused("order_not_found", "Order was not canceled due to cancel restrictions.")
 
@@ -251,6 +252,42 @@ async def test_an_order_that_somebody_canceled_at_the_venue_is_over_and_not_unkn
         assert answer.error["code"] == "invalid_order_state"
         assert answer.error["details"] == {"state": OrderState.CANCELED}
         assert made.venue.placed == ["tw-e1-1"]
+
+
+@NATIVE
+async def test_a_fill_that_comes_after_the_cancel_orphans_no_new_self(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        work = made.venue.replace if native else made.venue.place
+
+        async def filled_after(*asked: Any) -> VenueOrder:
+            said = await work(*asked)
+            made.venue.fill("x1", "1")
+            return said
+
+        setattr(made.venue, "replace" if native else "place", filled_after)
+        assert (await made.run("change_order", order_id=1, new_price="101")).ok
+        await until(lambda: made.order().filled == 1 and not made.settler._asked)
+        assert [made.order().state, made.order().qty] == [OrderState.PARTIALLY_FILLED, 2]
+        assert resting(made) == (1, 101)
+        assert (await made.run("cancel_order", order_id=1)).ok
+        assert [each.status for each in made.venue.orders.values()] == ["filled", "canceled"]
+
+
+@NATIVE
+async def test_a_late_fill_of_what_it_was_does_not_orphan_what_it_is(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        assert (await made.run("change_order", order_id=1, new_price="101")).ok
+        made.venue.fill("x1", "1")
+        await until(lambda: made.order().filled == 1 and not made.settler._asked)
+        assert [made.order().state, made.order().qty, made.order().filled] == [OrderState.PARTIALLY_FILLED, 2, 1]
+        (now,) = [name for name, each in made.venue.orders.items() if each.status == "open"]
+        made.venue.fill(now, "1")
+        await until(lambda: made.order().state is OrderState.FILLED)
+        assert made.order().filled == 2
 
 
 async def test_a_refused_cancel_is_answered_at_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
