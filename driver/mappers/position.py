@@ -40,6 +40,7 @@ def position_fields(position: Mapping[str, Any], mark_price: object = None) -> d
         **dict.fromkeys((
             "leverage", "collateral", "initialMargin", "initialMarginPercentage", "maintenanceMargin",
             "maintenanceMarginPercentage", "marginRatio", "liquidationPrice", "marginMode", "percentage",
+            "positionMargin",  # newer than ccxt 4.5.64
         )),
     }  # fmt: skip
 

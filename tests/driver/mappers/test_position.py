@@ -25,6 +25,7 @@ FIELDS = {
     *("maintenanceMargin", "maintenanceMarginPercentage", "entryPrice", "notional", "leverage", "unrealizedPnl"),
     *("realizedPnl", "contracts", "contractSize", "marginRatio", "liquidationPrice", "markPrice", "lastPrice"),
     *("collateral", "marginMode", "side", "percentage", "hedged", "stopLossPrice", "takeProfitPrice"),
+    "positionMargin",
 }
 prices = st.decimals("1", "100000", places=2)
 sizes = st.decimals("0.001", "1000", places=3)
