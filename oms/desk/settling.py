@@ -18,7 +18,7 @@ from oms.desk.desk import SECOND_NS, Desk
 from oms.desk.hearing import Hearing, claim
 from oms.errors import OmsError
 from oms.model import ZERO, Order, OrderState
-from oms.states import REPLACING_ANEW, Absent, CancelFailed, Replaced, ReplaceFailed, Revived
+from oms.states import NOT_SEEN, REPLACING_ANEW, Absent, CancelFailed, Replaced, ReplaceFailed, Revived
 from oms.venues import base
 from oms.venues.base import VenueOrder, VenueTrade
 
@@ -136,7 +136,7 @@ class Settler:
     async def _settle_order(self, order: Order) -> None:
         looked_ns, filled = self._desk.clock_ns(), order.filled
         said = await self._desk.venue.find(order)
-        if said is None:
+        if said is None or is_older(order, said):
             if self._missed_long(order, looked_ns):
                 await self._missing(order)
             return
@@ -286,6 +286,15 @@ def revivable(order: Order) -> bool:
 def goes_beyond(order: Order) -> bool:
     """Whether it was filled by what it was before it was replaced, so that what it is now comes on top of its whole."""
     return order.state is OrderState.PARTIALLY_FILLED and order.filled >= order.qty
+
+
+def is_older(order: Order, said: VenueOrder) -> bool:
+    """Whether what is found by the name of an order that may never have arrived is another one, or one of long ago:
+    venues let a name be used again once its order is over."""
+    if order.state not in NOT_SEEN:
+        return False
+    long_ago = 0 < said.created_ns < order.created_ns - TRADES_BACK_NS
+    return long_ago or (said.symbol, said.side) != (order.symbol, order.side)
 
 
 def is_other(order: Order, new: VenueOrder) -> bool:

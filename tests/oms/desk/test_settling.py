@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from oms.model import OrderState
+from oms.model import OrderState, Side
 from oms.states import Absent, Accepted, Ambiguous, CancelRequested, ReplaceRequested
 from oms.venues import base
 from oms.venues.base import VenueOrder, VenueOrderStatus
@@ -57,6 +58,25 @@ async def test_absence_is_proved_by_two_lookups_apart(dsn: str) -> None:
         made.clock.advance(5)
         assert await made.settler.settle(1)
         assert (made.order().state, made.order().error_code) == (OrderState.REJECTED, "exchange_unavailable")
+
+
+@pytest.mark.parametrize("changes", [{"created_ns": T0_NS - 61 * 10**9}, {"side": Side.SELL}])
+async def test_an_order_of_long_ago_with_the_same_name_is_not_taken_for_one_that_never_arrived(
+    dsn: str, changes: dict[str, Any]
+) -> None:
+    async with setting(dsn) as made:
+        made.venue.streaming = False
+        former = await made.venue.place(orders_made.order(9), "c1")
+        made.venue.fill(former.exchange_order_id, "1")
+        filled = made.venue.orders[former.exchange_order_id]
+        made.venue.orders[former.exchange_order_id] = replace(filled, **changes)
+        made.venue.executed.clear()
+        await unknown(made, there=False)
+        assert not await made.settler.settle(1)
+        assert made.order().state is OrderState.UNKNOWN
+        made.clock.advance(7)
+        assert await made.settler.settle(1)
+        assert [made.order().state, made.order().filled, made.book.positions] == [OrderState.REJECTED, 0, {}]
 
 
 async def test_what_arrives_late_is_found_between_the_two_lookups(dsn: str) -> None:
