@@ -255,7 +255,8 @@ class ReadinessItems(TypedDict):
 
 
 class ReconciliationShape(TypedDict):
-    """The last comparison with the venue; `status` is running, ok or failed, or never when there was none."""
+    """The last comparison with the venue that has ended; `status` is ok or failed, or never when there was none.
+    `running_since`: when the one began that is under way."""
 
     account_id: int
     cause: str | None
@@ -263,6 +264,26 @@ class ReconciliationShape(TypedDict):
     report: dict[str, Any]
     started_at: str | None
     finished_at: str | None
+    running_since: str | None
+
+
+class ReconciliationRow(TypedDict):
+    """One comparison with the venue; `status` is running, ok or failed."""
+
+    id: int
+    account_id: int
+    cause: str
+    status: str
+    report: dict[str, Any]
+    started_at: str
+    finished_at: str | None
+
+
+class ReconciliationPage(TypedDict):
+    """The newest first. `next_before_id` is the `before_id` of the page behind a full one."""
+
+    items: list[ReconciliationRow]
+    next_before_id: int | None
 
 
 class Reassigned(TypedDict):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 
 from oms.store import rows
@@ -101,12 +102,36 @@ async def finish_reconciliation(
 
 
 async def last_reconciliation(db: Database, account_id: int) -> Reconciliation | None:
+    """The last one that has ended: what it found holds until the next has."""
     found = await db.fetch(
-        "SELECT * FROM oms_reconciliations WHERE account_id = $1 ORDER BY id DESC LIMIT 1", account_id
+        "SELECT * FROM oms_reconciliations WHERE account_id = $1 AND status <> 'running' ORDER BY id DESC LIMIT 1",
+        account_id,
     )
-    if not found:
-        return None
-    (row,) = found
+    return _reconciliation(found[0]) if found else None
+
+
+async def running_reconciliation(db: Database, account_id: int) -> Reconciliation | None:
+    """The one under way."""
+    found = await db.fetch(
+        "SELECT * FROM oms_reconciliations WHERE account_id = $1 AND status = 'running' ORDER BY id DESC LIMIT 1",
+        account_id,
+    )
+    return _reconciliation(found[0]) if found else None
+
+
+async def reconciliations(
+    db: Database, account_id: int, *, before_id: int | None = None, limit: int
+) -> list[Reconciliation]:
+    """The newest first, from before this one on; also the one under way."""
+    found = await db.fetch(
+        "SELECT * FROM oms_reconciliations WHERE account_id = $1 AND ($2::bigint IS NULL OR id < $2) "
+        "ORDER BY id DESC LIMIT $3",
+        account_id, before_id, limit,
+    )  # fmt: skip
+    return [_reconciliation(row) for row in found]
+
+
+def _reconciliation(row: asyncpg.Record) -> Reconciliation:
     return Reconciliation(
         id=row["id"],
         account_id=row["account_id"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from oms import render
@@ -24,9 +26,43 @@ async def test_a_comparison_is_asked_for_and_its_outcome_answered(served: Served
         "report": {"orders_checked": 3},
         "started_at": render.moment(T),
         "finished_at": render.moment(T + 1_000_000),
+        "running_since": None,
     }
     assert served.service.asked == [("reconcile", 1)]
-    assert (await served.get("sam", "/oms/reconcile/1/status")).json() == response.json()
+    assert (await served.get("ann", "/oms/reconcile/1/status")).json() == response.json()
+
+
+async def test_one_under_way_does_not_hide_what_the_last_one_found(served: Served, pool: Pool) -> None:
+    first = await progress.start_reconciliation(pool, 1, "request", T)
+    report = {"mismatches": [{"currency": "BTC"}]}
+    await progress.finish_reconciliation(pool, first, ok=True, report=report, now_ns=T + 1_000_000)
+    await progress.start_reconciliation(pool, 1, "periodic", T + 2_000_000)
+    told = (await served.get("ann", "/oms/reconcile/1/status")).json()
+    assert (told["status"], told["report"], told["running_since"]) == ("ok", report, render.moment(T + 2_000_000))
+
+
+async def test_comparisons_are_listed_in_pages_with_the_newest_first(served: Served, pool: Pool) -> None:
+    for number in range(5):
+        made = await progress.start_reconciliation(pool, 1, "periodic", T + number)
+        await progress.finish_reconciliation(pool, made, ok=number != 3, report={"trades_read": number}, now_ns=T + 9)
+    seen: list[dict[str, Any]] = []
+    query: dict[str, Any] = {"page_size": 2}
+    while True:
+        page = (await served.get("ann", "/oms/reconcile/1/history", **query)).json()
+        seen += page["items"]
+        if page["next_before_id"] is None:
+            break
+        query["before_id"] = page["next_before_id"]
+    assert [row["report"]["trades_read"] for row in seen] == [4, 3, 2, 1, 0]
+    assert [row["status"] for row in seen] == ["ok", "failed", "ok", "ok", "ok"]
+    assert (await served.get("ann", "/oms/reconcile/1/history", page_size=0)).status_code == 422
+
+
+@pytest.mark.parametrize("what", ["status", "history"])
+async def test_what_is_of_all_strategies_is_not_for_a_key_of_some(served: Served, what: str) -> None:
+    refused = await served.get("sam", f"/oms/reconcile/1/{what}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "strategy_permission_denied")
+    assert (await served.get("eve", f"/oms/reconcile/1/{what}")).status_code == 404
 
 
 async def test_an_account_that_was_never_compared_says_so(served: Served) -> None:

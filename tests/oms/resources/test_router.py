@@ -19,6 +19,7 @@ PATHS: Final = {
     "/oms/events": {"get"},
     "/oms/reconcile": {"post"},
     "/oms/reconcile/{account_id}/status": {"get"},
+    "/oms/reconcile/{account_id}/history": {"get"},
     "/oms/reassign": {"post"},
     "/oms/readiness": {"get"},
     "/oms/trading": {"get", "put"},

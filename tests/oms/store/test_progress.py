@@ -35,8 +35,18 @@ async def test_the_last_reconciliation_is_told_and_one_cut_off_has_failed(pool: 
         id=second, account_id=1, cause="periodic", status="ok", report={"orders": 2},
         started_ns=T + 1_000_000, finished_ns=T + 2_000_000,
     )  # fmt: skip
+    running = await progress.start_reconciliation(pool, 1, "periodic", T + 3_000_000)
+    assert await progress.last_reconciliation(pool, 1) == last
+    under_way = await progress.running_reconciliation(pool, 1)
+    assert under_way is not None
+    assert (under_way.id, under_way.finished_ns) == (running, None)
+    assert [row.id for row in await progress.reconciliations(pool, 1, limit=2)] == [running, second]
+    assert [row.id for row in await progress.reconciliations(pool, 1, before_id=second, limit=2)] == [second - 1]
+    await progress.finish_reconciliation(pool, running, ok=True, report={}, now_ns=T + 4_000_000)
+    assert await progress.running_reconciliation(pool, 1) is None
     assert [row[0] for row in await pool.fetch("SELECT status FROM oms_reconciliations ORDER BY id")] == [
         "failed",
+        "ok",
         "ok",
     ]
 
