@@ -46,7 +46,6 @@ class Journal:
     ) -> None:
         """`on_committed` is told of events in order, after they are durable; `on_lost`, once, why nothing more will
         be: it may be unknown whether what was being written then is durable."""
-        self.commits = 0
         self._connection = connection
         self._on_committed = on_committed
         self._on_lost = on_lost
@@ -56,10 +55,6 @@ class Journal:
         self._task: asyncio.Task[None] | None = None
         self._lost: Exception | None = None
         connection.add_termination_listener(self._on_terminated)
-
-    @property
-    def is_lost(self) -> bool:
-        return self._lost is not None
 
     def append(self, writes: Writes) -> asyncio.Future[None]:
         """Take over what changed. The future is done once it is durable; OmsError when that cannot be said."""
@@ -124,7 +119,6 @@ class Journal:
             rows.encode([rows.event_row(event) for event in batch.events]),
             timeout=COMMIT_S,
         )
-        self.commits += 1
 
     def _on_terminated(self, _: object) -> None:
         self._lose(ConnectionError("the database ended the connection"))

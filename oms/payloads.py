@@ -27,11 +27,11 @@ class Payloads:
     """Those that are not written yet."""
 
     def __init__(self, pool: Pool) -> None:
-        self.dropped = 0
         self._pool = pool
         self._waiting: deque[Payload] = deque()
         self._last: OrderedDict[tuple[int, str, int | None], Payload] = OrderedDict()  # the one said last at the end
         self._some = asyncio.Event()
+        self._given_up = 0  # and not told yet
 
     def add(self, payload: Payload) -> None:
         about = (payload.account_id, payload.kind, payload.order_id)
@@ -43,7 +43,7 @@ class Payloads:
             return
         if len(self._waiting) == WAITING_MAX:
             self._waiting.popleft()
-            self.dropped += 1
+            self._given_up += 1
         self._waiting.append(payload)
         self._some.set()
 
@@ -57,6 +57,9 @@ class Payloads:
     async def flush(self) -> None:
         """Write what waits. While the database is away, which the desk has said, it goes on waiting."""
         self._some.clear()
+        if self._given_up:
+            log.warning("payloads given up: too many waited", count=self._given_up)
+            self._given_up = 0
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
             try:
@@ -68,4 +71,3 @@ class Payloads:
                 return
             except Exception:  # what cannot be written at all must not keep the next ones from being
                 log.exception("payloads given up", count=len(batch))
-                self.dropped += len(batch)

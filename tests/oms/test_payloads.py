@@ -1,4 +1,4 @@
-"""What venues said is written behind, in batches; what cannot be is given up and counted."""
+"""What venues said is written behind, in batches; what cannot be is given up, and told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from oms import payloads
 from oms.payloads import Payloads
@@ -57,19 +58,22 @@ async def test_the_oldest_are_given_up_when_too_many_wait(pool: Pool, monkeypatc
     kept = Payloads(pool)
     for number in range(3):
         kept.add(said(number))
-    await kept.flush()
+    with capture_logs() as logs:
+        await kept.flush()
+        await kept.flush()
     assert await stored(pool) == [1, 2]
-    assert kept.dropped == 1
+    assert [(entry["event"], entry["count"]) for entry in logs] == [("payloads given up: too many waited", 1)]
 
 
 async def test_what_cannot_be_written_keeps_nothing_else_from_being(pool: Pool) -> None:
     kept = Payloads(pool)
     kept.add(said(1, {"text": "\0"}))  # no text of the database can hold that
-    await kept.flush()
+    with capture_logs() as logs:
+        await kept.flush()
     kept.add(said(2))
     await kept.flush()
     assert await stored(pool) == [2]
-    assert kept.dropped == 1
+    assert [(entry["event"], entry["count"]) for entry in logs] == [("payloads given up", 1)]
 
 
 async def test_while_the_database_is_away_they_wait(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -23,7 +24,6 @@ from oms.writes import CommandRow
 from tests.oms import full_rows
 from tests.oms.desk.scripted_venue import ScriptedVenue
 from tests.oms.orders_made import T0_NS
-from tests.waiting import until
 
 ADMIN = Principal(user_id=1, user_name="anna", api_key_id=1, is_admin=True)
 
@@ -86,6 +86,7 @@ class Setting:
         self.hearing = Hearing(desk)
         self.settler = Settler(desk, self.hearing)
         self.events: list[Event] = []
+        self.lost = asyncio.Event()
         self.handlers: dict[str, Handler] = {}
         desk.on_doubt = self.settler.doubt
 
@@ -108,7 +109,7 @@ class Setting:
         """The database ends the connection."""
         kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1"
         await self.desk.pool.execute(kill, DESK_LOCK)
-        await until(lambda: self.journal.is_lost)
+        await self.lost.wait()
 
 
 async def stored_command(pool: Pool, request_id: str) -> CommandRow | None:
@@ -124,6 +125,7 @@ async def setting(
     """A desk of account 1, which is made when it is not there, with whatever the database has of it."""
     clock = clock or Clock()
     events: list[Event] = []
+    lost = asyncio.Event()
 
     def on_committed(committed: Sequence[Event]) -> None:
         events.extend(committed)
@@ -131,7 +133,7 @@ async def setting(
     async with await open_pool(dsn) as pool:
         if not await pool.fetchval("SELECT count(*) FROM accounts"):
             await full_rows.make_account(pool, **account)
-        journal = await open_journal(dsn, on_committed=on_committed, on_lost=lambda error: None)
+        journal = await open_journal(dsn, on_committed=on_committed, on_lost=lambda _: lost.set())
         loaded = await state.load(pool)
         (mine,) = loaded.accounts
         ids = Ids(
@@ -147,7 +149,7 @@ async def setting(
         venue, market = venue or ScriptedVenue(), ScriptedMarket(clock)
         desk = Desk(book, ids, journal=journal, venue=venue, market=market, pool=pool, clock_ns=clock)
         made = Setting(desk, journal, venue, market, clock)
-        made.events = events
+        made.events, made.lost = events, lost
         await venue.start(made.hearing)
         try:
             yield made
