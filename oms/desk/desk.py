@@ -67,6 +67,7 @@ class Desk:
         self._waiters: dict[int, list[asyncio.Future[Order]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sent_ns: deque[int] = deque()
+        self._refused_ns: deque[int] = deque()
         self._wanted_qty: dict[int, Decimal] = {}  # of the orders of which a change is under way
 
     @property
@@ -180,8 +181,7 @@ class Desk:
     def check(self, order: Order, instrument: Instrument, quote: Quote | None) -> None:
         """Raises OmsError unless the order may be sent now."""
         now_ns = self.clock_ns()
-        while self._sent_ns and self._sent_ns[0] <= now_ns - SECOND_NS:
-            self._sent_ns.popleft()
+        _forget(self._sent_ns, now_ns - SECOND_NS)
         situation = Situation(
             account=self.account,
             risk=self.book.risk,
@@ -211,6 +211,16 @@ class Desk:
         """One more order of this second."""
         self._sent_ns.append(self.clock_ns())
 
+    def keeps_refusal(self) -> bool:
+        """Whether one more refusal for coming too often is kept: as many a second as orders may be sent, so that a
+        flood of them is not one of writes."""
+        now_ns = self.clock_ns()
+        _forget(self._refused_ns, now_ns - SECOND_NS)
+        if len(self._refused_ns) >= (self.book.risk.max_orders_per_s or 1):
+            return False
+        self._refused_ns.append(now_ns)
+        return True
+
     def closing_order(self, position_id: int) -> Order | None:
         """The open order that closes this position already."""
         return next(
@@ -238,3 +248,8 @@ class Desk:
             return named if named is not None and named.state in NOT_SEEN else order
         number = None if named else naming.order_id_of(self.account, client_order_id)
         return self.book.orders.get(number) if number is not None else named
+
+
+def _forget(times_ns: deque[int], until_ns: int) -> None:
+    while times_ns and times_ns[0] <= until_ns:
+        times_ns.popleft()

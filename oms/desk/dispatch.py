@@ -26,10 +26,12 @@ log = structlog.get_logger(__name__)
 # Refusals of a command that did not begin and is not kept: it may be asked for again under the same request_id.
 PASSING: Final = frozenset({
     "account_not_found", "permission_denied", "strategy_permission_denied", "exchange_unavailable",
-    "engine_unavailable", "rate_limited",
+    "engine_unavailable",
 })  # fmt: skip
-# Of these the refusal is kept, but not as the answer to its request_id: who waits for the market sends the same again.
-RETRIED: Final = frozenset({"stale_market_data"})
+# Of these the refusal is kept, but not as the answer to its request_id: who waits for the market, or for room, sends
+# the same again.
+TOO_OFTEN: Final = "rate_limited"
+RETRIED: Final = frozenset({"stale_market_data", TOO_OFTEN})
 RETRY_MS: Final = 1_000
 
 Require = Callable[[int | None], None]  # raises OmsError unless who asks may do it with this strategy
@@ -145,7 +147,8 @@ class Dispatcher:
     async def finish(self, run: Run, outcome: Outcome) -> CommandResult:
         """Keep the answer, and give it once that is durable."""
         refused = outcome.error.code if run.row is None and outcome.error is not None else None
-        if run.validate or refused in PASSING:
+        dropped = refused in PASSING or (refused == TOO_OFTEN and not run.desk.keeps_refusal())
+        if run.validate or dropped:
             return CommandResult.of_refusal(outcome.error) if outcome.error else CommandResult(ok=True)
         if refused in RETRIED:
             run.request = replace(run.request, request_id=None)

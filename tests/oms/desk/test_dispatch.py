@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from oms.desk.dispatch import Run
 from oms.desk.results import Outcome
@@ -81,7 +82,7 @@ async def test_what_did_not_begin_for_a_passing_reason_is_not_kept(dsn: str, poo
         assert await stored_command(pool, "r") is None
 
 
-async def test_what_came_too_often_may_be_asked_for_again_under_the_same_id(dsn: str, pool: Pool) -> None:
+async def test_what_came_too_often_is_kept_and_may_be_asked_for_again_under_the_same_id(dsn: str, pool: Pool) -> None:
     refusals = [OmsError("rate_limited", "too often", retry_after_ms=1_000)]
 
     async def handler(run: Run) -> Outcome:
@@ -92,10 +93,28 @@ async def test_what_came_too_often_may_be_asked_for_again_under_the_same_id(dsn:
 
     async with setting(dsn) as made:
         made.handlers["close_by"] = handler
-        assert (await close_by(made, request_id="r"))["error"]["code"] == "rate_limited"
+        refused = await close_by(made, request_id="r")
+        assert (refused["error"]["code"], refused["command_id"]) == ("rate_limited", 1)
+        assert await pool.fetchval("SELECT status FROM oms_commands WHERE id = 1") == CommandStatus.FAILED
+        assert [event.event for event in made.events] == ["command_failed"]
         assert await stored_command(pool, "r") is None
         again = await close_by(made, request_id="r")
-        assert (again["ok"], "replayed" in again) == (True, False)
+        assert (again["ok"], again["command_id"], "replayed" in again) == (True, 2, False)
+
+
+async def test_a_flood_of_what_comes_too_often_is_no_flood_of_writes(dsn: str, pool: Pool) -> None:
+    async def handler(run: Run) -> Outcome:
+        raise OmsError("rate_limited", "too often", retry_after_ms=1_000)
+
+    async with setting(dsn) as made:
+        made.handlers["close_by"] = handler
+        made.book.risk = replace(made.book.risk, max_orders_per_s=3)
+        for second in (1, 2):
+            answers = [await close_by(made) for _ in range(10)]
+            assert {answer["error"]["code"] for answer in answers} == {"rate_limited"}
+            assert [answer["command_id"] is not None for answer in answers] == [True] * 3 + [False] * 7
+            assert await pool.fetchval("SELECT count(*) FROM oms_commands") == len(made.events) == 3 * second
+            made.clock.advance(1)
 
 
 async def test_what_found_no_fresh_price_is_kept_and_may_be_asked_for_again_under_the_same_id(
