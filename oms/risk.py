@@ -104,10 +104,12 @@ def _check_states(order: Order, situation: Situation) -> None:
     state = trading_state(risk, situation.everywhere)
     if state is TradingState.HALTED and order.reason not in CLOSING:
         raise _blocked("trading_state", "trading is halted: orders can be canceled, none can be sent")
-    # Everything else that goes the same way may be executed before it.
+    # Everything else that goes the same way may be executed before it; of what closes a position, whoever sends it has
+    # seen to that.
     position = situation.position
     held = position.qty if position else ZERO
-    room = abs(held) - _pending(order, situation) if held * order.side.sign < 0 else ZERO
+    pending = ZERO if order.reason in CLOSING else _pending(order, situation)
+    room = abs(held) - pending if held * order.side.sign < 0 else ZERO
     if order.remaining <= room:
         return
     if order.reduce_only:

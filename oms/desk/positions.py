@@ -6,10 +6,14 @@ when a stop is reached (`stops`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import ROUND_DOWN, Decimal, localcontext
+from typing import Any, Final
 
-from oms import render
+import structlog
+
+from oms import render, risk
 from oms.auth import require_trade
 from oms.commands import CloseBy, ClosePosition, MergePositions, PositionChange
 from oms.desk import fates
@@ -17,10 +21,16 @@ from oms.desk.desk import Desk
 from oms.desk.dispatch import Handler, Require, Run, allowed, open_position
 from oms.desk.orders import Orders
 from oms.desk.results import Outcome
+from oms.desk.settling import DOUBTFUL
 from oms.errors import OmsError
-from oms.model import Instrument, Order, OrderType, Position, Principal, Side
+from oms.model import ZERO, Instrument, Order, OrderType, Position, Principal, Quote, Side
 from oms.positions import CONTEXT
 from oms.store import history
+
+log = structlog.get_logger(__name__)
+
+CANCEL_WAIT_S: Final = 2.0  # how long a closing waits for the orders it cancels before it
+IN_PROGRESS: Final = "position_close_in_progress"
 
 
 class _NoReasonError(Exception):
@@ -33,6 +43,7 @@ class Positions:
     def __init__(self, desk: Desk, orders: Orders) -> None:
         self._desk = desk
         self._orders = orders
+        self._canceling: dict[int, asyncio.Task[Any]] = {}  # by order, before a closing
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -46,52 +57,122 @@ class Positions:
     # Closed at the venue
 
     async def close_position(self, run: Run) -> Outcome:
+        """After canceling the reduce-only orders that there would be no room for beside it."""
         payload: ClosePosition = run.payload
         self._position(payload.position_id, run.require_close)
 
         def order() -> Order:
             position = self._position(payload.position_id, run.require_close)
             self._not_closing(position)
-            instrument = self._desk.venue.instrument(position.symbol)
-            return closing(
-                position, instrument, "close_position", self._desk.now_ns(),
-                order_type=payload.order_type, price=payload.price, qty=payload.qty,
-            )  # fmt: skip
+            return self._closing(
+                position, "close_position", order_type=payload.order_type, price=payload.price, qty=payload.qty
+            )
 
         closer = await self._checked(order)
         if run.validate:
             return Outcome()
+        if in_the_way := self._without_room(closer):
+            await self._cancel_first(in_the_way, run.begin())
+            closer = await self._checked(order)
         return fates.of_send(await self._orders.submit(closer, run))
 
-    async def stop_out(self, position_id: int, reason: str, holds: Callable[[Position], bool]) -> None:
+    async def stop_out(
+        self,
+        position_id: int,
+        reason: str,
+        holds: Callable[[Position], bool],
+        delayed: Callable[[OmsError], Awaitable[None]],
+    ) -> None:
         """Close all of it at the market, after canceling what rests to reduce it. Raises OmsError when refused.
 
-        Nothing is sent when the reason no longer `holds` by then.
+        Orders in doubt are waited for `CANCEL_WAIT_S`; longer only, and `delayed` is told why, while there is nothing
+        to close but what they may be closing already. Nothing is sent when the reason no longer `holds` by then.
         """
         desk = self._desk
         if desk.obstacle is not None:
             raise OmsError("exchange_unavailable", desk.obstacle)
-        for resting in self._reducing(position_id):
-            outcome = await self._orders.cancel(resting.id)
-            if outcome.error is not None and desk.book.orders[resting.id].is_open:
-                raise outcome.error
-        if position_id not in desk.book.positions:
-            return
 
         def order() -> Order:
             position = desk.book.position(position_id)
-            self._not_closing(position)
             if not holds(position):
                 raise _NoReasonError
-            return closing(position, desk.venue.instrument(position.symbol), reason, desk.now_ns())
+            return self._closing(position, reason)
 
-        try:
-            closer = await self._checked(order)
-        except _NoReasonError:
+        late = await self._cancel_first(self._reducing(position_id))
+        while position_id in desk.book.positions:
+            try:
+                closer = await self._checked(order)
+            except _NoReasonError:
+                return
+            except OmsError as error:
+                if error.code != IN_PROGRESS or not late:
+                    raise
+                await delayed(error)
+                await asyncio.wait(late)
+                late = set()
+                continue
+            error_of_it = fates.of_send(await self._orders.submit(closer)).error
+            if error_of_it is not None:
+                raise error_of_it
             return
-        error = fates.of_send(await self._orders.submit(closer)).error
-        if error is not None:
-            raise error
+
+    def _closing(
+        self,
+        position: Position,
+        reason: str,
+        *,
+        order_type: OrderType = OrderType.MARKET,
+        price: Decimal | None = None,
+        qty: Decimal | None = None,
+    ) -> Order:
+        """The order that closes it, or `qty` of it. Raises OmsError while another may be closing as much."""
+        desk = self._desk
+        instrument = desk.venue.instrument(position.symbol)
+        quote = risk.fresh(desk.market.quote(desk.account.exchange, position.symbol), desk.book.risk, desk.clock_ns())
+        executing = [each for each in self._reducing(position.id) if may_execute(each, quote)]
+        held = abs(position.qty)
+        left = held - sum((each.remaining for each in executing), ZERO)
+        if executing and (left <= 0 or (qty is not None and left < qty <= held)):
+            ids = ", ".join(str(each.id) for each in executing)
+            raise OmsError(
+                IN_PROGRESS,
+                f"order {ids} may be closing position {position.id} already: all but {render.number(max(ZERO, left))}",
+                details={"order_id": executing[0].id},
+            )
+        wanted = qty if qty is not None else tradeable(left, instrument)
+        return closing(position, wanted, reason, desk.now_ns(), order_type=order_type, price=price)
+
+    def _without_room(self, closer: Order) -> list[Order]:
+        """The reduce-only orders of its position that, beside it, are more than there is to reduce: the newest."""
+        room = abs(self._desk.book.position(closer.position_id).qty) - closer.qty
+        found = []
+        for order in sorted(self._reducing(closer.position_id), key=lambda each: each.id):
+            if order.reduce_only:
+                if order.remaining > room:
+                    found.append(order)
+                else:
+                    room -= order.remaining
+        return found
+
+    async def _cancel_first(self, orders: Iterable[Order], command_id: int | None = None) -> set[asyncio.Task[Any]]:
+        """Cancel these. Those of which it is not known in time whether they are go on: they are canceled once it is
+        known what there is to cancel, and what is to be closed is not kept waiting."""
+        tasks = {order.id: self._canceled(order.id, command_id) for order in orders}
+        if not tasks:
+            return set()
+        _, late = await asyncio.wait(tasks.values(), timeout=CANCEL_WAIT_S)
+        open_ones = [order_id for order_id in tasks if order_id in self._desk.book.open_orders]
+        if open_ones:
+            log.warning("a position is closed beside orders that could not be canceled yet", order_ids=open_ones)
+        return late
+
+    def _canceled(self, order_id: int, command_id: int | None) -> asyncio.Task[Any]:
+        task = self._canceling.get(order_id)
+        if task is None:
+            work = self._orders.cancel(order_id, command_id)
+            task = self._canceling[order_id] = self._desk.spawn(work, f"cancel before closing order={order_id}")
+            task.add_done_callback(lambda _: self._canceling.pop(order_id))
+        return task
 
     async def _checked(self, order: Callable[[], Order]) -> Order:
         """The order, built again once there is a price: what it closes may have changed while that was waited for."""
@@ -114,7 +195,7 @@ class Positions:
         order = self._desk.closing_order(position.id)
         if order is not None:
             raise OmsError(
-                "position_close_in_progress",
+                IN_PROGRESS,
                 f"order {order.id} closes position {position.id} already",
                 details={"order_id": order.id},
             )
@@ -211,19 +292,32 @@ def _against(position: Position) -> Side:
     return Side.SELL if position.qty > 0 else Side.BUY
 
 
+def may_execute(order: Order, quote: Quote | None) -> bool:
+    """Whether the venue may be executing an open order now, so that what it reduces must not be counted on. One that is
+    known to rest, or would rest if it arrived, is not: without a price nobody knows."""
+    if order.order_type is OrderType.MARKET:
+        return True
+    if order.state not in DOUBTFUL:
+        return False
+    market = None if quote is None else quote.bid if order.side is Side.SELL else quote.ask
+    if market is None:
+        return True
+    if order.trigger_price is not None:
+        return (market - order.trigger_price) * order.side.sign >= 0
+    assert order.price is not None, "a limit order has one"
+    return (market - order.price) * order.side.sign <= 0
+
+
 def closing(
     position: Position,
-    instrument: Instrument,
+    qty: Decimal,
     reason: str,
     now_ns: int,
     *,
     order_type: OrderType = OrderType.MARKET,
     price: Decimal | None = None,
-    qty: Decimal | None = None,
 ) -> Order:
-    """The order that closes a position, or `qty` of it; without an id and a name yet."""
-    if qty is None:
-        qty = tradeable(abs(position.qty), instrument)
+    """The order that closes `qty` of a position; without an id and a name yet."""
     return Order(
         id=0,
         account_id=position.account_id,

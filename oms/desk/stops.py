@@ -24,7 +24,8 @@ log = structlog.get_logger(__name__)
 DELAYS_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)  # before a position is tried again; the last one again and again
 
 Holds = Callable[[Position], bool]  # whether it is still to be closed, as it is when that is asked
-Close = Callable[[int, str, Holds], Awaitable[None]]  # it, for this reason; raises OmsError when it is refused
+Delayed = Callable[[OmsError], Awaitable[None]]  # is told why nothing is sent yet
+Close = Callable[[int, str, Holds, Delayed], Awaitable[None]]  # it, for this reason; raises OmsError when refused
 
 
 def reached(position: Position, quote: Quote) -> str | None:
@@ -131,7 +132,8 @@ class Stops:
 
     async def _try(self, position: Position, reason: str) -> None:
         try:
-            await self._close(position.id, reason, partial(self._holds, reason))
+            refused = partial(self._refused, position, reason)
+            await self._close(position.id, reason, partial(self._holds, reason), refused)
         except OmsError as error:
             await self._refused(position, reason, error)
         finally:

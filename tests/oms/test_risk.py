@@ -153,8 +153,11 @@ def test_what_reduces_another_position_of_the_symbol_is_not_in_the_way() -> None
     external = replace(external, id=8, net_key="1:BTC/USDT:external")
     closing = a_market_order(side=Side.SELL, reduce_only=True, reason="close_position", position_id=8)
     resting = an_order(id=2, client_order_id="c2", side=Side.SELL)
-    risk.check(closing, situation(position=external, others=[resting]))
-    assert refusal(closing, position=external, others=[replace(resting, position_id=8)]).code == "reduce_only_violation"
+    reducing = replace(closing, reason="")
+    beside = [replace(resting, position_id=8)]
+    risk.check(reducing, situation(position=external, others=[resting]))
+    assert refusal(reducing, position=external, others=beside).code == "reduce_only_violation"
+    risk.check(closing, situation(position=external, others=beside))  # who closes it has seen to what rests
 
 
 @pytest.mark.parametrize(

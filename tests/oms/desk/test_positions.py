@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from oms.desk.positions import closing, tradeable
+from oms.desk.positions import closing, may_execute, tradeable
 from oms.errors import OmsError
 from oms.model import Order, OrderState, OrderType, Quote, Side, TradingState
 from oms.store import admin, history
@@ -154,12 +154,89 @@ async def test_what_changed_while_a_price_was_waited_for_is_seen(dsn: str, monke
 def test_what_a_venue_would_not_take_stays() -> None:
     stepped = replace(SPOT, qty_step=Decimal("0.01"))
     held = position(1, qty=Decimal("-0.999"))
-    assert closing(held, stepped, "close_position", T0_NS).qty == Decimal("0.99")
-    assert closing(held, SPOT, "close_position", T0_NS).qty == Decimal("0.999")
-    assert closing(held, stepped, "close_position", T0_NS, qty=Decimal("0.5")).side is Side.BUY
+    assert closing(held, Decimal("0.5"), "close_position", T0_NS).side is Side.BUY
+    assert tradeable(Decimal("0.999"), stepped) == Decimal("0.99")
+    assert tradeable(Decimal("0.999"), SPOT) == Decimal("0.999")
     assert tradeable(Decimal(10**17), replace(SPOT, qty_step=Decimal("1E-18"))) == 10**17
     with pytest.raises(OmsError, match="less than the step"):
         tradeable(Decimal("0.009"), stepped)
+
+
+async def sold_short_of_it(held: Holding, qty: str, **body: Any) -> Order:
+    """A sell that rests above the market."""
+    asked = {"symbol": SYMBOL, "side": "sell", "order_type": "limit", "price": "130", "qty": qty, **body}
+    result = await held.run("send_order", **asked)
+    assert result.order_id is not None, result
+    return held.book.orders[result.order_id]
+
+
+async def test_closing_is_allowed_beside_what_rests_to_reduce_it_and_leaves_no_more_of_that_than_there_is(
+    dsn: str,
+) -> None:
+    async with holding(dsn) as held:
+        position_id = await held.trade("buy", "3")
+        first = await sold_short_of_it(held, "1", reduce_only=True)
+        second = await sold_short_of_it(held, "2", reduce_only=True)
+        plain = await sold_short_of_it(held, "1")
+        asked = {"position_id": position_id, "qty": "1"}
+        assert (await held.run("close_position", validate=True, **asked)).ok
+        assert all(held.book.orders[each.id].is_open for each in (first, second, plain))
+        held.venue.fill_on_place.append(Decimal(1))
+        assert (await held.run("close_position", **asked)).ok
+        states = [held.book.orders[each.id].state for each in (first, second, plain)]
+        assert states == [OrderState.SUBMITTED, OrderState.CANCELED, OrderState.SUBMITTED]
+        held.venue.fill_on_place.append(Decimal(2))
+        assert (await held.run("close_position", position_id=position_id)).ok
+        await until(lambda: not held.book.positions)
+        assert [each.id for each in held.book.open_orders.values()] == [plain.id]
+
+
+async def test_an_order_that_may_be_closing_it_already_is_left_room_for(dsn: str) -> None:
+    async with holding(dsn) as held:
+        position_id = await held.trade("buy", "3")
+        held.venue.streaming = False
+        held.venue.script("place", Fault.DROPPED)
+        asked = {"symbol": SYMBOL, "side": "sell", "order_type": "market", "qty": "2"}
+        sending = asyncio.create_task(held.run("send_order", **asked))
+        await until(lambda: held.book.orders[max(held.book.orders)].state is OrderState.UNKNOWN)
+        doubtful = max(held.book.orders)
+        refused = await held.run("close_position", position_id=position_id, qty="2")
+        assert refused.error is not None
+        assert (refused.error["code"], refused.error["details"]) == (
+            "position_close_in_progress", {"order_id": doubtful},
+        )  # fmt: skip
+        assert (await held.run("close_position", position_id=position_id)).ok
+        assert closers(held)[-1].qty == 1
+        held.clock.advance(7)
+        await held.made.settler.settle(doubtful)
+        held.clock.advance(7)
+        await held.made.settler.settle(doubtful)
+        assert (await sending).error is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "terms", "doubtful", "executes"),
+    [
+        (OrderType.MARKET, Side.SELL, {}, False, True),
+        (OrderType.LIMIT, Side.SELL, {"price": "99"}, True, True),
+        (OrderType.LIMIT, Side.SELL, {"price": "99"}, False, False),
+        (OrderType.LIMIT, Side.SELL, {"price": "99.01"}, True, False),
+        (OrderType.LIMIT, Side.BUY, {"price": "101"}, True, True),
+        (OrderType.LIMIT, Side.BUY, {"price": "100.99"}, True, False),
+        (OrderType.STOP, Side.SELL, {"trigger_price": "99"}, True, True),
+        (OrderType.STOP, Side.SELL, {"trigger_price": "98.99"}, True, False),
+        (OrderType.STOP, Side.BUY, {"trigger_price": "101.01"}, True, False),
+    ],
+)
+def test_what_the_market_would_execute_may_be_executed_while_it_is_in_doubt(
+    kind: OrderType, side: Side, terms: dict[str, str], doubtful: bool, executes: bool
+) -> None:
+    state = OrderState.UNKNOWN if doubtful else OrderState.SUBMITTED
+    prices = {name: Decimal(value) for name, value in terms.items()}
+    sent = replace(order(1, order_type=kind, side=side, state=state), **{"price": None, **prices})
+    quote = Quote(bid=Decimal(99), ask=Decimal(101), last=None, t_in_ns=0)
+    assert may_execute(sent, quote) is executes
+    assert may_execute(sent, None) is (doubtful or executes)
 
 
 async def test_close_by_is_exact_and_durable(dsn: str) -> None:
