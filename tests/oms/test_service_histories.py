@@ -119,6 +119,17 @@ class Trading(RuleBasedStateMachine):
         order: dict[str, Any] = {"symbol": self.instrument.symbol, "qty": qty, "price": str(price), "side": side}
         self.ask(sending(request_id=self.next_id(), strategy_id=strategy, **order))
 
+    @rule(sides=st.lists(SIDES, min_size=1, max_size=3), qty=QTY, strategy=st.integers(0, 2))
+    def hold(self, sides: list[str], qty: str, strategy: int) -> None:
+        """Positions, which the next steps may close or net: when it is quiet, and filled at once."""
+        self.do(self.quiet())
+        for side in sides:
+            self.send(qty, 100, side, strategy, Fault.NONE, 0)
+        self.do(self.answered())
+
+    async def answered(self) -> None:
+        await asyncio.gather(*(task for _, task in self.answers))
+
     @rule(which=WHICH, price=st.integers(98, 102), fault=WRITES, filled=st.booleans())
     def close(self, which: int, price: int, fault: Fault, filled: bool) -> None:
         if held := self.held():
@@ -279,7 +290,7 @@ class Trading(RuleBasedStateMachine):
         trades = sorted((trade.exchange_trade_id or "", trade.qty, trade.price) for trade in self.venue.executed)
         whole: dict[str, Decimal] = {}
         for deal in deals:  # one that closed a position and opened the next is two
-            if deal.reason:
+            if not deal.order_id:
                 continue  # netted here
             whole[deal.exchange_trade_id] = whole.get(deal.exchange_trade_id, Decimal(0)) + deal.qty
         assert sorted((deal, qty) for deal, qty in whole.items()) == [trade[:2] for trade in trades]
