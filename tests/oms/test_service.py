@@ -209,6 +209,10 @@ async def test_permissions_are_of_the_key(world: World) -> None:
         nobody = Principal(user_id=3, user_name="n", api_key_id=3)
         assert code(await one(oms, sending(), reader)) == "permission_denied"
         assert code(await one(oms, sending(), nobody)) == "account_not_found"
+        assert oms.exchange_of(reader, 1) == "sim"
+        with pytest.raises(OmsError) as unknown:
+            oms.exchange_of(nobody, 1)
+        assert unknown.value.code == "account_not_found"
         assert world.venue().requests.count("place") == 0
 
 

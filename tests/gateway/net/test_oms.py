@@ -18,6 +18,7 @@ from oms.model import Permission
 from tests.gateway.net.accounts import FakeAccounts
 from tests.gateway.net.fakes import OmsClient, Rig
 from tests.gateway.users import Users
+from tests.waiting import until
 
 ALL = {number: Permission(account_id=number, can_trade=True) for number in (1, 2, 3, 4)}
 ONE = {1: ALL[1]}
@@ -329,3 +330,24 @@ async def test_large_updates_are_compressed_where_that_was_agreed() -> None:
     ((_, is_compressed, payload),) = client.conn.take_frames()
     assert is_compressed
     assert len(payload) < 3_000
+
+
+async def test_a_loss_is_told_with_the_account_and_what_follows_is_of_a_new_epoch() -> None:
+    scene = Scene()
+    client = scene.connect()
+    await scene.market(client, poll_interval_ms=250)
+    scene.publish(variant="@250", last=1)
+    (first,) = client.conn.take()
+    scene.rig.hub.lost(Key("sim", "ccxt_ticker", "BTC/USDT", "@250"), "upstream")
+    scene.publish(variant="@250", last=2)
+    told: list[dict[str, Any]] = []
+
+    def is_all() -> bool:
+        told.extend(client.conn.take())
+        return len(told) == 2
+
+    await until(is_all)
+    gap, after = told
+    assert (gap["event"], gap["payload"]["account_id"], gap["payload"]["reason"]) == ("gap", 1, "upstream")
+    assert (gap["payload"]["epoch"], gap["payload"]["new_epoch"]) == (first["epoch"], after["epoch"])
+    assert (after["seq"], after["payload"]["data"]["last"]) == (1, 2)
