@@ -131,3 +131,25 @@ async def test_bad_credentials_get_no_further(gateway_with_orders: Ordering) -> 
         assert (refused["event"], refused["payload"]["code"]) == ("error", "invalid_api_key")
         await client.socket.wait_closed()
         assert client.socket.close_code == 1008
+
+
+async def test_accounts_of_one_exchange_are_served_by_one_watch(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    async with terminal(gateway, "root") as root, terminal(gateway, "ann") as ann:
+        for client, account_id in ((root, 1), (root, 2), (ann, 1)):
+            wanted = {"account_id": account_id, "symbol": "BTC/USDT", "channels": ["orderbook"], "timeframe": "5m"}
+            assert (await client.ask("subscribe_market", wanted))["ok"]
+        (watch,) = [each for each in gateway.app.sources["sim"].status() if each.key.channel == "ccxt_orderbook"]
+        assert watch.key.symbol == "BTC/USDT"
+        of_one: dict[int, Any] = {}
+        of_two: dict[int, Any] = {}
+        while not len(of_one.keys() & of_two.keys()) >= 2:
+            message = await root.next()
+            if message["event"] == "orderbook_updated":
+                found = of_one if message["payload"]["account_id"] == 1 else of_two
+                found[message["seq"]] = message
+        for number in of_one.keys() & of_two.keys():
+            one, two = of_one[number], of_two[number]
+            assert one == two | {"payload": two["payload"] | {"account_id": 1}}
+        mine = await ann.until(lambda each: each["event"] == "orderbook_updated" and each["seq"] in of_one)
+        assert mine == of_one[mine["seq"]]
