@@ -167,9 +167,20 @@ def _http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[di
     if status == 400:
         status = 422
     # Its sentence may quote the URL, in which a confused client has put its token: answers are kept in logs, too.
-    response = _render(TickwireError(code, mask_text(error.detail)), status)
+    field, message = _wrong(error)
+    told = TickwireError(code, mask_text(message), details={"field": field} if field else None)
+    response = _render(told, status)
     response.headers.update(error.headers or {})
     return response
+
+
+def _wrong(error: HTTPException) -> tuple[str | None, str]:
+    """What of a request is wrong, by name where it is a part of it, and a sentence that says so."""
+    first = error.extra[0] if isinstance(error.extra, list) and error.extra else None
+    if not isinstance(first, dict) or "key" not in first or "message" not in first:
+        return None, error.detail
+    field = str(first["key"]).removesuffix("_")  # how a handler spells what is no name in Python, such as `from`
+    return field, f"{field}: {first['message']}"
 
 
 def _crashed(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:

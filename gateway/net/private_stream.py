@@ -60,8 +60,10 @@ async def find_start(view: View, position: Position | None, confirmed: int | Non
         gaps: list[tuple[str, int, int, str | None]] = []
         if position.epoch != view.epoch:  # what its numbers named is gone, and how much there was is not known
             gaps.append((position.epoch, position.sequence + 1, position.sequence + 1, view.epoch))
-            if at:
-                gaps.append((view.epoch, 1, at, None))
+        else:  # it has seen what is not there any more, as after a backup: those numbers are given again
+            gaps.append((view.epoch, newest + 1, position.sequence, view.epoch))
+        if at:
+            gaps.append((view.epoch, 1, at, None))
         return Start(StreamState(view.epoch, at, False, 0), tuple(gaps), snapshot)
     found = await told(view.snapshot()) if wants_state else None
     newest = newest if found is None else found.sequence

@@ -98,8 +98,8 @@ def wanted(
     account_ids: AccountIds = None,
     strategy_id: StrategyId = None,
     symbol: Symbol = None,
-    begin: From = None,
-    end: To = None,
+    from_: From = None,
+    to: To = None,
     after_id: AfterId = 0,
     page: Page = 1,
     page_size: PageSize = 100,
@@ -107,7 +107,7 @@ def wanted(
 ) -> Wanted:
     """The dependency that reads it."""
     return Wanted(
-        account_ids=account_ids, strategy_id=strategy_id, symbol=symbol, begin=begin, end=end, after_id=after_id,
+        account_ids=account_ids, strategy_id=strategy_id, symbol=symbol, begin=from_, end=to, after_id=after_id,
         page=page, page_size=page_size, newest_first=newest_first,
     )  # fmt: skip
 
@@ -136,8 +136,8 @@ async def _filter(pool: Pool, principal: Principal, asked: NamedDependency[Wante
         accounts={number: strategies_of(principal, number) for number in accounts},
         strategy_id=asked.strategy_id,
         symbol=asked.symbol,
-        from_ns=_ns(asked.begin),
-        to_ns=_ns(asked.end),
+        from_ns=_ns("from", asked.begin),
+        to_ns=_ns("to", asked.end),
         after_id=asked.after_id,
         page=asked.page,
         page_size=asked.page_size,
@@ -145,15 +145,19 @@ async def _filter(pool: Pool, principal: Principal, asked: NamedDependency[Wante
     )
 
 
-def _ns(moment: datetime | None) -> int | None:
+def _ns(field: str, moment: datetime | None) -> int | None:
     if moment is None:
         return None
     if moment.tzinfo is None:
-        raise OmsError("validation_error", "a time needs its UTC offset, such as 2026-01-31T08:00:00Z")
+        raise _wrong(field, "a time needs its UTC offset, such as 2026-01-31T08:00:00Z")
     at_ns = ns_of(moment)
     if not FIRST_NS <= at_ns <= LAST_NS:
-        raise OmsError("validation_error", "a time must lie in the years 1 to 9999 of UTC")
+        raise _wrong(field, "a time must lie in the years 1 to 9999 of UTC")
     return at_ns
+
+
+def _wrong(field: str, message: str) -> OmsError:
+    return OmsError("validation_error", f"{field}: {message}", details={"field": field})
 
 
 def _numbers(ids: str) -> list[int]:

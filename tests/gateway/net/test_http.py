@@ -132,10 +132,18 @@ def test_refusals_are_in_words_of_the_catalogue(
     assert "nobody may read" not in response.text
 
 
+def test_what_of_a_body_is_wrong_is_named(client: TestClient[Litestar]) -> None:
+    answer = client.request("POST", "/body", content=b'{"a":"b"}').json()
+    assert answer["message"].startswith(f"{answer['details']['field']}: ")
+    assert not client.get("/nope").json().get("details")
+
+
 def test_a_refusal_does_not_repeat_a_token(client: TestClient[Litestar]) -> None:
     response = client.post("/body?token=hunter2&x=1", content=b'{"a": "b"}')
     assert response.status_code == 422
-    assert response.json()["message"].endswith("/body?token=***&x=1")
+    assert "hunter2" not in response.text
+    missing = client.get("/nope?token=hunter2")
+    assert (missing.status_code, "hunter2" in missing.text) == (404, False)
 
 
 def test_a_refusal_says_all_it_knows(client: TestClient[Litestar]) -> None:

@@ -143,7 +143,7 @@ async def test_a_time_beyond_the_calendar_is_refused(served: Served, moment: str
 async def test_times_before_1970_are_times_too(served: Served) -> None:
     for begin in ("1969-12-31T23:59:59.5Z", "0001-01-01T00:00:00Z"):
         assert ids((await served.get("root", "/oms/orders/open", **{"from": begin})).json()) == [1, 2, 3]
-    assert reading._ns(datetime(1969, 12, 31, 23, 59, 59, 500_000, UTC)) == -500_000_000
+    assert reading._ns("from", datetime(1969, 12, 31, 23, 59, 59, 500_000, UTC)) == -500_000_000
 
 
 async def test_a_full_page_says_where_the_next_begins(served: Served) -> None:
@@ -174,7 +174,11 @@ async def test_a_full_page_says_where_the_next_begins(served: Served) -> None:
 async def test_a_question_that_makes_no_sense_is_refused(served: Served, query: dict[str, Any]) -> None:
     response = await served.get("root", "/oms/orders/open", **query)
     assert response.status_code == 422, response.text
-    assert response.json()["code"] == "validation_error"
+    answer = response.json()
+    assert answer["code"] == "validation_error"
+    (name,) = query
+    assert answer["details"]["field"] == name
+    assert answer["message"].startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize("path", ["/oms/orders/open", "/oms/deals", "/oms/positions/open"])
