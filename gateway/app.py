@@ -248,6 +248,8 @@ async def serving(config: Config) -> AsyncIterator[App]:
                 remarks={"accounts": joined.are_accounts_ready},
             )
             app.serve_accounts(joined.oms, joined.passing)
+            assert app.guards is not None, "it has an authenticator"
+            joined.oms.on_more = app.guards.gate.charge
         else:
             app = App(config, markets=markets)
         stack.push_async_callback(app.close)

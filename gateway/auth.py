@@ -185,6 +185,13 @@ class Gate:
             retry_after_ms=max(1, int(min(wait_s, _RETRY_AFTER_S_MAX) * 1000)),
         )
 
+    def charge(self, principal: Principal, count: int) -> None:
+        """So many more requests of a key: one that was counted has turned out to ask for several things. They are owed
+        by the requests that follow."""
+        known = self._buckets.get(principal.api_key_id)
+        if known is not None:
+            known[1].charge(count)
+
     def _check(self, credential: Credential, peer: str) -> Verdict:
         verdict = self.authenticator.authenticate(*credential)
         if verdict.principal is None:

@@ -22,6 +22,7 @@ from gateway.net.http import Mounted
 from gateway.sources.base import Source
 from gateway.sources.config import ExchangeConfig
 from oms import postgres, service
+from oms.desk.requests import RunningMax
 from oms.engine import VenueOf
 from oms.errors import OmsError
 from oms.model import Account, Environment, Quote
@@ -73,6 +74,9 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
                 vault=open_vault(config.auth.master_keys, postgres.state_folder(os.environ)),
                 migrates=server.embedded is not None,
                 revive=server.revive,
+                running_max=RunningMax(
+                    config.limits.commands_running_per_key_max, config.limits.commands_running_per_account_max
+                ),
             )
             serving_oms = service.serving(wanted, market=market, venue_of=venues_of(config.exchanges, config.limits))
             oms = await stack.enter_async_context(serving_oms)

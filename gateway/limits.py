@@ -47,6 +47,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     private_behind_events_max: int = 10_000  # a reader of now that takes no more: close 4008, nothing is lost
     confirmations_waiting_max: int = 1_000  # of one connection, for the database: close 4008, and they come again
     commands_running_max: int = 32  # of one connection: a venue that hangs must not gather work without end
+    commands_running_per_key_max: int = 1_000  # over all its connections and HTTP; a tenth is kept for cancels
+    commands_running_per_account_max: int = 5_000  # of all its keys; likewise
 
     # Functions of ccxt called for an account; public and private ones count apart
     ccxt_calls_running_max: int = 8  # exchanges answer few requests a second

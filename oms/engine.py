@@ -17,7 +17,7 @@ import structlog
 from oms.book import AccountBook, Ids
 from oms.commands import Request
 from oms.desk.dispatch import Run
-from oms.desk.requests import Requests
+from oms.desk.requests import Requests, RunningMax
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
 from oms.journal import Journal, open_journal
@@ -46,6 +46,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault
     venue_of: VenueOf
     wait_s: float = 10.0  # how long whoever sends a command waits for its end
+    running_max: RunningMax = RunningMax()
     clock_ns: Callable[[], int] = time.time_ns
 
 
@@ -55,7 +56,10 @@ class Engine:
     def __init__(self, parts: Parts) -> None:
         self.lost = asyncio.Event()
         self.traders: dict[int, Trader] = {}
-        self.requests = Requests(parts.pool, run_of=self._run, carry_out=self._carry_out, wait_s=parts.wait_s)
+        self.requests = Requests(
+            parts.pool,
+            run_of=self._run, carry_out=self._carry_out, wait_s=parts.wait_s, running_max=parts.running_max,
+        )  # fmt: skip
         self._parts = parts
         self._ids = Ids()
         self._journal: Journal | None = None

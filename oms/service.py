@@ -17,6 +17,7 @@ import structlog
 
 from oms.auth import Auth, require_known
 from oms.commands import Request, parse
+from oms.desk.requests import RunningMax
 from oms.desk.results import CommandResult
 from oms.engine import Engine, Parts, VenueOf
 from oms.errors import OmsError
@@ -51,6 +52,7 @@ class OmsConfig(msgspec.Struct, frozen=True, kw_only=True):
     migrates: bool = True  # else a database of another version is refused
     revive: Callable[[], Awaitable[None]] = _nothing
     wait_s: float = 10.0  # how long whoever sends a command waits for its end, before being told that it runs
+    running_max: RunningMax = RunningMax()
     stop_s: float = 5.0  # how long a stop waits for what is under way
 
 
@@ -62,6 +64,7 @@ class Oms:
         self.vault = config.vault
         self.outbox = Outbox(pool)
         self.keyring = Keyring(pool, clock_ns=parts.clock_ns)
+        self.on_more: Callable[[Principal, int], None] = lambda principal, count: None  # commands of one request
         self._config = config
         self._parts = parts
         self._engine: Engine | None = None
@@ -90,6 +93,8 @@ class Oms:
         Whoever asked may be gone before it ends. Raises OmsError for a body that is no command nor an array of them.
         """
         asked = parse(body, request_id=idempotency_key)
+        if len(asked) > 1:
+            self.on_more(principal, len(asked) - 1)
         try:
             engine = self._running()
         except OmsError as error:
@@ -235,7 +240,7 @@ async def serving(
     async with await open_pool(config.dsn) as pool:
         parts = Parts(
             dsn=config.dsn, pool=pool, market=market, payloads=Payloads(pool), vault=config.vault, venue_of=venue_of,
-            wait_s=config.wait_s, clock_ns=clock_ns,
+            wait_s=config.wait_s, running_max=config.running_max, clock_ns=clock_ns,
         )  # fmt: skip
         oms = Oms(config, pool, parts)
         await oms.start()

@@ -17,6 +17,10 @@ class TokenBucket:
         self._tokens = float(burst)
         self._seen_s = now_s
 
+    def charge(self, tokens: int) -> None:
+        """Take as many, whether they are there or not: what is owed is refilled first."""
+        self._tokens -= tokens
+
     def take(self, now_s: float) -> float:
         """Take a token and return 0, or return how many seconds it is until there is one."""
         refilled = self._tokens + max(0.0, now_s - self._seen_s) * self._rate_per_s

@@ -7,6 +7,7 @@ not know how one is carried out, nor an account.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -25,15 +26,31 @@ from oms.writes import CommandRow, CommandStatus
 
 log = structlog.get_logger(__name__)
 
-RUNNING_MAX: Final = 10_000  # of all accounts
+# What makes less or ends something: a tenth of each share is kept for it.
+ROOM_IS_KEPT_FOR: Final = frozenset({"cancel_order", "cancel_all_orders", "cancel_all_after", "close_position"})
 Key = tuple[int, str]  # api_key_id, request_id
+
+
+class RunningMax(NamedTuple):
+    """How many commands may be under way at a time: nobody's keep those of others from being taken."""
+
+    of_key: int = 1_000
+    of_account: int = 5_000
+
+
+class Owner(NamedTuple):
+    """Whose share of what is under way a command is of."""
+
+    api_key_id: int
+    account_id: int
 
 
 class Entry:
     """A command under way. `run` is there once it is known to be the first of its id."""
 
-    def __init__(self, payload_hash: bytes) -> None:
+    def __init__(self, payload_hash: bytes, owner: Owner) -> None:
         self.hash = payload_hash
+        self.owner = owner
         self.run: Run | None = None
         self.command_id: int | None = None
         self.order_id: int | None = None
@@ -73,6 +90,7 @@ class Requests:
         run_of: Callable[[Principal, Request], Run],
         carry_out: Callable[[Run], Coroutine[Any, Any, CommandResult]],
         wait_s: float,
+        running_max: RunningMax = RunningMax(),  # noqa: B008  # immutable
     ) -> None:
         """`run_of` raises OmsError for an account there is not; `wait_s`: how long whoever asks waits for an end."""
         self._stored: Grouped[Key, CommandRow] = Grouped(
@@ -81,6 +99,9 @@ class Requests:
         self._run_of = run_of
         self._carry_out = carry_out
         self._wait_s = wait_s
+        self._running_max = running_max
+        self._of_keys: Counter[int] = Counter()  # under way, by API key
+        self._of_accounts: Counter[int] = Counter()
         self._entries: dict[Key, Entry] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -98,7 +119,7 @@ class Requests:
 
     def resume(self, row: CommandRow, work: Coroutine[Any, Any, CommandResult]) -> None:
         """A command that was running when the process ended: what becomes of it is found out by `work`."""
-        entry = Entry(row.payload_hash)
+        entry = self._taken(row.payload_hash, Owner(row.api_key_id, row.account_id))
         entry.command_id, entry.order_id = row.id, row.order_id
         key = None
         if row.request_id is not None:
@@ -121,12 +142,33 @@ class Requests:
         entry = self._entries.get(key) if key else None
         if entry is not None:
             return Claim(asked, key, entry, first=False)
-        if len(self._tasks) >= RUNNING_MAX:
-            return OmsError("rate_limited", f"{RUNNING_MAX} commands are under way", retry_after_ms=1_000)
-        entry = Entry(asked.hash)
+        owner = Owner(principal.api_key_id, asked.account_id)
+        if refusal := self._too_many(owner, asked.command):
+            return refusal
+        entry = self._taken(asked.hash, owner)
         if key:
             self._entries[key] = entry
         return Claim(asked, key, entry, first=True)
+
+    def _too_many(self, owner: Owner, command: str) -> OmsError | None:
+        """Why this would be one too many."""
+        shares = (
+            ("commands_running_per_key_max", "API key", self._of_keys[owner.api_key_id], self._running_max.of_key),
+            (
+                "commands_running_per_account_max", "account",
+                self._of_accounts[owner.account_id], self._running_max.of_account,
+            ),
+        )  # fmt: skip
+        for name, whose, running, most in shares:
+            if running >= (most if command in ROOM_IS_KEPT_FOR else most - most // 10):
+                text = f"{running} commands of this {whose} are under way"
+                return OmsError("rate_limited", text, details={name: most}, retry_after_ms=1_000)
+        return None
+
+    def _taken(self, payload_hash: bytes, owner: Owner) -> Entry:
+        self._of_keys[owner.api_key_id] += 1
+        self._of_accounts[owner.account_id] += 1
+        return Entry(payload_hash, owner)
 
     async def _begin(self, principal: Principal, claims: Sequence[Claim]) -> None:
         """Those that were never asked for begin; of the others, what was answered is answered again."""
@@ -180,6 +222,10 @@ class Requests:
             return
         if key:
             del self._entries[key]
+        for running, whose in ((self._of_keys, entry.owner.api_key_id), (self._of_accounts, entry.owner.account_id)):
+            running[whose] -= 1
+            if not running[whose]:
+                del running[whose]
         entry.done.set_result(result)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from oms.postgres import Embedded
@@ -287,3 +288,16 @@ async def refuses(gateway: Ordering) -> None:
     assert (status, answer["code"]) == (503, "engine_unavailable")
     status, answer = await gateway.ask("ann", "GET", "/readyz")
     assert (status, answer["checks"]) == (503, {"listening": True, "sources": True, "orders": False})
+
+
+async def test_an_array_counts_for_the_rate_of_a_key_as_what_it_holds(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    auth = msgspec.structs.replace(gateway.config.auth, key_requests_per_s=0.5, key_requests_burst=40)
+    gateway.config = msgspec.structs.replace(gateway.config, auth=auth)
+    await gateway.restart()
+    body = [{"account_id": 1, "command": "cancel_order", "payload": {"order_id": 99}} for _ in range(50)]
+    status, _ = await gateway.ask("ann", "POST", "/oms/commands", body)
+    assert status != 429, "the first request is within the rate"
+    status, answer = await gateway.ask("ann", "POST", "/oms/commands", body[0])
+    assert (status, answer["code"]) == (429, "rate_limited")
+    assert answer["retry_after_ms"] > 5_000, "what was taken beyond the burst is owed"

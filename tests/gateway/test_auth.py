@@ -113,6 +113,19 @@ def test_a_key_has_one_rate_for_all_it_does() -> None:
     assert gate.spend(users.auth.renew(mine)) is None, "a changed rate counts at once"  # type: ignore[arg-type]  # its own
 
 
+def test_a_request_that_asks_for_several_things_counts_as_several() -> None:
+    users, clock = Users(), Clock()
+    gate = Gate(users.auth, AuthConfig(key_requests_per_s=10, key_requests_burst=5), anonymous=True, clock=clock)
+    verdict = gate.identify({"x-api-key": users.add("ann")}, "")
+    assert verdict.principal is not None
+    gate.charge(verdict.principal, 99)
+    error = gate.spend(verdict)
+    assert error is not None
+    assert error.retry_after_ms == 9_600
+    clock.now_s += 9.601
+    assert gate.spend(verdict) is None
+
+
 # --- over sockets ------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,13 @@ def test_a_burst_then_the_rate() -> None:
     assert bucket.take(100.1001) == 0
 
 
+def test_what_is_charged_is_owed() -> None:
+    bucket = TokenBucket(rate_per_s=10, burst=3, now_s=0.0)
+    bucket.charge(5)
+    assert math.isclose(bucket.take(0.0), 0.3)
+    assert [bucket.take(0.3001), bucket.take(0.3001) > 0] == [0, True]
+
+
 def test_what_is_saved_up_is_bounded() -> None:
     bucket = TokenBucket(rate_per_s=10, burst=2, now_s=0.0)
     assert [bucket.take(1e6) > 0 for _ in range(3)] == [False, False, True]

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from oms.commands import parse
 from oms.desk.dispatch import Dispatcher, Run
-from oms.desk.requests import Requests
+from oms.desk.requests import Requests, RunningMax
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
+from oms.model import Principal
 from oms.store import history
 from tests.oms.desk.desks import ADMIN, Setting, stored_command
 from tests.oms.desk.scripted_venue import Fault
@@ -29,18 +31,23 @@ def body(request_id: str | None = "r", account_id: int = 1, **changes: Any) -> d
 class Asking(Requests):
     """Requests as a test asks for them."""
 
-    async def ask(self, *bodies: dict[str, Any]) -> list[CommandResult]:
-        return await self.execute(ADMIN, parse(list(bodies)))
+    async def ask(self, *bodies: dict[str, Any], principal: Principal = ADMIN) -> list[CommandResult]:
+        return await self.execute(principal, parse(list(bodies)))
 
 
 @asynccontextmanager
-async def asking(made: Setting, wait_s: float = 20.0) -> AsyncIterator[Asking]:
+async def asking(
+    made: Setting,
+    wait_s: float = 20.0,
+    running_max: RunningMax = RunningMax(),  # noqa: B008  # immutable
+) -> AsyncIterator[Asking]:
     def run_of(principal: Any, request: Any) -> Run:
         if request.account_id != 1:
             raise OmsError("account_not_found", "there is no such account")
         return Run(made.desk, principal, request)
 
-    requests = Asking(made.desk.pool, run_of=run_of, carry_out=Dispatcher(made.handlers).carry_out, wait_s=wait_s)
+    carry_out = Dispatcher(made.handlers).carry_out
+    requests = Asking(made.desk.pool, run_of=run_of, carry_out=carry_out, wait_s=wait_s, running_max=running_max)
     try:
         yield requests
     finally:
@@ -158,3 +165,42 @@ async def test_a_command_found_running_is_answered_by_what_is_found_out(dsn: str
             found.set()
             (answer,) = await waiting
             assert (answer.ok, answer.replayed) == (True, True)
+
+
+def canceling(account_id: int = 1) -> dict[str, Any]:
+    return {"account_id": account_id, "command": "cancel_order", "payload": {"order_id": 1}}
+
+
+async def test_a_key_may_not_fill_what_runs_and_a_tenth_of_its_share_is_kept_for_cancels(dsn: str) -> None:
+    other = replace(ADMIN, api_key_id=2)
+    async with trading(dsn) as made, asking(made, wait_s=0.05, running_max=RunningMax(10, 100)) as requests:
+        made.venue.gate.clear()
+        answers = await requests.ask(*(body(None) for _ in range(10)))
+        assert [code(answer) for answer in answers] == [None] * 9 + ["rate_limited"]
+        assert answers[9].error is not None
+        assert (answers[9].error["retry_after_ms"], answers[9].error["details"]) == (
+            1_000, {"commands_running_per_key_max": 10},
+        )  # fmt: skip
+        (answer, one_more) = await requests.ask(canceling(), canceling())
+        assert (answer.running, code(one_more)) == (True, "rate_limited")
+        (answer,) = await requests.ask(body(None), principal=other)
+        assert answer.running
+        made.venue.gate.set()
+        await until(lambda: not requests._tasks)
+        (answer,) = await requests.ask(body(None))
+        assert answer.ok
+        assert not requests._of_keys
+        assert not requests._of_accounts
+
+
+async def test_an_account_has_a_share_over_all_keys_and_those_of_others_are_not_kept_waiting(dsn: str) -> None:
+    keys = [replace(ADMIN, api_key_id=number) for number in (1, 2, 3)]
+    async with trading(dsn) as made, asking(made, wait_s=0.05, running_max=RunningMax(100, 3)) as requests:
+        made.venue.gate.clear()
+        answers = [(await requests.ask(body(None), principal=key))[0] for key in keys]
+        assert [answer.running for answer in answers] == [True, True, True]
+        refused, elsewhere = await requests.ask(body(None), body(None, account_id=2), principal=keys[0])
+        assert refused.error is not None
+        assert refused.error["details"] == {"commands_running_per_account_max": 3}
+        assert code(elsewhere) == "account_not_found"
+        made.venue.gate.set()
