@@ -7,7 +7,7 @@ nor how a venue is spoken to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -24,12 +24,13 @@ from oms.desk.positions import Positions
 from oms.desk.recovery import recover
 from oms.desk.results import CommandResult
 from oms.desk.settling import DOUBTFUL, Settler
+from oms.desk.shrinking import Shrinking
 from oms.desk.stops import Stops
 from oms.errors import OmsError
 from oms.journal import Journal
 from oms.keeper import Keeper
 from oms.market import MarketData
-from oms.model import Account, Risk, TradingState
+from oms.model import Account, Position, Risk, TradingState
 from oms.payloads import Payloads
 from oms.reconcile import Reconciler
 from oms.report import Cause
@@ -81,6 +82,7 @@ class Trader:
         changing = Changing(desk, self.hearing, self.settler, self.orders)
         self.positions = Positions(desk, self.orders)
         self.stops = Stops(desk, self.positions.stop_out)
+        self.shrinking = Shrinking(desk, self.orders.cancel)
         self.deadman = DeadMan(desk, self.orders.cancel)
         parts = (self.orders, changing, self.positions, self.deadman)
         self.dispatcher = Dispatcher({name: handler for part in parts for name, handler in part.handlers.items()})
@@ -113,6 +115,7 @@ class Trader:
         """Let what is under way end, then let go of the venue."""
         self.desk.obstacle = "the order desk is being stopped"
         self.stops.stop()
+        self.shrinking.stop()
         self.deadman.stop()
         self.settler.stop()
         await self.keeper.stop()
@@ -153,11 +156,16 @@ class Trader:
     async def _open(self) -> None:
         await self._until_done(self._start_venue)
         await self._until_done(self._reconcile)
-        self.desk.on_positions = self.stops.changed
+        self.desk.on_positions = self._on_positions
         self.desk.obstacle = None
         self.stops.start()
+        self.shrinking.start()
         log.info("account is traded on", account_id=self.account.id)
         await self._until_done(self.deadman.start)
+
+    def _on_positions(self, positions: Iterable[Position]) -> None:
+        self.stops.changed(positions)
+        self.shrinking.changed(positions)
 
     async def _until_done(self, step: Callable[[], Awaitable[None]]) -> None:
         """Again and again, later each time."""

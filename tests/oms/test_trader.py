@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from oms.trader import Readiness, Trader
 from oms.vault import VaultError
 from oms.venues.base import Ambiguous, Listener, Venue
 from tests.oms.desk.desks import setting
+from tests.oms.desk.holding import SYMBOL, holding
 from tests.oms.desk.scripted_venue import Fault, ScriptedVenue
 from tests.waiting import until
 
@@ -97,6 +99,23 @@ async def test_other_credentials_mean_another_venue(dsn: str) -> None:
         assert account.made == [first, second]
         assert first.closed
         assert account.trader.desk.venue is second
+
+
+async def test_what_rests_to_reduce_what_is_gone_is_canceled_also_when_nobody_was_there(dsn: str) -> None:
+    venue = ScriptedVenue()
+    async with holding(dsn) as held:
+        await held.trade("buy", "2")
+        await held.run(
+            "send_order", symbol=SYMBOL, side="sell", order_type="limit", price="130", qty="2", reduce_only=True
+        )
+        await held.trade("sell", "1.5")
+        venue.go_on_from(held.venue)
+    async with trading(dsn, venue) as account:
+        await until(lambda: account.trader.desk.obstacle is None)
+        await until(lambda: not account.trader.desk.book.open_orders)
+        (position,) = account.trader.desk.book.positions.values()
+        assert position.qty == Decimal("0.5")
+        assert venue.requests.count("cancel") == 1
 
 
 async def test_what_an_administrator_changed_is_in_force_and_a_limit_is_told(dsn: str) -> None:
