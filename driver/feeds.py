@@ -182,6 +182,7 @@ class TradeFeed(Feed):
     def polled(self, trades: list[dict[str, Any]]) -> None:
         """What REST tells while there is no stream: the last trades, also those that are known."""
         known = {trade["id"] for trade in self.cache}
+        self._polled &= known  # the stream begins with what is new: it brings no older ones
         for trade in trades:
             if trade["id"] not in known:
                 self._polled.add(trade["id"])

@@ -268,13 +268,16 @@ class Hub:
 
     async def _poll(self, poll_ms: float) -> None:
         while True:
+            streams = list(self.streams.by_key.values())
             try:
-                streams = list(self.streams.by_key.values())
                 await self._host.poll(streams)
                 self.is_polling = True
                 self._polled.update(stream for stream in streams if stream.key.channel in PRIVATE and not stream.epoch)
             except NetworkError:
                 self.is_polling = False
+                for stream in streams:
+                    if stream.key.channel not in PRIVATE:
+                        stream.sink.live(False)  # what REST told before is old by now
             await asyncio.sleep(poll_ms / 1000)
 
     def _look_back(self) -> None:
@@ -291,7 +294,11 @@ class Hub:
             await self._host.poll(streams)
         except NetworkError as error:
             log.warning("what happened before the stream began is asked for again: %s", error)
-            self._later(self._host.settings().poll_ms, lambda: self._polled.update(streams))
+            self._later(self._host.settings().poll_ms, lambda: self._look_again(streams))
+
+    def _look_again(self, streams: Sequence[Stream]) -> None:
+        self._polled.update(streams)
+        self._look_back()
 
     def _stop_polling(self) -> None:
         self.is_polling = False

@@ -15,6 +15,7 @@ from driver.private_feeds import DealFeed, OrderFeed, PositionFeed
 from driver.stream import Stream
 
 AT_ONCE: Final = 8  # requests
+PAGE: Final = 500  # rows of a request
 
 
 async def poll(exchange: Any, streams: Sequence[Stream]) -> None:
@@ -64,30 +65,52 @@ async def _orders(exchange: Any, stream: Stream) -> None:
     feed = stream.sink
     assert isinstance(feed, OrderFeed)
     where = {"account_ids": int(stream.key.name)}
+    if not feed.over_after:  # those that were over before do not matter
+        newest = await exchange.carry_out(exchange.rows("oms/orders/history", where, limit=1))
+        feed.over_after = [newest[-1]["id"] if newest else 0]
     opened = await exchange.carry_out(exchange.rows("oms/orders/open", where, since=0))
     ids = {row["id"] for row in opened}
+    ended = await _rows_after(exchange, "oms/orders/history", where, feed.over_after[0])
+    # From where it began the last time: what was open for no look at all may be older than what it has seen since.
+    feed.over_after = [feed.over_after[-1], max((feed.over_after[-1], *ids, *(row["id"] for row in ended)))]
+    known = ids | {row["id"] for row in ended}
     over = [
-        int(order["id"]) for order in feed.cache if order["status"] == "open" and int(order["id"]) not in ids
+        int(order["id"]) for order in feed.cache if order["status"] == "open" and int(order["id"]) not in known
     ]  # fmt: skip
-    for row in opened + (await exchange.carry_out(exchange.orders_by_ids(over)) if over else []):
+    for row in opened + ended + (await exchange.carry_out(exchange.orders_by_ids(over)) if over else []):
         feed.row(row)
+
+
+async def _rows_after(exchange: Any, path: str, where: dict[str, Any], after: int) -> list[Any]:
+    """All rows with a higher number."""
+    rows: list[Any] = []
+    while True:
+        query = {**where, "after_id": after, "page_size": PAGE}
+        items = (await exchange.carry_out(exchange.read(path, query)))["items"]
+        rows += items
+        if len(items) < PAGE:
+            return rows
+        after = items[-1]["id"]
 
 
 async def _deals(exchange: Any, stream: Stream) -> None:
     feed = stream.sink
     assert isinstance(feed, DealFeed)
-    where = {"account_ids": int(stream.key.name), "page_size": 500}
+    where = {"account_ids": int(stream.key.name)}
+    is_live = stream.is_live
     if not feed.is_begun:  # those before do not matter
         newest = await exchange.carry_out(exchange.rows("oms/deals", where, limit=1))
         feed.begin(newest[-1]["id"] if newest else 0)
         return
-    while True:
-        query = {**where, "after_id": feed.newest_id}
-        answer = await exchange.carry_out(exchange.read("oms/deals", query))
-        for row in answer["items"]:
-            feed.row(row)
-        if len(answer["items"]) < where["page_size"]:
-            return
+    if not stream.epoch:  # else the stream goes on from where it was, and tells all of it
+        feed.look_back()
+    if is_live and not feed.is_looking_back:  # REST was never asked: there is nothing before the stream
+        return
+    for row in await _rows_after(exchange, "oms/deals", where, feed.newest_id):
+        feed.row(row)
+        feed.read_to(row["id"])
+    if is_live:
+        feed.looked_back()
 
 
 async def _positions(exchange: Any, stream: Stream) -> None:

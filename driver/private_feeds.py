@@ -19,6 +19,7 @@ from driver.stream import Gap, Stream
 
 Raw = Mapping[str, Any]  # an order, deal or position as the gateway tells it
 ORDERS_WITH_DEALS_MAX: Final = 2_000  # whose deals are remembered, for the fees of the order
+VERSIONS_MAX: Final = 10_000  # of orders: the cache may keep less than REST tells again
 
 
 class PrivateFeed(Feed):
@@ -92,13 +93,23 @@ class OrderFeed(PrivateFeed):
 
     def __init__(self, cache: Any, unify: Callable[[Raw, Sequence[Raw]], dict[str, Any]], *hooks: Any) -> None:
         super().__init__(cache, *hooks)
+        self.over_after: list[int] = []  # by REST those that are over are read from here: as of the last polls
         self._unify = unify
         self._deals: OrderedDict[int, list[Raw]] = OrderedDict()  # of each order
+        self._versions: OrderedDict[int, int] = OrderedDict()
+
+    def live(self, is_live: bool) -> None:
+        super().live(is_live)
+        if not is_live:
+            self.over_after = []  # the stream has told what was before it went
 
     def _row(self, row: Raw, *, is_new: bool) -> None:
-        held = self.known(row["symbol"], row["id"])
-        if held is not None and held["info"]["version"] >= row["version"]:
+        if self._versions.get(row["id"], 0) >= row["version"]:
             return
+        self._versions[row["id"]] = row["version"]
+        self._versions.move_to_end(row["id"])
+        if len(self._versions) > VERSIONS_MAX:
+            self._versions.popitem(last=False)
         order = self._put(row)
         if is_new:
             self._tell(order, order["id"])
@@ -131,6 +142,8 @@ class OrderFeed(PrivateFeed):
             return
         _empty(self.cache, ArrayCacheBySymbolById)
         self._deals.clear()
+        self._versions.clear()
+        self.over_after = []
 
 
 class DealFeed(PrivateFeed):
@@ -145,8 +158,9 @@ class DealFeed(PrivateFeed):
         self, cache: Any, wakes: Wakes, unify: Callable[[Raw, Raw | None], dict[str, Any]], *hooks: Any
     ) -> None:
         super().__init__(cache, *hooks)
-        self.newest_id = 0  # they are numbered in the order in which they are told
+        self.newest_id = 0  # they are numbered in the order in which they are told; all up to here are known
         self.is_begun = False  # whatever has a higher number is new
+        self._ahead: set[int] | None = None  # told by the stream while REST has yet to tell what was before it
         self.orders: OrderFeed | None = None  # who is to know of the deals of its orders
         self._unify = unify
         self._wakes = wakes
@@ -156,16 +170,45 @@ class DealFeed(PrivateFeed):
         """What there is by now is not of interest."""
         self.newest_id = max(self.newest_id, newest_id)
         self.is_begun = True
+        self.look_back()
 
     def live(self, is_live: bool) -> None:
         super().live(is_live)
         if is_live:
             self.is_begun = True
 
-    def _row(self, row: Raw, *, is_new: bool) -> None:
-        if row["id"] <= self.newest_id:
+    def look_back(self) -> None:
+        """REST is asked, for there is no stream yet: one that begins meanwhile does not begin where REST ended."""
+        if self._ahead is None:
+            self._ahead = set()
+
+    def read_to(self, number: int) -> None:
+        """REST has told all up to this one, whoever's they were."""
+        self.newest_id = max(self.newest_id, number)
+        if self._ahead is not None:
+            self._ahead.discard(number)
+
+    @property
+    def is_looking_back(self) -> bool:
+        return self._ahead is not None
+
+    def looked_back(self) -> None:
+        """REST has told all that was before the stream."""
+        self.newest_id = max((self.newest_id, *(self._ahead or ())))
+        self._ahead = None
+
+    def row(self, row: Raw, *, is_new: bool = True) -> None:
+        """As the others; that it is known counts whoever's it is, or it would be read by REST again and again."""
+        ahead = self._ahead
+        if row["id"] <= self.newest_id or (ahead is not None and row["id"] in ahead):
             return
-        self.newest_id = row["id"]
+        if ahead is None:
+            self.newest_id = row["id"]
+        else:
+            ahead.add(row["id"])
+        super().row(row, is_new=is_new)
+
+    def _row(self, row: Raw, *, is_new: bool) -> None:
         if self.orders is not None:
             self.orders.deal(row)
         if is_new:
@@ -185,6 +228,7 @@ class DealFeed(PrivateFeed):
         if gap.new_epoch is None:
             return
         self.newest_id = 0
+        self._ahead = None
         _empty(self.cache, ArrayCacheBySymbolById)
 
 

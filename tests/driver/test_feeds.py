@@ -159,6 +159,13 @@ def test_trades_that_came_by_rest_are_not_told_twice(told: Told) -> None:
     assert [each["id"] for each in cursor.unread["BTC/USDT"]] == ["1", "2", "3", "4"]
 
 
+def test_of_trades_that_rest_told_no_more_is_remembered_than_is_kept(told: Told) -> None:
+    feed = TradeFeed("BTC/USDT", {}, 10, *told.hooks)
+    for number in range(100):
+        feed.polled([trade_of("BTC/USDT", trade(number))])
+    assert len(feed._polled) <= 11
+
+
 def test_candles_grow_and_close(told: Told) -> None:
     caches: dict[str, Any] = {}
     feed, cursor = BarFeed("BTC/USDT", "1m", caches, 100, *told.hooks), NewestOf(told.wakes)

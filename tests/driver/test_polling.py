@@ -10,6 +10,7 @@ import pytest
 from ccxt.base.errors import BadSymbol
 
 from driver.link import REFUSED_MS_MAX
+from driver.polling import PAGE
 from tests.driver.pro_client import Pro, deal, order, position, pro_client
 from tests.waiting import until
 
@@ -120,9 +121,76 @@ async def test_a_fill_between_the_last_look_and_the_stream_is_not_missed(pro: Pr
     assert [each["id"] for each in await waiting] == ["1"]
 
 
+async def test_a_fill_that_the_stream_tells_first_hides_none_before_it(pro: Pro) -> None:
+    fills: list[dict[str, Any]] = []
+    pro.server.answers["/oms/deals"] = listed(fills)
+    waiting = asyncio.create_task(pro.exchange.watch_my_trades())
+    await until(lambda: len([path for path, _ in pro.server.requests if path == "/oms/deals"]) >= 2)
+    pro.server.answers["/oms/deals"] = lambda _: {"code": "engine_unavailable", "message": "no", "status": 503}
+    fills += [deal(number) for number in (1, 2, 3)]
+    await back(pro)
+    await pro.server.until_asked("subscribe")
+    await pro.update("deals", 1, name="1", **deal(3))  # the others were before it began
+    seen = [each["id"] for each in await waiting]
+    pro.server.answers["/oms/deals"] = listed(fills)
+    while len(seen) < 3:
+        seen += [each["id"] for each in await pro.exchange.watch_my_trades()]
+    feed = pro.exchange._private_feeds["deals"]
+    await until(lambda: not feed.is_looking_back)
+    await pro.update("deals", 2, name="1", **deal(4))
+    seen += [each["id"] for each in await pro.exchange.watch_my_trades()]
+    assert seen == ["3", "1", "2", "4"]
+    assert feed.newest_id == 4
+
+
+async def test_fills_of_other_strategies_are_read_once(pro: Pro) -> None:
+    pro.exchange.options["strategy_id"] = 7
+    fills = [deal(1, strategy_id=7)]
+    pro.server.answers["/oms/deals"] = listed(fills)
+    waiting = asyncio.create_task(pro.exchange.watch_my_trades())
+    await until(lambda: pro.exchange._private_feeds.get("deals") and pro.exchange._private_feeds["deals"].is_begun)
+    fills += [*(deal(number, strategy_id=0) for number in range(2, PAGE + 10)), deal(PAGE + 10, strategy_id=7)]
+    assert [each["id"] for each in await waiting] == [str(PAGE + 10)]
+    at = len(pro.server.requests)
+    await until(lambda: "/oms/deals" in [path for path, _ in pro.server.requests[at:]])
+    (_, asked) = next(each for each in pro.server.requests[at:] if each[0] == "/oms/deals")
+    assert asked["after_id"] == str(PAGE + 10)
+
+
+async def test_orders_that_began_and_ended_between_two_looks_are_told_once(pro: Pro) -> None:
+    ended = [order(7, 2, state="FILLED", status="closed")]
+    pro.server.answers |= {
+        "/oms/deals": listed([]), "/oms/orders/open": listed([]), "/oms/orders/history": listed(ended)
+    }  # fmt: skip
+    waiting = asyncio.create_task(pro.exchange.watch_orders())
+    await until(lambda: pro.exchange._private_feeds.get("orders") and pro.exchange._private_feeds["orders"].over_after)
+    assert not waiting.done(), "what was over before nobody asked for"
+    ended += [order(number, 2, state="FILLED", status="closed") for number in (9, 10)]
+    assert [each["id"] for each in await waiting] == ["9", "10"]
+    ended.insert(1, order(8, 3, state="FILLED", status="closed"))  # was open, and too short for any look
+    assert [each["id"] for each in await pro.exchange.watch_orders()] == ["8"]
+    ended += [order(11, 2, state="FILLED", status="closed")]
+    assert [each["id"] for each in await pro.exchange.watch_orders()] == ["11"]
+
+
+async def test_a_ticker_is_not_taken_for_live_when_rest_fails_too(pro: Pro) -> None:
+    pro.server.answers["/ccxt/1/fetch_ticker"] = lambda _: {
+        "result": {"symbol": "BTC/USDT", "bid": 1, "ask": 5, "last": 3, "timestamp": 7, "info": {}}
+    }
+    ticker = await pro.exchange.watch_ticker("BTC/USDT")
+    assert "stale" not in ticker["info"]
+    pro.server.answers["/ccxt/1/fetch_ticker"] = lambda _: {
+        "code": "exchange_unavailable",
+        "message": "",
+        "status": 503,
+    }
+    await until(lambda: pro.exchange.tickers["BTC/USDT"]["info"].get("stale"))
+
+
 async def test_an_order_that_is_over_is_noticed_by_rest(pro: Pro) -> None:
     pro.server.answers["/oms/deals"] = listed([])
     pro.server.answers["/oms/orders/open"] = listed([order(7)])
+    pro.server.answers["/oms/orders/history"] = listed([order(9, 2, state="FILLED", status="closed")])
     (seen,) = await pro.exchange.watch_orders()
     assert seen["status"] == "open"
     over = order(7, 2, state="CANCELED", status="canceled")
