@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import ccxt.pro
 from ccxt.async_support.base.ws.cache import ArrayCacheBySymbolById
-from ccxt.base.errors import NetworkError, RateLimitExceeded
+from ccxt.base.errors import ExchangeNotAvailable, NetworkError, RateLimitExceeded
 
 from oms.errors import OmsError
 from oms.model import Environment
@@ -63,6 +63,7 @@ class VenueMixin:
     decimal_to_precision: Callable[..., str]
     options: dict[str, Any]
     logger = SILENT
+    is_closed = False  # for good: whoever comes late must not open a session that nobody closes
 
     def __init__(self, config: dict[str, Any], ping_ms: int) -> None:
         super().__init__(config)  # type: ignore[call-arg]  # ccxt's class comes behind the mixin
@@ -75,9 +76,14 @@ class VenueMixin:
 
     def open(self, *args: Any, **kwargs: Any) -> None:
         """aiohttp sends a DELETE again by itself when a kept connection turns out to be dead."""
+        self._require_open()
         super().open(*args, **kwargs)  # type: ignore[misc]  # as above
         if self.session is not None:
             self.session._retry_connection = False
+
+    def _require_open(self) -> None:
+        if self.is_closed:
+            raise ExchangeNotAvailable("the exchange is being opened anew")
 
     def get_socks_proxy_session(self, proxy: str) -> Any:
         session = super().get_socks_proxy_session(proxy)  # type: ignore[misc]  # as above
@@ -103,6 +109,7 @@ class VenueMixin:
             raise RateLimitExceeded("too many requests wait for their turn") from None
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        self._require_open()
         sending = SENDING.get()
         if sending is None:
             return await super().fetch(url, method, headers, body)  # type: ignore[misc]  # as above
@@ -153,6 +160,7 @@ class VenueMixin:
             task.add_done_callback(self.closing.discard)
 
     async def close(self, *args: Any) -> None:
+        self.is_closed = True
         self.hang_up()
         await asyncio.gather(*self.closing, return_exceptions=True)
         await super().close(*args)  # type: ignore[misc]  # as above

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import decimal
 import logging
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from ccxt.base.errors import NetworkError
+from ccxt.base.errors import ExchangeNotAvailable, NetworkError
 
 from oms.errors import OmsError
 from oms.model import Environment
@@ -118,6 +119,31 @@ async def test_how_far_a_request_came(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (sending.status, sending.body) == (503, "body")
     client.SENDING.reset(token)
     await exchange.close()
+
+
+async def test_closed_it_sends_nothing_more_and_opens_no_session() -> None:
+    exchange = build()
+    exchange.open()
+    throttled = asyncio.Event()
+
+    async def throttle(_cost: Any = None) -> None:
+        await throttled.wait()
+
+    exchange.throttle = throttle
+    exchange.enableRateLimit = True
+    sending = Sending()
+    token = client.SENDING.set(sending)
+    late = asyncio.create_task(exchange.private_post_order({"symbol": "BTCUSDT"}))
+    client.SENDING.reset(token)
+    await asyncio.sleep(0)
+    await exchange.close()
+    throttled.set()
+    with pytest.raises(ExchangeNotAvailable):
+        await late
+    with pytest.raises(ExchangeNotAvailable):
+        exchange.client("ws://127.0.0.1:9")
+    assert not sending.sent
+    assert exchange.session is None
 
 
 def test_numbers_stay_as_they_were_sent() -> None:
