@@ -14,7 +14,7 @@ import structlog
 
 from oms.desk.desk import SECOND_NS, Desk
 from oms.desk.hearing import Hearing, claim
-from oms.desk.settling import DOUBTFUL, QUIET_NS, Settler, revivable
+from oms.desk.settling import DOUBTFUL, QUIET_NS, Settler, leaves_else, revivable
 from oms.errors import OmsError
 from oms.external import FIRST_NS, External
 from oms.model import Order, OrderState
@@ -141,7 +141,7 @@ class Reconciler:
         if recent or self._desk.is_busy(order.id):
             if in_doubt and not self._desk.is_busy(order.id):
                 self._settler.doubt(order.id)
-        elif said is None or in_doubt:
+        elif said is None or in_doubt or leaves_else(order, said):
             await self._settle(order, report)
         else:
             self._hearing.said(order.id, said)

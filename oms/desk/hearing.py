@@ -61,8 +61,8 @@ class Hearing:
         if booked and not order.is_open and book.orders[order.id].is_open:
             self._desk.on_doubt(order.id)  # it was over: whether it is now, only the venue knows
         after = book.orders[order.id]
-        if booked and after.is_open and after.filled >= after.qty:
-            self._desk.on_doubt(order.id)  # by what it was before it was replaced: what it is now may be open
+        if booked and after.is_open and order.replaces and trade.exchange_order_id != after.exchange_order_id:
+            self._desk.on_doubt(order.id)  # of what it was before it was replaced: what it is now is left as it was
         if end := self._ends.get(order.id):
             self.said(order.id, end)
 

@@ -47,6 +47,7 @@ class Settler:
         self._stopped = False
         self._missed: dict[int, tuple[str, int]] = {}  # the name by which it was not found, and when first
         self._alive: dict[int, VenueOrder] = {}  # orders that were over, as the venue has told of them as open since
+        self._unsized: set[int] = set()  # replaced orders of which it is not known yet how much is left
         hearing.on_seen = self.found
 
     def doubt(self, order_id: int) -> None:
@@ -117,8 +118,11 @@ class Settler:
             order = self._desk.book.orders[order_id]
             if not order.is_open:
                 self._missed.pop(order_id, None)
-            in_doubt = order.state in DOUBTFUL or order_id in self._missed or order_id in self._alive
-            return not (in_doubt or goes_beyond(order)) and not self._hearing.awaits_deals(order_id)
+                self._unsized.discard(order_id)
+            in_doubt = order.state in DOUBTFUL or any(
+                order_id in some for some in (self._missed, self._alive, self._unsized)
+            )
+            return not in_doubt and not self._hearing.awaits_deals(order_id)
 
     async def look(self, order_id: int) -> None:
         """The same for who holds the order's lock; what the venue does not say stays in doubt."""
@@ -141,13 +145,31 @@ class Settler:
                 await self._missing(order)
             return
         self.found(order, said)
-        await self.account_for(order, said)
+        if order.replaces and said.status == "open":
+            await self._size(order, said, filled)
+        else:
+            await self.account_for(order, said)
         self._hearing.said(order.id, said)
         order = self._desk.book.orders[order.id]
-        if goes_beyond(order) and said.status == "open" and order.filled == filled:
-            self.replaced(order, said, order.filled + said.qty - said.filled)
         if order.state is OrderState.PENDING_CANCEL and said.status == "open":
             self._desk.record(order.id, CancelFailed())
+
+    async def _size(self, order: Order, said: VenueOrder, filled: Decimal) -> None:
+        """What is left of a replaced order is what the venue says: what its former self has filled since it was
+        replaced comes on top of its whole. Nothing is said when something was filled while it was asked."""
+        trades = await self._trades_of(order, said)
+        order = self._desk.book.orders[order.id]
+        as_asked = order.filled == filled and order.exchange_order_id == said.exchange_order_id
+        for trade in trades:
+            self._hearing.trade(order, trade)
+        order = self._desk.book.orders[order.id]
+        if not as_asked or sum((trade.qty for trade in trades), ZERO) != said.filled:
+            self._unsized.add(order.id)
+            return
+        self._unsized.discard(order.id)
+        whole = order.filled + said.qty - said.filled
+        if whole != order.qty and order.state in {OrderState.SUBMITTED, OrderState.PARTIALLY_FILLED}:
+            self.replaced(order, said, whole)
 
     async def _settle_over(self, order: Order, listed: VenueOrder) -> None:
         """It was over, and the venue has told of it as open since. A list or an event may be old: it is open when it is
@@ -283,9 +305,9 @@ def revivable(order: Order) -> bool:
     return order.state in OVER or (order.state is OrderState.FILLED and order.replaces > 0)
 
 
-def goes_beyond(order: Order) -> bool:
-    """Whether it was filled by what it was before it was replaced, so that what it is now comes on top of its whole."""
-    return order.state is OrderState.PARTIALLY_FILLED and order.filled >= order.qty
+def leaves_else(order: Order, said: VenueOrder) -> bool:
+    """Whether of a replaced order something else is left at the venue than here: its former self was filled since."""
+    return order.replaces > 0 and said.status == "open" and order.qty - order.filled != said.qty - said.filled
 
 
 def is_older(order: Order, said: VenueOrder) -> bool:

@@ -276,6 +276,23 @@ async def test_a_fill_that_comes_after_the_cancel_orphans_no_new_self(dsn: str, 
 
 
 @NATIVE
+async def test_what_its_former_self_fills_late_leaves_of_it_what_the_venue_has(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        assert (await made.run("change_order", order_id=1, new_price="101")).ok
+        (now,) = [name for name, each in made.venue.orders.items() if each.status == "open"]
+        made.venue.fill(now, "0.2")
+        made.venue.fill("x1", "0.3")
+        await until(lambda: made.order().filled == Decimal("0.5") and not made.settler._asked)
+        assert made.order().qty == Decimal("1.3")
+        assert made.order().qty - made.order().filled == resting(made)[0]
+        made.venue.fill(now, "0.8")
+        await until(lambda: made.order().state is OrderState.FILLED)
+        assert made.order().filled == Decimal("1.3")
+
+
+@NATIVE
 async def test_a_late_fill_of_what_it_was_does_not_orphan_what_it_is(dsn: str, native: bool) -> None:
     async with trading(dsn) as made:
         made.venue.can_replace = native
