@@ -10,13 +10,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ccxt.base.errors import BaseError, InvalidOrder
+from ccxt.base.errors import ArgumentsRequired, BaseError, InvalidOrder
 
 from driver.asking import elapsed_ms
 from driver.errors import of_result, refusal_of
 from driver.fallback import oms_first
 from driver.history import History, Row, order_id
-from driver.payloads import send_order
+from driver.payloads import check_change, send_order
 from driver.plan import Call, Params, Pause, Plan
 
 BATCH_MAX: Final = 100  # commands of a body
@@ -82,9 +82,15 @@ class Orders(History):
         price: float | None = None,
         params: Params = {},
     ) -> Plan[dict[str, Any]]:
-        """The same order with another amount, price or both; `amount` is in all, with what is filled already."""
+        """The same order with another amount, price or both; `amount` is in all, with what is filled already.
+
+        Raises InvalidOrder for another symbol, type or side than it has, NotSupported for what else cannot be changed.
+        """
         order = yield from self.order_by(id, params)
         yield from self.loaded()
+        check_change(order, self.market(symbol)["symbol"] if symbol else None, type, side, params)
+        if amount is None and price is None:
+            raise ArgumentsRequired(f"{self.id}: edit_order requires an amount, a price or both")
         market = order["symbol"]
         new = {
             "new_qty": None if amount is None else str(self.amount_to_precision(market, amount)),

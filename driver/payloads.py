@@ -6,14 +6,17 @@ What the gateway cannot do as ccxt means it is refused here, rather than done in
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from ccxt.base.errors import ArgumentsRequired, InvalidOrder, NotSupported
 
+from driver.mappers.trade import order_type
 from driver.mappers.values import iso8601
 
 # What is passed on by its own name, for programs that know the gateway.
 OWN: Final = ("position_id", "reason", "comment", "stop_loss", "stop_gain", "expires_at")
+OF_COMMAND: Final = ("strategy_id", "request_id")  # not of the order
 _TRIGGERS: Final = ("triggerPrice", "stopPrice", "stopLossPrice")
 _UNSUPPORTED: Final = (
     *("takeProfitPrice", "trailingAmount", "trailingPercent", "trailingTriggerPrice", "trailingDelta", "cost"),
@@ -43,6 +46,35 @@ def send_order(
     if given := {name: value for name, value in rest.items() if value is not None}:
         payload["params"] = given
     return payload
+
+
+def check_change(order: Mapping[str, Any], symbol: str | None, kind: str | None, side: str | None, params: Any) -> None:
+    """Whether what is asked of `edit_order` beside amount and price is what the order has already.
+
+    Raises InvalidOrder for another market, type or side, and NotSupported for what cannot be changed.
+    """
+    ours = {"symbol": order["symbol"], "type": order_type(order), "side": order["side"]}
+    for name, asked in (("symbol", symbol), ("type", kind), ("side", side)):
+        if asked and str(asked).lower() != ours[name].lower():
+            raise InvalidOrder(f"tickwire: order {order['id']} is {ours[name]}, not {asked}: edit_order keeps that")
+    force = "PO" if order["post_only"] else order["time_in_force"]
+    has = {
+        "clientOrderId": order["client_order_id"],
+        "timeInForce": force,
+        "postOnly": bool(order["post_only"]),
+        "reduceOnly": bool(order["reduce_only"]),
+        **dict.fromkeys(_TRIGGERS, order["trigger_price"]),
+    }
+    given = {name: value for name, value in params.items() if value is not None and name not in OF_COMMAND}
+    if others := [name for name, value in given.items() if name not in has or not _is_same(has[name], value)]:
+        raise NotSupported(f"tickwire: {', '.join(others)}: only the amount and the price of an order can be changed")
+
+
+def _is_same(ours: Any, asked: Any) -> bool:
+    try:
+        return bool(ours == asked) or Decimal(str(ours)) == Decimal(str(asked))
+    except InvalidOperation:
+        return False
 
 
 def _check(kind: str, price: str | None, params: Mapping[str, Any]) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ccxt.base.errors import BadSymbol, ExchangeError, InsufficientFunds, InvalidOrder, OrderNotFound
+from ccxt.base.errors import (
+    ArgumentsRequired,
+    BadSymbol,
+    ExchangeError,
+    InsufficientFunds,
+    InvalidOrder,
+    NotSupported,
+    OrderNotFound,
+)
 
 from driver.orders import new_client_order_id
 from tests.driver.conftest import Client
@@ -182,6 +190,19 @@ def test_an_order_is_edited_under_its_id(client: Client, stub: Stub) -> None:
     assert payload_of(stub) == {"command": "change_order", "order_id": 10, "new_qty": "0.02", "new_price": "50001"}
     client("edit_order", "10", "BTC/USDT", "limit", "buy", None, 50002)
     assert commands(stub)[-1]["payload"] == {"order_id": 10, "new_price": "50002"}
+
+
+def test_an_edit_of_what_cannot_be_changed_sends_nothing(client: Client, stub: Stub) -> None:
+    stub.on("GET /oms/orders/10", items(order()))
+    for error, arguments in (
+        (InvalidOrder, ("10", "ETH/USDT", "limit", "buy", 0.02, 50001)),
+        (InvalidOrder, ("10", "BTC/USDT", "limit", "sell", 0.02, 50001)),
+        (NotSupported, ("10", "BTC/USDT", "limit", "buy", 0.01, None, {"triggerPrice": 77999})),
+        (ArgumentsRequired, ("10", "BTC/USDT", "limit", "buy")),
+    ):
+        with pytest.raises(error):
+            client("edit_order", *arguments)
+    assert not commands(stub)
 
 
 def test_an_order_is_canceled_by_its_id_or_its_name(client: Client, stub: Stub) -> None:

@@ -10,8 +10,9 @@ from ccxt.base.errors import ArgumentsRequired, InvalidOrder, NotSupported
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.payloads import send_order
+from driver.payloads import check_change, send_order
 from oms.commands import Request, parse
+from tests.driver.stub import order
 
 LIMIT = {"symbol": "BTC/USDT", "side": "buy", "qty": "1", "order_type": "limit", "price": "2"}
 MARKET = {"symbol": "BTC/USDT", "side": "buy", "qty": "1", "order_type": "market"}
@@ -84,6 +85,46 @@ def test_what_the_gateway_cannot_do_as_ccxt_means_it_is_refused(kind: str, param
 def test_a_limit_order_requires_a_price() -> None:
     with pytest.raises(ArgumentsRequired):
         send_order("BTC/USDT", "limit", "buy", "1", None, {})
+
+
+STOP = order(order_type="stop_limit", trigger_price="90.5", post_only=True, reduce_only=True)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "kind", "side", "params"),
+    [
+        ("BTC/USDT", "limit", "buy", {}),
+        (None, None, None, {}),
+        ("BTC/USDT", "LIMIT", "Buy", {"triggerPrice": 90.50, "stopPrice": "90.5"}),
+        ("BTC/USDT", "limit", "buy", {"postOnly": True, "reduceOnly": True, "timeInForce": "PO", "unset": None}),
+        ("BTC/USDT", "limit", "buy", {"strategy_id": 3, "request_id": "r", "clientOrderId": "mine-10"}),
+    ],
+)
+def test_an_edit_may_say_what_the_order_has_already(symbol: Any, kind: Any, side: Any, params: dict[str, Any]) -> None:
+    check_change(STOP, symbol, kind, side, params)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "kind", "side", "params", "error"),
+    [
+        ("ETH/USDT", "limit", "buy", {}, InvalidOrder),
+        ("BTC/USDT", "market", "buy", {}, InvalidOrder),
+        ("BTC/USDT", "limit", "sell", {}, InvalidOrder),
+        ("BTC/USDT", "limit", "buy", {"triggerPrice": 91}, NotSupported),
+        ("BTC/USDT", "limit", "buy", {"stopPrice": "soon"}, NotSupported),
+        ("BTC/USDT", "limit", "buy", {"stopLossPrice": 91}, NotSupported),
+        ("BTC/USDT", "limit", "buy", {"takeProfitPrice": 91}, NotSupported),
+        ("BTC/USDT", "limit", "buy", {"timeInForce": "IOC"}, NotSupported),
+        ("BTC/USDT", "limit", "buy", {"postOnly": False}, NotSupported),
+        ("BTC/USDT", "limit", "buy", {"clientOrderId": "another"}, NotSupported),
+        ("BTC/USDT", "limit", "buy", {"stopLoss": {"triggerPrice": 91}}, NotSupported),
+    ],
+)
+def test_an_edit_that_asks_for_more_than_amount_and_price_is_refused(
+    symbol: str, kind: str, side: str, params: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        check_change(STOP, symbol, kind, side, params)
 
 
 prices = st.decimals("0.00000001", "1000000", places=8).map(lambda number: f"{number:f}")
