@@ -187,6 +187,7 @@ class Orders(History):
         payload = send_order(
             name, type, side, str(self.amount_to_precision(name, amount)),
             str(self.price_to_precision(name, price)) if limited else None, rest,
+            lambda each: str(self.price_to_precision(name, each)),
         )  # fmt: skip
         strategy_id = self.strategy_id(params)
         return payload if strategy_id is None else {**payload, "strategy_id": strategy_id}

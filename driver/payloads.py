@@ -5,7 +5,7 @@ What the gateway cannot do as ccxt means it is refused here, rather than done in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -24,9 +24,15 @@ _UNSUPPORTED: Final = (
 
 
 def send_order(
-    symbol: str, kind: str, side: str, amount: str, price: str | None, params: Mapping[str, Any]
+    symbol: str,
+    kind: str,
+    side: str,
+    amount: str,
+    price: str | None,
+    params: Mapping[str, Any],
+    in_steps: Callable[[Any], str] = str,
 ) -> dict[str, Any]:
-    """The payload of `send_order`. Amount and price are as the market has them, in text.
+    """The payload of `send_order`. Amount and price are as the market has them, in text; `in_steps` makes a price so.
 
     `stopLossPrice` makes it an order that waits for that price, as ccxt says; `stopLoss` and `takeProfit` with a
     `triggerPrice` each are stops of the position that it opens. Raises InvalidOrder, NotSupported, ArgumentsRequired.
@@ -40,9 +46,9 @@ def send_order(
     if limited:
         payload["price"] = price
     if trigger is not None:
-        payload["trigger_price"] = str(trigger)
+        payload["trigger_price"] = in_steps(trigger)
     payload.update(_force(rest, limited=limited))
-    payload.update(_named(rest))
+    payload.update(_named(rest, in_steps))
     if given := {name: value for name, value in rest.items() if value is not None}:
         payload["params"] = given
     return payload
@@ -92,14 +98,14 @@ def _order_type(*, limited: bool, waits: bool) -> str:
     return "limit" if limited else "market"
 
 
-def _named(rest: dict[str, Any]) -> dict[str, Any]:
+def _named(rest: dict[str, Any], in_steps: Callable[[Any], str]) -> dict[str, Any]:
     """What ccxt and the gateway have other words for, and what goes by the gateway's own."""
     fields: dict[str, Any] = {}
     if rest.pop("reduceOnly", False):
         fields["reduce_only"] = True
     for name, field in (("stopLoss", "stop_loss"), ("takeProfit", "stop_gain")):
         if (attached := rest.pop(name, None)) is not None:
-            fields[field] = _attached(name, attached)
+            fields[field] = in_steps(_attached(name, attached))
     if (client_order_id := rest.pop("clientOrderId", None)) is not None:
         fields["client_order_id"] = str(client_order_id)
     for name in OWN:
@@ -130,14 +136,14 @@ def _force(rest: dict[str, Any], *, limited: bool) -> dict[str, Any]:
     return {"time_in_force": str(force), **({} if until is None else {"expires_at": iso8601(until)})}
 
 
-def _attached(name: str, given: object) -> str:
+def _attached(name: str, given: object) -> object:
     """The price of a stop that belongs to the position, not to an order of its own."""
     if not isinstance(given, Mapping):
-        return str(given)
+        return given
     price = given.get("triggerPrice", given.get("stopPrice"))
     if price is None:
         raise ArgumentsRequired(f"tickwire: {name} requires a triggerPrice")
     others = sorted(set(given) - {"triggerPrice", "stopPrice", "type"})
     if others or given.get("type", "market") != "market":
         raise NotSupported(f"tickwire: {name} closes at the market: it has a triggerPrice and nothing else")
-    return str(price)
+    return price

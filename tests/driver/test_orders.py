@@ -48,6 +48,17 @@ def test_an_order_is_sent_in_the_digits_of_its_market(client: Client, stub: Stub
     assert stub.asked("POST /oms/commands")[0].headers["prefer"] == "return=representation"
 
 
+def test_prices_that_an_order_waits_for_are_rounded_as_its_own_is(client: Client, stub: Stub) -> None:
+    stub.on("POST /oms/commands", results(result(order=order())))
+    for name in ("triggerPrice", "stopPrice", "stopLossPrice"):
+        client("create_order", "BTC/USDT", "market", "sell", 0.01, None, {name: 12345.678901})
+        assert commands(stub)[-1]["payload"]["trigger_price"] == "12345.68", name
+    stops = {"stopLoss": {"triggerPrice": 40000.127}, "takeProfit": {"triggerPrice": "60000.123"}}
+    client("create_order", "BTC/USDT", "limit", "buy", 0.01, 50000, stops)
+    payload = commands(stub)[-1]["payload"]
+    assert (payload["stop_loss"], payload["stop_gain"]) == ("40000.13", "60000.12")
+
+
 def test_one_request_is_enough_when_the_answer_shows_the_order(client: Client, stub: Stub) -> None:
     client("load_markets")
     stub.requests.clear()
