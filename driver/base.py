@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from ccxt.base.errors import BadRequest, NotSupported
 
 from driver.asking import PREFER
+from driver.by_cost import ByCost
 from driver.description import description
 from driver.errors import of_answer
 from driver.market import Market, pass_through_methods
@@ -50,7 +51,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not a value of JSON")
 
 
-class Base(Positions, Market):
+class Base(ByCost, Positions, Market):
     """See the module."""
 
     def describe(self) -> Any:
