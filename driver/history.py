@@ -136,7 +136,7 @@ class History(Asking):
         self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = {}
     ) -> Plan[list[dict[str, Any]]]:
         """All there are."""
-        paths = ("oms/orders/history", "oms/orders/open")
+        paths = ("oms/orders/open", "oms/orders/history")  # in this order: what ends in between is in both, not in none
         return (yield from self._orders(paths, symbol, since, limit, params))
 
     def fetch_order_with_client_order_id(
@@ -212,7 +212,7 @@ class History(Asking):
         found: dict[int, Row] = {}
         for path in paths:
             rows = yield from self.rows(path, query, lambda row: not statuses or row["status"] in statuses, since, most)
-            found.update({row["id"]: row for row in rows})  # what was filled meanwhile is in both
+            found.update({row["id"]: row for row in rows})
         chosen = sorted(found.values(), key=lambda row: int(row["id"]))
         chosen = cut(chosen, since, most)
         deals = yield from self.deals_of(chosen)

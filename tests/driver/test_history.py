@@ -129,10 +129,16 @@ def test_each_list_has_the_orders_of_its_name(client: Client, stub: Stub, method
     assert [int(row["id"]) for row in made] == sorted(int(row["id"]) for row in made)
 
 
-def test_an_order_that_was_filled_between_two_pages_is_told_once(client: Client, stub: Stub) -> None:
-    stub.on("GET /oms/orders/history", page(order(5)))
-    stub.on("GET /oms/orders/open", page(order(5), order(6)))
-    assert [made["id"] for made in client("fetch_orders")] == ["5", "6"]
+def test_an_order_that_ends_between_the_two_lists_is_told_once_as_it_ended(client: Client, stub: Stub) -> None:
+    over: list[dict[str, Any]] = []
+
+    def opened(_: Recorded) -> dict[str, Any]:
+        over.append(order(5, status="canceled", state="CANCELED"))
+        return page(order(5), order(6))
+
+    stub.on("GET /oms/orders/open", opened)
+    stub.on("GET /oms/orders/history", lambda _: page(*over))
+    assert [(made["id"], made["status"]) for made in client("fetch_orders")] == [("5", "canceled"), ("6", "open")]
 
 
 def test_trades_are_deals_with_the_type_of_their_order(client: Client, stub: Stub) -> None:
