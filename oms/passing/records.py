@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from oms.auth import may_see, require_close, strategies_of
 from oms.desk.dispatch import allowed
 from oms.errors import OmsError
 from oms.model import TERMINAL, ZERO, Deal, Instrument, Order, OrderState, Position, Principal
 from oms.passing import structures
-from oms.passing.arguments import TIME_MS_MAX, bad
+from oms.passing.arguments import CHECKS, TIME_MS_MAX, bad
 from oms.passing.calls import Access, Call
 from oms.passing.structures import Structure
 from oms.store import history
@@ -88,7 +88,8 @@ class Records:
         elif name is None:
             raise bad("id", "is needed, or a clientOrderId in params", "ArgumentsRequired")
         else:
-            row = await history.order_by_client_id(self._oms.pool, account_id, str(name))
+            text = CHECKS["clientOrderId"]("clientOrderId", name)
+            row = await history.order_by_client_id(self._oms.pool, account_id, text)
         may = may_close if call.function.access is Access.TRADE else may_see
         if row is None or row.account_id != account_id or not may(principal, account_id, row.strategy_id):
             raise not_found(number or name)
@@ -186,7 +187,7 @@ def _both(first: Deal, second: Deal) -> Deal:
         currency: first.more_fees.get(currency, ZERO) + second.more_fees.get(currency, ZERO)
         for currency in {**first.more_fees, **second.more_fees}
     }
-    return replace(
+    return structs.replace(
         first, qty=first.qty + second.qty, fee=first.fee + second.fee, more_fees=more,
         realized_pnl=first.realized_pnl + second.realized_pnl,
     )  # fmt: skip
@@ -224,24 +225,21 @@ async def _pages(
     read: Callable[[Filter], Awaitable[list[Row]]],
     keep: Callable[[Row], bool] = lambda row: True,
 ) -> list[Row]:
-    """As many rows as are asked for, in the order of their ids."""
+    """As many rows as are asked for, in the order of their ids.
+
+    Each page begins where the one before it ended: what comes or goes meanwhile moves no row over its edge.
+    """
     most = call.arguments.get("limit") or LIMIT
     found: list[Row] = []
-    page = 0
+    page = structs.replace(wanted, page_size=PAGE_MAX)
     while len(found) < most:
-        page += 1
-        rows = await read(_page(wanted, page))
+        rows = await read(page)
         found += [row for row in rows if keep(row)]
         if len(rows) < PAGE_MAX:
             break
+        last = rows[-1].id
+        page = structs.replace(page, before_id=last) if wanted.newest_first else structs.replace(page, after_id=last)
     return sorted(found[:most], key=lambda row: row.id)
-
-
-def _page(wanted: Filter, number: int) -> Filter:
-    return Filter(
-        accounts=wanted.accounts, strategy_id=wanted.strategy_id, symbol=wanted.symbol, from_ns=wanted.from_ns,
-        to_ns=wanted.to_ns, newest_first=wanted.newest_first, page=number, page_size=PAGE_MAX,
-    )  # fmt: skip
 
 
 def _limited(call: Call, told: list[Structure]) -> list[Structure]:

@@ -34,6 +34,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     from_ns: int | None = None
     to_ns: int | None = None
     after_id: int = 0
+    before_id: int | None = None
     page: int = 1
     page_size: int = 100
     newest_first: bool = False
@@ -62,6 +63,7 @@ def _query(table: str, time: str, wanted: Filter, more: str = "") -> tuple[str, 
         (f"{time} >= ", rows.time_or_none(wanted.from_ns)),
         (f"{time} < ", rows.time_or_none(wanted.to_ns)),
         ("client_order_id = ", wanted.client_order_id),
+        ("id < ", wanted.before_id),
     ):
         if value is not None:
             arguments.append(value)

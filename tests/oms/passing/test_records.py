@@ -14,6 +14,7 @@ from oms.model import Order, OrderState, Permission, PositionState, Principal
 from oms.passing import calls
 from oms.passing.records import Records, joined
 from oms.service import Oms
+from oms.store import history
 from oms.writes import Writes
 from tests.oms import full_rows
 from tests.oms.desk.desks import ADMIN
@@ -131,6 +132,8 @@ MISSING: list[tuple[str, tuple[Any, ...], str]] = [
     ("fetch_open_order", ("1",), "order_not_found"),
     ("fetch_order_with_client_order_id", ("c5",), "order_not_found"),
     ("fetch_order", (), "validation_error"),
+    ("fetch_order", (None, None, {"clientOrderId": "\0"}), "validation_error"),
+    ("fetch_order", (None, None, {"clientOrderId": ["c1"]}), "validation_error"),
     ("fetch_orders", (None, None, None, {"until": "x"}), "validation_error"),
 ]
 
@@ -166,6 +169,36 @@ async def test_a_list_longer_than_a_page_is_read_to_its_end(oms: Oms) -> None:
     found = await ids(oms, "fetch_orders", None, None, 600)
     assert (len(found), found[-1]) == (600, 719)
     assert len(await ids(oms, "fetch_orders", None, 0, 5_000)) == 714
+
+
+async def test_what_happens_between_two_pages_moves_no_row_over_their_edge(
+    oms: Oms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = oms.trader(1).desk._journal
+    rows = {number: order(number, state=OrderState.SUBMITTED) for number in range(10, 520)}
+    await journal.append(
+        Writes(orders=rows, deals={n: full_rows.deal(n, order_id=1, exchange_trade_id=f"t{n}") for n in rows})
+    )
+
+    def while_paging(name: str, meanwhile: Writes) -> None:
+        read = getattr(history, name)
+        told: list[bool] = []
+
+        async def paged(*args: Any) -> Any:
+            page = await read(*args)
+            if not told:
+                told.append(True)
+                await journal.append(meanwhile)
+            return page
+
+        monkeypatch.setattr(history, name, paged)
+
+    while_paging("deals", Writes(deals={600: full_rows.deal(600, order_id=1, exchange_trade_id="t600")}))
+    trades = await ask(oms, "fetch_my_trades", limit=505)
+    assert {trade["amount"] for trade in trades} == {0.25}, "none is told twice and added up"
+    while_paging("orders_in", Writes(orders={519: order(519)}))
+    found = await ids(oms, "fetch_open_orders", limit=1_000)
+    assert set(range(10, 519)) <= set(found), "the end of one hides no other"
 
 
 def test_an_execution_that_was_booked_as_two_deals_is_one_trade() -> None:

@@ -58,6 +58,7 @@ async def committed(dsn: str, pool: Pool) -> None:
         ({"accounts": BOTH, "symbol": "ETH/USDT"}, [2]),
         ({"accounts": BOTH, "from_ns": T + SECOND, "to_ns": T + 3 * SECOND}, [2, 3]),
         ({"accounts": BOTH, "after_id": 2}, [3, 4]),
+        ({"accounts": BOTH, "before_id": 3}, [1, 2]),
         ({"accounts": BOTH, "page_size": 3}, [1, 2, 3]),
         ({"accounts": BOTH, "page_size": 3, "page": 2}, [4]),
     ],
