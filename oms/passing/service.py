@@ -31,6 +31,7 @@ FUNCTION: Final = re.compile(
 
 # Of the exchange's books, which know nothing of strategies.
 OF_WHOLE_ACCOUNT: Final = frozenset({
+    "fetch_balance", "fetch_free_balance", "fetch_used_balance", "fetch_total_balance",
     "fetch_ledger", "fetch_ledger_entry", "fetch_deposits", "fetch_withdrawals", "fetch_deposits_withdrawals",
     "fetch_transfers", "fetch_funding_history", "fetch_my_liquidations", "fetch_borrow_interest",
 })  # fmt: skip

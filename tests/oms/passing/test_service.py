@@ -78,8 +78,9 @@ async def test_permissions(world: World) -> None:
             assert await code(closed, principal, "fetch_time") == public
             assert await code(closed, principal, "fetch_balance") == private
         some = who(can_read=True, strategies=frozenset({7}))
-        assert await code(opened, some, "fetch_balance") == ""
-        assert await code(opened, some, "fetch_ledger") == "strategy_permission_denied"
+        for func in ("fetch_balance", "fetch_free_balance", "fetch_used_balance", "fetchTotalBalance", "fetch_ledger"):
+            assert await code(opened, some, func) == "strategy_permission_denied"
+        assert await code(opened, some, "fetch_trading_fees") == ""
         assert await code(opened, reader, "fetch_ledger") == ""
         assert await code(opened, ADMIN, "fetch_time", account_id=9) == "account_not_found"
         assert await code(opened, reader, "fetch_time", account_id=9) == "account_not_found"
