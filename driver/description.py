@@ -5,7 +5,7 @@ Holds values and how they are put together. Pure. Must not know a request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ccxt.base.decimal_to_precision import TICK_SIZE
@@ -85,13 +85,13 @@ def description() -> dict[str, Any]:
     }
 
 
-def has_of(behind: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def has_of(behind: Mapping[str, Any], own: Mapping[str, Any], known: Iterable[str] = ()) -> dict[str, Any]:
     """`has`, once the exchange behind has told its own; `own` is what the client does by itself.
 
-    What needs a socket is the client's own or is not there.
+    What needs a socket is the client's own, or None; so is what is only `known`: ccxt's own methods look for it.
     """
-    passed = {name: value for name, value in behind.items() if not is_of_socket(name)}
-    return {**passed, **OMS_HAS, **NEVER, **own}
+    passed = {name: None if is_of_socket(name) else value for name, value in behind.items()}
+    return {**dict.fromkeys(known), **passed, **OMS_HAS, **NEVER, **own}
 
 
 def is_of_socket(name: str) -> bool:

@@ -85,7 +85,7 @@ class Market(Asking):
         for name in TOLD_ON_TOP:
             if told.get(name) is not None:
                 setattr(self, name, self.deep_extend(getattr(self, name), told[name]))
-        self.has = has_of(told.get("has") or {}, self.own_has)
+        self.has = has_of(told.get("has") or {}, self.own_has, self.describe()["has"])
         self.described = told
 
 

@@ -6,6 +6,7 @@ Joins the parts and says where things are. Must not know messages, feeds or unif
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -22,6 +23,7 @@ from ccxt.base.errors import (
 from driver.async_ import OmsCcxtExchange
 from driver.by_socket import COMMANDS, OrdersBySocket
 from driver.errors import Refusal, RouteMissing, exception_of, of_answer
+from driver.fetch_ws import FETCH_WS, FetchWs
 from driver.hub import Hub, Settings
 from driver.link import MESSAGE_BYTES_MAX
 from driver.polling import poll
@@ -49,15 +51,17 @@ PRO_HAS: Final = dict.fromkeys(
         *("createLimitOrderWs", "createMarketOrderWs", "createLimitBuyOrderWs", "createLimitSellOrderWs"),
         *("createMarketBuyOrderWs", "createMarketSellOrderWs", "createPostOnlyOrderWs", "createReduceOnlyOrderWs"),
         *("createStopOrderWs", "createStopLimitOrderWs", "createStopMarketOrderWs", "createTriggerOrderWs"),
+        *("createStopLossOrderWs", "createOrderWithTakeProfitAndStopLossWs", *FETCH_WS),
     ),
     True,
 )
 
 
-class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExchange):
+class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, OmsCcxtExchange):
     """One account of a gateway, as ccxt.pro has them.
 
-    `on_gap`, an attribute or option, is called with the `Gap` when something that was watched is lost for good.
+    `on_gap`, an attribute or option, is called (and awaited, if there is something to await) with the `Gap` when
+    something that was watched is lost for good.
     """
 
     own_has = PRO_HAS
@@ -67,6 +71,7 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExcha
         self.hub = Hub(self)
         self.on_gap: Any = None
         self._closes = 0
+        self._telling: set[asyncio.Task[Any]] = set()
         self._private_feeds: dict[str, Any] = {}
         self._traded_at: tuple[int, str] | None = None
         self._balance_task: asyncio.Task[None] | None = None
@@ -182,9 +187,14 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExcha
         told = self.on_gap or self.options.get("on_gap")
         if told is not None:
             try:
-                told(gap)
+                waiting = told(gap)
             except Exception:  # the program's fault is no reason to lose the connection
                 log.exception("on_gap failed")
+            else:
+                if inspect.isawaitable(waiting):
+                    telling = asyncio.create_task(_awaited(waiting), name="tickwire on_gap")
+                    self._telling.add(telling)
+                    telling.add_done_callback(self._telling.discard)
 
     def stream_failure(self, code: str, message: str) -> BaseError:
         """The exception for a stream that is refused."""
@@ -211,3 +221,10 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, OmsCcxtExcha
             assert refused is not None
             raise refused
         return answer
+
+
+async def _awaited(told: Awaitable[Any]) -> None:
+    try:
+        await told
+    except Exception:
+        log.exception("on_gap failed")

@@ -27,7 +27,8 @@ def test_the_gateway_does_some_things_for_any_exchange_and_some_for_none() -> No
 
 def test_what_needs_a_socket_is_the_clients_own() -> None:
     behind = {"watchTicker": True, "unWatchTicker": True, "createOrderWs": True, "ws": True, "fetchTicker": True}
-    assert set(has_of(behind, {})) - set(OMS_HAS) - set(NEVER) == {"fetchTicker"}
+    told = {name: value for name, value in has_of(behind, {}, ["watchOHLCV"]).items() if name not in {*OMS_HAS, *NEVER}}
+    assert told == {**dict.fromkeys(behind), "watchOHLCV": None, "fetchTicker": True}
     assert has_of(behind, {"watchTicker": True})["watchTicker"] is True
     assert [name for name in behind if is_of_socket(name)] == ["watchTicker", "unWatchTicker", "createOrderWs", "ws"]
 

@@ -43,6 +43,7 @@ def test_has_tells_the_truth_once_markets_are_loaded(client: Client) -> None:
     assert has["option"] is has["future"] is has["index"] is False, "there is no such market"
     assert not has.get("watchTicker")
     assert not has.get("createOrderWs")
+    assert not set(exchange.describe()["has"]) - set(has), "programs look for what ccxt always has"
 
 
 def test_a_client_that_shares_markets_knows_what_came_with_them(client: Client) -> None:

@@ -21,9 +21,12 @@ from ccxt.base.errors import (
 )
 
 from driver.pro import PRO_HAS, OmsCcxtProExchange
+from driver.stream import Gap
 from tests.driver.pro_client import Pro, order, pro_client, quote
 from tests.driver.stream_server import KEY
 from tests.waiting import until
+
+GAP = Gap("quotes", "sim:BTC/USDT", "upstream", "e1", 8, 8, "e2")
 
 
 @pytest.fixture(name="pro")
@@ -192,6 +195,34 @@ async def test_a_program_that_fails_to_hear_of_a_gap_keeps_its_connection(
     await waiting
     assert pro.server.dials == 1
     assert "the program's own" in caplog.text
+
+
+async def test_a_gap_is_told_to_who_has_to_be_awaited(pro: Pro, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[Any] = []
+
+    async def tell(gap: Any) -> None:
+        await asyncio.sleep(0)
+        told.append(gap)
+        raise ValueError("the program's own")
+
+    pro.exchange.on_gap = tell
+    pro.exchange.on_stream_gap(GAP)
+    await until(lambda: "on_gap failed" in caplog.text)
+    assert told == [GAP]
+
+
+async def test_ccxts_other_ways_to_order_go_over_the_socket_too(pro: Pro, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    async def create_order_ws(*arguments: Any) -> None:
+        sent.append(arguments)
+
+    await pro.exchange.load_markets()
+    monkeypatch.setattr(pro.exchange, "create_order_ws", create_order_ws)
+    await pro.exchange.create_stop_loss_order_ws("BTC/USDT", "market", "sell", 1, None, 50)
+    await pro.exchange.create_order_with_take_profit_and_stop_loss_ws("BTC/USDT", "market", "buy", 1, None, 90, 50)
+    assert sent[0][-1] == {"stopLossPrice": 50}
+    assert set(sent[1][-1]) == {"takeProfit", "stopLoss"}
 
 
 async def test_closing_cancels_who_waits_and_watching_again_works(pro: Pro) -> None:
