@@ -244,9 +244,13 @@ class History(Asking):
         since: int | None = None,
         limit: int | None = None,
     ) -> Plan[list[Row]]:
-        """Rows by ascending id: the first ones since a time, or without one the last ones there are."""
+        """Rows by ascending id: the first ones since a time, or without one the last ones there are.
+
+        What is open is always read from the first on: a row that ends meanwhile would hide another one from pages that
+        are counted from the newest.
+        """
         found: dict[int, Row] = {}
-        forward = since is not None
+        forward = since is not None or path.endswith("/open")
         size = PAGE
         page, after = 1, 0
         while True:
@@ -254,7 +258,8 @@ class History(Asking):
             answer = yield from self.read(path, {**query, **where, "page_size": size})
             items = answer["items"]
             found.update({row["id"]: row for row in items if keep(row)})
-            if len(items) < size or (limit is not None and len(found) >= limit):
+            is_enough = limit is not None and len(found) >= limit and (since is not None or not forward)
+            if len(items) < size or is_enough:
                 break
             page, after = page + 1, items[-1]["id"]
         rows = [found[number] for number in sorted(found)]

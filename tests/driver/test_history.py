@@ -141,6 +141,20 @@ def test_an_order_that_ends_between_the_two_lists_is_told_once_as_it_ended(clien
     assert [(made["id"], made["status"]) for made in client("fetch_orders")] == [("5", "canceled"), ("6", "open")]
 
 
+def test_an_open_order_is_not_hidden_by_one_that_ends_between_two_pages(client: Client, stub: Stub) -> None:
+    rows = [order(number) for number in range(1, 1001)]
+
+    def listed(request: Recorded) -> Any:
+        told = rows_of(rows)(request)
+        del rows[-1:]
+        return told
+
+    stub.on("GET /oms/orders/open", listed)
+    made = client("fetch_open_orders", None, None, None, {"paginate": True})
+    assert {int(row["id"]) for row in made} >= set(range(1, 999))
+    assert [row["id"] for row in client("fetch_open_orders", None, None, 2)] == ["996", "997"]
+
+
 def test_trades_are_deals_with_the_type_of_their_order(client: Client, stub: Stub) -> None:
     stub.on("GET /oms/deals", rows_of([deal(1, 10), deal(2, 11), deal(3, 0)]))
     stub.on("GET /oms/orders/*", items(order(10), missing=(11,)))
