@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from driver.mappers.trade import order_type
-from driver.mappers.values import milliseconds, plain
+from driver.mappers.trade import fees, order_type
+from driver.mappers.values import milliseconds
 
 
 def order_fields(order: Mapping[str, Any], deals: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
@@ -48,12 +48,3 @@ def order_fields(order: Mapping[str, Any], deals: Sequence[Mapping[str, Any]] = 
         "fees": fees(deals),
         "trades": [],
     }
-
-
-def fees(deals: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was paid in all, by currency."""
-    sums: dict[str, Decimal] = {}
-    for deal in deals:
-        if deal.get("fee_currency") is not None:
-            sums[deal["fee_currency"]] = sums.get(deal["fee_currency"], Decimal(0)) + Decimal(deal["fee"])
-    return [{"currency": currency, "cost": plain(total)} for currency, total in sums.items()]

@@ -17,7 +17,7 @@ def trade_fields(deal: Mapping[str, Any], order: Mapping[str, Any] | None = None
     `id` and `order` are the gateway's; the exchange's own is `info["exchange_trade_id"]`.
     """
     time = milliseconds(deal["executed_at"])
-    paid = fee(deal)
+    paid = fees([deal])
     return {
         "info": dict(deal),
         "id": str(deal["id"]),
@@ -31,8 +31,8 @@ def trade_fields(deal: Mapping[str, Any], order: Mapping[str, Any] | None = None
         "price": deal["price"],
         "amount": deal["qty"],
         "cost": None,
-        "fee": paid,
-        "fees": [] if paid is None else [dict(paid)],
+        "fee": dict(paid[0]) if paid else None,
+        "fees": paid,
     }
 
 
@@ -42,6 +42,8 @@ def joined(deals: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     for deal in deals:
         execution = executions.setdefault((deal["order_id"], deal["exchange_trade_id"]), {})
         if execution:
+            if more := _sums((execution.get("more_fees") or {}, deal.get("more_fees") or {})):
+                execution["more_fees"] = more
             for name in ("qty", "fee", "realized_pnl"):
                 execution[name] = plain(Decimal(execution[name]) + Decimal(deal[name]))
         else:
@@ -49,11 +51,21 @@ def joined(deals: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list(executions.values())
 
 
-def fee(deal: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What was paid, or None when the exchange did not say in what."""
-    if deal.get("fee_currency") is None:
-        return None
-    return {"currency": deal["fee_currency"], "cost": deal["fee"]}
+def fees(deals: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was paid in all, by currency; an exchange that did not say in what has the currency None."""
+    paid = []
+    for deal in deals:
+        paid += [{} if deal.get("fee_currency") is None else {deal["fee_currency"]: deal["fee"]}]
+        paid += [deal.get("more_fees") or {}]
+    return [{"currency": currency or None, "cost": cost} for currency, cost in _sums(paid).items()]
+
+
+def _sums(paid: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    sums: dict[str, Decimal] = {}
+    for each in paid:
+        for currency, cost in each.items():
+            sums[currency] = sums.get(currency, Decimal(0)) + Decimal(cost)
+    return {currency: plain(total) for currency, total in sums.items()}
 
 
 def order_type(order: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.mappers.order import fees, order_fields
+from driver.mappers.order import order_fields
 from driver.sync import OmsCcxtExchange
 from oms.model import OrderState
 from oms.render import status_of
@@ -52,7 +52,8 @@ def test_fees_in_two_currencies_are_two() -> None:
     made = unified(filled(), deal(1), deal(2, fee_currency="BNB", fee="0.1"), deal(3, fee_currency=None))
     assert {paid["currency"]: paid["cost"] for paid in made["fees"]} == {"BTC": 0.000005, "BNB": 0.1}
     assert made["fee"] is None
-    assert fees([]) == []
+    beside = unified(filled(), deal(1, more_fees={"BNB": "0.1"}), deal(2, more_fees={"BNB": "0.2"}))
+    assert {paid["currency"]: paid["cost"] for paid in beside["fees"]} == {"BTC": 0.00001, "BNB": 0.3}
 
 
 def test_a_market_order_has_the_price_it_was_filled_at() -> None:

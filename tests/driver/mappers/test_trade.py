@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.mappers.trade import fee, joined, order_type, trade_fields
+from driver.mappers.trade import fees, joined, order_type, trade_fields
 from driver.sync import OmsCcxtExchange
 from tests.driver.stub import deal, order
 
@@ -45,7 +45,19 @@ def test_who_was_first(maker: bool | None, word: str | None) -> None:
 def test_what_is_not_known_is_none() -> None:
     trade: dict[str, Any] = EXCHANGE.safe_trade(trade_fields(deal(fee_currency=None, fee="0")))
     assert (trade["type"], trade["fee"], trade["fees"]) == (None, {"cost": None, "currency": None}, [])
-    assert fee(deal(fee_currency=None)) is None
+    assert fees([deal(fee_currency=None)]) == []
+
+
+def test_what_was_paid_in_a_second_currency_is_told() -> None:
+    halves = [
+        deal(1, more_fees={"USDT": "0.1"}),
+        deal(2, exchange_trade_id="t1", more_fees={"USDT": "0.2", "XRP": "1"}),
+    ]
+    (whole,) = joined(halves)
+    paid = [{"currency": "BTC", "cost": 0.00001}, {"currency": "USDT", "cost": 0.3}, {"currency": "XRP", "cost": 1.0}]
+    trade: dict[str, Any] = EXCHANGE.safe_trade(trade_fields(whole))
+    assert (trade["fees"], trade["fee"]) == (paid, paid[0])
+    assert halves[0]["more_fees"] == {"USDT": "0.1"}
 
 
 @pytest.mark.parametrize(
