@@ -24,6 +24,7 @@ ROWS_MAX: Final = 5_000  # of an answer: a greater `limit` is this one
 PAGES_MAX: Final = 10  # .. and ccxt's own paging make of one call
 TIME_MS_MAX: Final = 253_402_300_799_999  # the end of the year 9999
 DEPTH_MAX: Final = 8  # of params
+LEVERAGE_MAX: Final = 1_000
 TIMEFRAME: Final = re.compile(r"\d{1,4}[smhdwMy]")
 
 # Parameters that would make another request of it than the function says, or repeat it.
@@ -66,6 +67,13 @@ def _since(name: str, value: object) -> int:
 def _limit(name: str, value: object) -> int:
     """More than we ask of an exchange at once is no mistake: programs ask for all there is."""
     return min(whole(name, value, 1, TIME_MS_MAX), ROWS_MAX)
+
+
+def _leverage(name: str, value: object) -> float:
+    """Exchanges have whole ones, most of them; programs compute with floats."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 < value <= LEVERAGE_MAX:
+        raise bad(name, f"a number above 0, at most {LEVERAGE_MAX}")
+    return int(value) if value == int(value) else float(value)
 
 
 def _timeframe(name: str, value: object) -> str:
@@ -157,6 +165,7 @@ CHECKS: Final[Mapping[str, Callable[[str, object], Any]]] = {
     "timeframe": _timeframe, "reload": _flag, "id": _id, "ids": _ids, "clientOrderId": _id, "clientOrderIds": _ids,
     "orders": _orders, "type": _type, "side": _side, "amount": _number, "price": _number, "triggerPrice": _number,
     "stopLossPrice": _number, "takeProfit": _number, "stopLoss": _number, "timeout": _timeout, "params": _params,
+    "leverage": _leverage, "marginMode": _text, "hedged": _flag,
 }  # fmt: skip
 
 

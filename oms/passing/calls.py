@@ -23,6 +23,7 @@ class Access(StrEnum):
     PUBLIC = "public"  # of the market, the same for everybody
     READ = "read"  # of the account
     TRADE = "trade"  # changes something: it becomes a command of the OMS
+    SET = "set"  # changes how the account trades at its exchange: what may be traded with may be set
 
 
 class Answerer(StrEnum):
@@ -106,6 +107,10 @@ _RECORDS: Final = (
     "fetch_position(symbol)", "fetch_positions(symbols?)", "fetch_positions_for_symbol(symbol)",
     "fetch_position_history(symbol, since?, limit?)", "fetch_positions_history(symbols?, since?, limit?)",
 )  # fmt: skip
+# Of the account, at its exchange, which the OMS does not keep. Where funds go to is not among it.
+_SET: Final = (
+    "set_leverage(leverage, symbol?)", "set_margin_mode(marginMode, symbol?)", "set_position_mode(hedged, symbol?)",
+)  # fmt: skip
 # What becomes a command.
 _TRADE: Final = (
     "create_order(symbol, type, side, amount, price?)", "create_orders(orders)",
@@ -147,6 +152,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType({
     for texts, access, answerer in (
         (_PUBLIC, Access.PUBLIC, Answerer.EXCHANGE),
         (_READ, Access.READ, Answerer.EXCHANGE),
+        (_SET, Access.SET, Answerer.EXCHANGE),
         (_RECORDS, Access.READ, Answerer.OMS),
         (_TRADE, Access.TRADE, Answerer.OMS),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from oms.auth import require_known, strategies_of
+from oms.auth import require_known, require_trade, strategies_of
 from oms.errors import OmsError
 from oms.model import Principal
 from oms.passing import calls
@@ -72,6 +72,8 @@ class PassThrough:
         if principal is None:
             if access is not Access.PUBLIC or not self._anonymous:
                 raise OmsError("missing_api_key", "this needs an API key: send x-api-key, or Authorization: Bearer")
+        elif access is Access.SET:  # of all strategies
+            require_trade(principal, account_id, None)
         elif access is not Access.READ:  # of a command, the desk says who may have it done
             require_known(principal, account_id)
         elif strategies_of(principal, account_id) and function.name in OF_WHOLE_ACCOUNT:
@@ -79,17 +81,18 @@ class PassThrough:
             raise OmsError("strategy_permission_denied", text)
 
     async def _asked(self, account_id: int, call: Call) -> bytes:
-        venue = self._oms.trader(account_id).desk.venue
+        trader = self._oms.trader(account_id)
         public = call.function.access is Access.PUBLIC
         arguments = {**call.arguments, "params": floats(call.arguments["params"])}
-        answer = await venue.call(call.name, arguments, public=public)
-        return described(answer) if call.name == "describe" else answer
+        answer = await trader.desk.venue.call(call.name, arguments, public=public)
+        return described(answer, trader.account.exchange) if call.name == "describe" else answer
 
 
-def described(answer: bytes) -> bytes:
-    """What an exchange says of itself, with `has` true of what can be called here."""
+def described(answer: bytes, exchange: str) -> bytes:
+    """What an exchange says of itself, with the name it has here, and `has` true of what can be called here."""
     told: dict[str, Any] = msgspec.json.decode(answer)
     told["has"] = {name: _has(name, value) for name, value in told["has"].items()}
+    told["exchange"] = exchange
     return msgspec.json.encode(told)
 
 

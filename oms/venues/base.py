@@ -17,12 +17,16 @@ VenueOrderStatus = Literal["open", "canceled", "expired", "rejected", "filled"]
 
 
 class Refused(Exception):  # noqa: N818 - a name of the contract: it is an answer, not a fault
-    """The venue said no, definitively. `code` is of the error catalogue."""
+    """The venue said no, definitively. `code` is of the error catalogue.
 
-    def __init__(self, code: str, message: str) -> None:
+    `details` are told with it: `exception`, the class that a program of ccxt would have caught, where that says more.
+    """
+
+    def __init__(self, code: str, message: str, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.details = details
 
 
 class Ambiguous(Exception):  # noqa: N818 - as above
@@ -122,7 +126,7 @@ class Venue(Protocol):
     async def positions(self) -> list[VenuePosition]: ...
 
     async def call(self, func: str, arguments: Mapping[str, Any], *, public: bool) -> bytes:
-        """A function of ccxt that changes nothing, for somebody else; `public`: as nobody. JSON. Raises OmsError."""
+        """A function of ccxt that orders nothing, for somebody else; `public`: as nobody. JSON. Raises OmsError."""
 
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):

@@ -159,7 +159,7 @@ async def test_what_orders_are_refused_for(gateway_with_orders: Ordering) -> Non
         await provoked.by("reduce_only_violation", exchange.create_order(*LIMIT, {"reduceOnly": True}))
         await provoked.by("insufficient_funds", exchange.create_order(BTC, "limit", "buy", 100, 60_000))
         await provoked.by("unknown_symbol", exchange.fetch_ticker("NO/SUCH"))
-        await provoked.by("unsupported_action", exchange.set_leverage(5, BTC))
+        await provoked.by("unsupported_action", exchange.add_margin(BTC, 5))
         await provoked.by("order_not_found", exchange.cancel_order("999"))
         await exchange.cancel_order(order["id"])
         await provoked.by("invalid_order_state", exchange.cancel_order(order["id"]))

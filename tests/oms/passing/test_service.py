@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -87,12 +88,34 @@ async def test_permissions(world: World) -> None:
         assert await code(opened, None, "fetch_time", account_id=9) == "account_not_found"
 
 
-def test_has_is_true_of_what_can_be_called() -> None:
+async def test_who_may_trade_with_the_whole_account_may_set_how(world: World) -> None:
+    await world.account()
+    some = who(can_trade=True, strategies=frozenset({7}))
+    async with world.ready() as oms:
+        passing = PassThrough(oms, anonymous=True)
+        for func, args, arguments in (
+            ("setLeverage", [Decimal("5.0"), "BTC/USDT"], {"leverage": 5, "symbol": "BTC/USDT"}),
+            ("set_margin_mode", ["isolated", "BTC/USDT"], {"marginMode": "isolated", "symbol": "BTC/USDT"}),
+            ("set_position_mode", [True], {"hedged": True, "symbol": None}),
+        ):
+            told = json.loads(await passing.call(who(can_trade=True), 1, func, args, {}))
+            assert (told["arguments"], told["public"]) == ({**arguments, "params": {}}, False)
+            assert await code(passing, some, func, *args) == "strategy_permission_denied"
+            assert await code(passing, who(can_read=True), func, *args) == "permission_denied"
+            assert await code(passing, who(), func, *args) == "account_not_found"
+            assert await code(passing, None, func, *args) == "missing_api_key"
+
+
+def test_an_exchange_is_described_by_its_name_here_and_has_is_true_of_what_can_be_called() -> None:
     as_they_are = {"fetchTicker": True, "fetchTime": None, "spot": True, "CORS": None, "watchTicker": True, "margin": 0}
-    never = {"withdraw": True, "setLeverage": True, "fetchDepositAddress": True, "deposit": True, "createOrderWs": True}
+    never = {"withdraw": True, "setMargin": True, "fetchDepositAddress": True, "deposit": True, "createOrderWs": True}
     ours = {"fetchPositions": None, "createOrders": False}
-    told = json.loads(described(msgspec.json.encode({"id": "x", "has": {**as_they_are, **never, **ours}})))
-    assert told == {"id": "x", "has": {**as_they_are, **dict.fromkeys(never, False), **dict.fromkeys(ours, True)}}
+    told = json.loads(described(msgspec.json.encode({"id": "x", "has": {**as_they_are, **never, **ours}}), "sim"))
+    assert told == {
+        "id": "x",
+        "exchange": "sim",
+        "has": {**as_they_are, **dict.fromkeys(never, False), **dict.fromkeys(ours, True)},
+    }
 
 
 def test_what_is_of_the_whole_account_is_listed() -> None:
