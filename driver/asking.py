@@ -14,9 +14,10 @@ from urllib.parse import quote
 
 from ccxt.base.errors import ArgumentsRequired, BadResponse, BaseError, NetworkError
 
-from driver.errors import Refusal, exception_of, refusal_of
+from driver.errors import of_result, refusal_of
 from driver.plan import Ask, Host, Pause, Plan
 from driver.retries import Policy
+from driver.sending import DOUBTFUL, Sending
 
 COMMAND_TIMEOUT_MS: Final = 30_000  # how long a command may take with all its retries
 COMMAND_TRIES: Final = 10  # some seconds: a gateway that is started anew meanwhile has the answer
@@ -58,11 +59,20 @@ class Asking(Host):
         repeatable: bool = True,
     ) -> Plan[Any]:
         """What the exchange behind answers to a method of ccxt. Only what is `repeatable` is ever asked twice."""
-        kwargs = {"params": dict(params)} if params else {}
-        path = f"ccxt/{quote(str(self.traded_account()), safe='')}/{function}"
-        ask = Ask(path, "POST", {"args": list(arguments), "kwargs": kwargs}, api)
+        ask = self._function(function, arguments, params, api)
         answer = yield from self._tried(ask) if repeatable else self._once(ask)
         return self._result(answer)
+
+    def pass_command_through(
+        self, function: str, arguments: Sequence[Any], params: Mapping[str, Any], names: Sequence[str] = ()
+    ) -> Plan[Any]:
+        """The same for what becomes a command, with a request_id in `params`: sent again with that, and done once.
+
+        `names` are clientOrderIds. Raises what it was refused with, and RequestTimeout when that is not known.
+        """
+        began, sending = time.monotonic(), self._sending(names)
+        ask = self._function(function, arguments, params, "private")
+        return self._result((yield from self._sent(ask, sending, began)))
 
     def pass_through_core(self, function: str, kwargs: Mapping[str, Any]) -> Plan[Any]:
         """The same for what is read of the account itself, with its arguments by name."""
@@ -73,26 +83,43 @@ class Asking(Host):
     def commands(self, bodies: Sequence[Mapping[str, Any]]) -> Plan[list[dict[str, Any]]]:
         """What became of each of these, which have a request_id each: they can be sent again, and are done once.
 
-        Raises what the gateway refused all of them with, and RequestTimeout when it is not known what became of them.
+        Raises what refused the request that they were in, and RequestTimeout when it is not known what became of them.
         """
-        began = time.monotonic()
-        timeout_ms = float(self.options.get("command_timeout_ms", COMMAND_TIMEOUT_MS))
+        began, sending = time.monotonic(), self._sending(client_order_ids(bodies))
         ask = Ask("oms/commands", "POST", dict(bodies[0]) if len(bodies) == 1 else [dict(body) for body in bodies])
         while True:
-            answer = yield from self._sent(ask, Policy.of_options(self.options, timeout_ms, COMMAND_TRIES), began)
+            try:
+                answer = yield from self._sent(ask, sending, began)
+            except BaseError as error:
+                said = refusal_of(error)
+                answer = {"results": list(said.results)} if said is not None and said.results else None
+                if answer is None:
+                    raise
             results = answer.get("results") if isinstance(answer, dict) else None
             if not isinstance(results, list) or len(results) != len(bodies):
-                raise _unknown(bodies, "answered with something else than results")
+                raise sending.unknown("answered with something else than results")
             if not any(result.get("running") for result in results):
                 return results
-            if elapsed_ms(began) > timeout_ms:
-                raise _unknown(bodies, "still under way", results[0].get("order_id"))
+            sending.is_in_doubt = True
+            if elapsed_ms(began) > self._command_timeout_ms():
+                raise sending.unknown("still under way", results[0].get("order_id"))
             yield Pause(STILL_RUNNING_MS)
 
     def command(self, name: str, payload: Mapping[str, Any], request_id: str | None = None) -> Plan[dict[str, Any]]:
         """What became of one command. Raises what it was refused with."""
-        (result,) = yield from self.commands([self.command_body(name, payload, request_id)])
+        body = self.command_body(name, payload, request_id)
+        (result,) = yield from self.commands([body])
+        if result["error"]:
+            raise self.refusal(body, result)
         return result
+
+    def refusal(self, body: Mapping[str, Any], result: Mapping[str, Any]) -> BaseError:
+        """Of a command whose result has an error; RequestTimeout when that does not say whether it was done."""
+        if result["error"]["code"] not in DOUBTFUL:
+            return of_result(result)
+        said = refusal_of(of_result(result))
+        why = said.message if said is not None else ""
+        return self._sending(client_order_ids([body])).unknown(why, result.get("order_id"))
 
     def command_body(self, name: str, payload: Mapping[str, Any], request_id: str | None = None) -> dict[str, Any]:
         return {
@@ -102,20 +129,28 @@ class Asking(Host):
             "payload": dict(payload),
         }
 
-    def _sent(self, ask: Ask, policy: Policy, began: float) -> Plan[Any]:
-        try:
-            return (yield from self._tried(ask, policy, began))
-        except NetworkError as error:
-            bodies = ask.content if isinstance(ask.content, list) else [ask.content]
-            said = refusal_of(error)
-            if said is None or said.code is None:
-                raise _unknown(bodies, str(error)) from error
-            raise
+    def _function(self, function: str, arguments: Sequence[Any], params: Mapping[str, Any] | None, api: str) -> Ask:
+        kwargs = {"params": dict(params)} if params else {}
+        path = f"ccxt/{quote(str(self.traded_account()), safe='')}/{function}"
+        return Ask(path, "POST", {"args": list(arguments), "kwargs": kwargs}, api)
 
-    def _tried(self, ask: Ask, policy: Policy | None = None, began: float | None = None) -> Plan[Any]:
-        policy = policy or Policy.of_options(self.options, float(self.timeout))
-        began = time.monotonic() if began is None else began
-        number = 0
+    def _command_timeout_ms(self) -> float:
+        return float(self.options.get("command_timeout_ms", COMMAND_TIMEOUT_MS))
+
+    def _sending(self, names: Sequence[str]) -> Sending:
+        return Sending(Policy.of_options(self.options, self._command_timeout_ms(), COMMAND_TRIES), names)
+
+    def _sent(self, ask: Ask, sending: Sending, began: float) -> Plan[Any]:
+        while True:
+            try:
+                return (yield ask)
+            except BaseError as error:
+                delay_ms = sending.delay_after(error, elapsed_ms(began))
+            yield Pause(delay_ms)
+
+    def _tried(self, ask: Ask) -> Plan[Any]:
+        policy = Policy.of_options(self.options, float(self.timeout))
+        began, number = time.monotonic(), 0
         while True:
             number += 1
             try:
@@ -135,8 +170,6 @@ class Asking(Host):
         return answer["result"]
 
 
-def _unknown(bodies: Sequence[Mapping[str, Any]], why: str, order_id: int | None = None) -> BaseError:
-    """Of commands of which nobody knows what became: it says by what they can be found."""
-    names = [str(body["payload"].get("client_order_id")) for body in bodies if "client_order_id" in body["payload"]]
-    by = f"; look for clientOrderId {', '.join(names)}" if names else ""
-    return exception_of(Refusal("outcome_unknown", f"{why}{by}", order_id=order_id))
+def client_order_ids(bodies: Sequence[Mapping[str, Any]]) -> list[str]:
+    """By which the orders of these commands can be found."""
+    return [str(body["payload"]["client_order_id"]) for body in bodies if "client_order_id" in body["payload"]]

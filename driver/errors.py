@@ -102,6 +102,12 @@ def refusal_of(error: BaseException) -> Refusal | None:
     return said if isinstance(said, Refusal) else None
 
 
+def is_missing_by_its_word(error: BaseException) -> bool:
+    """It is the gateway itself that says that it has no such resource: what stands in front says 404 in other words."""
+    said = refusal_of(error)
+    return isinstance(error, RouteMissing) and said is not None and said.code is not None
+
+
 def exception_of(said: Refusal) -> BaseError:
     """The exception to raise."""
     error = _class_of(said)(f"tickwire {said.code or said.status} {said.message}")

@@ -10,26 +10,48 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ccxt.base.errors import ArgumentsRequired, BaseError, InvalidOrder
+from ccxt.base.errors import ArgumentsRequired, BaseError, InvalidOrder, NetworkError
 
-from driver.asking import elapsed_ms
-from driver.errors import of_result, refusal_of
-from driver.fallback import oms_first
+from driver.asking import elapsed_ms, new_request_id
+from driver.errors import refusal_of
+from driver.fallback import command_first
 from driver.history import History, Row, order_id
 from driver.payloads import check_change, send_order
 from driver.plan import Call, Params, Pause, Plan
+from driver.sending import DOUBTFUL, UNKNOWN_BY
 
 BATCH_MAX: Final = 100  # commands of a body
 CREATED: Final = ("symbol", "type", "side", "amount", "price")  # arguments of createOrder
+CANCELED: Final = {"status": "canceled"}
 FILL_WAIT_MS: Final = 1_000
 FILL_POLL_MS: Final = 20
-DOUBTFUL: Final = frozenset({"internal_error", "outcome_unknown"})  # the order itself knows better than the answer
+
+
+def new_client_order_id() -> str:
+    """As exchanges take it: up to 36 letters, digits and hyphens."""
+    return f"x-{uuid.uuid4().hex}"
+
+
+def one_named(given: dict[str, Any]) -> list[str]:
+    """Arguments of createOrder: whatever becomes of the answer, the order can be found by its clientOrderId."""
+    params = given["params"]
+    if params.get("clientOrderId") is None:
+        params["clientOrderId"] = new_client_order_id()
+    return [str(params["clientOrderId"])]
+
+
+def each_named(given: dict[str, Any]) -> list[str]:
+    """The same of createOrders."""
+    shared = {name: value for name, value in given["params"].items() if name == "clientOrderId"}
+    orders = [{**order, "params": {**shared, **(order.get("params") or {})}} for order in given["orders"]]
+    given["orders"] = orders
+    return [name for order in orders for name in one_named(order)]
 
 
 class Orders(History):
     """See the module."""
 
-    @oms_first
+    @command_first(one_named)
     def create_order(
         self, symbol: str, type: str, side: str, amount: float, price: float | None = None, params: Params = {}
     ) -> Plan[dict[str, Any]]:
@@ -37,41 +59,40 @@ class Orders(History):
 
         Raises RequestTimeout when nobody knows; the order can then be fetched by the clientOrderId in the message.
         """
-        body = yield from self._create_body(symbol, type, side, amount, price, params)
-        try:
-            (result,) = yield from self.commands([body])
-        except BaseError as error:
-            said = refusal_of(error)
-            if said is None or said.order_id is None or said.code not in DOUBTFUL:
-                raise
-            result = yield from self._in_spite_of(error, said.order_id)
-        return (yield from self.order_shown((yield from self.ended(result))))
+        yield from self.loaded()
+        payload = self.order_payload(symbol, type, side, amount, price, params)
+        body = self.command_body("send_order", payload, params.get("request_id"))
+        (answer,) = yield from self.commands([body])
+        result = yield from self._in_spite_of(answer)
+        if result["error"]:
+            raise self.refusal(body, result)
+        return (yield from self.as_it_is(result, payload))
 
-    @oms_first
+    @command_first(each_named)
     def create_orders(self, orders: Sequence[Mapping[str, Any]], params: Params = {}) -> Plan[list[dict[str, Any]]]:
         """One order each, in this order; one that was refused has the status rejected, and why in `info`.
 
-        Raises what the first was refused with when all were.
+        One of which nobody knows what became has no status, and can be fetched by its clientOrderId. Raises what the
+        first was refused with when all were.
         """
+        yield from self.loaded()
+        shared = params.get("request_id") or new_request_id()
         bodies = []
-        for order in orders:
-            given = {**params, **(order.get("params") or {})}
+        for index, order in enumerate(orders):
+            given = {**params, "request_id": f"{shared}:{index}", **(order.get("params") or {})}
             symbol, kind, side, amount, price = (order.get(name) for name in CREATED)
-            bodies.append((yield from self._create_body(symbol, kind, side, amount, price, given)))
+            payload = self.order_payload(symbol, kind, side, amount, price, given)
+            bodies.append(self.command_body("send_order", payload, given["request_id"]))
         results: list[Mapping[str, Any]] = []
-        for at in range(0, len(bodies), BATCH_MAX):
-            results += yield from self._each(bodies[at : at + BATCH_MAX])
+        for answer in (yield from self._several(bodies)):
+            results.append((yield from self._in_spite_of(answer)))
         if results and all(result["error"] for result in results):
-            raise of_result(results[0])
-        structures = []
-        for body, result in zip(bodies, results, strict=True):
-            if result["error"]:
-                structures.append(self._refused(body["payload"], result))
-            else:
-                structures.append((yield from self.order_shown((yield from self.ended(result)))))
-        return structures
+            of_them = list(zip(bodies, results, strict=True))
+            body, result = next((each for each in of_them if _code(each[1]) in UNKNOWN_BY), of_them[0])
+            raise self.refusal(body, result)
+        return (yield from self.as_they_are([(r, body["payload"]) for body, r in zip(bodies, results, strict=True)]))
 
-    @oms_first
+    @command_first()
     def edit_order(
         self,
         id: str,
@@ -100,18 +121,18 @@ class Orders(History):
         payload = {"order_id": order["id"], **given}
         return (yield from self._done("change_order", payload, params))
 
-    @oms_first
+    @command_first()
     def cancel_order(self, id: str | None, symbol: str | None = None, params: Params = {}) -> Plan[dict[str, Any]]:
         """The order, once it is known to be canceled. Raises InvalidOrder when it is over already."""
         number = order_id(id) if id else (yield from self.order_by(None, params))["id"]
-        return (yield from self._done("cancel_order", {"order_id": number}, params))
+        return (yield from self._done("cancel_order", {"order_id": number}, params, {"symbol": symbol, **CANCELED}))
 
     def cancel_order_with_client_order_id(
         self, clientOrderId: str, symbol: str | None = None, params: Params = {}
     ) -> Any:
         return self.cancel_order(None, symbol, {**params, "clientOrderId": clientOrderId})
 
-    @oms_first
+    @command_first()
     def cancel_orders(
         self, ids: Sequence[str], symbol: str | None = None, params: Params = {}
     ) -> Plan[list[dict[str, Any]]]:
@@ -123,7 +144,7 @@ class Orders(History):
             return []
         return (yield from self._cancel("cancel_order", {"order_ids": [order_id(each) for each in ids]}, params))
 
-    @oms_first
+    @command_first()
     def cancel_all_orders(self, symbol: str | None = None, params: Params = {}) -> Plan[list[dict[str, Any]]]:
         """All open orders of the symbol, or of the account; of one strategy when one is named."""
         yield from self.loaded()
@@ -134,7 +155,7 @@ class Orders(History):
         }
         return (yield from self._cancel("cancel_all_orders", payload, params))
 
-    @oms_first
+    @command_first()
     def cancel_all_orders_after(self, timeout: int, params: Params = {}) -> Plan[dict[str, Any]]:
         """Cancel everything unless this is sent again within `timeout` ms; 0 disarms."""
         payload = {"timeout_ms": int(timeout)}
@@ -174,7 +195,7 @@ class Orders(History):
         return result
 
     def order_payload(
-        self, symbol: str, type: str, side: str, amount: float, price: float | None, params: Params
+        self, symbol: Any, type: Any, side: Any, amount: Any, price: Any, params: Params
     ) -> dict[str, Any]:
         """The payload of `send_order` for these arguments of createOrder. Markets must be loaded."""
         if amount is None:
@@ -192,72 +213,117 @@ class Orders(History):
         strategy_id = self.strategy_id(params)
         return payload if strategy_id is None else {**payload, "strategy_id": strategy_id}
 
-    def _create_body(
-        self, symbol: Any, type: Any, side: Any, amount: Any, price: Any, params: Params
-    ) -> Plan[dict[str, Any]]:
-        yield from self.loaded()
-        payload = self.order_payload(symbol, type, side, amount, price, params)
-        return self.command_body("send_order", payload, params.get("request_id"))
+    def as_it_is(self, result: Mapping[str, Any], asked: Mapping[str, Any]) -> Plan[dict[str, Any]]:
+        """The order of a command; `asked` is what is known of it without an answer, by the names of a payload."""
+        (structure,) = yield from self.as_they_are([(result, asked)])
+        return structure
 
-    def _in_spite_of(self, error: BaseError, number: int) -> Plan[dict[str, Any]]:
-        """What the order itself says, of which the answer said only that something went wrong."""
-        (order,) = yield from self.orders_by_ids([number])
-        if order["status"] == "rejected":
-            raise error
-        return {"order_id": number, "order": order}
+    def as_they_are(self, told: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Plan[list[dict[str, Any]]]:
+        """The orders as they are read, and as far as the answers tell them when they cannot be.
 
-    def _each(self, bodies: Sequence[Mapping[str, Any]]) -> Plan[list[Mapping[str, Any]]]:
-        """The answers to several commands, also when all were refused."""
-        try:
-            return list((yield from self.commands(bodies)))
-        except BaseError as error:
-            said = refusal_of(error)
-            if said is None or not said.results:
-                raise
-            return list(said.results)
+        What was done is no failure because it cannot be looked at.
+        """
+        structures: list[dict[str, Any]] = []
+        is_readable = True
+        for result, asked in told:
+            if is_readable and not result["error"]:
+                try:
+                    structures.append((yield from self.order_shown((yield from self.ended(result)))))
+                    continue
+                except BaseError as error:
+                    self.logger.warning("%s: order %s cannot be read: %s", self.id, result.get("order_id"), error)
+                    is_readable = False
+            structures.append(self._as_told(result, asked))
+        return structures
 
-    def _refused(self, payload: Row, result: Mapping[str, Any]) -> dict[str, Any]:
+    def _as_told(self, result: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        """An order that was not read: by the answer, else by what was asked for."""
+        if result.get("order") is not None:
+            return self.order_of(result["order"], result.get("deals") or ())
+        number, symbol = result.get("order_id"), asked.get("symbol")
+        status = asked.get("status", "open")
+        if result["error"]:
+            status = None if _code(result) in UNKNOWN_BY else "rejected"
         structure: dict[str, Any] = self.safe_order(
             {
                 "info": dict(result),
-                "id": None if result.get("order_id") is None else str(result["order_id"]),
-                "clientOrderId": payload.get("client_order_id"),
-                "symbol": payload["symbol"],
-                "side": payload["side"],
-                "type": "limit" if "price" in payload else "market",
-                "amount": payload["qty"],
-                "price": payload.get("price"),
-                "filled": "0",
-                "status": "rejected",
+                "id": None if number is None else str(number),
+                "clientOrderId": asked.get("client_order_id"),
+                "symbol": symbol,
+                "side": asked.get("side"),
+                "type": None if "side" not in asked else "limit" if "price" in asked else "market",
+                "amount": asked.get("qty"),
+                "price": asked.get("price"),
+                "filled": "0" if status == "rejected" else None,
+                "status": status,
             },
-            self._market_of(payload["symbol"]),
+            None if symbol is None else self._market_of(symbol),
         )
         return structure
 
-    def _done(self, name: str, payload: Mapping[str, Any], params: Params) -> Plan[dict[str, Any]]:
-        """The order after a command about it."""
+    def _in_spite_of(self, result: Mapping[str, Any]) -> Plan[Mapping[str, Any]]:
+        """What the order itself says, where the answer says only that something went wrong; else the same answer."""
+        number = result.get("order_id")
+        if number is None or _code(result) not in DOUBTFUL:
+            return result
+        try:
+            (order,) = yield from self.orders_by_ids([number])
+        except BaseError as error:
+            self.logger.warning("%s: order %s cannot be read: %s", self.id, number, error)
+            return result
+        if order["status"] != "rejected":
+            return {"order_id": number, "order": order, "error": None}
+        code, message = order["error_code"] or "exchange_error", order["error_message"] or "the order is rejected"
+        return {**result, "error": {"code": code, "message": message}}
+
+    def _several(self, bodies: Sequence[Mapping[str, Any]]) -> Plan[list[Mapping[str, Any]]]:
+        """The answer to each. What a part of them was refused with as a whole is that of the rest, which is not sent.
+
+        Raises that for the first part: nothing was done then, or nobody knows.
+        """
+        results: list[Mapping[str, Any]] = []
+        for at in range(0, len(bodies), BATCH_MAX):
+            part = bodies[at : at + BATCH_MAX]
+            try:
+                results += yield from self.commands(part)
+            except BaseError as error:
+                if not at:
+                    raise
+                code = "outcome_unknown" if isinstance(error, NetworkError) else "exchange_error"
+                said = refusal_of(error)
+                code, message = (said.code or code, said.message) if said is not None else (code, str(error))
+                told = [{"ok": False, "order_id": None, "error": {"code": code, "message": message}} for _ in part]
+                rest = {"ok": False, "order_id": None, "error": {"code": "exchange_error", "message": "not sent"}}
+                return [*results, *told, *[rest] * (len(bodies) - len(results) - len(part))]
+        return results
+
+    def _done(
+        self, name: str, payload: Mapping[str, Any], params: Params, asked: Mapping[str, Any] = {}
+    ) -> Plan[dict[str, Any]]:
+        """The order after a command about it; see `as_it_is`."""
         result = yield from self.command(name, payload, params.get("request_id"))
-        return (yield from self.order_shown({"order_id": payload["order_id"], **result}))
+        return (yield from self.as_it_is({**result, "order_id": payload["order_id"]}, asked))
 
     def _cancel(self, name: str, payload: Mapping[str, Any], params: Params) -> Plan[list[dict[str, Any]]]:
         body = self.command_body(name, payload, params.get("request_id"))
-        (result,) = yield from self._each([body])
+        (result,) = yield from self.commands([body])
         told = result.get("orders") or ([result] if result.get("order_id") else [])
         if result["error"] and not any(each["ok"] for each in told):
-            raise of_result(result)
-        ids = [each["order_id"] for each in told if each["ok"] or _code(each) != "order_not_found"]
-        orders = (yield from self.orders_by_ids(ids)) if ids else []
-        deals = yield from self.deals_of(orders)
+            raise self.refusal(body, result)
+        there = [each for each in told if each["ok"] or _code(each) != "order_not_found"]
+        ids = [each["order_id"] for each in there]
+        try:
+            orders = (yield from self.orders_by_ids(ids)) if ids else []
+            deals = yield from self.deals_of(orders)
+        except BaseError as error:
+            self.logger.warning("%s: canceled orders cannot be read: %s", self.id, error)
+            asked = [CANCELED if each["ok"] else {"status": None} for each in there]
+            return [self._as_told({**each, "error": None}, known) for each, known in zip(there, asked, strict=True)]
         return [self.order_of(order, deals.get(order["id"], ())) for order in orders]
 
 
 def _is_over_at_once(order: Row) -> bool:
     return order["order_type"] == "market" or order["time_in_force"] in {"IOC", "FOK"}
-
-
-def new_client_order_id() -> str:
-    """As exchanges take it: up to 36 letters, digits and hyphens."""
-    return f"x-{uuid.uuid4().hex}"
 
 
 def _code(told: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ccxt.base.errors import BaseError, InvalidOrder
 
-from driver.fallback import oms_first
+from driver.fallback import command_first, oms_first
 from driver.history import Row, sorted_by_time
 from driver.mappers.position import position_fields
 from driver.orders import Orders
@@ -82,7 +82,7 @@ class Positions(Orders):
     ) -> Plan[list[dict[str, Any]]]:
         return (yield Call("fetch_positions_history", ([symbol], since, limit, params)))  # type: ignore[no-any-return]  # a method of ours
 
-    @oms_first
+    @command_first()
     def close_position(self, symbol: str, side: str | None = None, params: Params = {}) -> Plan[dict[str, Any]]:
         """Close the open position of the symbol at the market, or at params['price']; the order that does it.
 
@@ -105,7 +105,7 @@ class Positions(Orders):
         if (price := params.get("price")) is not None:
             payload |= {"order_type": "limit", "price": str(self.price_to_precision(symbol, price))}
         result = yield from self.command("close_position", payload, params.get("request_id"))
-        return (yield from self.order_shown((yield from self.ended(result))))
+        return (yield from self.as_it_is(result, {"symbol": rows[0]["symbol"]}))
 
     def _held(self, symbols: Sequence[str] | None, params: Params) -> Plan[list[Row]]:
         names = self.market_symbols(symbols)

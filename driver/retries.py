@@ -9,8 +9,6 @@ import random
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ccxt.base.errors import NetworkError
-
 from driver.errors import refusal_of
 
 
@@ -30,8 +28,11 @@ class Policy(NamedTuple):
         return cls(**{"within_ms": within_ms, "tries": tries, **given})
 
     def delay_before(self, number: int, error: Exception, elapsed_ms: float) -> float | None:
-        """How long to wait before try `number` (the second is 1) after this error; None: there is none."""
-        if not isinstance(error, NetworkError) or number >= self.tries:
+        """How long to wait before try `number` (the second is 1) after this error; None: there is none.
+
+        What is refused for good is the asker's to know.
+        """
+        if number >= self.tries:
             return None
         longest = min(self.delay_ms_max, self.delay_ms * 2 ** (number - 1))
         said = refusal_of(error)

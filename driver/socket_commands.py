@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ccxt.base.errors import NetworkError
+
 from driver.errors import Refusal, exception_of
 
 RUNNING_MAX: Final = 32  # until the gateway says how many
@@ -26,6 +28,7 @@ class SocketCommands:
         self._changed = changed
         self._waiting: dict[str, Any] = {}  # what is to be sent, by name
         self._running: dict[str, Any] = {}
+        self._lost: set[str] = set()  # were under way on a connection that is gone: they may have been done
         self._futures: dict[str, asyncio.Future[Any]] = {}
         self._count = 0
         self._is_open = False
@@ -33,7 +36,8 @@ class SocketCommands:
     async def execute(self, body: Any) -> Any:
         """The `data` of the answer. `body` is one command or several, each with its `request_id`.
 
-        Raises what all of it was refused with. Who is cancelled meanwhile does not hear of it any more.
+        Raises what all of it was refused with, and a NetworkError that `refusal_of` knows nothing of when it may have
+        been done. Who is cancelled meanwhile does not hear of it any more.
         """
         self._count += 1
         name = f"c{self._count}"
@@ -45,6 +49,7 @@ class SocketCommands:
         finally:
             for table in (self._futures, self._waiting, self._running):
                 table.pop(name, None)
+            self._lost.discard(name)
             self._changed()  # there may be room for another one
 
     def opened(self) -> None:
@@ -56,6 +61,7 @@ class SocketCommands:
 
     def closed(self) -> None:
         self._is_open = False
+        self._lost |= self._running.keys()
 
     def requests(self) -> list[dict[str, Any]]:
         """What is to be sent now."""
@@ -84,14 +90,20 @@ class SocketCommands:
                 message["code"], message["message"], details=message.get("details") or {},
                 retry_after_ms=message.get("retry_after_ms"),
             )  # fmt: skip
-            future.set_exception(exception_of(said))
+            self._end(name, exception_of(said))
         return True
 
     def fail(self, error: BaseException) -> None:
         """There will be no connection."""
-        for future in self._futures.values():
+        for name, future in self._futures.items():
             if not future.done():
-                future.set_exception(error)
+                self._end(name, error, is_sent=name in self._running)
+
+    def _end(self, name: str, error: BaseException, *, is_sent: bool = False) -> None:
+        """What refuses a connection, or a second try, says nothing of what was sent before."""
+        if is_sent or name in self._lost:
+            error = NetworkError(f"tickwire: the answer to a command was lost: {error}")
+        self._futures[name].set_exception(error)
 
     def _again(self, name: str) -> None:
         if name in self._running:

@@ -117,6 +117,70 @@ def test_a_refusal_that_may_pass_stays_what_it_is(client: Client, stub: Stub) ->
         client("create_order", *SEND)
 
 
+LOST = Answer(200, results(result(order=order())), cut=10)
+TOO_MANY = result(ok=False, command_id=None, order_id=None, error={"code": "rate_limited", "message": ""})
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        Answer(403, "<html>Forbidden"),
+        refused("invalid_api_key", 401),
+        refused("token_expired", 401),
+        refused("permission_denied", 403),
+        Answer(413, "too large"),
+        Answer(302, "", location="http://127.0.0.1:1/"),
+        Answer(404, "<html>"),
+        refused("unsupported_action", 404),
+        refused("internal_error", 500),
+        refused("rate_limited", 429),
+        Answer(429, results(TOO_MANY)),
+    ],
+    ids=["403", "key", "token", "permission", "413", "302", "404", "route", "internal", "rate", "rate of it"],
+)
+def test_a_refusal_of_another_try_is_none_of_the_command(client: Client, stub: Stub, then: Answer) -> None:
+    stub.on("POST /oms/commands", LOST, then)
+    with pytest.raises(RequestTimeout, match="look for clientOrderId mine-1"):
+        client("create_order", *SEND, {"clientOrderId": "mine-1"})
+    assert len(names(stub)) == 1
+
+
+def test_what_the_command_itself_was_refused_with_is_told_after_any_try(client: Client, stub: Stub) -> None:
+    error = {"code": "insufficient_funds", "message": "none left"}
+    stub.on("POST /oms/commands", LOST, Answer(403, "<html>"), Answer(422, results(result(ok=False, error=error))))
+    with pytest.raises(InsufficientFunds):
+        client("create_order", *SEND)
+
+
+def test_a_fault_of_the_gateway_does_not_say_whether_a_command_was_done(client: Client, stub: Stub) -> None:
+    stub.on("POST /oms/commands", refused("internal_error", 500))
+    with pytest.raises(RequestTimeout, match="look for clientOrderId mine-1"):
+        client("create_order", *SEND, {"clientOrderId": "mine-1"})
+    stub.on("POST /oms/commands", refused("internal_error", 500), results(result(order=order())))
+    assert client("create_order", *SEND)["id"] == "10"
+    error = {"code": "internal_error", "message": "ours"}
+    stub.on("POST /oms/commands", Answer(500, results(result(ok=False, order_id=None, error=error))))
+    with pytest.raises(RequestTimeout, match="ours; look for clientOrderId mine-1"):
+        client("create_order", *SEND, {"clientOrderId": "mine-1"})
+
+
+def test_a_gateway_that_is_away_is_said_to_be_and_by_what_an_order_is_found(client: Client, stub: Stub) -> None:
+    stub.on("POST /oms/commands", refused("engine_unavailable", 503))
+    with pytest.raises(ExchangeNotAvailable, match="look for clientOrderId mine-1"):
+        client("create_order", *SEND, {"clientOrderId": "mine-1"})
+
+
+def test_what_is_kept_of_a_command_is_not_asked_for_again(client: Client, stub: Stub) -> None:
+    error = {"code": "exchange_unavailable", "message": "it never arrived"}
+    stub.on("POST /oms/commands", Answer(503, results(result(ok=False, error=error))))
+    with pytest.raises(ExchangeNotAvailable, match="it never arrived"):
+        client("create_order", *SEND)
+    assert len(stub.asked("POST /oms/commands")) == 1
+    not_kept = result(ok=False, command_id=None, order_id=None, error=error)
+    stub.on("POST /oms/commands", Answer(503, results(not_kept)), results(result(order=order())))
+    assert client("create_order", *SEND)["id"] == "10"
+
+
 def test_a_refused_command_is_sent_once(client: Client, stub: Stub) -> None:
     error = {"code": "insufficient_funds", "message": "none left"}
     stub.on("POST /oms/commands", Answer(422, results(result(ok=False, order_id=11, error=error))))

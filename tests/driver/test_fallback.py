@@ -5,20 +5,19 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from ccxt.base.errors import NotSupported, OrderNotFound
+from ccxt.base.errors import InsufficientFunds, NotSupported, OrderNotFound, RequestTimeout
 
 from driver.fallback import positional
 from tests.driver.conftest import Client
-from tests.driver.stub import Answer, Stub, items, order, page, refused
+from tests.driver.stub import Answer, Stub, items, order, page, refused, result, results
 
+SEND = ("BTC/USDT", "limit", "buy", 0.01, 50000)
 BEHIND = {"id": "777", "symbol": "BTC/USDT", "status": "open"}
 
 
-@pytest.mark.parametrize(
-    "missing", [refused("unsupported_action", 404), Answer(405, "Method Not Allowed"), Answer(404, "<html>")]
-)
-def test_a_missing_route_is_passed_through_and_remembered(client: Client, stub: Stub, missing: Answer) -> None:
-    stub.on("GET /oms/orders/*", missing)
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_missing_route_is_passed_through_and_remembered(client: Client, stub: Stub, status: int) -> None:
+    stub.on("GET /oms/orders/*", refused("unsupported_action", status))
     stub.on("POST /ccxt/1/fetch_order", {"result": BEHIND})
     assert client("fetch_order", "777", "BTC/USDT", {"a": 1}) == BEHIND
     assert client("fetch_order", "778", None) == BEHIND
@@ -72,7 +71,100 @@ def test_an_order_is_created_behind_a_missing_route_with_an_id_of_its_own(client
     first, second = (request.body for request in stub.asked("POST /ccxt/1/create_order"))
     assert first == second
     assert first["args"] == ["BTC/USDT", "limit", "buy", 0.01, 50000]
-    assert set(first["kwargs"]["params"]) == {"postOnly", "request_id"}
+    params = first["kwargs"]["params"]
+    (tried,) = (request.body for request in stub.asked("POST /oms/commands"))
+    assert params == {
+        "postOnly": True, "request_id": tried["request_id"], "clientOrderId": tried["payload"]["client_order_id"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("elsewhere", [Answer(404, "<html>"), Answer(405, "Method Not Allowed")])
+def test_a_read_that_something_in_front_knows_nothing_of_is_passed_through_once(
+    client: Client, stub: Stub, elsewhere: Answer
+) -> None:
+    stub.on("GET /oms/orders/*", elsewhere, items(order(777)))
+    stub.on("POST /ccxt/1/fetch_order", {"result": BEHIND})
+    assert client("fetch_order", "777") == BEHIND
+    assert client("fetch_order", "777")["clientOrderId"] == "mine-777"
+
+
+@pytest.mark.parametrize("elsewhere", [Answer(404, "<html>"), Answer(405, "Method Not Allowed")])
+def test_a_command_that_something_in_front_knows_nothing_of_is_sent_again(
+    client: Client, stub: Stub, elsewhere: Answer
+) -> None:
+    """As it is while a gateway is started anew behind a proxy."""
+    stub.on("POST /oms/commands", elsewhere, elsewhere, results(result(order=order())))
+    assert client("create_order", *SEND)["id"] == "10"
+    assert not stub.asked("POST /ccxt/1/create_order")
+    stub.on("POST /oms/commands", elsewhere)
+    with pytest.raises(RequestTimeout, match="look for clientOrderId mine"):
+        client("create_order", *SEND, {"clientOrderId": "mine"})
+    assert not stub.asked("POST /ccxt/1/create_order")
+    assert len({request.body["request_id"] for request in stub.asked("POST /oms/commands")}) == 2
+
+
+@pytest.mark.parametrize("missing", [refused("unsupported_action", 404), Answer(404, "<html>")])
+def test_what_may_have_been_done_is_not_done_in_another_way(client: Client, stub: Stub, missing: Answer) -> None:
+    stub.on("POST /oms/commands", Answer(200, results(result()), cut=10), missing)
+    with pytest.raises(RequestTimeout, match="look for clientOrderId x-"):
+        client("create_order", *SEND)
+    assert not stub.asked("POST /ccxt/1/create_order")
+
+
+@pytest.mark.parametrize("missing", [refused("unsupported_action", 404), Answer(404, "<html>")])
+def test_a_missing_read_after_a_command_does_not_repeat_it(client: Client, stub: Stub, missing: Answer) -> None:
+    stub.on("POST /oms/commands", results(result(order=order(order_type="market", price=None))))
+    stub.on("GET /oms/orders/10", missing)
+    made = client("create_order", "BTC/USDT", "market", "buy", 0.01)
+    assert (made["id"], made["status"]) == ("10", "open")
+    assert not stub.asked("POST /ccxt/1/create_order")
+
+
+def test_a_command_asks_the_gateway_first_the_next_time_too(client: Client, stub: Stub) -> None:
+    stub.on("POST /oms/commands", refused("unsupported_action", 404), results(result(order=order())))
+    stub.on("POST /ccxt/1/create_order", {"result": BEHIND})
+    assert client("create_order", *SEND) == BEHIND
+    assert client("create_order", *SEND)["id"] == "10"
+
+
+def test_what_is_passed_through_is_of_the_strategy_of_the_options(client: Client, stub: Stub) -> None:
+    client.exchange.options["strategy_id"] = 7
+    stub.on("POST /oms/commands", refused("unsupported_action", 404))
+    stub.on("GET /oms/orders/open", refused("unsupported_action", 404))
+    stub.on("POST /ccxt/1/cancel_all_orders", {"result": []})
+    stub.on("POST /ccxt/1/fetch_open_orders", {"result": []})
+    client("cancel_all_orders")
+    client("cancel_all_orders", None, {"strategy_id": 8})
+    client("fetch_open_orders")
+    client("fetch_open_orders", "BTC/USDT", None, None, {"strategy_id": 8})
+    passed = [request.body["kwargs"] for request in stub.asked("POST /ccxt/1/*")]
+    assert [each["params"]["strategy_id"] for each in passed if "params" in each] == [7, 8, 7, 8]
+
+
+def test_several_orders_behind_a_missing_route_keep_their_names(client: Client, stub: Stub) -> None:
+    client("load_markets")
+    stub.on("POST /oms/commands", refused("unsupported_action", 404))
+    stub.on("POST /ccxt/1/create_orders", {"result": [BEHIND, BEHIND]})
+    one = {"symbol": "BTC/USDT", "type": "limit", "side": "buy", "amount": 0.01, "price": 50000}
+    client("create_orders", [{**one, "params": {"request_id": "own"}}, one], {"request_id": "r"})
+    (tried,) = (request.body for request in stub.asked("POST /oms/commands"))
+    (passed,) = (request.body for request in stub.asked("POST /ccxt/1/create_orders"))
+    names = [each["params"]["clientOrderId"] for each in passed["args"][0]]
+    assert names == [each["payload"]["client_order_id"] for each in tried]
+    assert [each["request_id"] for each in tried] == ["own", "r:1"]
+    assert passed["kwargs"]["params"]["request_id"] == "r"
+
+
+def test_a_passed_command_that_may_have_been_done_is_in_doubt(client: Client, stub: Stub) -> None:
+    client("load_markets")
+    stub.on("POST /oms/commands", refused("unsupported_action", 404))
+    stub.on("POST /ccxt/1/create_order", Answer(200, {"result": BEHIND}, cut=5), refused("permission_denied", 403))
+    with pytest.raises(RequestTimeout, match="look for clientOrderId mine"):
+        client("create_order", *SEND, {"clientOrderId": "mine"})
+    said = refused("insufficient_funds", 422, details={"command_id": 3, "order_id": 4})
+    stub.on("POST /ccxt/1/create_order", Answer(200, {"result": BEHIND}, cut=5), said)
+    with pytest.raises(InsufficientFunds):
+        client("create_order", *SEND)
 
 
 def test_arguments_that_were_left_out_are_not_sent() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ccxt.base.errors import ExchangeNotAvailable, OrderNotFound, RateLimitExceeded, RequestTimeout
+from ccxt.base.errors import ExchangeNotAvailable, RateLimitExceeded, RequestTimeout
 
 from driver.errors import Refusal, exception_of
 from driver.retries import Policy
@@ -14,11 +14,6 @@ POLICY = Policy(tries=4, delay_ms=100, delay_ms_max=300, within_ms=10_000)
 @pytest.mark.parametrize("error", [ExchangeNotAvailable("x"), RequestTimeout("x"), RateLimitExceeded("x")])
 def test_what_may_pass_is_tried_again(error: Exception) -> None:
     assert POLICY.delay_before(1, error, 0) is not None
-
-
-@pytest.mark.parametrize("error", [OrderNotFound("x"), ValueError("x")])
-def test_what_was_refused_for_good_is_not(error: Exception) -> None:
-    assert POLICY.delay_before(1, error, 0) is None
 
 
 def test_delays_grow_to_the_longest_and_are_spread() -> None:

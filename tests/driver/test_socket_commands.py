@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ccxt.base.errors import NetworkError, PermissionDenied
 
+from driver.errors import refusal_of
 from driver.socket_commands import SocketCommands
 
 
@@ -109,3 +110,31 @@ async def test_what_is_about_something_else_is_left_to_others() -> None:
     client = Client()
     for message in ({"type": "error", "code": "x"}, {"type": "error", "id": "s1"}, {"type": "pong", "id": "c1"}):
         assert not client.commands.receive(message)
+
+
+async def test_what_was_sent_is_in_doubt_when_there_is_no_connection_any_more() -> None:
+    client = Client()
+    client.commands.opened()
+    sent = await client.execute({"request_id": "a"})
+    client.commands.requests()
+    client.commands.closed()
+    waits = await client.execute({"request_id": "b"})
+    client.commands.fail(PermissionDenied("403"))
+    with pytest.raises(NetworkError, match="was lost: 403") as lost:
+        await sent
+    assert refusal_of(lost.value) is None
+    with pytest.raises(PermissionDenied):
+        await waits
+
+
+async def test_a_refusal_of_the_second_try_is_none_of_the_first() -> None:
+    client = Client()
+    client.commands.opened()
+    task = await client.execute({"request_id": "a"})
+    client.commands.requests()
+    client.commands.closed()
+    client.commands.opened()
+    client.commands.requests()
+    client.commands.receive({"type": "error", "id": "c1", "code": "permission_denied", "message": "no"})
+    with pytest.raises(NetworkError, match="permission_denied"):
+        await task
