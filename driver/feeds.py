@@ -9,10 +9,10 @@ Structures are put together field by field: `safe_ticker` and its like cost more
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
 
@@ -88,18 +88,22 @@ class Feed:
 
 
 class QuoteFeed(Feed):
-    """Tickers; `tickers` and `bidsasks` are the exchange's own."""
+    """Tickers; `tickers` and `bidsasks` are the exchange's own, `days` (by symbol) what quotes do not carry."""
 
     def __init__(self, symbol: str, tickers: dict[str, Any], bidsasks: dict[str, Any], *hooks: Any) -> None:
         super().__init__(symbol, *hooks)
         self._tickers = tickers
         self._bidsasks = bidsasks
         self._ticker: dict[str, Any] | None = None
+        self.days: dict[str, Mapping[str, Any]] = {}
 
     def update(self, message: Message) -> None:
         if self._gap is not None:
             self._noted(message)
-        self.ticker(ticker_of(self.symbol, message))
+        ticker = ticker_of(self.symbol, message)
+        if day := self.days.get(self.symbol):
+            add_day(ticker, day)
+        self.ticker(ticker)
 
     def ticker(self, ticker: dict[str, Any]) -> None:
         self._ticker = self._tickers[self.symbol] = self._bidsasks[self.symbol] = ticker
@@ -119,6 +123,7 @@ class QuoteFeed(Feed):
     def _lost(self, gap: Gap) -> None:
         if gap.new_epoch is None or self._ticker is None:
             return
+        self.days.pop(self.symbol, None)  # its last price is none any more
         self._ticker["info"]["stale"] = True  # also for who holds it
         self._ticker = None
         self._tickers.pop(self.symbol, None)
@@ -156,6 +161,28 @@ def ticker_of(symbol: str, message: Message) -> dict[str, Any]:
         "indexPrice": None,
         "info": message,
     }
+
+
+OF_THE_DAY: Final = ("open", "vwap", "quoteVolume", "previousClose", "markPrice", "indexPrice")
+
+
+def add_day(ticker: dict[str, Any], day: Mapping[str, Any]) -> None:
+    """What quotes do not carry, from the ticker that REST told; what follows from the last price is of this one."""
+    for name in OF_THE_DAY:
+        ticker[name] = day.get(name)
+    if ticker["baseVolume"] is None:
+        ticker["baseVolume"] = day.get("baseVolume")
+    last = ticker["last"]
+    if last is None:
+        ticker["last"] = ticker["close"] = last = day.get("last")
+    first, high, low = ticker["open"], day.get("high"), day.get("low")
+    ticker["high"] = high if last is None or high is None else max(high, last)
+    ticker["low"] = low if last is None or low is None else min(low, last)
+    if first and last is not None:
+        change = float(Decimal(repr(last)) - Decimal(repr(first)))
+        ticker["change"] = change
+        ticker["percentage"] = change / first * 100
+        ticker["average"] = (first + last) / 2
 
 
 class TradeFeed(Feed):

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ccxt.base.errors import BaseError, NetworkError
+from ccxt.base.errors import BaseError, NetworkError, NotSupported
 
 from driver.private_feeds import DealFeed, OrderFeed, PositionFeed
-from driver.stream import Stream
+from driver.stream import PRIVATE, Stream
 
 AT_ONCE: Final = 8  # requests
 PAGE: Final = 500  # rows of a request
@@ -26,6 +26,8 @@ async def poll(exchange: Any, streams: Sequence[Stream]) -> None:
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(stream: Stream) -> None:
+        if exchange.is_elsewhere() and stream.key.channel not in PRIVATE:
+            raise NotSupported(f"{exchange.id} without a WebSocket has market data of the account's own exchange only")
         async with room:
             await POLLS[stream.key.channel](exchange, stream)
 

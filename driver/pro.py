@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from ccxt.base.errors import (
     AccountNotEnabled,
+    ArgumentsRequired,
     AuthenticationError,
     BaseError,
     ExchangeClosedByUser,
@@ -22,6 +23,7 @@ from ccxt.base.errors import (
 
 from driver.async_ import OmsCcxtExchange
 from driver.by_socket import COMMANDS, OrdersBySocket
+from driver.days import Days
 from driver.errors import Refusal, RouteMissing, exception_of, of_answer
 from driver.fetch_ws import FETCH_WS, FetchWs
 from driver.hub import Hub, Settings
@@ -70,6 +72,7 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, Oms
     def __init__(self, config: dict[str, Any] = {}) -> None:
         self.hub = Hub(self)
         self.on_gap: Any = None
+        self.days = Days(self._day_tickers, self._tickers_watched)
         self._closes = 0
         self._telling: set[asyncio.Task[Any]] = set()
         self._private_feeds: dict[str, Any] = {}
@@ -84,6 +87,7 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, Oms
         if self._balance_task is not None:
             self._balance_task.cancel()
             self._balance_task = None
+        self.days.close()
         await self.hub.close()
         if clean_instance_data:
             self.hub = Hub(self)
@@ -162,7 +166,7 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, Oms
         return result
 
     async def traded_at(self) -> tuple[int, str]:
-        """The number of the account, and the gateway's name of its exchange; "" where only the default one is told."""
+        """The number of the account, and the gateway's name of its exchange."""
         if self._traded_at is None:
             self._traded_at = await self._find_account()
         return self._traded_at
@@ -177,11 +181,25 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, Oms
             # Without a key accounts are not told either, and the market may be for everybody.
             if not isinstance(account, int) or (isinstance(error, AuthenticationError) and self.apiKey):
                 raise
-            return account, ""
+            return account, await self._described_exchange()
         for row in answer["items"]:
             if account in {row["id"], row["name"]}:
                 return row["id"], str(exchange or row["exchange"])
         raise AccountNotEnabled(f"{self.id}: there is no account {account} for this key")
+
+    async def _described_exchange(self) -> str:
+        """Raises ArgumentsRequired when nobody says: the gateway's default exchange may be another market."""
+        if self.described is None:
+            self.take_over(await self.carry_out(self.pass_through("describe", api="public")))
+        name = (self.described or {}).get("exchange")
+        if name is None:
+            raise ArgumentsRequired(f"{self.id} requires options['exchange']: this gateway does not say the account's")
+        return str(name)
+
+    def is_elsewhere(self) -> bool:
+        """Whether market data is watched of another exchange than the account's: REST is asked of that one."""
+        given, own = self.options.get("exchange"), (self.described or {}).get("exchange")
+        return given is not None and own is not None and given != own
 
     def on_stream_gap(self, gap: Gap) -> None:
         told = self.on_gap or self.options.get("on_gap")

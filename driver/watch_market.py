@@ -20,6 +20,7 @@ from driver.stream import Key, Stream
 CHANNELS: Final = {"ticker": "quotes", "bidsasks": "quotes", "trades": "trades", "book": "book", "ohlcv": "bars"}
 DEPTH: Final = 100  # levels of a book, unless the program says how many
 CACHE: Final = 1000  # as ccxt.pro keeps
+DAY_MS: Final = 5_000  # what quotes do not carry of a ticker is asked for so often
 
 
 class WatchMarket(Host):
@@ -30,12 +31,14 @@ class WatchMarket(Host):
     async def watch_ticker(self, symbol: str, params: Any = {}) -> Any:
         """The ticker, as soon as there is one that was not returned yet."""
         (name,) = await self._symbols([symbol])
+        await self._day((name,))
         tickers = await (await self._quotes("ticker", (name,))).cursor.next()
         return tickers[name]
 
     async def watch_tickers(self, symbols: Sequence[str] | None = None, params: Any = {}) -> Any:
         """Those that are new, by symbol. Raises ArgumentsRequired without symbols: a gateway has no end of them."""
         names = await self._symbols(symbols)
+        await self._day(names)
         tickers = await (await self._quotes("ticker", names)).cursor.next()
         return tickers if self.newUpdates else self.filter_by_array(self.tickers, "symbol", names)
 
@@ -55,10 +58,28 @@ class WatchMarket(Host):
         return await self._unwatch("bidsasks", await self._symbols(symbols, may_be_all=True))
 
     async def _quotes(self, kind: str, names: tuple[str, ...]) -> Watch:
-        return await self._watch(
-            kind, names, Newest,
-            lambda name, *hooks: QuoteFeed(name, self.tickers, self.bidsasks, *hooks),
-        )  # fmt: skip
+        return await self._watch(kind, names, Newest, self._quote_feed)
+
+    def _quote_feed(self, name: str, *hooks: Any) -> QuoteFeed:
+        feed = QuoteFeed(name, self.tickers, self.bidsasks, *hooks)
+        feed.days = self.days.by_symbol
+        return feed
+
+    async def _day(self, names: tuple[str, ...]) -> None:
+        """What the stream does not carry of a ticker is known, if it can be."""
+        every_ms = float(self.options.get("ticker_refresh_ms", DAY_MS))
+        if every_ms and not self.is_elsewhere():
+            await self.prepared(partial(self.days.known, names, every_ms))
+
+    async def _day_tickers(self, symbols: Sequence[str]) -> dict[str, Any]:
+        """By symbol. Raises what REST refuses."""
+        if len(symbols) > 1 and self.has.get("fetchTickers"):
+            tickers: dict[str, Any] = await self.fetch_tickers(list(symbols))
+            return tickers
+        return {symbol: await self.fetch_ticker(symbol) for symbol in symbols}
+
+    def _tickers_watched(self) -> set[str]:
+        return {name for kind, names in self.hub.watches if kind == "ticker" for name in names}
 
     # Books
 
@@ -212,7 +233,7 @@ class WatchMarket(Host):
 
     def _key(self, channel: str, exchange: str, name: Any) -> Key:
         symbol, timeframe = name if isinstance(name, tuple) else (name, "")
-        return Key(channel, f"{exchange}:{symbol}" if exchange else symbol, timeframe)
+        return Key(channel, f"{exchange}:{symbol}", timeframe)
 
     async def _unwatch(self, kind: str, names: tuple[Any, ...]) -> bool:
         """End every way of watching that is about nothing else than these; about all when there are none."""

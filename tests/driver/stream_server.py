@@ -22,7 +22,12 @@ MARKET = {
     "type": "spot", "spot": True, "active": True, "contract": False, "settle": None,
     "precision": {"amount": 0.00001, "price": 0.01}, "limits": {}, "info": {},
 }  # fmt: skip
-DESCRIPTION = {"id": "sim", "precisionMode": 4, "has": {"fetchTicker": True, "fetchCurrencies": False}}
+DESCRIPTION = {
+    "id": "binance",
+    "exchange": "sim",
+    "precisionMode": 4,
+    "has": {"fetchTicker": True, "fetchCurrencies": False},
+}
 
 
 class StreamServer:

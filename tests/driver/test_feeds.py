@@ -147,6 +147,20 @@ def test_trades_go_to_ccxts_cache_and_to_who_watches(told: Told) -> None:
     assert TradeFeed("BTC/USDT", caches, 3, *told.hooks).cache is feed.cache
 
 
+def test_a_ticker_has_what_the_day_says_until_the_exchange_is_lost(told: Told) -> None:
+    feed = QuoteFeed("BTC/USDT", {}, {}, *told.hooks)
+    cursor = Newest(told.wakes)
+    feed.watch(cursor)
+    feed.days = {"BTC/USDT": {"open": 0.1, "high": 5, "low": 1, "last": 4, "quoteVolume": 7}}
+    feed.update(quote(1, last=0.3))
+    ticker = cursor.take()["BTC/USDT"]
+    assert [ticker[name] for name in ("last", "high", "low", "change", "quoteVolume")] == [0.3, 5, 0.3, 0.2, 7]
+    feed.gap(LOST)
+    feed.update(quote(1, last=None))
+    ticker = cursor.take()["BTC/USDT"]
+    assert [ticker[name] for name in ("last", "high", "change")] == [None, None, None]
+
+
 def test_trades_that_came_by_rest_are_not_told_twice(told: Told) -> None:
     feed, cursor = TradeFeed("BTC/USDT", {}, 100, *told.hooks), EachOf(told.wakes)
     feed.watch(cursor)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from ccxt.base.errors import BadSymbol
+from ccxt.base.errors import BadSymbol, NotSupported
 
 from driver.link import REFUSED_MS_MAX
 from driver.polling import PAGE
@@ -208,3 +208,10 @@ async def test_what_rest_refuses_is_told_and_the_rest_goes_on(pro: Pro) -> None:
     with pytest.raises(BadSymbol):
         await ticker
     await until(lambda: any(path == "/ccxt/1/fetch_ticker" for path, _ in pro.server.requests))
+
+
+async def test_a_ticker_of_another_exchange_is_not_that_of_the_accounts(pro: Pro) -> None:
+    pro.exchange.options["exchange"] = "okx"
+    with pytest.raises(NotSupported):
+        await pro.exchange.watch_ticker("BTC/USDT")
+    assert not [path for path, _ in pro.server.requests if "ticker" in path]

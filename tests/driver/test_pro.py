@@ -13,6 +13,7 @@ import pytest
 from ccxt.async_support.base.exchange import Exchange
 from ccxt.base.errors import (
     AccountNotEnabled,
+    ArgumentsRequired,
     AuthenticationError,
     ExchangeClosedByUser,
     InsufficientFunds,
@@ -88,9 +89,10 @@ async def test_the_exchange_is_found_by_the_account(pro: Pro) -> None:
         await other.exchange.close()
 
 
-async def test_without_a_key_the_market_is_watched_of_the_default_exchange(pro: Pro) -> None:
+async def test_without_a_key_the_market_of_the_accounts_exchange_is_watched(pro: Pro) -> None:
+    pro.server.answers["/oms/accounts"] = lambda _: {"code": "missing_api_key", "message": "no", "status": 401}
     other = Pro(pro.server, apiKey=None)
-    assert await other.exchange.traded_at() == (1, "")
+    assert await other.exchange.traded_at() == (1, "sim")
     await other.exchange.close()
     nobody = Pro(pro.server, apiKey=None, options={"account_id": "main"})
     with pytest.raises(AuthenticationError):
@@ -98,10 +100,15 @@ async def test_without_a_key_the_market_is_watched_of_the_default_exchange(pro: 
     await nobody.exchange.close()
 
 
-async def test_where_accounts_are_not_told_symbols_are_of_the_default_exchange(pro: Pro) -> None:
+async def test_where_nobody_says_whose_exchange_it_is_no_market_is_taken_for_it(pro: Pro) -> None:
     del pro.server.answers["/oms/accounts"]
     await pro.subscribed(pro.exchange.watch_ticker("BTC/USDT"))
-    assert pro.server.asked[0]["symbols"] == ["BTC/USDT"]
+    assert pro.server.asked[0]["symbols"] == ["sim:BTC/USDT"]
+    pro.server.answers["/ccxt/1/describe"] = lambda _: {"result": {"id": "binance", "has": {}}}
+    other = Pro(pro.server)
+    with pytest.raises(ArgumentsRequired, match="exchange"):
+        await other.exchange.watch_ticker("BTC/USDT")
+    await other.exchange.close()
 
 
 async def test_an_order_goes_over_the_socket(pro: Pro) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from ccxt.base.errors import ArgumentsRequired, BadSymbol, UnsubscribeError
@@ -48,6 +49,39 @@ async def test_a_new_way_of_watching_begins_with_what_is_known(pro: Pro) -> None
     await pro.update("quotes", 1, "snapshot", **quote(5))
     await waiting
     assert (await pro.exchange.watch_bids_asks(["BTC/USDT"]))["BTC/USDT"]["bid"] == 5
+
+
+def day(**more: Any) -> dict[str, Any]:
+    return {
+        "symbol": "BTC/USDT", "open": 4, "high": 6, "low": 3, "last": 4.5, "vwap": 4.2, "baseVolume": 9,
+        "quoteVolume": 38, "bid": 1, "ask": 2, "info": {}, **more,
+    }  # fmt: skip
+
+
+async def test_a_ticker_has_all_that_ccxts_has_and_what_is_live_is_the_streams(pro: Pro) -> None:
+    pro.server.answers["/ccxt/1/fetch_ticker"] = lambda _: {"result": day()}
+    waiting = await pro.subscribed(pro.exchange.watch_ticker("BTC/USDT"))
+    await pro.update("quotes", 1, "snapshot", **{**quote(5), "last": None, "volume": None})
+    first = await waiting
+    assert (first["last"], first["close"], first["baseVolume"], first["bid"], first["ask"]) == (4.5, 4.5, 9, 5, 6)
+    waiting = asyncio.create_task(pro.exchange.watch_ticker("BTC/USDT"))
+    await pro.update("quotes", 2, **quote(7))
+    second = await waiting
+    assert (second["last"], second["open"], second["high"], second["low"], second["vwap"]) == (7, 4, 7, 3, 4.2)
+    assert (second["change"], second["percentage"], second["average"], second["baseVolume"]) == (3, 75, 5.5, 3)
+    assert len([path for path, _ in pro.server.requests if path == "/ccxt/1/fetch_ticker"]) == 1
+
+
+async def test_the_day_is_asked_for_again_while_a_ticker_is_watched(pro: Pro) -> None:
+    pro.exchange.options["ticker_refresh_ms"] = 10
+    highs = iter(range(10, 10_000))
+    pro.server.answers["/ccxt/1/fetch_ticker"] = lambda _: {"result": day(high=next(highs))}
+    waiting = await pro.subscribed(pro.exchange.watch_ticker("BTC/USDT"))
+    await until(lambda: pro.exchange.days.by_symbol["BTC/USDT"]["high"] >= 12)
+    await pro.update("quotes", 1, "snapshot", **quote(5))
+    assert (await waiting)["high"] >= 12
+    await pro.exchange.un_watch_ticker("BTC/USDT")
+    await until(lambda: not pro.exchange.days.by_symbol)
 
 
 async def test_symbols_are_required_and_checked(pro: Pro) -> None:

@@ -31,7 +31,9 @@ async def test_everything_is_watched_over_one_connection(gateway_with_orders: Or
     gateway = gateway_with_orders
     async with program(config_of(gateway)) as made:
         exchange = made.exchange
-        assert (await exchange.watch_ticker(BTC))["symbol"] == BTC
+        ticker = await exchange.watch_ticker(BTC)
+        assert (ticker["symbol"], ticker["low"] <= ticker["last"] <= ticker["high"]) == (BTC, True)
+        assert ticker["last"] - ticker["open"] == pytest.approx(ticker["change"])
         assert (await exchange.watch_bids_asks([BTC]))[BTC]["bid"] is not None
         book = await exchange.watch_order_book(BTC, 20)
         assert len(book["bids"]) <= 20
@@ -75,6 +77,35 @@ async def test_an_order_and_what_comes_of_it_is_watched(gateway_with_orders: Ord
         assert [order["status"] for order in await exchange.cancel_all_orders_ws(BTC)] == ["canceled", "canceled"]
         held = next(order for order in exchange.orders if order["id"] == bought["id"])
         assert held["fee"]["currency"] == "BTC"
+
+
+async def test_every_watcher_that_begins_is_told_what_is_open(gateway_with_orders: Ordering) -> None:
+    async with program(config_of(gateway_with_orders)) as made:
+        exchange = made.exchange
+        await exchange.create_market_buy_order(BTC, 0.01)
+
+        async def told(*symbols: str) -> list[tuple[str, float]]:
+            async with asyncio.timeout(20):
+                positions = await exchange.watch_positions(list(symbols))
+            return [(each["side"], each["contracts"]) for each in positions]
+
+        held = [("long", pytest.approx(0.00999))]
+        await exchange.watch_balance()  # it has the positions subscribed for itself
+        assert await told() == held
+        assert await told(BTC) == held, "beside one who watches all"
+        await exchange.un_watch_positions()
+        assert await told() == held
+        await exchange.un_watch_positions([BTC])
+        await exchange.un_watch_balance()
+        await exchange.un_watch_positions()
+        assert await told(BTC) == held, "of a stream that was left in the same turn"
+        await exchange.close()
+        assert await told() == held
+        await exchange.close()
+        async with program(config_of(gateway_with_orders)) as other:
+            await other.exchange.create_market_sell_order(BTC, 0.005)
+        while await told() != [("long", pytest.approx(0.00499))]:
+            pass  # what happened meanwhile may come in a call of its own
 
 
 async def test_the_account_of_somebody_else_is_refused(gateway_with_orders: Ordering) -> None:
