@@ -46,6 +46,8 @@ if __name__ == "__main__":
     options = parser.parse_args()
     try:
         asyncio.run(main(options.url, os.environ["KEY"], options.account, options.count))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # as a shell has it: it is how this ends, unless a --count is given
     except KeyError:
         raise SystemExit("KEY is not set: `tickwire demo` shows an API key") from None
     except aiohttp.ClientConnectorError:

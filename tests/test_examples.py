@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
 import shutil
 import socket
 import sys
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import ccxt
 import pytest
 
 from _speedups.book import Book
@@ -239,6 +241,21 @@ async def test_where_nothing_listens(script: str) -> None:
             errors = (await run.errors()).splitlines()
     assert len(errors) == 1
     assert errors[0].startswith(f"nothing listens at {url}")
+
+
+def test_the_grid_takes_back_what_rests_though_one_order_is_over() -> None:
+    canceled: list[str] = []
+
+    class Exchange:
+        def cancel_order(self, order_id: str, symbol: str) -> None:
+            if order_id in {"2", "3"}:
+                raise (ccxt.InvalidOrder if order_id == "2" else ccxt.OrderNotFound)(f"order {order_id} is over")
+            canceled.append(order_id)
+
+    grid = runpy.run_path(str(EXAMPLES / "strategies" / "grid.py"))["Grid"](Exchange(), "BTC/USDT", 0.001, 2.0)
+    grid.resting = {str(number): ("buy", -number) for number in range(1, 5)}
+    grid.lift()
+    assert (canceled, grid.resting) == (["1", "4"], {})
 
 
 def test_configuration() -> None:

@@ -47,8 +47,12 @@ class Grid:
         return len(gone)
 
     def lift(self) -> None:
+        """Take back what rests; what is over meanwhile need not be, and must not keep the others from it."""
         for order_id in self.resting:
-            self._exchange.cancel_order(order_id, self._symbol)
+            try:
+                self._exchange.cancel_order(order_id, self._symbol)
+            except (ccxt.InvalidOrder, ccxt.OrderNotFound) as error:
+                print(f"not canceled: {error}", flush=True)
         self.resting.clear()
 
     def _place(self, side: str, level: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -73,6 +74,16 @@ async def test_an_order_is_placed_changed_and_canceled_and_its_events_are_seen(g
 async def listeners(gateway: Ordering) -> int:
     """How many streams are subscribed."""
     return sum(session.subscriptions for session in gateway.app.sessions.open)
+
+
+async def test_it_is_ended_by_an_interrupt_without_a_word(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    url = f"ws://127.0.0.1:{gateway.app.port}/v1/stream"
+    async with listening("--url", url, key=gateway.keys["ann"]) as process:
+        await gateway.until(lambda streams: streams == 3, lambda: listeners(gateway))
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.wait_for(process.communicate(), WAIT_S)
+    assert (process.returncode, err) == (128 + signal.SIGINT, b"")
 
 
 async def test_what_is_wrong_is_told(gateway_with_orders: Ordering) -> None:
