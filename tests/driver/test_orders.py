@@ -13,11 +13,12 @@ from ccxt.base.errors import (
     InvalidOrder,
     NotSupported,
     OrderNotFound,
+    RequestTimeout,
 )
 
 from driver.orders import new_client_order_id
 from tests.driver.conftest import Client
-from tests.driver.stub import Answer, Recorded, Stub, deal, filled, items, order, page, result, results
+from tests.driver.stub import Answer, Recorded, Stub, deal, filled, items, order, page, refused, result, results
 
 NO_FUNDS = {"code": "insufficient_funds", "message": "none left"}
 
@@ -162,8 +163,8 @@ def test_one_that_was_rejected_in_spite_of_it_is_not(client: Client, stub: Stub)
 
 
 def test_several_orders_are_one_body_and_each_has_its_answer(client: Client, stub: Stub) -> None:
-    refused = result(1, ok=False, order_id=12, error=NO_FUNDS)
-    stub.on("POST /oms/commands", Answer(207, results(result(0, order=order(11)), refused)))
+    no = result(1, ok=False, order_id=12, error=NO_FUNDS)
+    stub.on("POST /oms/commands", Answer(207, results(result(0, order=order(11)), no)))
     made = client("create_orders", [
         {"symbol": "BTC/USDT", "type": "limit", "side": "buy", "amount": 1, "price": 2, "params": {"postOnly": True}},
         {"symbol": "ETH/USDT", "type": "market", "side": "sell", "amount": 3},
@@ -182,6 +183,91 @@ def test_several_orders_that_are_all_refused_are_an_exception(client: Client, st
     orders = [{"symbol": "BTC/USDT", "type": "market", "side": "buy", "amount": 1}] * 2
     with pytest.raises(InsufficientFunds):
         client("create_orders", orders)
+
+
+ONE = {"symbol": "BTC/USDT", "type": "limit", "side": "buy", "amount": 0.01, "price": 50000}
+DOUBT = {"code": "internal_error", "message": "?"}
+
+
+def test_several_orders_have_request_ids_of_their_own_from_the_one_that_is_given(client: Client, stub: Stub) -> None:
+    stub.on("POST /oms/commands", results(result(0, order=order()), result(1, order=order(11))))
+    client("create_orders", [ONE, {**ONE, "params": {"request_id": "own"}}], {"request_id": "r"})
+    (body,) = commands(stub)
+    assert [each["request_id"] for each in body] == ["r:0", "own"]
+
+
+def test_one_of_several_that_is_there_in_spite_of_a_doubtful_answer_is_told_as_it_is(
+    client: Client, stub: Stub
+) -> None:
+    doubtful = [result(number, ok=False, order_id=number + 10, error=DOUBT) for number in range(3)]
+    stub.on("POST /oms/commands", Answer(500, results(*doubtful, result(3, ok=False, order_id=None, error=NO_FUNDS))))
+    stub.on("GET /oms/orders/10", items(order(10)))
+    stub.on("GET /oms/orders/11", items(order(11, status="rejected", error_code="risk_blocked", error_message="no")))
+    stub.on("GET /oms/orders/12", refused("engine_unavailable", 503))
+    made = client("create_orders", [ONE] * 4)
+    assert [(each["id"], each["status"]) for each in made] == [
+        ("10", "open"), ("11", "rejected"), ("12", None), (None, "rejected"),
+    ]  # fmt: skip
+    assert made[1]["info"]["error"]["code"] == "risk_blocked"
+    assert made[2]["clientOrderId"] == commands(stub)[0][2]["payload"]["client_order_id"]
+
+
+def test_when_one_of_several_may_be_there_they_are_not_refused(client: Client, stub: Stub) -> None:
+    refusals = [result(0, ok=False, order_id=None, error=NO_FUNDS), result(1, ok=False, order_id=None, error=DOUBT)]
+    stub.on("POST /oms/commands", Answer(422, results(*refusals)))
+    with pytest.raises(RequestTimeout, match="look for clientOrderId mine-2"):
+        client("create_orders", [ONE, {**ONE, "params": {"clientOrderId": "mine-2"}}])
+
+
+@pytest.mark.parametrize(
+    ("then", "status"), [(refused("account_blocked", 403), "rejected"), (Answer(502, "<html>"), None)]
+)
+def test_orders_that_are_there_are_told_when_the_next_body_fails(
+    client: Client, stub: Stub, then: Answer, status: str | None
+) -> None:
+    first = results(*[result(number, order_id=100 + number, order=order(100 + number)) for number in range(100)])
+    stub.on("POST /oms/commands", Answer(200, first), then)
+    made = client("create_orders", [ONE] * 250)
+    assert [each["status"] for each in made] == ["open"] * 100 + [status] * 100 + ["rejected"] * 50
+    assert made[0]["id"] == "100"
+    assert all(each["clientOrderId"] for each in made)
+    assert made[-1]["info"]["error"]["message"] == "not sent"
+
+
+GONE = [refused("engine_unavailable", 503), items(missing=(10,)), refused("permission_denied", 403)]
+
+
+@pytest.mark.parametrize("read", GONE, ids=["away", "missing", "denied"])
+def test_an_order_that_was_made_is_returned_when_it_cannot_be_read(client: Client, stub: Stub, read: Any) -> None:
+    partly = order(order_type="market", price=None, state="PARTIALLY_FILLED", filled="0.001", remaining="0.009")
+    stub.on("GET /oms/orders/10", read)
+    stub.on("GET /oms/deals", read)
+    for shown in (partly, None):
+        stub.on("POST /oms/commands", results(result(order=shown) if shown else result()))
+        made = client("create_order", "BTC/USDT", "market", "buy", 0.01, None, {"clientOrderId": "mine-10"})
+        assert (made["id"], made["status"], made["clientOrderId"]) == ("10", "open", "mine-10")
+        assert (made["symbol"], made["side"], made["amount"]) == ("BTC/USDT", "buy", 0.01)
+
+
+def test_several_that_were_made_are_returned_when_they_cannot_be_read(client: Client, stub: Stub) -> None:
+    client("load_markets")
+    stub.on("POST /oms/commands", results(*[result(number, order_id=10 + number) for number in range(3)]))
+    stub.on("GET /oms/orders/*", refused("permission_denied", 403))
+    made = client("create_orders", [ONE] * 3)
+    assert [(each["id"], each["status"]) for each in made] == [("10", "open"), ("11", "open"), ("12", "open")]
+    assert len(stub.asked("GET /oms/orders/*")) == 1, "it is not asked for each in vain"
+
+
+def test_what_was_canceled_is_told_so_when_it_cannot_be_read(client: Client, stub: Stub) -> None:
+    stub.on("GET /oms/orders/*", refused("engine_unavailable", 503))
+    stub.on("POST /oms/commands", results(result()))
+    canceled = client("cancel_order", "10", "BTC/USDT")
+    assert (canceled["id"], canceled["status"], canceled["symbol"]) == ("10", "canceled", "BTC/USDT")
+    over = {"code": "invalid_order_state", "message": "over"}
+    told = [{"order_id": 10, "ok": True, "error": None}, {"order_id": 11, "ok": False, "error": over}]
+    stub.on("POST /oms/commands", Answer(207, results(result(order_id=None, orders=told))))
+    several = client("cancel_orders", ["10", "11"])
+    assert [(each["id"], each["status"]) for each in several] == [("10", "canceled"), ("11", None)]
 
 
 def test_more_orders_than_a_body_holds_are_several_bodies(client: Client, stub: Stub) -> None:
