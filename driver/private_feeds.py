@@ -233,31 +233,68 @@ class DealFeed(PrivateFeed):
 
 
 class PositionFeed(PrivateFeed):
-    """Positions, each as it is by now; one that is closed has no contracts. `unify` makes a structure of one."""
+    """Positions, each as it is by now; one that is closed has no contracts. `unify` makes a structure of one.
+
+    Whoever begins to watch is told what is open, as soon as that is known.
+    """
 
     events = frozenset({"position_updated", "position_closed"})
 
     def __init__(self, cache: Any, unify: Callable[[Raw], dict[str, Any]], *hooks: Any) -> None:
         super().__init__(cache, *hooks)
         self._unify = unify
-        self._sides: dict[int, tuple[str, int]] = {}  # side and version of what is open
+        self._open: dict[int, tuple[Raw, str]] = {}  # with its side
+        self._beginning: list[tuple[Any, tuple[str, ...]]] = []  # watchers to be told what is open, and their symbols
+
+    def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:
+        super().watch(watcher, symbols)
+        self._beginning.append((watcher, tuple(symbols)))
+        if self.stream is not None and self.stream.is_live:
+            self._begin_if_whole()
+
+    def unwatch(self, watcher: Any) -> None:
+        super().unwatch(watcher)
+        self._beginning = [(each, symbols) for each, symbols in self._beginning if each is not watcher]
+
+    def live(self, is_live: bool) -> None:
+        super().live(is_live)
+        if is_live:
+            self._begin_if_whole()
 
     def snapshot(self, rows: Sequence[Raw]) -> None:
         """What is not among these is closed; where, and at what price, is in the events."""
         super().snapshot(rows)
         open_ids = {row["id"] for row in rows}
-        self._sides = {number: known for number, known in self._sides.items() if number in open_ids}
+        self._open = {number: known for number, known in self._open.items() if number in open_ids}
+        self._begin()
+
+    def _begin_if_whole(self) -> None:
+        """Else a snapshot is to come."""
+        if self.stream is not None and self.stream.is_whole:
+            self._begin()
+
+    def _begin(self) -> None:
+        beginning, self._beginning = self._beginning, []
+        for watcher, symbols in beginning:
+            for row, side in self._open.values():
+                if not symbols or row["symbol"] in symbols:
+                    position = self._structure(row, side)
+                    watcher.put(position["id"], position)
+
+    def _structure(self, row: Raw, side: str) -> dict[str, Any]:
+        position = self._unify(row)
+        position["side"] = position["side"] or side  # a flat one is of the side that was closed
+        return position
 
     def _row(self, row: Raw, *, is_new: bool) -> None:
-        side, version = self._sides.get(row["id"], ("long", 0))
-        if row["version"] <= version:
+        known, side = self._open.get(row["id"], (None, "long"))
+        if known is not None and row["version"] <= known["version"]:
             return
-        position = self._unify(row)
-        position["side"] = side = position["side"] or side  # a flat one is of the side that was closed
+        position = self._structure(row, side)
         if row["state"] == "open":
-            self._sides[row["id"]] = (side, row["version"])
+            self._open[row["id"]] = (row, position["side"])
         else:
-            self._sides.pop(row["id"], None)
+            self._open.pop(row["id"], None)
         self.cache.append(position)
         if is_new:
             self._tell(position, position["id"])
@@ -265,7 +302,7 @@ class PositionFeed(PrivateFeed):
     def _lost(self, gap: Gap) -> None:
         if gap.new_epoch is None:
             return
-        self._sides.clear()
+        self._open.clear()
         _empty(self.cache, ArrayCacheBySymbolBySide)
 
 

@@ -67,8 +67,8 @@ class Stream:
     """One stream and its position."""
 
     __slots__ = (
-        *("asked", "depth", "epoch", "epochs", "expected", "is_live", "is_waiting", "key", "missing", "replay_until"),
-        *("reason", "resends", "sequence", "sink", "users"),
+        *("asked", "depth", "epoch", "epochs", "expected", "is_live", "is_waiting", "is_whole", "key", "missing"),
+        *("reason", "replay_until", "resends", "sequence", "sink", "users"),
     )
 
     def __init__(self, key: Key, sink: Sink) -> None:
@@ -80,6 +80,7 @@ class Stream:
         self.epochs: list[str] = []  # by which messages find it; an epoch that ended is named by its gap once more
         self.sequence = 0
         self.is_live = False  # acknowledged on this connection
+        self.is_whole = False  # its state was told, or goes on from what is known: what follows are changes of that
         self.asked: str | None = None  # by which request, not answered yet
         self.is_waiting = False  # to be asked for again, a little later
         self.missing: set[int] = set()  # of trades: asked for once more

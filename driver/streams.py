@@ -12,6 +12,7 @@ from typing import Final
 
 from driver.stream import PRIVATE, Gap, Key, Message, Sink, Stream
 
+POSITIONS: Final = "positions"  # the one private channel that is asked for its state
 TRADES: Final = "trades"  # the one public channel whose missed updates are worth asking for once more
 NAMES_MAX: Final = 250  # in one request: with its positions it stays below the server's `message_bytes_max`
 ACK_MS: Final = 100  # a confirmation waits so long for the next one
@@ -48,6 +49,7 @@ class Streams:
             stream = self.by_key[key] = Stream(key, make_sink())
             stream.depth = depth
             stream.epoch, stream.sequence = self._kept.pop(key, ("", 0))
+            stream.is_whole = bool(stream.epoch)
             stream.sink.begun(stream)
             if key in self._unwanted:
                 self._unwanted.remove(key)
@@ -75,7 +77,7 @@ class Streams:
         if stream.users:
             return False
         del self.by_key[key]
-        if is_kept and stream.epoch:
+        if is_kept and _may_resume(stream):
             self._kept[key] = (stream.epoch, stream.sequence)
         self._wanted.pop(stream, None)
         self._forget_epoch(stream)
@@ -165,13 +167,15 @@ class Streams:
             **_names(channel, [stream.key.name for stream in streams]),
         }  # fmt: skip
         if channel in PRIVATE:
-            message["snapshot"] = channel == "positions"
+            message["snapshot"] = channel == POSITIONS
         if timeframe:
             message["timeframe"] = timeframe
         if streams[0].depth:
             message["depth"] = streams[0].depth
         resume = {
-            stream.key.name: {"epoch": stream.epoch, "sequence": stream.sequence} for stream in streams if stream.epoch
+            stream.key.name: {"epoch": stream.epoch, "sequence": stream.sequence}
+            for stream in streams
+            if _may_resume(stream)
         }
         if resume:
             message["resume"] = resume
@@ -209,6 +213,7 @@ class Streams:
         number = message["sequence"]
         if number == stream.sequence + 1 or message["kind"] == "snapshot":
             stream.sequence = number
+            stream.is_whole = stream.is_whole or message["kind"] == "snapshot"
             stream.sink.update(message)
         elif number <= stream.sequence:
             if number in stream.missing:
@@ -289,6 +294,7 @@ class Streams:
     def _acknowledged(self, stream: Stream, state: Message) -> None:
         recovered, before = state["recovered"], stream.epoch
         if not recovered:
+            stream.is_whole = False
             stream.sequence = state["sequence"]
             stream.replay_until = 0
             if recovered is None and stream.key.channel in PRIVATE and not self.redeliver:
@@ -357,6 +363,11 @@ class Streams:
         if stream.is_live != is_live:
             stream.is_live = is_live
             stream.sink.live(is_live)
+
+
+def _may_resume(stream: Stream) -> bool:
+    """Not before the positions that are open were told: who goes on from a number is told changes alone."""
+    return bool(stream.epoch) and (stream.is_whole or stream.key.channel != POSITIONS)
 
 
 def _names(channel: str, names: Iterable[str]) -> Message:

@@ -14,6 +14,7 @@ from driver.streams import Streams
 QUOTES = Key("quotes", "sim:BTC/USDT")
 TRADES = Key("trades", "sim:BTC/USDT")
 ORDERS = Key("orders", "1")
+POSITIONS = Key("positions", "1")
 
 
 class Listener:

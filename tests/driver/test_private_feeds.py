@@ -178,6 +178,52 @@ def test_positions_begin_with_those_that_are_open(feeds: Feeds) -> None:
     assert not feeds.held.unread, "it is known"
 
 
+def opened(feeds: Feeds, *symbols: str) -> list[str]:
+    """What a watcher that begins is told at once."""
+    watcher = Newest(feeds.wakes)
+    feeds.positions.watch(watcher, symbols)
+    told = list(watcher.take())
+    feeds.positions.unwatch(watcher)
+    return told
+
+
+def test_whoever_begins_to_watch_a_running_stream_is_told_what_is_open(feeds: Feeds) -> None:
+    stream = feeds.positions.stream
+    assert stream is not None
+    stream.is_live = stream.is_whole = True
+    ether = {**position(3), "symbol": "ETH/USDT"}
+    feeds.positions.update({"kind": "snapshot", "sequence": 4, "data": {"items": [position(1), position(2), ether]}})
+    feeds.positions.update(event(position(2, 2, state="closed", side=None)))
+    assert [opened(feeds), opened(feeds, "BTC/USDT"), opened(feeds, "XRP/USDT")] == [["1", "3"], ["1"], []]
+    feeds.positions.strategy_id = 7
+    feeds.positions.update(event({**position(4), "strategy_id": 0}))
+    assert opened(feeds) == ["1", "3"]
+    feeds.positions.gap(EPOCH)
+    assert opened(feeds) == []
+
+
+@pytest.mark.parametrize("is_told_by", ["snapshot", "resuming"])
+def test_whoever_begins_before_the_stream_is_told_what_is_open_once_that_is_known(
+    feeds: Feeds, is_told_by: str
+) -> None:
+    stream = feeds.positions.stream
+    assert stream is not None
+    feeds.positions.update(event(position(1)))
+    early, left = Newest(feeds.wakes), Newest(feeds.wakes)
+    feeds.positions.watch(early)
+    feeds.positions.watch(left)
+    feeds.positions.unwatch(left)
+    stream.is_live, stream.is_whole = True, is_told_by == "resuming"
+    feeds.positions.live(True)
+    if is_told_by == "snapshot":
+        assert not early.unread, "it may be closed by now"
+        feeds.positions.update({"kind": "snapshot", "sequence": 4, "data": {"items": [position(1)]}})
+    assert list(early.take()) == ["1"]
+    feeds.positions.live(True)
+    assert not early.unread, "it is told once"
+    assert not left.unread
+
+
 def test_a_closed_position_is_of_the_side_that_was_closed(feeds: Feeds) -> None:
     feeds.positions.update(event(position(1, 1, side="short")))
     feeds.positions.update(event(position(1, 2, state="closed", side=None)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from driver.stream import Gap, Key
-from tests.driver.streaming import ORDERS, QUOTES, TRADES, Client, gap, live, subscribed, update
+from tests.driver.streaming import ORDERS, POSITIONS, QUOTES, TRADES, Client, gap, live, subscribed, update
 
 
 def test_what_many_want_is_asked_for_in_one_request() -> None:
@@ -73,6 +73,24 @@ def test_a_snapshot_is_taken_at_its_number() -> None:
     client.streams.receive(update(41, kind="snapshot"))
     client.streams.receive(update(42))
     assert listener.numbers == [41, 42]
+
+
+def test_positions_are_resumed_only_after_those_that_are_open_were_told() -> None:
+    client = Client()
+    client.use(POSITIONS)
+    (request,) = client.open()
+    assert request["snapshot"]
+    for is_whole in (False, True):
+        client.streams.receive(subscribed(request, sequence=4))
+        if is_whole:
+            client.streams.receive({**update(4, kind="snapshot"), "channel": "positions"})
+        assert client.streams.by_key[POSITIONS].is_whole == is_whole
+        client.streams.closed()
+        (request,) = client.open()
+        assert ("resume" in request) == is_whole
+    client.streams.leave(POSITIONS, is_kept=True)
+    assert client.use(POSITIONS)
+    assert client.streams.by_key[POSITIONS].is_whole, "what is known goes on"
 
 
 def test_a_hole_that_nobody_announced_is_filled_by_resuming() -> None:

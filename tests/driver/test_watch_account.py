@@ -111,8 +111,35 @@ async def test_positions_begin_with_those_that_are_open_and_end_without_contract
     assert (closed["side"], closed["contracts"]) == ("long", 0)
     await pro.update("positions", 6, name="1", **position(4, "-1"))
     assert (await pro.exchange.watch_positions())[0]["side"] == "short"
+    assert (await pro.exchange.watch_position("BTC/USDT"))["contracts"] == 1
     await pro.update("positions", 7, name="1", **position(4, "-2", 2))
     assert (await pro.exchange.watch_position("BTC/USDT"))["contracts"] == 2
+
+
+async def test_every_watcher_that_begins_is_told_what_is_open(pro: Pro) -> None:
+    """After the balance, which has them subscribed; of a symbol beside all; after another has left; after `close`."""
+    pro.server.answers["/ccxt/core/1/fetch_balance"] = lambda _: {"result": {"info": {}}}
+    watch, held = pro.exchange.watch_positions, [position(3), position(4, symbol="ETH/USDT")]
+    waiting = asyncio.create_task(pro.exchange.watch_balance())
+    await pro.server.until_asked("subscribe", 3)
+    await pro.update("positions", 4, "snapshot", name="1", account_id=1, items=held)
+    await until(lambda: pro.exchange.positions is not None and len(pro.exchange.positions) == 2)
+
+    async def told(symbols: Any = None) -> list[str]:
+        return [each["id"] for each in await watch(symbols)]
+
+    assert [await told(), await told(["BTC/USDT"])] == [["3", "4"], ["3"]]
+    await pro.exchange.un_watch_positions()
+    assert await told() == ["3", "4"]
+    await waiting
+    await pro.exchange.close()
+    assert await told() == ["3", "4"]
+    assert pro.server.asked[-1]["resume"]["1"]["sequence"] == 4
+    await pro.exchange.un_watch_positions()
+    waiting = await pro.subscribed(watch(), 5)
+    assert "resume" not in pro.server.asked[-1]
+    await pro.update("positions", 5, "snapshot", name="1", account_id=1, items=held[1:])
+    assert [each["id"] for each in await waiting] == ["4"], "the other was closed meanwhile"
 
 
 async def test_a_gap_is_told_and_shown(pro: Pro) -> None:

@@ -84,7 +84,7 @@ async def test_every_watcher_that_begins_is_told_what_is_open(gateway_with_order
         exchange = made.exchange
         await exchange.create_market_buy_order(BTC, 0.01)
 
-        async def told(*symbols: str) -> list[tuple[str, float]]:
+        async def told(*symbols: str) -> Any:
             async with asyncio.timeout(20):
                 positions = await exchange.watch_positions(list(symbols))
             return [(each["side"], each["contracts"]) for each in positions]
