@@ -13,6 +13,14 @@ from typing import Any, Final
 
 UNREAD_MAX: Final = 100_000  # of one cursor; a program that stopped to read must not take all memory
 
+# Told that so many items (of a name, or of none in particular) were given up before this one; what it returns is put in
+# the place of that one.
+GivenUp = Callable[[Any, int, Any], Any]
+
+
+def _as_it_is(_name: Any, _count: int, item: Any) -> Any:
+    return item
+
 
 class Wakes:
     """The cursors that have something new; told to who waits once the burst is over."""
@@ -56,11 +64,12 @@ class _Wake:
 class Cursor:
     """What one way of watching has not read. `put` and `take` differ by kind."""
 
-    __slots__ = ("__weakref__", "_waiting", "_wakes", "unread", "unread_max")
+    __slots__ = ("__weakref__", "_given_up", "_waiting", "_wakes", "unread", "unread_max")
     unread: Any
 
-    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
         self.unread_max = unread_max
+        self._given_up = given_up
         self._wakes = wakes
         self._waiting: list[asyncio.Future[_Wake]] = []
 
@@ -88,6 +97,10 @@ class Cursor:
                 wake.batch = self.take()
                 return wake.batch
         return self.take()
+
+    def _too_many(self) -> int:
+        """How many are given up at once: to take them one by one costs more each."""
+        return max(1, self.unread_max // 10)
 
     @property
     def is_awaited(self) -> bool:
@@ -117,24 +130,23 @@ class Cursor:
 
 
 class Each(Cursor):
-    """Every item, in order. When too many are unread the oldest are given up; `lost` counts them."""
+    """Every item, in order. When too many are unread the oldest are given up."""
 
-    __slots__ = ("lost",)
+    __slots__ = ()
 
-    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
-        super().__init__(wakes, unread_max)
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
+        super().__init__(wakes, unread_max, given_up)
         self.unread: list[Any] = []
-        self.lost = 0
 
     def put(self, item: Any) -> None:
         unread = self.unread
         if not unread:
             self._wakes.mark(self)
-        elif len(unread) >= self.unread_max:
-            drop = max(1, self.unread_max // 10)  # a tenth at once: to take them one by one costs more each
-            del unread[:drop]
-            self.lost += drop
         unread.append(item)
+        if len(unread) > self.unread_max:
+            drop = self._too_many()
+            del unread[:drop]
+            unread[0] = self._given_up(None, drop, unread[0])
 
     def take(self) -> list[Any]:
         batch, self.unread = self.unread, []
@@ -146,8 +158,8 @@ class Newest(Cursor):
 
     __slots__ = ()
 
-    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
-        super().__init__(wakes, unread_max)
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
+        super().__init__(wakes, unread_max, given_up)
         self.unread: dict[Any, Any] = {}
 
     def put(self, name: Hashable, item: Any) -> None:
@@ -156,9 +168,13 @@ class Newest(Cursor):
             self._wakes.mark(self)
         elif name in unread:
             del unread[name]  # so that it moves to the end
-        elif len(unread) >= self.unread_max:
-            del unread[next(iter(unread))]
         unread[name] = item
+        if len(unread) > self.unread_max:
+            drop = self._too_many()
+            for old in list(islice(unread, drop)):
+                del unread[old]
+            first = next(iter(unread))
+            unread[first] = self._given_up(first, drop, unread[first])
 
     def drop(self, name: Hashable) -> None:
         """It is not true any more."""
@@ -182,12 +198,11 @@ class One(Newest):
 class EachOf(Cursor):
     """Every item in order, of one name at a time: (name, items)."""
 
-    __slots__ = ("lost",)
+    __slots__ = ()
 
-    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
-        super().__init__(wakes, unread_max)
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
+        super().__init__(wakes, unread_max, given_up)
         self.unread: dict[Hashable, list[Any]] = {}
-        self.lost = 0
 
     def put(self, name: Hashable, item: Any) -> None:
         unread = self.unread
@@ -197,11 +212,11 @@ class EachOf(Cursor):
         if items is None:
             unread[name] = [item]
             return
-        if len(items) >= self.unread_max:
-            drop = max(1, self.unread_max // 10)
-            unread[name] = items = list(islice(items, drop, None))
-            self.lost += drop
         items.append(item)
+        if len(items) > self.unread_max:
+            drop = self._too_many()
+            del items[:drop]
+            items[0] = self._given_up(name, drop, items[0])
 
     def take(self) -> Any:
         name = next(iter(self.unread))
@@ -213,8 +228,8 @@ class NewestOf(Cursor):
 
     __slots__ = ()
 
-    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX) -> None:
-        super().__init__(wakes, unread_max)
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
+        super().__init__(wakes, unread_max, given_up)
         self.unread: dict[Hashable, dict[Any, Any]] = {}
 
     def put(self, name: Hashable, item: Any) -> None:

@@ -41,9 +41,9 @@ async def poll(exchange: Any, streams: Sequence[Stream]) -> None:
 
 async def _quote(exchange: Any, stream: Stream) -> None:
     feed: Any = stream.sink
-    ticker = await exchange.fetch_ticker(feed.symbol)
-    ticker["info"] = {"polled": True, "ticker": ticker.get("info")}
-    feed.ticker(ticker)
+    # Not what `ticker_cache_ms` keeps: that would be told as new.
+    ticker = await exchange.carry_out(exchange.pass_through("fetch_ticker", (feed.symbol,), api="public"))
+    feed.ticker({**ticker, "info": {"polled": True, "ticker": ticker.get("info")}})
 
 
 async def _book(exchange: Any, stream: Stream) -> None:

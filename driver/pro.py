@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 SILENCE_MS: Final = 10_000
 POLL_AFTER_MS: Final = 3_000
 POLL_MS: Final = 1_000
+UNREAD: Final = "unread"  # the reason of a gap that the program has made itself
 
 PRO_HAS: Final = dict.fromkeys(
     (
@@ -200,6 +201,12 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, Oms
         """Whether market data is watched of another exchange than the account's: REST is asked of that one."""
         given, own = self.options.get("exchange"), (self.described or {}).get("exchange")
         return given is not None and own is not None and given != own
+
+    def given_up(self, channel: str, _name: Any, count: int, item: Any) -> Any:
+        """So many that the program did not read came before this one, and are given up: it is told, here and in it."""
+        gap = Gap(channel, item["symbol"], UNREAD, "", 1, count, None)
+        self.on_stream_gap(gap)
+        return {**item, "info": {**item["info"], "gap": gap._asdict()}}
 
     def on_stream_gap(self, gap: Gap) -> None:
         told = self.on_gap or self.options.get("on_gap")

@@ -127,7 +127,8 @@ class WatchAccount(Host):
             silent = [Want(Key(each, str(account)), partial(self.private_feed, each), 0, None) for each in also]
             return told + silent
 
-        watch: Watch = hub.watch((kind, names), partial(cursor, hub.wakes), wants)
+        given_up = partial(self.given_up, kind)
+        watch: Watch = hub.watch((kind, names), partial(cursor, hub.wakes, given_up=given_up), wants)
         return watch
 
     def private_feed(self, channel: str) -> Any:

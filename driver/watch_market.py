@@ -226,7 +226,7 @@ class WatchMarket(Host):
                 for name in dict.fromkeys(names)
             ]
 
-        watch = hub.watch((kind, names), partial(cursor, hub.wakes), wants)
+        watch = hub.watch((kind, names), partial(cursor, hub.wakes, given_up=partial(self.given_up, channel)), wants)
         for stream in watch.streams:
             hub.streams.deepen(stream, depth)
         return watch

@@ -124,20 +124,33 @@ async def test_one_name_at_a_time() -> None:
     assert [await newest.next(), await newest.next()] == [("a", [[1, 3]]), ("b", [[0, 2]])]
 
 
-async def test_what_nobody_reads_is_bounded_and_counted() -> None:
-    each, each_of = make(Each, 100), make(EachOf, 100)
+async def test_what_nobody_reads_is_bounded_and_what_is_given_up_is_told() -> None:
+    given_up: dict[str, int] = {}
+
+    def count(kind: str) -> Any:
+        def marked(_name: Any, lost: int, item: Any) -> Any:
+            given_up[kind] = given_up.get(kind, 0) + lost
+            return f"{lost} before {item}"
+
+        return marked
+
+    wakes = Wakes(asyncio.get_running_loop().call_soon)
+    each, each_of = Each(wakes, 100, count("each")), EachOf(wakes, 100, count("each of"))
+    newest = Newest(wakes, 100, count("newest"))
     for number in range(1_000):
         each.put(number)
         each_of.put("a", number)
-    for cursor, unread in ((each, each.unread), (each_of, each_of.unread["a"])):
-        assert unread[-1] == 999
-        assert len(unread) <= 100
-        assert cursor.lost + len(unread) == 1_000
-    newest, newest_of = make(Newest, 10), make(NewestOf, 10)
-    for number in range(100):
         newest.put(number, number)
+    for kind, unread in (
+        ("each", each.unread), ("each of", each_of.unread["a"]), ("newest", list(newest.unread.values()))
+    ):  # fmt: skip
+        assert unread[-1] == 999
+        assert 90 <= len(unread) <= 100
+        assert given_up[kind] + len(unread) == 1_000
+        assert unread[0] == f"10 before {given_up[kind]}"
+    newest_of = NewestOf(wakes, 10)
+    for number in range(100):
         newest_of.put("a", [number])
-    assert list(newest.unread) == list(range(90, 100))
     assert list(newest_of.unread["a"]) == list(range(90, 100))
 
 

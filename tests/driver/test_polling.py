@@ -215,3 +215,14 @@ async def test_a_ticker_of_another_exchange_is_not_that_of_the_accounts(pro: Pro
     with pytest.raises(NotSupported):
         await pro.exchange.watch_ticker("BTC/USDT")
     assert not [path for path, _ in pro.server.requests if "ticker" in path]
+
+
+async def test_a_ticker_that_is_kept_for_who_fetches_it_is_not_told_as_new(pro: Pro) -> None:
+    pro.exchange.options["ticker_cache_ms"] = 3_600_000
+    bids = iter(range(1, 1_000))
+    pro.server.answers["/ccxt/1/fetch_ticker"] = lambda _: {
+        "result": {"symbol": "BTC/USDT", "bid": next(bids), "ask": 5, "last": 3, "timestamp": 7, "info": {"x": 1}}
+    }
+    first, second = [await pro.exchange.watch_ticker("BTC/USDT") for _ in range(2)]
+    assert second["bid"] > first["bid"]
+    assert second["info"] == {"polled": True, "ticker": {"x": 1}}

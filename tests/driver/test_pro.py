@@ -21,9 +21,10 @@ from ccxt.base.errors import (
     RequestTimeout,
 )
 
+from driver.cursors import EachOf
 from driver.pro import PRO_HAS, OmsCcxtProExchange
 from driver.stream import Gap
-from tests.driver.pro_client import Pro, order, pro_client, quote
+from tests.driver.pro_client import Pro, order, pro_client, quote, trade
 from tests.driver.stream_server import KEY
 from tests.waiting import until
 
@@ -202,6 +203,23 @@ async def test_a_program_that_fails_to_hear_of_a_gap_keeps_its_connection(
     await waiting
     assert pro.server.dials == 1
     assert "the program's own" in caplog.text
+
+
+async def test_who_does_not_read_is_told_what_was_given_up(pro: Pro, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EachOf, "_too_many", lambda self: 2)
+    waiting = await pro.subscribed(pro.exchange.watch_trades("BTC/USDT"))
+    await pro.update("trades", 1, **trade(1))
+    await waiting
+    (watch,) = pro.exchange.hub.watches.values()
+    watch.cursor.unread_max = 3
+    for number in range(2, 7):
+        await pro.update("trades", number, **trade(number))
+    await until(lambda: pro.exchange.trades["BTC/USDT"][-1]["id"] == "6")
+    assert [(gap.channel, gap.name, gap.reason, gap.last) for gap in pro.gaps] == [("trades", "BTC/USDT", "unread", 2)]
+    told = await pro.exchange.watch_trades("BTC/USDT")
+    assert [each["id"] for each in told] == ["4", "5", "6"]
+    assert [each["info"].get("gap", {}).get("reason") for each in told] == ["unread", None, None]
+    assert "gap" not in pro.exchange.trades["BTC/USDT"][3]["info"], "others have read it all"
 
 
 async def test_a_gap_is_told_to_who_has_to_be_awaited(pro: Pro, caplog: pytest.LogCaptureFixture) -> None:
