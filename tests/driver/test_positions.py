@@ -76,6 +76,14 @@ def test_a_position_is_closed_by_its_symbol(client: Client, stub: Stub) -> None:
     assert {body["command"] for body in bodies} == {"close_position"}
 
 
+def test_a_position_that_is_closed_has_its_order_though_that_cannot_be_read(client: Client, stub: Stub) -> None:
+    stub.on("GET /oms/positions/open", page(position()))
+    stub.on("POST /oms/commands", results(result()))
+    stub.on("GET /oms/orders/10", refused("engine_unavailable", 503))
+    made = client("close_position", SYMBOL)
+    assert (made["id"], made["status"], made["symbol"]) == ("10", "open", SYMBOL)
+
+
 def test_which_of_several_positions_has_to_be_said(client: Client, stub: Stub) -> None:
     stub.on("GET /oms/positions/open", page(position(3), position(4, qty="-1"), position(5)))
     stub.on("POST /oms/commands", results(result()))
