@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from oms.desk.results import CommandResult
     from oms.service import Oms
 
+DOUBTFUL: Final = frozenset({"internal_error", "outcome_unknown", "engine_unavailable"})  # refuse nothing
 SIDES: Final = {"buy": "long", "sell": "short"}
 
 
@@ -53,21 +54,23 @@ class Ordering:
         return await self._one(principal, account_id, "send_order", payload, call)
 
     async def _create_each(self, principal: Principal, account_id: int, call: Call) -> list[Structure]:
-        """One each; who was refused is among them as rejected, unless all were."""
+        """One each; one that was refused is among them as rejected, unless all were. One in doubt is told as it is."""
         shared = call.arguments["params"]
         each = [calls.read("create_order", (), _order(given, shared)) for given in call.arguments["orders"]]
         payloads = [commands.send_order(one, self._instrument(account_id, one.arguments["symbol"])) for one in each]
         bodies = [
-            commands.body(account_id, "send_order", payload, {**one.arguments["params"], **_own_request(shared, index)})
+            commands.body(account_id, "send_order", payload, {**_own_request(shared, index), **one.arguments["params"]})
             for index, (one, payload) in enumerate(zip(each, payloads, strict=True))
         ]
         results = await self._oms.execute(principal, bodies)
-        if all(result.error is not None for result in results):
-            raise _refusal(results[0])
-        ids = [result.order_id for result in results if result.error is None and result.order_id is not None]
+        there = [result for result in results if result.order_id is not None and not _is_refused(result)]
+        ids = [result.order_id for result in there if result.order_id is not None]
         told = {each["id"]: each for each in await self._records.told_by_ids(principal, account_id, ids)}
+        if not told and all(result.error is not None for result in results):
+            raise _refusal(next((result for result in results if not _is_refused(result)), results[0]))
         return [
-            told.get(str(result.order_id)) or structures.refused_order(payload, result.plain(index))
+            told.get(str(result.order_id))
+            or structures.order_not_told(payload, result.plain(index), is_refused=_is_refused(result))
             for index, (payload, result) in enumerate(zip(payloads, results, strict=True))
         ]
 
@@ -181,6 +184,11 @@ class Ordering:
 
 def _ids_of(result: CommandResult) -> Sequence[int]:
     return [] if result.order_id is None else [result.order_id]
+
+
+def _is_refused(result: CommandResult) -> bool:
+    """For good: it does not say that nobody knows."""
+    return result.error is not None and result.error["code"] not in DOUBTFUL
 
 
 def _refusal(result: CommandResult) -> OmsError:

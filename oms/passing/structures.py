@@ -62,8 +62,11 @@ def order(row: Order, deals: Sequence[Deal] = (), instrument: Instrument | None 
     }
 
 
-def refused_order(payload: Mapping[str, Any], result: Mapping[str, Any]) -> Structure:
-    """One of several that were to be created and was not; why is in `info`."""
+def order_not_told(payload: Mapping[str, Any], result: Mapping[str, Any], *, is_refused: bool) -> Structure:
+    """One of several that were to be created, by what was asked for: why is in `info`.
+
+    Without a status when nobody knows what became of it.
+    """
     return {
         "info": result,
         "id": None if result["order_id"] is None else str(result["order_id"]),
@@ -73,9 +76,9 @@ def refused_order(payload: Mapping[str, Any], result: Mapping[str, Any]) -> Stru
         "side": payload["side"],
         "price": number(payload.get("price")),
         "amount": number(payload["qty"]),
-        "filled": 0.0,
-        "remaining": number(payload["qty"]),
-        "status": "rejected",
+        "filled": 0.0 if is_refused else None,
+        "remaining": number(payload["qty"]) if is_refused else None,
+        "status": "rejected" if is_refused else None,
     }
 
 

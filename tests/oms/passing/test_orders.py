@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
+from oms.desk.results import CommandResult
 from oms.errors import OmsError
 from oms.model import Permission, Principal
 from oms.passing import calls
@@ -83,6 +85,31 @@ async def test_several_are_commands_of_their_own_under_one_request_id(scene: Sce
         "field": "when", "exception": "BadRequest",
     }  # fmt: skip
     assert (await scene.refusal("create_orders", [{**orders[0], "params": 1}])).code == "validation_error"
+
+
+async def test_one_of_several_that_is_in_doubt_is_told_as_it_is(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute = scene.oms.execute
+    lost: dict[int, dict[str, Any]] = {1: {}, 2: {"order_id": None}}
+
+    async def doubtful(*asked: Any) -> list[CommandResult]:
+        doubt = {"ok": False, "error": {"code": "internal_error", "message": "?"}}
+        results = await execute(*asked)
+        return [replace(each, **doubt, **lost[index]) if index in lost else each for index, each in enumerate(results)]
+
+    monkeypatch.setattr(scene.oms, "execute", doubtful)
+    orders = [dict(zip(("symbol", "type", "side", "amount", "price"), LIMIT, strict=True)) for _ in range(3)]
+    orders[0]["params"] = {"reduceOnly": True}  # of nothing: refused
+    made = await scene.call("create_orders", orders)
+    assert [(order["id"], order["status"]) for order in made][1:] == [("2", "open"), (None, None)]
+    assert (made[0]["status"], made[2]["info"]["error"]["code"]) == ("rejected", "internal_error")
+    lost = {0: {"order_id": None}}
+    assert (await scene.refusal("create_orders", orders[1:2])).code == "internal_error"
+
+
+async def test_an_orders_own_request_id_goes_before_that_of_all(scene: Scene) -> None:
+    one = dict(zip(("symbol", "type", "side", "amount", "price"), LIMIT, strict=True))
+    (made,) = await scene.call("create_orders", [{**one, "params": {"request_id": "own"}}], {"request_id": "r"})
+    assert (await scene.call("create_order", *LIMIT, {"request_id": "own"}))["id"] == made["id"]
 
 
 async def test_many_are_canceled_and_told_as_they_are(scene: Scene) -> None:

@@ -114,8 +114,14 @@ def test_a_position_is_valued_at_its_price(
 
 def test_an_order_that_was_refused_is_a_rejected_one() -> None:
     payload = {"symbol": "A/B", "side": "buy", "qty": Decimal(1), "order_type": "market"}
-    told = structures.refused_order(payload, {"order_id": 5, "error": {"code": "insufficient_funds"}})
+    told = structures.order_not_told(payload, {"order_id": 5, "error": {"code": "insufficient_funds"}}, is_refused=True)
     assert (told["id"], told["status"], told["type"], told["filled"]) == ("5", "rejected", "market", 0.0)
+
+
+def test_an_order_of_which_nobody_knows_has_no_status() -> None:
+    payload = {"symbol": "A/B", "side": "buy", "qty": Decimal(1), "order_type": "market"}
+    told = structures.order_not_told(payload, {"order_id": None, "error": None}, is_refused=False)
+    assert (told["id"], told["status"], told["filled"], told["remaining"]) == (None, None, None, None)
 
 
 def test_all_of_it_is_json() -> None:
