@@ -6,6 +6,7 @@ No page loads anything from another host, so there is no interactive documentati
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -39,6 +40,7 @@ CODE_OF_STATUS: Final[dict[int, str]] = {
     405: "unsupported_action",
     429: "rate_limited",
 }
+FIELD_OF_OBJECT: Final = re.compile(r"^Object .* field `([^`]+)`$")  # missing or unknown, in msgspec's words
 
 
 class Mounted(NamedTuple):
@@ -180,6 +182,11 @@ def _wrong(error: HTTPException) -> tuple[str | None, str]:
     if not isinstance(first, dict) or "key" not in first or "message" not in first:
         return None, error.detail
     field = str(first["key"]).removesuffix("_")  # how a handler spells what is no name in Python, such as `from`
+    if field == "data":  # the body itself
+        field = ""
+    if named := FIELD_OF_OBJECT.search(str(first["message"])):
+        field = f"{field}.{named[1]}".lstrip(".")
+    field = field or "body"
     return field, f"{field}: {first['message']}"
 
 

@@ -11,6 +11,7 @@ import pytest
 from litestar import Litestar, post
 from litestar.params import JSONBody
 from litestar.testing import TestClient
+from msgspec import Struct
 
 from gateway.errors import TickwireError
 from gateway.limits import Limits
@@ -51,6 +52,16 @@ def body(data: JSONBody[dict[str, int]]) -> dict[str, int]:
     return data
 
 
+class Shape(Struct, forbid_unknown_fields=True):
+    number: int
+    inner: Shape | None = None
+
+
+@post("/shape", sync_to_thread=False)
+def shape(data: JSONBody[Shape]) -> int:
+    return data.number
+
+
 CHECKS = {"listening": True, "sources": True}
 
 
@@ -60,7 +71,7 @@ def _client() -> Iterator[TestClient[Litestar]]:
     CHECKS.update(listening=True, sources=True)
     remarks = {"accounts": lambda: False}
     app = http.build(stats, lambda: CHECKS, Limits(http_body_bytes_max=100), "1.2.3", remarks=remarks)
-    for handler in (boom, refused, body):
+    for handler in (boom, refused, body, shape):
         app.register(handler)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
@@ -136,6 +147,19 @@ def test_what_of_a_body_is_wrong_is_named(client: TestClient[Litestar]) -> None:
     answer = client.request("POST", "/body", content=b'{"a":"b"}').json()
     assert answer["message"].startswith(f"{answer['details']['field']}: ")
     assert not client.get("/nope").json().get("details")
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({}, "number"), ({"number": "x"}, "number"), ({"number": 1, "more": 1}, "more"), ([], "body"),
+        ({"number": 1, "inner": {}}, "inner.number"),
+    ],
+)  # fmt: skip
+def test_a_field_that_is_missing_or_too_much_is_named(client: TestClient[Litestar], content: Any, field: str) -> None:
+    answer = client.post("/shape", json=content)
+    assert (answer.status_code, answer.json()["details"]) == (422, {"field": field})
+    assert answer.json()["message"].startswith(f"{field}: ")
 
 
 def test_a_refusal_does_not_repeat_a_token(client: TestClient[Litestar]) -> None:
