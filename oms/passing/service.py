@@ -18,6 +18,7 @@ from oms.model import Principal
 from oms.passing import calls
 from oms.passing.arguments import floats
 from oms.passing.calls import Access, Answerer, Call, Function
+from oms.passing.features import features_here
 from oms.passing.orders import Ordering
 from oms.passing.records import Records
 
@@ -89,9 +90,10 @@ class PassThrough:
 
 
 def described(answer: bytes, exchange: str) -> bytes:
-    """What an exchange says of itself, with the name it has here, and `has` true of what can be called here."""
+    """What an exchange says of itself, with its name here; `has` and `features` are of what can be called here."""
     told: dict[str, Any] = msgspec.json.decode(answer)
     told["has"] = {name: _has(name, value) for name, value in told["has"].items()}
+    told["features"] = features_here(told.get("features"))
     told["exchange"] = exchange
     return msgspec.json.encode(told)
 

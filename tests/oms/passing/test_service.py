@@ -114,6 +114,7 @@ def test_an_exchange_is_described_by_its_name_here_and_has_is_true_of_what_can_b
     assert told == {
         "id": "x",
         "exchange": "sim",
+        "features": None,
         "has": {**as_they_are, **dict.fromkeys(never, False), **dict.fromkeys(ours, True)},
     }
 
