@@ -10,8 +10,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
+from ccxt.async_support.base import exchange as of_ccxt
 from ccxt.async_support.base.exchange import Exchange
-from ccxt.base.errors import BaseError, ExchangeError, NetworkError
+from ccxt.base.errors import BaseError, ExchangeError, NetworkError, NotSupported
 
 from driver.base import Base
 from driver.plan import Ask, Pause, Plan, give_methods
@@ -29,6 +30,16 @@ class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not foll
         super().open(*arguments)
         if self.own_session and not had_session:
             self.session.trace_configs.append(_following_none())
+
+    def get_socks_proxy_session(self, socksProxy: str) -> aiohttp.ClientSession:
+        """As ccxt's; it follows no redirect either. Raises NotSupported without the library that it needs."""
+        if of_ccxt.SocksProxyConnector is None:
+            raise NotSupported(f"{self.id} needs the package aiohttp_socks to use a SOCKS proxy")
+        known = {*(self.socks_proxy_sessions or ())}
+        session: aiohttp.ClientSession = super().get_socks_proxy_session(socksProxy)
+        if socksProxy not in known:
+            session.trace_configs.append(_following_none())
+        return session
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """As ccxt's, but an answer that broke off is no refusal. Raises NetworkError for it."""

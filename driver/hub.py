@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from ccxt.base.errors import NetworkError, UnsubscribeError
+from ccxt.base.errors import BaseError, NetworkError, UnsubscribeError
 
 from driver.cursors import Cursor, Wakes
 from driver.errors import Refusal, exception_of
@@ -200,6 +200,9 @@ class Hub:
         if error.code is not None:
             self._stop_polling()  # REST would say the same
             self.fail(exception_of(Refusal(error.code, str(error), error.status)))
+            return
+        if isinstance(error.__cause__, BaseError):
+            self.fail(error.__cause__)  # it was not even tried: nothing is wrong with the line
             return
         self.is_refused = error.status in NO_SOCKET
         if self._poller is None and (self.is_refused or down_ms >= settings.poll_after_ms):

@@ -146,6 +146,8 @@ class Link:
             raise LinkError(f"{error.status} {error.message}", code=code, status=error.status) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise LinkError(f"{type(error).__name__}: {error}") from error
+        except Exception as error:  # proxies that contradict each other: the same again until somebody changes that
+            raise LinkError(f"{type(error).__name__}: {error}") from error
         self._socket = socket
         self._heard = time.monotonic()
         watch = asyncio.create_task(self._watch(socket), name="tickwire stream watch")

@@ -25,6 +25,7 @@ class Proxy:
     def __init__(self, port: int, fault_of: Callable[[], Fault], delay_s: float) -> None:
         self.port = 0
         self.seen: dict[Fault, int] = dict.fromkeys(Fault, 0)
+        self.targets: list[str] = []  # of each first request on a connection
         self.fault_of = fault_of
         self.gateway_port = port
         self._delay_s = delay_s
@@ -39,6 +40,9 @@ class Proxy:
         try:
             behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", self.gateway_port)
             ends.append(behind_writer)
+            line = await reader.readline()
+            self.targets += line.decode().split()[1:2]
+            behind_writer.write(line)
             requests = asyncio.create_task(_copy(reader, behind_writer))
             await self._answers(behind_reader, writer)
         except (ConnectionError, asyncio.CancelledError):

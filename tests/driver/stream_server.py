@@ -41,6 +41,7 @@ class StreamServer:
         self.asked: list[dict[str, Any]] = []  # on the stream
         self.requests: list[tuple[str, Any]] = []  # over HTTP: path and body
         self.answers: dict[str, Callable[[Any], Any]] = {}  # by path, or by action
+        self.location = ""  # of a redirect, when `status` is one
         self.headers: dict[str, str] = {}
         self.is_silent = False  # it reads and says nothing
         self.states: dict[str, dict[str, Any]] = {}  # of the next subscriptions, by name
@@ -87,7 +88,8 @@ class StreamServer:
         self.dials += 1
         self.headers = dict(request.headers)
         if self.status != 101:
-            return web.json_response({"code": "x", "message": "no"}, status=self.status)
+            headers = {"Location": self.location} if self.location else None
+            return web.json_response({"code": "x", "message": "no"}, status=self.status, headers=headers)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.append(socket)

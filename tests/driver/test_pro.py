@@ -6,10 +6,13 @@ import asyncio
 import copy
 import threading
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import ccxt.pro
 import pytest
+from aiohttp import TCPConnector
+from ccxt.async_support.base import exchange as of_ccxt
 from ccxt.async_support.base.exchange import Exchange
 from ccxt.base.errors import (
     AccountNotEnabled,
@@ -17,7 +20,9 @@ from ccxt.base.errors import (
     AuthenticationError,
     ExchangeClosedByUser,
     InsufficientFunds,
+    InvalidProxySettings,
     NetworkError,
+    NotSupported,
     RequestTimeout,
 )
 
@@ -25,7 +30,8 @@ from driver.cursors import EachOf
 from driver.pro import PRO_HAS, OmsCcxtProExchange
 from driver.stream import Gap
 from tests.driver.pro_client import Pro, order, pro_client, quote, trade
-from tests.driver.stream_server import KEY
+from tests.driver.proxy import Fault, faulty
+from tests.driver.stream_server import KEY, stream_server
 from tests.waiting import until
 
 GAP = Gap("quotes", "sim:BTC/USDT", "upstream", "e1", 8, 8, "e2")
@@ -77,10 +83,47 @@ async def test_the_key_is_shown_in_a_header_and_nowhere_else(pro: Pro, capsys: p
     assert KEY not in shown.out + shown.err
 
 
+@pytest.mark.parametrize("setting", ["wsProxy", "ws_proxy", "wssProxy"])
+async def test_the_stream_goes_by_the_proxy(pro: Pro, setting: str) -> None:
+    async with faulty(pro.server.port, lambda: Fault.NONE, delay_s=0) as line:
+        setattr(pro.exchange, setting, f"http://127.0.0.1:{line.port}")
+        waiting = await pro.subscribed(pro.exchange.watch_trades("BTC/USDT"))
+        assert line.seen[Fault.NONE], "the answer to the upgrade went by it"
+        assert line.targets[0].endswith(f"127.0.0.1:{pro.server.port}/v1/stream")
+        await pro.update("trades", 1, **trade(1))
+        assert len(await waiting) == 1
+
+
+async def test_of_several_proxies_none_is_chosen(pro: Pro, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_ccxt, "SocksProxyConnector", None)  # its package is not there
+    pro.exchange.wsProxy = pro.exchange.wsSocksProxy = "http://127.0.0.1:1"
+    with pytest.raises(InvalidProxySettings):
+        await pro.exchange.watch_trades("BTC/USDT")
+    pro.exchange.wsProxy = None
+    with pytest.raises(NotSupported, match="aiohttp_socks"):
+        await pro.exchange.watch_trades("BTC/USDT")
+
+
+@pytest.mark.parametrize("by_socks", [False, True])
+async def test_the_key_goes_nowhere_that_a_redirect_leads_to(
+    pro: Pro, monkeypatch: pytest.MonkeyPatch, *, by_socks: bool
+) -> None:
+    if by_socks:  # what ccxt makes of the proxy's URL when aiohttp_socks is there
+        direct = SimpleNamespace(from_url=lambda *_, **__: TCPConnector())
+        monkeypatch.setattr(of_ccxt, "SocksProxyConnector", direct)
+        pro.exchange.wsSocksProxy = "socks5://127.0.0.1:1"
+    async with stream_server() as elsewhere:
+        pro.server.status, pro.server.location = 302, f"{elsewhere.url}/v1/stream"
+        waiting = asyncio.create_task(pro.exchange.watch_trades("BTC/USDT"))
+        await until(lambda: pro.server.dials >= 2)
+        waiting.cancel()
+        assert elsewhere.dials == 0
+
+
 async def test_the_exchange_is_found_by_the_account(pro: Pro) -> None:
-    pro.exchange.options["account_id"] = "main"
+    pro.exchange.options["account_id"] = "1"
     assert await pro.exchange.traded_at() == (1, "sim")
-    for options, found in (({"exchange": "okx"}, (1, "okx")), ({"account_id": "none"}, None)):
+    for options, found in (({"exchange": "okx"}, (1, "okx")), ({"account_id": 9}, None)):
         other = Pro(pro.server, options=options)
         if found:
             assert await other.exchange.traded_at() == found
@@ -95,10 +138,10 @@ async def test_without_a_key_the_market_of_the_accounts_exchange_is_watched(pro:
     other = Pro(pro.server, apiKey=None)
     assert await other.exchange.traded_at() == (1, "sim")
     await other.exchange.close()
-    nobody = Pro(pro.server, apiKey=None, options={"account_id": "main"})
+    refused = Pro(pro.server)
     with pytest.raises(AuthenticationError):
-        await nobody.exchange.traded_at()
-    await nobody.exchange.close()
+        await refused.exchange.traded_at()
+    await refused.exchange.close()
 
 
 async def test_where_nobody_says_whose_exchange_it_is_no_market_is_taken_for_it(pro: Pro) -> None:
