@@ -90,11 +90,8 @@ async def test_killed_and_restarted_it_flows_within_a_second_and_no_fill_is_miss
     """Three times, in the middle of trading; orders that rest are filled while there is no gateway."""
     after: list[tuple[str, float]] = []  # seconds after it was back
     async with faulty(0, lambda: Fault.NONE, delay_s=0) as line:
-        retries = {"tries": 500, "within_ms": 30_000, "delay_ms_max": 200}
-        made = Program({
-            "apiKey": scene.key, "hostname": f"127.0.0.1:{line.port}", "enableRateLimit": False, "timeout": 30_000,
-            "options": {"account_id": scene.account.id, "retries": retries},
-        })  # fmt: skip
+        options = {"account_id": scene.account.id}  # and all else as it is by default
+        made = Program({"apiKey": scene.key, "hostname": f"127.0.0.1:{line.port}", "options": options})
         try:
             for number in range(KILLS + 1):
                 await scene.world.exchange.post("trade", symbol="BTCUSDT", side="SELL", size="0.5")
