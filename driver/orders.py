@@ -136,9 +136,9 @@ class Orders(History):
     def cancel_orders(
         self, ids: Sequence[str], symbol: str | None = None, params: Params = {}
     ) -> Plan[list[dict[str, Any]]]:
-        """Those orders as they are after it; those that could not be canceled are among them, as they are.
+        """Each of those orders as it is after it; one that the account does not have is rejected.
 
-        Raises what the first was refused with when none was canceled.
+        Where it was refused, `info["error"]` says why. Raises what the first was refused with when none was canceled.
         """
         if not ids:
             return []
@@ -310,16 +310,30 @@ class Orders(History):
         told = result.get("orders") or ([result] if result.get("order_id") else [])
         if result["error"] and not any(each["ok"] for each in told):
             raise self.refusal(body, result)
-        there = [each for each in told if each["ok"] or _code(each) != "order_not_found"]
-        ids = [each["order_id"] for each in there]
+        orders: dict[int, Row] = {}
         try:
-            orders = (yield from self.orders_by_ids(ids)) if ids else []
-            deals = yield from self.deals_of(orders)
+            ids = [each["order_id"] for each in told if _code(each) != "order_not_found"]
+            rows = (yield from self.orders_by_ids(ids)) if ids else []
+            deals = yield from self.deals_of(rows)
+            orders = {order["id"]: order for order in rows}
         except BaseError as error:
             self.logger.warning("%s: canceled orders cannot be read: %s", self.id, error)
-            asked = [CANCELED if each["ok"] else {"status": None} for each in there]
-            return [self._as_told({**each, "error": None}, known) for each, known in zip(there, asked, strict=True)]
-        return [self.order_of(order, deals.get(order["id"], ())) for order in orders]
+        structures = []
+        for each in told:
+            order = orders.get(each["order_id"])
+            if order is None:
+                structures.append(self._canceled_as_told(each))
+            else:
+                row = {**order, "error": each["error"]} if each["error"] else order
+                structures.append(self.order_of(row, deals.get(order["id"], ())))
+        return structures
+
+    def _canceled_as_told(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """An order that was to be canceled and was not read: rejected is what the account does not have."""
+        if _code(told) == "order_not_found":
+            return self._as_told(told, {})
+        structure = self._as_told({**told, "error": None}, CANCELED if told["ok"] else {"status": None})
+        return {**structure, "info": dict(told)}
 
 
 def _is_over_at_once(order: Row) -> bool:

@@ -264,10 +264,16 @@ def test_what_was_canceled_is_told_so_when_it_cannot_be_read(client: Client, stu
     canceled = client("cancel_order", "10", "BTC/USDT")
     assert (canceled["id"], canceled["status"], canceled["symbol"]) == ("10", "canceled", "BTC/USDT")
     over = {"code": "invalid_order_state", "message": "over"}
-    told = [{"order_id": 10, "ok": True, "error": None}, {"order_id": 11, "ok": False, "error": over}]
+    gone = {"code": "order_not_found", "message": "gone"}
+    told = [
+        {"order_id": 10, "ok": True, "error": None}, {"order_id": 11, "ok": False, "error": over},
+        {"order_id": 12, "ok": False, "error": gone},
+    ]  # fmt: skip
     stub.on("POST /oms/commands", Answer(207, results(result(order_id=None, orders=told))))
-    several = client("cancel_orders", ["10", "11"])
-    assert [(each["id"], each["status"]) for each in several] == [("10", "canceled"), ("11", None)]
+    several = client("cancel_orders", ["10", "11", "12"])
+    assert [(each["id"], each["status"], each["info"]["error"]) for each in several] == [
+        ("10", "canceled", None), ("11", None, over), ("12", "rejected", gone)
+    ]  # fmt: skip
 
 
 def test_more_orders_than_a_body_holds_are_several_bodies(client: Client, stub: Stub) -> None:
@@ -326,7 +332,9 @@ def test_several_orders_are_canceled_by_one_command(client: Client, stub: Stub) 
     stub.on("GET /oms/deals", page(deal(1, 11)))
     made = client("cancel_orders", ["10", "11", "12"], "BTC/USDT")
     assert payload_of(stub) == {"command": "cancel_order", "order_ids": [10, 11, 12]}
-    assert [(each["id"], each["status"]) for each in made] == [("10", "canceled"), ("11", "closed")]
+    assert [(each["id"], each["status"], each["info"].get("error")) for each in made] == [
+        ("10", "canceled", None), ("11", "closed", over), ("12", "rejected", gone)
+    ]  # fmt: skip
     assert client("cancel_orders", []) == []
 
 
