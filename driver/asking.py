@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote
 
 from ccxt.base.errors import ArgumentsRequired, BadResponse, BaseError, NetworkError
 
@@ -36,13 +35,13 @@ def elapsed_ms(since: float) -> float:
 class Asking(Host):
     """See the module."""
 
-    def traded_account(self) -> int | str:
-        """The account of the gateway that this client trades on. Raises ArgumentsRequired."""
-        given = self.options.get("account_id") or self.accountId
-        if given is None or given == "":
-            raise ArgumentsRequired(f"{self.id} requires options['account_id']: the account to trade on")
-        text = str(given)
-        return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else text
+    def traded_account(self) -> int:
+        """The number of the account of the gateway that this client trades on. Raises ArgumentsRequired."""
+        given = self.options.get("account_id") or self.accountId or ""
+        if not re.fullmatch(r"[0-9]{1,18}", str(given)):
+            what = f", which is no {given!r}" if given else ""
+            raise ArgumentsRequired(f"{self.id} requires options['account_id']: the number of the account{what}")
+        return int(str(given))
 
     def read(self, path: str, query: Mapping[str, Any] | None = None) -> Plan[Any]:
         """GET, tried again as `options['retries']` says."""
@@ -76,7 +75,7 @@ class Asking(Host):
 
     def pass_through_core(self, function: str, kwargs: Mapping[str, Any]) -> Plan[Any]:
         """The same for what is read of the account itself, with its arguments by name."""
-        path = f"ccxt/core/{quote(str(self.traded_account()), safe='')}/{function}"
+        path = f"ccxt/core/{self.traded_account()}/{function}"
         answer = yield from self._tried(Ask(path, "POST", dict(kwargs)))
         return self._result(answer)
 
@@ -131,7 +130,7 @@ class Asking(Host):
 
     def _function(self, function: str, arguments: Sequence[Any], params: Mapping[str, Any] | None, api: str) -> Ask:
         kwargs = {"params": dict(params)} if params else {}
-        path = f"ccxt/{quote(str(self.traded_account()), safe='')}/{function}"
+        path = f"ccxt/{self.traded_account()}/{function}"
         return Ask(path, "POST", {"args": list(arguments), "kwargs": kwargs}, api)
 
     def _command_timeout_ms(self) -> float:

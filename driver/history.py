@@ -86,8 +86,7 @@ class History(Asking):
 
     def _is_ours(self, row: Row) -> bool:
         """Whether it is of the account that this client trades on; one that is named may be any."""
-        account = self.traded_account()
-        return not isinstance(account, int) or bool(row["account_id"] == account)
+        return bool(row["account_id"] == self.traded_account())
 
     def deals_of(self, orders: Sequence[Row]) -> Plan[dict[int, list[Row]]]:
         """The deals of each of these orders, by its id; nothing is asked of orders that have none."""

@@ -174,18 +174,18 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, Oms
 
     async def _find_account(self) -> tuple[int, str]:
         account, exchange = self.traded_account(), self.options.get("exchange")
-        if isinstance(account, int) and exchange is not None:
+        if exchange is not None:
             return account, str(exchange)
         try:
             answer = await self.carry_out(self.read("oms/accounts"))
         except (RouteMissing, PermissionDenied, AuthenticationError) as error:
             # Without a key accounts are not told either, and the market may be for everybody.
-            if not isinstance(account, int) or (isinstance(error, AuthenticationError) and self.apiKey):
+            if isinstance(error, AuthenticationError) and self.apiKey:
                 raise
             return account, await self._described_exchange()
         for row in answer["items"]:
-            if account in {row["id"], row["name"]}:
-                return row["id"], str(exchange or row["exchange"])
+            if account == row["id"]:
+                return account, str(row["exchange"])
         raise AccountNotEnabled(f"{self.id}: there is no account {account} for this key")
 
     async def _described_exchange(self) -> str:

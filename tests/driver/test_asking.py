@@ -210,11 +210,13 @@ def test_the_account_is_required(client: Client, stub: Stub) -> None:
     assert client("fetch_balance") == {}
 
 
-def test_an_account_by_name_stays_one_part_of_the_path(client: Client, stub: Stub) -> None:
-    client.exchange.options["account_id"] = "a/../b?c"
-    stub.on("POST /ccxt/*", {"result": {"status": "ok"}})
-    assert client("fetch_status") == {"status": "ok"}
-    assert stub.lines == ["POST /ccxt/a%2F..%2Fb%3Fc/fetch_status"]
+@pytest.mark.parametrize("name", ["demo", "a/../b?c", "1.5", -1, "1" * 19])
+def test_an_account_is_named_by_its_number(client: Client, stub: Stub, name: object) -> None:
+    client.exchange.options["account_id"] = name
+    for method in ("fetch_status", "fetch_open_orders", "fetch_balance"):
+        with pytest.raises(ArgumentsRequired, match="the number of the account"):
+            client(method)
+    assert not stub.requests
 
 
 def test_options_say_how_often(client: Client, stub: Stub) -> None:
