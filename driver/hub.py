@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from ccxt.base.errors import BaseError, NetworkError, UnsubscribeError
+from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError, UnsubscribeError
 
 from driver.cursors import Cursor, Wakes
 from driver.errors import Refusal, exception_of
@@ -44,7 +44,7 @@ class Want(NamedTuple):
     key: Key
     make: Callable[[], Any]
     depth: int = 0
-    symbols: tuple[str, ...] | None = ()  # of a private stream: which to tell of, () for all; None: of nothing
+    symbols: tuple[Any, ...] | None = ()  # of a private stream: what to tell of, () for all; None: of nothing
 
 
 class Watch(NamedTuple):
@@ -167,7 +167,7 @@ class Hub:
             for stream in watch.streams:
                 stream.sink.unwatch(watch.cursor)
                 self.streams.leave(stream.key, is_kept=stream.key.channel in PRIVATE)
-        self.commands.fail(NetworkError("tickwire: the exchange was closed by the program"))
+        self.commands.fail(ExchangeClosedByUser("tickwire: the exchange was closed by the program"))
         if link is not None:
             self.wakes.flush()  # what came is in the caches when it is confirmed
             self.streams.confirm_all()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ccxt.base.errors import BaseError, NetworkError
+from ccxt.base.errors import BaseError, ExchangeClosedByUser, NetworkError
 
 from driver.errors import Refusal, RouteMissing, exception_of, is_missing_by_its_word, refusal_of
 from driver.retries import Policy
@@ -44,7 +44,8 @@ class Sending:
         if said is not None and _is_own(said) and _is_final(error, said):
             raise error
         delay_ms = None
-        if isinstance(error, NetworkError) or (self.is_in_doubt and (said is None or said.code in {None, *DOUBTFUL})):
+        is_from_between = self.is_in_doubt and (said is None or said.code in {None, *DOUBTFUL})
+        if (isinstance(error, NetworkError) or is_from_between) and not _is_closed(error):
             delay_ms = self._policy.delay_before(self._tries, error, elapsed_ms)
         if delay_ms is not None:
             return delay_ms
@@ -68,6 +69,11 @@ def _is_refused(error: BaseError, said: Refusal | None) -> bool:
     if isinstance(error, NetworkError):
         return said is not None and said.code == NOT_BEGUN
     return said is None or said.code != "internal_error"
+
+
+def _is_closed(error: BaseException) -> bool:
+    """The program wants nothing any more: another try would open anew what it has closed."""
+    return isinstance(error, ExchangeClosedByUser) or isinstance(error.__cause__, ExchangeClosedByUser)
 
 
 def _is_own(said: Refusal) -> bool:

@@ -102,7 +102,9 @@ class SocketCommands:
     def _end(self, name: str, error: BaseException, *, is_sent: bool = False) -> None:
         """What refuses a connection, or a second try, says nothing of what was sent before."""
         if is_sent or name in self._lost:
-            error = NetworkError(f"tickwire: the answer to a command was lost: {error}")
+            lost = NetworkError(f"tickwire: the answer to a command was lost: {error}")
+            lost.__cause__ = error
+            error = lost
         self._futures[name].set_exception(error)
 
     def _again(self, name: str) -> None:

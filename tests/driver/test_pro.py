@@ -208,6 +208,17 @@ async def test_a_command_without_an_answer_is_of_unknown_outcome() -> None:
             await pro.exchange.create_order_ws("BTC/USDT", "market", "buy", 0.5, None, {"clientOrderId": "mine"})
 
 
+async def test_closing_with_a_command_under_way_says_by_what_it_is_found_and_opens_nothing(pro: Pro) -> None:
+    pro.server.answers["command"] = lambda asked: None
+    params = {"clientOrderId": "mine"}
+    making = asyncio.create_task(pro.exchange.create_order_ws("BTC/USDT", "market", "buy", 0.5, None, params))
+    await pro.server.until_asked("command")
+    await pro.exchange.close()
+    with pytest.raises(RequestTimeout, match="clientOrderId mine"):
+        await making
+    assert (pro.exchange.session, pro.exchange.hub.is_begun, pro.server.dials) == (None, False, 1)
+
+
 async def test_a_wrong_key_is_an_authentication_error(pro: Pro) -> None:
     pro.server.status = 401
     with pytest.raises(AuthenticationError):

@@ -6,6 +6,7 @@ import pytest
 from ccxt.base.errors import (
     AuthenticationError,
     BaseError,
+    ExchangeClosedByUser,
     ExchangeError,
     NetworkError,
     PermissionDenied,
@@ -79,6 +80,14 @@ def test_a_command_that_is_under_way_is_asked_about_until_there_is_no_time_left(
     said = refusal_of(error)
     assert said is not None
     assert (type(error), said.order_id) == (RequestTimeout, 9)
+
+
+def test_who_has_closed_the_exchange_does_not_try_again() -> None:
+    closed = ExchangeClosedByUser("closed")
+    assert end_of(Sending(POLICY), closed) is closed
+    lost = NetworkError("lost")
+    lost.__cause__ = closed
+    assert type(end_of(Sending(POLICY), lost)) is RequestTimeout
 
 
 def test_unknown_is_no_refusal() -> None:
