@@ -6,7 +6,7 @@ Decides what happens to the next requests; `private` does it. `POST /admin/fault
     late    ms [request] [count] [accepted]     answer that much later; not accepted: carry out that much later
     fail    [status] [code] [request] [count] [accepted]
                                                 answer with an error of the kind that says nothing of the order
-    reject  [code] [message] [request] [count]  refuse
+    reject  [code] [message] [status] [request] [count]  refuse
     pretend [count]                             answer a cancel (DELETE order) as done, and keep the order as it is
 
 `request` is a method and a path, `POST order` when it is not said; `accepted` says whether the request is carried out
@@ -104,7 +104,8 @@ class RequestFaults:
         return self._wait(command, Trouble(is_carried_out=accepted, failure_status=status, failure_code=code))
 
     def _reject(self, command: Command) -> int:
-        error = BinanceError(whole(command, "code", -2010), text(command, "message", "Rejected on command."))
+        status = whole(command, "status", 400, least=400, most=499)
+        error = BinanceError(whole(command, "code", -2010), text(command, "message", "Rejected on command."), status)
         return self._wait(command, Trouble(refusal=error))
 
     def _pretend(self, command: Command) -> int:

@@ -95,7 +95,7 @@ class Changing:
             return None
         except base.Refused as error:
             await self._end(order, None, command_id, error)
-            return OmsError(error.code, error.message)
+            return fates.refusal_of(error)
         await self._end(order, said, command_id)
         return None
 
@@ -119,7 +119,7 @@ class Changing:
             former = await self._canceled(order)
         except base.Refused as error:
             await self._end(order, None, command_id, error)
-            return OmsError(error.code, error.message)
+            return fates.refusal_of(error)
         if former is None:
             return None
         await self._account_for(order, former)
@@ -132,7 +132,7 @@ class Changing:
             said = await asked(self._desk.venue.place(replace(wanted, filled=filled), name))
         except base.Refused as error:
             self._desk.record(order.id, Refused(code=error.code, message=error.message), command_id)
-            return OmsError(error.code, error.message)
+            return fates.refusal_of(error)
         except base.Ambiguous as error:
             log.warning("no answer to creating an order anew", order_id=order.id, error=error.message)
             return None

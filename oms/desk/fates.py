@@ -11,15 +11,22 @@ from typing import Any
 from oms.desk.results import Outcome, describe
 from oms.errors import OmsError
 from oms.model import Order, OrderState
+from oms.venues import base
 
 GONE = frozenset({OrderState.CANCELED, OrderState.EXPIRED})
 NOT_FOUND = "order_not_found"
 
 
-def of_send(order: Order) -> Outcome:
-    """Of a send_order, and of whatever else sent an order."""
+def refusal_of(error: base.Refused) -> OmsError:
+    """What the venue answered, as it is told."""
+    return OmsError(error.code, error.message, details=error.details)
+
+
+def of_send(order: Order, refusal: OmsError | None = None) -> Outcome:
+    """Of a send_order, and of whatever else sent an order. `refusal` is what the venue answered."""
     if order.state is OrderState.REJECTED:
-        return Outcome(order_id=order.id, error=_with_state(_own_error(order, "the venue rejected the order"), order))
+        error = _own_error(order, "the venue rejected the order", refusal)
+        return Outcome(order_id=order.id, error=_with_state(error, order))
     return Outcome(order_id=order.id)
 
 
@@ -50,7 +57,7 @@ def of_change(order: Order, *, changed: bool, refusal: OmsError | None = None) -
     elif order.is_open:
         error = refusal or OmsError("outcome_unknown", f"order {order.id} was not changed, as far as the venue says")
     elif order.state in GONE and order.error_code is not None:
-        error = _own_error(order, "it was canceled and could not be created anew")
+        error = _own_error(order, "it was canceled and could not be created anew", refusal)
     else:
         return Outcome(order_id=order.id, error=is_over(order))
     return Outcome(order_id=order.id, error=_with_state(error, order))
@@ -82,5 +89,7 @@ def _with_state(error: OmsError, order: Order) -> OmsError:
     return OmsError(error.code, error.message, details=details, retry_after_ms=error.retry_after_ms)
 
 
-def _own_error(order: Order, message: str) -> OmsError:
-    return OmsError(order.error_code or "exchange_error", order.error_message or message)
+def _own_error(order: Order, message: str, refusal: OmsError | None) -> OmsError:
+    """What ended it, by its row; with the details of the refusal that did."""
+    details = refusal.details if refusal is not None and refusal.code == order.error_code else None
+    return OmsError(order.error_code or "exchange_error", order.error_message or message, details=details)

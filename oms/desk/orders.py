@@ -88,7 +88,7 @@ class Orders:
         self.check(order, instrument, quote)
         if run.validate:
             return Outcome()
-        return fates.of_send(await self.submit(order, run))
+        return await self.submit(order, run)
 
     async def quote_for(self, order: Order) -> Quote | None:
         """A price to hold it against; waited for only when it is priced off the market."""
@@ -102,7 +102,7 @@ class Orders:
             raise _used(order.client_order_id)
         self._desk.check(order, instrument, quote)
 
-    async def submit(self, order: Order, run: Run | None = None) -> Order:
+    async def submit(self, order: Order, run: Run | None = None) -> Outcome:
         """Create an order that was checked, and send it, once. What became of it, when that is known.
 
         It is given its id, and without a client id its name, here. `run` is the command that it is sent for.
@@ -117,21 +117,24 @@ class Orders:
         desk.count_sent()
         async with desk.lock(order_id):
             await desk.commit()
-            await self._place(desk.book.orders[order_id], command_id)
+            refusal = await self._place(desk.book.orders[order_id], command_id)
         if run is None or desk.book.orders[order_id].state in DOUBTFUL:
             desk.commit()  # what is known is told now: there is no answer that it could go with
-        return await self.settled(order_id)
+        return fates.of_send(await self.settled(order_id), refusal)
 
-    async def _place(self, order: Order, command_id: int | None) -> None:
+    async def _place(self, order: Order, command_id: int | None) -> OmsError | None:
+        """What the venue answered, when it refused."""
         try:
             said = await asked(self._desk.venue.place(order, self._desk.name_of(order)))
         except base.Refused as error:
             self._desk.record(order.id, Refused(code=error.code, message=error.message), command_id)
+            return fates.refusal_of(error)
         except base.Ambiguous as error:
             self._desk.record(order.id, Ambiguous(message=error.message), command_id)
             self._desk.on_doubt(order.id)
         else:
             self._hearing.said(order.id, said, command_id)
+        return None
 
     def _check_named(self, run: Run, payload: SendOrder) -> None:
         """What it is to belong and to go to. Where positions net over all strategies, they are of all of them."""
@@ -237,7 +240,7 @@ class Orders:
             if said is not None and said.status != "open":
                 self._hearing.said(order_id, said, command_id)
         except base.Refused as error:
-            refusal = OmsError(error.code, error.message)
+            refusal = fates.refusal_of(error)
             await self._settler.look(order_id)  # an order that is over, or not there, is no longer what we think
         except base.Ambiguous as error:
             log.warning("no answer to a cancel", order_id=order_id, error=error.message)

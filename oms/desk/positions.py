@@ -16,7 +16,6 @@ import structlog
 from oms import render, risk
 from oms.auth import require_trade
 from oms.commands import CloseBy, ClosePosition, MergePositions, PositionChange
-from oms.desk import fates
 from oms.desk.desk import Desk
 from oms.desk.dispatch import Handler, Require, Run, allowed, open_position
 from oms.desk.orders import Orders
@@ -74,7 +73,7 @@ class Positions:
         if in_the_way := self._without_room(closer):
             await self._cancel_first(in_the_way, run.begin())
             closer = await self._checked(order)
-        return fates.of_send(await self._orders.submit(closer, run))
+        return await self._orders.submit(closer, run)
 
     async def stop_out(
         self,
@@ -111,7 +110,7 @@ class Positions:
                 await asyncio.wait(late)
                 late = set()
                 continue
-            error_of_it = fates.of_send(await self._orders.submit(closer)).error
+            error_of_it = (await self._orders.submit(closer)).error
             if error_of_it is not None:
                 raise error_of_it
             return

@@ -110,7 +110,7 @@ class CcxtVenue:
         try:
             return not self.instrument(symbol).spot
         except OmsError as error:
-            raise Refused(error.code, error.message) from None
+            raise Refused(error.code, error.message, error.details) from None
 
     def check(self, order: Order) -> None:
         instrument = self.instrument(order.symbol)
@@ -135,15 +135,16 @@ class CcxtVenue:
         else:
             self._rehearsed.add(kind)
             return
-        code = refused.code if isinstance(refused, Refused) else "exchange_error"
-        raise OmsError(code, refused.message)
+        if not isinstance(refused, Refused):
+            raise OmsError("exchange_error", refused.message)
+        raise OmsError(refused.code, refused.message, details=refused.details)
 
     def _check_again(self, order: Order) -> None:
         """It may have been committed when other params were allowed. Raises Refused."""
         try:
             self.check(order)
         except OmsError as error:
-            raise Refused(error.code, error.message) from None
+            raise Refused(error.code, error.message, error.details) from None
 
     # What changes something
 
@@ -293,7 +294,7 @@ class CcxtVenue:
 
     def _scrubbed(self, outcome: Refused | Ambiguous) -> Refused | Ambiguous:
         text = self._config.scrub(outcome.message)
-        return Refused(outcome.code, text) if isinstance(outcome, Refused) else Ambiguous(text)
+        return Refused(outcome.code, text, outcome.details) if isinstance(outcome, Refused) else Ambiguous(text)
 
     def _describe(self, error: Exception) -> str:
         return self._config.scrub(errors.describe(error))

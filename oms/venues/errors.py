@@ -43,6 +43,7 @@ ANSWERS: Final = (ccxt.ExchangeError, ccxt.DDoSProtection, ccxt.RateLimitExceede
 # Statuses that say nothing of what was done, although they blame the request.
 OPEN_STATUSES: Final = frozenset({408, 409, 425, 499})
 THROTTLED_STATUSES: Final = frozenset({418, 429})
+KEY_STATUSES: Final = frozenset({401, 403})  # it is the key that is refused
 TEXT_CHARS_MAX: Final = 300
 QUERY: Final = re.compile(r"(\w+://[^\s?]+)\?\S*")
 
@@ -60,11 +61,11 @@ class Sending:
 def of_write(error: Exception, sending: Sending) -> Refused | Ambiguous:
     """What a request that changes something came to. In doubt it is `Ambiguous`."""
     if never_left(error) or not sending.sent:
-        return Refused(_code(error), f"not sent: {describe(error)}")
+        return _refused(error, None, f"not sent: {describe(error)}")
     if sending.taken or sending.status is None or sending.status >= 500:
         return Ambiguous(describe(error))
     if isinstance(error, ANSWERS):
-        return Refused(_code(error, sending.status), describe(error))
+        return _refused(error, sending.status, describe(error))
     refused = isinstance(error, ccxt.ExchangeNotAvailable) and sending.status >= 400
     if refused and sending.status not in OPEN_STATUSES:
         return Refused("exchange_error", describe(error))
@@ -76,7 +77,7 @@ def of_read(error: Exception, sending: Sending) -> Refused | Ambiguous:
     if not isinstance(error, ccxt.BaseError) and isinstance(error.__context__, ccxt.BaseError):
         error = error.__context__  # ccxt 4.5.90 stumbles when it cleans up after a refused private stream
     if isinstance(error, ANSWERS) and (sending.status is not None or not sending.sent):
-        return Refused(_code(error, sending.status), describe(error))
+        return _refused(error, sending.status, describe(error))
     return Ambiguous(describe(error))
 
 
@@ -89,13 +90,17 @@ def never_left(error: BaseException | None) -> bool:
     return False
 
 
-def _code(error: Exception, status: int | None = None) -> str:
+def _refused(error: Exception, status: int | None, message: str) -> Refused:
+    """With the class that ccxt would raise, unless that would say that nobody knows what was done."""
     for words, code in WORDS.items():
         if words in str(error):
-            return code
+            return Refused(code, message)  # the code says more than the class
+    if isinstance(error, ccxt.DDoSProtection) and status not in {None, *THROTTLED_STATUSES}:
+        # So ccxt takes a key that is suddenly refused: a protection against too many requests.
+        key = {"exception": "AuthenticationError"} if status in KEY_STATUSES else None
+        return Refused("exchange_error", message, key)
     code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), "exchange_error")
-    # ccxt takes a key that is suddenly refused for a protection against too many requests.
-    return "exchange_error" if code == "rate_limited" and status not in {None, *THROTTLED_STATUSES} else code
+    return Refused(code, message, {"exception": type(error).__name__} if isinstance(error, ANSWERS) else None)
 
 
 def describe(error: Exception) -> str:

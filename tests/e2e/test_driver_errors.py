@@ -171,6 +171,46 @@ async def test_what_orders_are_refused_for(gateway_with_orders: Ordering) -> Non
     provoked.assert_all()
 
 
+async def test_what_the_exchange_refuses_is_the_class_that_ccxt_has_for_it(gateway_with_orders: Ordering) -> None:
+    gateway = gateway_with_orders
+    async with client(gateway) as exchange:
+        refusals: list[tuple[dict[str, Any], type[ccxt.BaseError]]] = [
+            ({"code": -2010, "message": "Order would immediately match and take."}, ccxt.OrderImmediatelyFillable),
+            ({"code": -1013, "message": "Filter failure: LOT_SIZE"}, ccxt.InvalidOrder),
+            ({"code": -2010, "message": "This action is disabled on this account."}, ccxt.InvalidOrder),
+            ({"code": -2010, "message": "Market is closed."}, ccxt.MarketClosed),
+            ({"code": -2015, "message": "Invalid API-key.", "status": 401}, ccxt.AuthenticationError),
+            ({"code": -1021, "message": "Timestamp is outside of the recvWindow."}, ccxt.InvalidNonce),
+            ({"code": -1015, "message": "Too many new orders."}, ccxt.RateLimitExceeded),
+            ({"code": -2010, "message": "Duplicate order sent."}, ccxt.DuplicateOrderId),
+        ]
+        for number, (fault, kind) in enumerate(refusals):
+            await gateway.exchange.fault("reject", **fault)
+            for _ in range(2):  # the second time it is told again
+                with pytest.raises(ccxt.BaseError) as raised:
+                    await exchange.create_order(*LIMIT, {"request_id": f"r-{number}", "clientOrderId": f"c-{number}"})
+                assert type(raised.value) is kind, fault
+        assert await exchange.fetch_open_orders() == []
+
+
+async def test_an_order_that_cannot_be_is_an_invalid_order(gateway_with_orders: Ordering) -> None:
+    async with client(gateway_with_orders) as exchange:
+        for order, kind in (
+            ((BTC, "limit", "buy", 0.01, 60_000, {"postOnly": True}), ccxt.OrderImmediatelyFillable),
+            ((BTC, "limit", "buy", 0.0000001, 50_000), ccxt.InvalidOrder),
+            ((BTC, "limit", "buy", 0.00001, 50_000), ccxt.InvalidOrder),  # below the minimum notional
+            ((BTC, "limit", "buy", 0.01, -1), ccxt.InvalidOrder),
+            ((BTC, "limit", "buy", 0.01), ccxt.ArgumentsRequired),
+            ((BTC, "limit", "buy", 0.01, 50_000, {"triggerPrice": -1}), ccxt.InvalidOrder),
+        ):
+            with pytest.raises(ccxt.BaseError) as raised:
+                await exchange.create_order(*order)
+            assert type(raised.value) is kind, order
+        missing = {"symbol": BTC, "side": "buy", "order_type": "limit", "price": "50000"}
+        with pytest.raises(ccxt.ArgumentsRequired):
+            await command(exchange, "send_order", **missing)
+
+
 async def test_what_limits_and_switches_refuse(gateway_with_orders: Ordering) -> None:
     gateway, provoked = gateway_with_orders, Provoked(RISK)
     async with client(gateway) as exchange, client(gateway, "root") as root:

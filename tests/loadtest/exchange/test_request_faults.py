@@ -46,6 +46,7 @@ async def ledger(client: Client) -> tuple[list[tuple[str, str]], list[str]]:
         ({"fault": "fail", "status": 408, "code": -1007, "accepted": True}, ccxt.RequestTimeout, "accepted", "408"),
         ({"fault": "reject"}, ccxt.InvalidOrder, "-2010", "400"),
         ({"fault": "reject", "code": -1013, "message": "Market is closed."}, ccxt.ExchangeError, "-1013", "400"),
+        ({"fault": "reject", "code": -2015, "status": 401}, ccxt.AuthenticationError, "-2015", "401"),
     ],
 )
 async def test_one_request_meets_it_and_the_next_does_not(

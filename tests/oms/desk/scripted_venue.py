@@ -203,7 +203,7 @@ class ScriptedVenue:
         script = self._script.get(method)
         fault = script.popleft() if script else Fault.NONE
         if fault is Fault.REFUSED:
-            raise Refused("exchange_error", f"{method} refused")
+            raise Refused("exchange_error", f"{method} refused", {"exception": "MarketClosed"})
         if fault is Fault.PRETENDED and pretend is not None:
             return pretend()
         if fault is Fault.LATE:

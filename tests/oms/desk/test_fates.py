@@ -11,6 +11,7 @@ from oms.desk import fates
 from oms.desk.results import Outcome
 from oms.errors import OmsError
 from oms.model import OrderState
+from oms.venues.base import Refused
 from tests.oms import orders_made
 
 S = OrderState
@@ -38,6 +39,30 @@ def test_of_sending(state: OrderState, error_code: str | None, expected: str | N
     assert code(outcome) == expected
     if outcome.error is not None:
         assert outcome.error.details == {"state": state}
+
+
+def test_a_refusal_is_told_with_its_details() -> None:
+    refusal = fates.refusal_of(Refused("exchange_error", "closed", {"exception": "MarketClosed"}))
+    assert (refusal.code, refusal.message, refusal.details) == (
+        "exchange_error",
+        "closed",
+        {"exception": "MarketClosed"},
+    )
+    rejected = orders_made.order(1, state=S.REJECTED, error_code="exchange_error")
+    canceled = orders_made.order(1, state=S.CANCELED, error_code="exchange_error")
+    for order, outcome in (
+        (rejected, fates.of_send(rejected, refusal)),
+        (canceled, fates.of_change(canceled, changed=False, refusal=refusal)),
+    ):
+        assert outcome.error is not None
+        assert outcome.error.details == {"exception": "MarketClosed", "state": order.state}
+
+
+def test_an_order_that_ended_for_another_reason_has_no_details_of_the_refusal() -> None:
+    refusal = OmsError("exchange_error", "no", details={"exception": "MarketClosed"})
+    outcome = fates.of_send(orders_made.order(1, state=S.REJECTED, error_code="order_not_found"), refusal)
+    assert outcome.error is not None
+    assert outcome.error.details == {"state": S.REJECTED}
 
 
 @pytest.mark.parametrize(

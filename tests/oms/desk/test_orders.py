@@ -102,6 +102,26 @@ async def test_a_refusal_of_the_venue_is_final_and_told(dsn: str) -> None:
         assert told(made) == ["order_created", "order_updated", "command_failed"]
 
 
+async def test_what_ccxt_calls_a_refusal_is_stored_and_told(dsn: str, pool: Pool) -> None:
+    async with trading(dsn) as made:
+        made.venue.script("place", Fault.REFUSED)
+        answer = await send(made)
+        assert answer.error is not None
+        assert answer.error["details"] == {"exception": "MarketClosed", "state": OrderState.REJECTED}
+        assert '"exception":"MarketClosed"' in bytes(made.events[-1].data).decode()
+        stored = await pool.fetchval("SELECT result->'error'->'details'->>'exception' FROM oms_commands WHERE id = 1")
+        assert stored == "MarketClosed"
+
+
+async def test_a_refused_cancel_says_what_ccxt_calls_it(dsn: str) -> None:
+    async with trading(dsn) as made:
+        await send(made)
+        made.venue.script("cancel", Fault.REFUSED)
+        answer = await made.run("cancel_order", order_id=1)
+        assert answer.error is not None
+        assert answer.error["details"] == {"exception": "MarketClosed"}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

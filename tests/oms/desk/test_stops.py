@@ -206,7 +206,10 @@ async def test_refused_it_is_told_once_and_tried_until_it_is_closed(dsn: str, mo
         (told,) = held.told("stop_refused")
         assert msgspec.json.decode(told) == {
             "position_id": position_id, "account_id": 1, "symbol": SYMBOL, "strategy_id": 0, "reason": "stop_loss",
-            "error": {"code": "exchange_error", "message": "place refused", "details": {"state": "REJECTED"}},
+            "error": {
+                "code": "exchange_error", "message": "place refused",
+                "details": {"exception": "MarketClosed", "state": "REJECTED"},
+            },
         }  # fmt: skip
 
 

@@ -167,7 +167,8 @@ async def test_an_order_stays_what_it_is(scene: Scene) -> None:
 async def test_a_refusal_names_the_order_and_the_command_that_it_is_of(scene: Scene) -> None:
     scene.world.venue().script("place", Fault.REFUSED)
     error = await scene.refusal("create_order", *LIMIT)
-    assert (error.code, error.details) == ("exchange_error", {"order_id": 1, "command_id": 1})
+    assert error.code == "exchange_error"
+    assert error.details == {"exception": "MarketClosed", "state": "REJECTED", "order_id": 1, "command_id": 1}
 
 
 async def test_an_order_that_is_under_way_is_told_as_far_as_it_has_come(scene: Scene) -> None:

@@ -12,4 +12,6 @@ def test_a_refusal_has_a_code_and_doubt_has_none() -> None:
         "not enough USDT",
         "not enough USDT",
     )
+    assert refused.details is None
+    assert Refused("exchange_error", "", {"exception": "MarketClosed"}).details == {"exception": "MarketClosed"}
     assert str(Ambiguous("no answer within 5 s")) == "no answer within 5 s"

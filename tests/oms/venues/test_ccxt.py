@@ -119,6 +119,18 @@ async def test_refusals(exchange: ExchangeServer, venue: CcxtVenue, changes: dic
     assert client_ids(exchange) == []
 
 
+async def test_a_refusal_names_the_class_that_ccxt_has_for_it(venue: CcxtVenue) -> None:
+    with pytest.raises(Refused) as raised:
+        await venue.place(order(price=Decimal(90_000), post_only=True), "x")
+    assert raised.value.details == {"exception": "OrderImmediatelyFillable"}
+
+
+async def test_params_that_are_no_longer_allowed_are_named(venue: CcxtVenue) -> None:
+    with pytest.raises(Refused) as raised:
+        await venue.place(order(params={"maxRetriesOnFailure": 5}), "x")
+    assert raised.value.details == {"field": "params.maxRetriesOnFailure"}
+
+
 async def test_a_client_id_that_is_taken(exchange: ExchangeServer, venue: CcxtVenue) -> None:
     await venue.place(order(), "same")
     with pytest.raises(Refused) as raised:

@@ -39,8 +39,9 @@ async def test_what_cannot_be_placed_is_known_without_a_request(
 async def test_what_is_finer_than_steps_that_are_none_of_a_market_is_known_without_a_request(venue: CcxtVenue) -> None:
     venue._instruments[BTC] = replace(venue.instrument(BTC), qty_step=Decimal(0))  # as with significant digits
     venue.check(order())
-    with pytest.raises(OmsError, match="finer than steps"):
+    with pytest.raises(OmsError, match="finer than steps") as raised:
         venue.check(order(qty=Decimal("0.000012")))
+    assert raised.value.details == {"exception": "InvalidOrder"}
 
 
 async def test_an_account_of_spot_markets_trades_no_contracts(venue: CcxtVenue) -> None:
@@ -56,6 +57,7 @@ async def test_what_ccxt_refuses_by_itself_is_known_without_a_request(venue: Ccx
     with pytest.raises(OmsError) as raised:
         venue.check(stop)
     assert (raised.value.code, "triggerPrice" in raised.value.message) == ("validation_error", True)
+    assert raised.value.details == {"exception": "InvalidOrder"}
     venue.check(order())
 
 

@@ -64,6 +64,47 @@ def test_definite_answers_to_a_write(error: Exception, status: int, code: str) -
 
 
 @pytest.mark.parametrize(
+    ("error", "status", "code", "name"),
+    [
+        (ccxt.OrderImmediatelyFillable(), 400, "validation_error", "OrderImmediatelyFillable"),
+        (ccxt.InvalidOrder(), 400, "validation_error", "InvalidOrder"),
+        (ccxt.InsufficientFunds(), 400, "insufficient_funds", "InsufficientFunds"),
+        (ccxt.MarketClosed(), 400, "exchange_error", "MarketClosed"),
+        (ccxt.AuthenticationError(), 401, "exchange_error", "AuthenticationError"),
+        (ccxt.ExchangeError(), 200, "exchange_error", "ExchangeError"),
+        # NetworkErrors that say that it was not done.
+        (ccxt.RateLimitExceeded(), 400, "rate_limited", "RateLimitExceeded"),
+        (ccxt.DDoSProtection(), 418, "rate_limited", "DDoSProtection"),
+        (ccxt.InvalidNonce(), 400, "exchange_error", "InvalidNonce"),
+        # So ccxt takes a key that is suddenly refused.
+        (ccxt.DDoSProtection(), 401, "exchange_error", "AuthenticationError"),
+        (ccxt.DDoSProtection(), 400, "exchange_error", None),
+        # NetworkErrors that would say that nobody knows.
+        (ccxt.ExchangeNotAvailable(), 404, "exchange_error", None),
+        (ccxt.OnMaintenance(), 403, "exchange_error", None),
+        # The code says more.
+        (ccxt.InvalidOrder("binance Duplicate order sent."), 400, "duplicate_client_order_id", None),
+    ],
+)
+def test_a_refusal_names_the_class_unless_that_says_that_nobody_knows(
+    error: Exception, status: int, code: str, name: str | None
+) -> None:
+    outcome = errors.of_write(error, sending(status))
+    assert isinstance(outcome, Refused)
+    assert (outcome.code, outcome.details) == (code, {"exception": name} if name else None)
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [(ccxt.InvalidOrder(), "InvalidOrder"), (ccxt.RequestTimeout(), None), (RuntimeError(), None)],
+)
+def test_what_was_not_sent_names_a_class_only_when_it_is_a_refusal(error: Exception, name: str | None) -> None:
+    outcome = errors.of_write(error, sending(sent=False))
+    assert isinstance(outcome, Refused)
+    assert outcome.details == ({"exception": name} if name else None)
+
+
+@pytest.mark.parametrize(
     ("error", "status"),
     [
         (ccxt.RequestTimeout(), None),
@@ -124,7 +165,7 @@ def test_a_connection_lost_later_leaves_it_open(cause: BaseException) -> None:
 def test_reads() -> None:
     told = errors.of_read(ccxt.OrderNotFound(), sending(400))
     assert isinstance(told, Refused)
-    assert told.code == "order_not_found"
+    assert (told.code, told.details) == ("order_not_found", {"exception": "OrderNotFound"})
     assert isinstance(errors.of_read(ccxt.NotSupported(), sending(sent=False)), Refused)
     for error, status in [(ccxt.RequestTimeout(), None), (ccxt.ExchangeNotAvailable(), 503), (KeyError(), 200)]:
         assert isinstance(errors.of_read(error, sending(status)), Ambiguous)
