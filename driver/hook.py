@@ -1,7 +1,6 @@
-"""Registers the driver in programs that do not know of it, at the moment in which they import ccxt.
+"""`python -m driver.hook install` registers the driver in every program of this Python environment, until `uninstall`.
 
-`python -m driver.hook install` does so in every program of this Python environment, until `uninstall`; `python -m
-driver.run` in one program. Nothing is imported, and nothing changes, where ccxt is not. Must not know a class.
+Holds the file that says so, which Python reads at each start. Must not know how it is registered.
 """
 
 from __future__ import annotations
@@ -9,51 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
-
-from driver.registry import CLASSES, put
+from typing import Final
 
 FILE: Final = "tickwire_driver.pth"
 # Read at each start of Python; it must do no harm when the driver is gone.
-LINE: Final = 'import importlib.util as u; u.find_spec("driver") and __import__("driver.hook").hook.start()\n'
-
-
-class Finder(MetaPathFinder):
-    """Finds ccxt as everybody does, and sees to it that the driver is registered once it is imported."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname not in CLASSES:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        loader: Any = spec.loader if spec is not None else None
-        if loader is not None:
-            loader.exec_module = _and_put(loader.exec_module)
-        return spec
-
-
-def _and_put(execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
-    def execute_and_put(module: ModuleType) -> None:
-        execute(module)
-        put(module)
-
-    return execute_and_put
-
-
-def start() -> None:
-    """From now on whoever imports ccxt finds the driver in it. What is imported already has it at once."""
-    if any(isinstance(finder, Finder) for finder in sys.meta_path):
-        return
-    sys.meta_path.insert(0, Finder())
-    for name in CLASSES:
-        if name in sys.modules:
-            put(sys.modules[name])
+LINE: Final = 'import importlib.util as u; u.find_spec("driver") and __import__("driver.finder").finder.start()\n'
 
 
 def install(folder: Path) -> Path:

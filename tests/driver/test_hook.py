@@ -1,7 +1,8 @@
-"""Programs that do not know of the driver find it in ccxt, however they import it."""
+"""The driver is registered in every program of an environment, until it is no more."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,39 +10,7 @@ from pathlib import Path
 import pytest
 
 from driver import hook
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-PROGRAM = """
-import sys
-import ccxt.async_support as a
-import ccxt
-from ccxt import tickwire
-assert tickwire is ccxt.tickwire and issubclass(tickwire, ccxt.Exchange)
-assert "tickwire" in ccxt.exchanges and "tickwire" in a.exchanges
-assert issubclass(a.tickwire, a.Exchange)
-assert "ccxt.pro" not in sys.modules, "what a program does not use is not imported for it"
-import ccxt.pro
-assert "tickwire" in ccxt.pro.exchanges and issubclass(ccxt.pro.tickwire, a.Exchange)
-print("found", ccxt.__spec__.loader.__class__.__name__, ccxt.__file__.endswith("__init__.py"))
-"""
-
-
-def python(code: str, *options: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, *options, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
-def test_whoever_imports_ccxt_finds_the_driver_in_it() -> None:
-    assert (
-        python(f"import driver.hook as hook; hook.start(); hook.start()\n{PROGRAM}") == "found SourceFileLoader True\n"
-    )
-
-
-def test_what_is_imported_already_has_it_at_once() -> None:
-    assert python("import ccxt, driver.hook; driver.hook.start(); print(ccxt.tickwire().id)") == "tickwire\n"
+from tests.driver.programs import PROGRAM, ROOT, python
 
 
 def test_it_is_installed_for_every_program_and_taken_away_again(
@@ -59,6 +28,17 @@ def test_it_is_installed_for_every_program_and_taken_away_again(
     assert capsys.readouterr().out == "uninstalled\nit was not installed\n"
 
 
+def test_the_command_says_nothing_else_while_it_is_installed(tmp_path: Path) -> None:
+    """Python reads its file before it runs the command: what the file imports must not be the command."""
+    hook.install(tmp_path)
+    (tmp_path / "sitecustomize.py").write_text(f"import site; site.addsitedir({str(tmp_path)!r})\n")
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    for action, said in (("status", "installed\n"), ("uninstall", "uninstalled\n")):
+        command = [sys.executable, "-m", "driver.hook", action, "--folder", str(tmp_path)]
+        ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, said, "")
+
+
 def test_it_does_no_harm_when_the_driver_is_gone(tmp_path: Path) -> None:
     hook.install(tmp_path)
     code = f"import site; site.addsitedir({str(tmp_path)!r}); print('alive')"
@@ -66,7 +46,3 @@ def test_it_does_no_harm_when_the_driver_is_gone(tmp_path: Path) -> None:
         [sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (ended.stdout, ended.stderr) == ("alive\n", "")
-
-
-def test_other_modules_are_none_of_its_business() -> None:
-    assert hook.Finder().find_spec("json", None) is None

@@ -29,6 +29,9 @@ def _program(tmp_path: Path) -> Path:
     command.chmod(0o755)
     (tmp_path / "no-python").write_text("#!/bin/sh\nexit 0\n")
     (tmp_path / "no-python").chmod(0o755)
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("")
+    (tmp_path / "package" / "needy.py").write_text("import what_is_missing\n")
     return path
 
 
@@ -48,9 +51,19 @@ def test_a_file_a_module_or_a_command(program: Path, named: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [((), "usage: "), (("--help",), "usage: "), (("-m",), "usage: "), (("nowhere.py",), "no such file or command"),
-     (("no-python",), "not a Python program")],
+     (("no-python",), "not a Python program"), (("-m", "nowhere"), "nowhere: no such module\n"),
+     (("-m", "beside.nowhere"), "beside.nowhere: no such module\n"), (("-m", ".beside"), ".beside: no such module\n"),
+     (("-m", "package"), "package: no such module\n")],
 )  # fmt: skip
 def test_what_cannot_be_run_is_told(program: Path, arguments: tuple[str, ...], said: str) -> None:
     ended = run(program.parent, *arguments)
     assert ended.returncode == 2
     assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_what_a_module_itself_lacks_is_raised(program: Path) -> None:
+    ended = run(program.parent, "-m", "package.needy")
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (
+        1, "ModuleNotFoundError: No module named 'what_is_missing'",
+    )  # fmt: skip
