@@ -12,7 +12,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from oms.errors import OmsError
-from oms.model import Instrument
+from oms.model import Instrument, Order
 from oms.passing.arguments import CHECKS, TIME_MS_MAX, bad
 from oms.passing.calls import Call
 
@@ -77,12 +77,13 @@ def params_of(call: Call) -> dict[str, Any]:
     return params
 
 
-def change_order(order_id: int, call: Call, instrument: Instrument) -> Payload:
+def change_order(row: Order, call: Call, instrument: Instrument) -> Payload:
     """The payload of `change_order`; `amount` is in all, with what is filled already."""
-    if asked := [name for name in (*TRIGGERS, *UNSUPPORTED) if call.arguments["params"].get(name) is not None]:
+    params = call.arguments["params"]
+    if asked := [name for name, value in params.items() if value is not None and not _has(row, name, value)]:
         text = f"{', '.join(asked)}: only the amount and the price of an order can be changed"
         raise OmsError("unsupported_action", text, details={"exception": "NotSupported"})
-    payload: Payload = {"order_id": order_id}
+    payload: Payload = {"order_id": row.id}
     for name, field, step, rounding in (
         ("amount", "new_qty", instrument.qty_step, ROUND_DOWN),
         ("price", "new_price", instrument.price_step, ROUND_HALF_UP),
@@ -91,6 +92,31 @@ def change_order(order_id: int, call: Call, instrument: Instrument) -> Payload:
             payload[field] = in_steps(name, value, step, rounding)
     if len(payload) == 1:
         raise bad("amount", "give amount, price or both", "ArgumentsRequired")
+    return payload
+
+
+def _has(row: Order, name: str, value: object) -> bool:
+    """Whether a param of an edit says no more than the order says already."""
+    if name in TRIGGERS:
+        return row.trigger_price is not None and CHECKS["triggerPrice"](name, value) == row.trigger_price
+    ours: dict[str, object] = {
+        "clientOrderId": row.client_order_id,
+        "timeInForce": "PO" if row.post_only else row.time_in_force.value,
+        "postOnly": row.post_only,
+        "reduceOnly": row.reduce_only,
+    }
+    return name in OF_COMMAND or (name in ours and value == ours[name])
+
+
+def close_position(position_id: int, call: Call, instrument: Instrument) -> Payload:
+    """The payload of `close_position`: all of it at the market, or params' `amount`, or at their `price`."""
+    params = call.arguments["params"]
+    payload: Payload = {"position_id": position_id}
+    if (amount := params.get("amount")) is not None:
+        payload["qty"] = in_steps("amount", CHECKS["amount"]("amount", amount), instrument.qty_step, ROUND_DOWN)
+    if (price := params.get("price")) is not None:
+        rounded = in_steps("price", CHECKS["price"]("price", price), instrument.price_step, ROUND_HALF_UP)
+        payload |= {"order_type": "limit", "price": rounded}
     return payload
 
 

@@ -77,7 +77,7 @@ class Ordering:
     async def _edit(self, principal: Principal, account_id: int, call: Call) -> Structure:
         row = await self._records.order_named(principal, account_id, call)
         _check_same(row, call)
-        payload = commands.change_order(row.id, call, self._instrument(account_id, row.symbol))
+        payload = commands.change_order(row, call, self._instrument(account_id, row.symbol))
         return await self._one(principal, account_id, "change_order", payload, call)
 
     # Canceling
@@ -131,13 +131,7 @@ class Ordering:
         ]
         if len(held) != 1:
             raise bad("symbol", f"{len(held)} open positions of {symbol} are meant: name a position_id", "InvalidOrder")
-        given = {"amount": "qty", "price": "price"}
-        payload = {
-            "position_id": held[0].id,
-            **{given[key]: params[key] for key in given if params.get(key) is not None},
-        }
-        if "price" in payload:
-            payload["order_type"] = "limit"
+        payload = commands.close_position(held[0].id, call, self._instrument(account_id, symbol))
         return await self._one(principal, account_id, "close_position", payload, call)
 
     # How it is done

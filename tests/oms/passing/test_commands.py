@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from oms.commands import parse
 from oms.errors import OmsError
+from oms.model import OrderType
 from oms.passing import calls, commands
-from tests.oms.orders_made import SPOT
+from tests.oms.orders_made import SPOT, order
 
 STEPS = replace(SPOT, qty_step=Decimal("0.001"), price_step=Decimal("0.05"))
 LIMIT = {
@@ -131,22 +132,52 @@ def test_a_trigger_order_needs_its_trigger() -> None:
 
 def test_a_change_names_what_is_new_in_steps_of_the_market() -> None:
     call = calls.read("edit_order", ("7", None, None, None, Decimal("1.2349"), Decimal("100.03")), {})
-    assert commands.change_order(7, call, STEPS) == {
+    assert commands.change_order(order(7), call, STEPS) == {
         "order_id": 7, "new_qty": Decimal("1.234"), "new_price": Decimal("100.05"),
     }  # fmt: skip
-    assert commands.change_order(7, calls.read("edit_order", ("7",), {"price": 5}), SPOT) == {
+    assert commands.change_order(order(7), calls.read("edit_order", ("7",), {"price": 5}), SPOT) == {
         "order_id": 7, "new_price": 5,
     }  # fmt: skip
 
 
+def test_a_change_may_say_what_the_order_has_already() -> None:
+    stop = order(7, order_type=OrderType.STOP_LIMIT, trigger_price=Decimal("90.5"), post_only=True)
+    params = {"triggerPrice": "90.50", "postOnly": True, "timeInForce": "PO", "reduceOnly": False, "unset": None}
+    named = {"clientOrderId": "c7", "strategy_id": 3, "request_id": "r"}
+    call = calls.read("edit_order", ("7",), {"price": 5, "params": {**params, **named}})
+    assert commands.change_order(stop, call, SPOT) == {"order_id": 7, "new_price": 5}
+
+
 @pytest.mark.parametrize(
-    ("given", "exception"), [({}, "ArgumentsRequired"), ({"price": 5, "params": {"stopPrice": 1}}, "NotSupported")]
+    ("given", "exception"),
+    [
+        ({}, "ArgumentsRequired"),
+        ({"price": 5, "params": {"stopPrice": 1}}, "NotSupported"),
+        ({"price": 5, "params": {"takeProfitPrice": 1}}, "NotSupported"),
+        ({"price": 5, "params": {"timeInForce": "IOC"}}, "NotSupported"),
+        ({"price": 5, "params": {"postOnly": True}}, "NotSupported"),
+        ({"price": 5, "params": {"clientOrderId": "another"}}, "NotSupported"),
+        ({"price": 5, "params": {"stopLoss": {"triggerPrice": 1}}}, "NotSupported"),
+    ],
 )
 def test_a_change_of_nothing_or_of_something_else_is_refused(given: dict[str, Any], exception: str) -> None:
     with pytest.raises(OmsError) as refused:
-        commands.change_order(7, calls.read("edit_order", ("7",), given), SPOT)
+        commands.change_order(order(7), calls.read("edit_order", ("7",), given), SPOT)
     assert refused.value.details is not None
     assert refused.value.details["exception"] == exception
+
+
+@pytest.mark.parametrize(
+    ("params", "more"),
+    [
+        ({}, {}),
+        ({"amount": "0.0019", "price": None}, {"qty": Decimal("0.001")}),
+        ({"price": Decimal("100.03")}, {"order_type": "limit", "price": Decimal("100.05")}),
+    ],
+)
+def test_a_position_is_closed_in_steps_of_the_market(params: dict[str, Any], more: dict[str, Any]) -> None:
+    call = calls.read("close_position", ("BTC/USDT",), {"params": params})
+    assert commands.close_position(4, call, STEPS) == {"position_id": 4, **more}
 
 
 def test_a_command_has_its_request_id_of_the_params() -> None:
