@@ -27,7 +27,9 @@ def register() -> None:
 def put(module: ModuleType) -> None:
     """The same for one of ccxt's modules, which is imported already."""
     place, name = CLASSES[module.__name__]
-    setattr(module, NAME, getattr(import_module(place), name))
+    kind = getattr(import_module(place), name)
+    kind.__name__ = NAME  # Python's own errors show it, and ccxt's classes are named by their ids
+    setattr(module, NAME, kind)
     for names in (module.exchanges, getattr(module, "__all__", module.exchanges)):
         if NAME not in names:
             names.append(NAME)

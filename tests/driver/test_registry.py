@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,15 @@ def test_each_kind_is_where_it_is_looked_up() -> None:
     assert [module.exchanges.count("tickwire") for module in MODULES] == [1, 1, 1]
     assert "tickwire" in ccxt.__all__
     assert getattr(ccxt, "tickwire")().id == "tickwire"  # noqa: B009  # as programs look it up
+
+
+def test_errors_of_python_name_the_exchange_by_its_id() -> None:
+    driver.register()
+    for module in MODULES:
+        exchange: object = module.tickwire
+        with pytest.raises(AttributeError, match="'tickwire'"):
+            getattr(exchange, "no_such_method")  # noqa: B009  # as programs have it
+    assert pickle.loads(pickle.dumps(OmsCcxtExchange)) is OmsCcxtExchange
 
 
 def test_every_kind_of_ccxt_has_a_class() -> None:
