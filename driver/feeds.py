@@ -64,7 +64,7 @@ class Feed:
     def begun(self, stream: Stream) -> None:
         """Its stream is of no interest."""
 
-    def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:
+    def watch(self, watcher: Any, symbols: Sequence[Any] = ()) -> None:
         """One more; it is given the present state, where there is one."""
         self.watchers.append(watcher)
 
@@ -110,7 +110,7 @@ class QuoteFeed(Feed):
         for watcher in self.watchers:
             watcher.put(self.symbol, ticker)
 
-    def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:
+    def watch(self, watcher: Any, symbols: Sequence[Any] = ()) -> None:
         super().watch(watcher, symbols)
         if self._ticker is not None and self.is_live:
             watcher.put(self.symbol, self._ticker)
@@ -321,7 +321,7 @@ class BookFeed(Feed):
         self.book.is_whole = False  # the stream begins with a snapshot of its own
         self._give(self.book.ccxt)
 
-    def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:
+    def watch(self, watcher: Any, symbols: Sequence[Any] = ()) -> None:
         super().watch(watcher, symbols)
         if self.book.is_whole and self.is_live:
             watcher.put(self.symbol, self.book.ccxt)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any, Final
 
 from ccxt.async_support.base.ws.cache import ArrayCacheBySymbolById, ArrayCacheBySymbolBySide
@@ -17,6 +18,7 @@ from driver.feeds import Feed, Message
 from driver.mappers.trade import joined
 from driver.stream import Gap, Stream
 
+About = tuple[int | None, str]  # a strategy (None: any) and a symbol ("": any)
 Raw = Mapping[str, Any]  # an order, deal or position as the gateway tells it
 ORDERS_WITH_DEALS_MAX: Final = 2_000  # whose deals are remembered, for the fees of the order
 VERSIONS_MAX: Final = 10_000  # of orders: the cache may keep less than REST tells again
@@ -30,26 +32,24 @@ class PrivateFeed(Feed):
     def __init__(self, cache: Any, *hooks: Any) -> None:
         super().__init__("", *hooks)
         self.cache = cache
-        self.strategy_id: int | None = None  # the only one that is of interest
+        self.strategies: set[int | None] = set()  # those that are of interest; None or none at all: all of them
         self.stream: Stream | None = None
         self.confirm: Callable[[Stream], None] | None = None  # that an event is in good hands
         self.also: list[Callable[[], None]] = []  # told that something happened
-        self._by_symbol: dict[str, list[Any]] = {}
+        self._watching: dict[About, list[Any]] = {}
 
     def begun(self, stream: Stream) -> None:
         self.stream = stream
 
-    def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:
-        """One more; without symbols it is told of all."""
+    def watch(self, watcher: Any, symbols: Sequence[Any] = ()) -> None:
+        """One more; `symbols` may be of a strategy each, "" is any. Without symbols it is told of all."""
         self.watchers.append(watcher)
-        for symbol in symbols:
-            self._by_symbol.setdefault(symbol, []).append(watcher)
-        if not symbols:
-            self._by_symbol.setdefault("", []).append(watcher)
+        for key in _about(symbols):
+            self._watching.setdefault(key, []).append(watcher)
 
     def unwatch(self, watcher: Any) -> None:
         super().unwatch(watcher)
-        for watchers in self._by_symbol.values():
+        for watchers in self._watching.values():
             if watcher in watchers:
                 watchers.remove(watcher)
 
@@ -69,7 +69,8 @@ class PrivateFeed(Feed):
 
     def row(self, row: Raw, *, is_new: bool = True) -> None:
         """A row as it is by now. What is not new is kept and not told; what is of another strategy is neither."""
-        if self.strategy_id is None or row["strategy_id"] == self.strategy_id:
+        wanted = self.strategies
+        if not wanted or None in wanted or row["strategy_id"] in wanted:
             self._row(row, is_new=is_new)
 
     def _row(self, row: Raw, *, is_new: bool) -> None:
@@ -79,8 +80,8 @@ class PrivateFeed(Feed):
         if self._gap is not None:
             item["info"]["gap"] = self._gap._asdict()
             self._gap = None
-        for symbol in ("", item["symbol"]):
-            for watcher in self._by_symbol.get(symbol, ()):
+        for key in _keys(item["info"]):
+            for watcher in self._watching.get(key, ()):
                 watcher.put(*put, item)
         for happened in self.also:
             happened()
@@ -244,17 +245,17 @@ class PositionFeed(PrivateFeed):
         super().__init__(cache, *hooks)
         self._unify = unify
         self._open: dict[int, tuple[Raw, str]] = {}  # with its side
-        self._beginning: list[tuple[Any, tuple[str, ...]]] = []  # watchers to be told what is open, and their symbols
+        self._beginning: list[tuple[Any, set[About]]] = []  # watchers to be told what is open, and of what
 
-    def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:
+    def watch(self, watcher: Any, symbols: Sequence[Any] = ()) -> None:
         super().watch(watcher, symbols)
-        self._beginning.append((watcher, tuple(symbols)))
+        self._beginning.append((watcher, set(_about(symbols))))
         if self.stream is not None and self.stream.is_live:
             self._begin_if_whole()
 
     def unwatch(self, watcher: Any) -> None:
         super().unwatch(watcher)
-        self._beginning = [(each, symbols) for each, symbols in self._beginning if each is not watcher]
+        self._beginning = [(each, about) for each, about in self._beginning if each is not watcher]
 
     def live(self, is_live: bool) -> None:
         super().live(is_live)
@@ -275,9 +276,9 @@ class PositionFeed(PrivateFeed):
 
     def _begin(self) -> None:
         beginning, self._beginning = self._beginning, []
-        for watcher, symbols in beginning:
+        for watcher, about in beginning:
             for row, side in self._open.values():
-                if not symbols or row["symbol"] in symbols:
+                if not about.isdisjoint(_keys(row)):
                     position = self._structure(row, side)
                     watcher.put(position["id"], position)
 
@@ -304,6 +305,16 @@ class PositionFeed(PrivateFeed):
             return
         self._open.clear()
         _empty(self.cache, ArrayCacheBySymbolBySide)
+
+
+def _about(symbols: Sequence[Any]) -> list[About]:
+    """What a watcher is to be told of: symbols, each of a strategy or of any."""
+    return [symbol if isinstance(symbol, tuple) else (None, symbol) for symbol in symbols or ("",)]
+
+
+def _keys(row: Raw) -> list[About]:
+    """All that a row is about."""
+    return list(product({None, row.get("strategy_id")}, ("", row["symbol"])))
 
 
 def _empty(cache: Any, kind: Any) -> None:

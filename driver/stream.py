@@ -56,8 +56,8 @@ class Sink(Protocol):
     def begun(self, stream: Stream) -> None:
         """It is the sink of this stream."""
 
-    def watch(self, watcher: Any, symbols: Sequence[str] = ()) -> None:
-        """Give it what comes; of a private stream, only what is about these symbols, if there are any."""
+    def watch(self, watcher: Any, symbols: Sequence[Any] = ()) -> None:
+        """Give it what comes; of a private stream, only what is about these symbols (of strategies), if any."""
 
     def unwatch(self, watcher: Any) -> None:
         """No more."""

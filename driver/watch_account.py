@@ -43,9 +43,9 @@ class WatchAccount(Host):
         self, symbols: Sequence[str], since: int | None = None, limit: int | None = None, params: Any = {}
     ) -> Any:
         names = await self._names(symbols)
-        watch = await self._watch_account("orders", names, Newest, ("orders",), also=("deals",))
+        watch = await self._watch_account("orders", names, Newest, ("orders",), params, also=("deals",))
         changed = await watch.cursor.next()
-        orders = list(changed.values()) if self.newUpdates else self._kept("orders", names)
+        orders = list(changed.values()) if self.newUpdates else self._kept("orders", names, params)
         return self.filter_by_since_limit(orders, since, limit, "timestamp", True)
 
     async def watch_my_trades(
@@ -58,9 +58,9 @@ class WatchAccount(Host):
         self, symbols: Sequence[str], since: int | None = None, limit: int | None = None, params: Any = {}
     ) -> Any:
         names = await self._names(symbols)
-        watch = await self._watch_account("deals", names, Each, ("deals",))
+        watch = await self._watch_account("deals", names, Each, ("deals",), params)
         fills = await watch.cursor.next()
-        trades = fills if self.newUpdates else self._kept("deals", names)
+        trades = fills if self.newUpdates else self._kept("deals", names, params)
         return self.filter_by_since_limit(trades, since, limit, "timestamp", True)
 
     async def watch_positions(
@@ -72,9 +72,9 @@ class WatchAccount(Host):
     ) -> Any:
         """Positions that changed since the last call; at first those that are open. A closed one has no contracts."""
         names = await self._names(symbols or [])
-        watch = await self._watch_account("positions", names, Newest, ("positions",))
+        watch = await self._watch_account("positions", names, Newest, ("positions",), params)
         changed = await watch.cursor.next()
-        positions = list(changed.values()) if self.newUpdates else self._kept("positions", names)
+        positions = list(changed.values()) if self.newUpdates else self._kept("positions", names, params)
         return self.filter_by_since_limit(positions, since, limit, "timestamp", True)
 
     async def watch_position(self, symbol: str | None = None, params: Any = {}) -> Any:
@@ -84,19 +84,21 @@ class WatchAccount(Host):
 
     async def watch_balance(self, params: Any = {}) -> Any:
         """The balance: at first as it is, then whenever an order or a fill has changed it."""
-        watch = await self._watch_account("balance", (), Newest, (), also=("orders", "deals", "positions"))
+        watch = await self._watch_account("balance", (), Newest, (), {}, also=("orders", "deals", "positions"))
         if self._balance_task is None or self._balance_task.done():
             self._balance_task = asyncio.create_task(self._follow_balance(watch), name="tickwire balance")
         return (await watch.cursor.next())["balance"]
 
     async def un_watch_orders(self, symbol: str | None = None, params: Any = {}) -> Any:
-        return await self._unwatch("orders", await self._names([] if symbol is None else [symbol]))
+        names = await self._names([] if symbol is None else [symbol])
+        return await self._unwatch(self._kind("orders", params), names)
 
     async def un_watch_my_trades(self, symbol: str | None = None, params: Any = {}) -> Any:
-        return await self._unwatch("deals", await self._names([] if symbol is None else [symbol]))
+        names = await self._names([] if symbol is None else [symbol])
+        return await self._unwatch(self._kind("deals", params), names)
 
     async def un_watch_positions(self, symbols: Sequence[str] | None = None, params: Any = {}) -> Any:
-        return await self._unwatch("positions", await self._names(symbols or []))
+        return await self._unwatch(self._kind("positions", params), await self._names(symbols or []))
 
     async def un_watch_balance(self, params: Any = {}) -> Any:
         if self._balance_task is not None:
@@ -111,23 +113,44 @@ class WatchAccount(Host):
             await self.prepared(self.load_markets)
         return tuple([self.market(symbol)["symbol"] for symbol in symbols])
 
-    def _kept(self, channel: str, names: tuple[str, ...]) -> Any:
-        cache = self.private_feed(channel).cache
-        return [item for item in cache if item["symbol"] in names] if names else list(cache)
+    def _kept(self, channel: str, names: tuple[str, ...], params: Any) -> Any:
+        strategy_id = self.strategy_id(params)
+        return [
+            item
+            for item in self.private_feed(channel).cache
+            if (not names or item["symbol"] in names)
+            and (strategy_id is None or item["info"]["strategy_id"] == strategy_id)
+        ]
+
+    def _kind(self, channel: str, params: Any) -> str:
+        """What of an account is watched: of one strategy it is something else than of all."""
+        strategy_id = self.strategy_id(params)
+        return channel if strategy_id is None else f"{channel} of strategy {strategy_id}"
 
     async def _watch_account(
-        self, kind: str, names: tuple[str, ...], cursor: Any, channels: Sequence[str], also: Sequence[str] = ()
+        self,
+        channel: str,
+        names: tuple[str, ...],
+        cursor: Any,
+        channels: Sequence[str],
+        params: Any,
+        also: Sequence[str] = (),
     ) -> Watch:
         """`channels` are told to the cursor, `also` are subscribed for what comes with them."""
         hub = self.hub
         account, _ = await self.prepared(self.traded_at)
 
+        strategy_id, kind = self.strategy_id(params), channel if channel == "balance" else self._kind(channel, params)
+        about = tuple((strategy_id, name) for name in names or ("",))
+        for each in (*channels, *also):
+            self.private_feed(each).strategies.add(strategy_id)
+
         def wants() -> list[Want]:
-            told = [Want(Key(each, str(account)), partial(self.private_feed, each), 0, names) for each in channels]
+            told = [Want(Key(each, str(account)), partial(self.private_feed, each), 0, about) for each in channels]
             silent = [Want(Key(each, str(account)), partial(self.private_feed, each), 0, None) for each in also]
             return told + silent
 
-        given_up = partial(self.given_up, kind)
+        given_up = partial(self.given_up, channel)
         watch: Watch = hub.watch((kind, names), partial(cursor, hub.wakes, given_up=given_up), wants)
         return watch
 
@@ -137,7 +160,6 @@ class WatchAccount(Host):
         if feed is None:
             feed = self._private_feeds[channel] = self._new_private_feed(channel)
             feed.confirm = self.hub.streams.confirm
-            feed.strategy_id = self.strategy_id()
             feed.also.append(self._something_happened)
         return feed
 

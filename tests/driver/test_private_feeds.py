@@ -133,12 +133,26 @@ def test_a_fill_is_told_once_whatever_way_it_came(feeds: Feeds) -> None:
 
 def test_what_is_of_another_strategy_is_not_told(feeds: Feeds) -> None:
     for feed, row in ((feeds.orders, order), (feeds.deals, deal), (feeds.positions, position)):
-        feed.strategy_id = 7
+        feed.strategies = {7}
         feed.update(event({**row(1), "strategy_id": 0}))
         feed.update(event({**row(2), "strategy_id": 7}))
     feeds.wakes.flush()
     assert [*feeds.all.unread, *feeds.held.unread, *(each["id"] for each in feeds.fills.unread)] == ["2"] * 3
     assert len(feeds.confirmed) == 6
+
+
+def test_who_watches_a_strategy_is_told_of_that_one(feeds: Feeds) -> None:
+    other = Newest(feeds.wakes)
+    feeds.orders.strategies = {None, 7}
+    feeds.orders.watch(other, ((7, "BTC/USDT"),))
+    for number, strategy_id in ((1, 0), (2, 7)):
+        feeds.orders.update(event(order(number, strategy_id=strategy_id)))
+    feeds.orders.update(event(order(3, symbol="ETH/USDT", strategy_id=7)))
+    assert list(other.unread) == ["2"]
+    assert list(feeds.all.unread) == ["1", "2", "3"]
+    feeds.orders.unwatch(other)
+    feeds.orders.update(event(order(4, strategy_id=7)))
+    assert list(other.unread) == ["2"]
 
 
 def test_two_deals_of_one_execution_are_one_trade(feeds: Feeds) -> None:
@@ -195,7 +209,7 @@ def test_whoever_begins_to_watch_a_running_stream_is_told_what_is_open(feeds: Fe
     feeds.positions.update({"kind": "snapshot", "sequence": 4, "data": {"items": [position(1), position(2), ether]}})
     feeds.positions.update(event(position(2, 2, state="closed", side=None)))
     assert [opened(feeds), opened(feeds, "BTC/USDT"), opened(feeds, "XRP/USDT")] == [["1", "3"], ["1"], []]
-    feeds.positions.strategy_id = 7
+    feeds.positions.strategies = {7}
     feeds.positions.update(event({**position(4), "strategy_id": 0}))
     assert opened(feeds) == ["1", "3"]
     feeds.positions.gap(EPOCH)

@@ -49,6 +49,25 @@ async def test_orders_of_one_symbol_and_all_that_are_kept(pro: Pro) -> None:
     assert [each["id"] for each in await pro.exchange.watch_orders("BTC/USDT", None, 2)] == ["4", "5"]
 
 
+async def test_a_strategy_is_watched_by_params_beside_that_of_the_options(pro: Pro) -> None:
+    pro.exchange.options["strategy_id"] = 7
+    own = await pro.subscribed(pro.exchange.watch_orders(), 2)
+    other = asyncio.create_task(pro.exchange.watch_orders(params={"strategy_id": 8}))
+    everybody = asyncio.create_task(pro.exchange.watch_orders(params={"strategy_id": None}))
+    await until(lambda: len(pro.exchange.hub.watches) == 3)
+    for number, strategy_id in ((1, 7), (2, 8), (3, 9)):
+        await pro.update("orders", number, name="1", **order(number, strategy_id=strategy_id))
+    told = [[each["id"] for each in await waiting] for waiting in (own, other, everybody)]
+    assert [each[:1] for each in told] == [["1"], ["2"], ["1"]]
+    await until(lambda: len(pro.exchange.orders) == 3)
+    pro.exchange.newUpdates = False
+    again = asyncio.create_task(pro.exchange.watch_orders(params={"strategy_id": 8}))
+    await pro.update("orders", 4, name="1", **order(4, strategy_id=8))
+    assert [each["id"] for each in await again] == ["2", "4"]
+    assert await pro.exchange.un_watch_orders(params={"strategy_id": 8})
+    assert len(pro.exchange.hub.watches) == 2
+
+
 async def test_what_is_in_the_cache_is_confirmed(pro: Pro) -> None:
     waiting = await pro.subscribed(pro.exchange.watch_my_trades())
     for number in (1, 2, 3):
