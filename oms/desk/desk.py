@@ -68,7 +68,7 @@ class Desk:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sent_ns: deque[int] = deque()
         self._refused_ns: deque[int] = deque()
-        self._wanted_qty: dict[int, Decimal] = {}  # of the orders of which a change is under way
+        self._wanted: dict[int, Order] = {}  # as they are to be: the orders of which a change is under way
 
     @property
     def account(self) -> Account:
@@ -119,18 +119,19 @@ class Desk:
             after = None
         after = after or self.book.orders[order_id]
         if after.state is not OrderState.PENDING_REPLACE:
-            self._wanted_qty.pop(order_id, None)
+            self._wanted.pop(order_id, None)
         return after
 
     def record_change(self, wanted: Order, command_id: int | None) -> Order:
-        """It is about to be asked for: until it is known what came of it, the order may be as much as it is to be."""
-        self._wanted_qty[wanted.id] = wanted.qty
+        """It is about to be asked for: until it is known what came of it, the order may be what it is to be."""
+        self._wanted[wanted.id] = wanted
         return self.record(wanted.id, ReplaceRequested(anew=True), command_id)
 
-    def expect(self, order_id: int, wanted_qty: Decimal) -> None:
+    def expect(self, order_id: int, price: Decimal | None, qty: Decimal | None) -> None:
         """The same of a change that was asked for by a process that ended, while it is not known what came of it."""
-        if self.book.orders[order_id].state is OrderState.PENDING_REPLACE:
-            self._wanted_qty[order_id] = wanted_qty
+        order = self.book.orders[order_id]
+        if order.state is OrderState.PENDING_REPLACE:
+            self._wanted[order_id] = replace(order, price=price or order.price, qty=qty or order.qty)
 
     # Who may do something now
 
@@ -189,17 +190,21 @@ class Desk:
             instrument=instrument,
             quote=quote,
             position=self.book.target_of(order),
-            others=[self._at_most(other) for other in self.book.open_orders.values() if other.id != order.id],
+            others=[self.at_most(other) for other in self.book.open_orders.values() if other.id != order.id],
             sent_last_s=len(self._sent_ns),
             now_ns=now_ns,
         )
         risk.check(order, situation)
         self.venue.check(order)
 
-    def _at_most(self, order: Order) -> Order:
+    def at_most(self, order: Order) -> Order:
         """With the larger of the quantities that it may have once a change under way has ended."""
-        wanted_qty = self._wanted_qty.get(order.id, order.qty)
-        return replace(order, qty=wanted_qty) if wanted_qty > order.qty else order
+        return replace(order, qty=max(order.qty, self.as_wanted(order).qty))
+
+    def as_wanted(self, order: Order) -> Order:
+        """With the terms that it is to have, and may have already: its own, unless a change is under way."""
+        wanted = self._wanted.get(order.id, order)
+        return replace(order, price=wanted.price, qty=wanted.qty)
 
     def require_strategy(self, strategy_id: int, field: str) -> None:
         """Raises OmsError, which names the field, unless the account has this strategy; it always has 0."""

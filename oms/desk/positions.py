@@ -67,12 +67,12 @@ class Positions:
                 position, "close_position", order_type=payload.order_type, price=payload.price, qty=payload.qty
             )
 
-        closer = await self._checked(order)
+        closer = await self._checked(payload.position_id, order)
         if run.validate:
             return Outcome()
         if in_the_way := self._without_room(closer):
             await self._cancel_first(in_the_way, run.begin())
-            closer = await self._checked(order)
+            closer = await self._checked(payload.position_id, order)
         return await self._orders.submit(closer, run)
 
     async def stop_out(
@@ -100,7 +100,7 @@ class Positions:
         late = await self._cancel_first(self._reducing(position_id))
         while position_id in desk.book.positions:
             try:
-                closer = await self._checked(order)
+                closer = await self._checked(position_id, order)
             except _NoReasonError:
                 return
             except OmsError as error:
@@ -128,7 +128,11 @@ class Positions:
         desk = self._desk
         instrument = desk.venue.instrument(position.symbol)
         quote = risk.fresh(desk.market.quote(desk.account.exchange, position.symbol), desk.book.risk, desk.clock_ns())
-        executing = [each for each in self._reducing(position.id) if may_execute(each, quote)]
+        executing = [
+            desk.at_most(each)
+            for each in self._reducing(position.id)
+            if may_execute(each, quote) or may_execute(desk.as_wanted(each), quote)
+        ]
         held = abs(position.qty)
         left = held - sum((each.remaining for each in executing), ZERO)
         if executing and (left <= 0 or (qty is not None and left < qty <= held)):
@@ -173,8 +177,11 @@ class Positions:
             task.add_done_callback(lambda _: self._canceling.pop(order_id))
         return task
 
-    async def _checked(self, order: Callable[[], Order]) -> Order:
-        """The order, built again once there is a price: what it closes may have changed while that was waited for."""
+    async def _checked(self, position_id: int, order: Callable[[], Order]) -> Order:
+        """The order, built again once there is a price: what it closes may have changed while that was waited for. What
+        an order in doubt may be closing already, only a price tells."""
+        if doubtful := [each for each in self._reducing(position_id) if each.state in DOUBTFUL]:
+            await self._desk.quote(doubtful[0].symbol)
         quote = await self._orders.quote_for(order())
         ready = order()
         self._orders.check(ready, self._desk.venue.instrument(ready.symbol), quote)

@@ -31,8 +31,8 @@ async def recover(row: CommandRow, desk: Desk, orders: Orders, dispatcher: Dispa
     """The answer, stored as if it had been given then; waits until nothing of the order is in doubt."""
     run = _run_of(row, desk)
     wanted = run.payload
-    if isinstance(wanted, ChangeOrder) and wanted.new_qty is not None and wanted.order_id in desk.book.orders:
-        desk.expect(wanted.order_id, wanted.new_qty)
+    if isinstance(wanted, ChangeOrder) and wanted.order_id in desk.book.orders:
+        desk.expect(wanted.order_id, wanted.new_price, wanted.new_qty)
     ids = await _several(row, run, desk)
     if ids is None:
         outcome = _outcome(run, row.command, await _order_of(row.order_id, desk, orders))

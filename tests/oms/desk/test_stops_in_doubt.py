@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from oms.desk import positions as positions_module
 from oms.model import OrderState
@@ -85,6 +86,30 @@ async def test_what_an_order_in_doubt_may_have_closed_is_not_closed_again_and_th
             held.venue.fill_on_place.append(Decimal(2))
             held.clock.advance(-14)  # the price is as fresh as it was by the time it is known
         await until(lambda: not held.book.positions)  # at once
+        assert [each.qty for each in closers(held)] == [Decimal(2)]
+
+
+async def test_a_change_under_way_may_have_closed_it_at_the_price_it_is_to_have(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positions_module, "CANCEL_WAIT_S", 0.01)
+    async with guarded(dsn) as held:
+        await held.trade("buy", "2", stop_loss="90")
+        resting = {"symbol": SYMBOL, "side": "sell", "order_type": "limit", "price": "150", "qty": "2"}
+        order_id = (await held.run("send_order", reduce_only=True, **resting)).order_id
+        assert order_id is not None
+        held.venue.script("find", *[Fault.DROPPED] * 1_000)
+        held.desk.record_change(replace(held.book.orders[order_id], price=Decimal(85)), None)
+        held.market.set(SYMBOL, "89", "90")
+        await until(lambda: bool(held.told("stop_refused")))
+        assert not closers(held)
+        held.venue.behave()
+        for _ in range(2):
+            held.clock.advance(7)
+            await held.made.settler.settle(order_id)  # it was not carried out
+        held.clock.advance(-14)
+        held.venue.fill_on_place.append(Decimal(2))
+        await until(lambda: not held.book.positions)
         assert [each.qty for each in closers(held)] == [Decimal(2)]
 
 
