@@ -27,16 +27,18 @@ def status(*, json: bool = False, config: Path | None = None) -> None:
         The configuration; without it, tickwire.toml of this folder when there is one.
     """
 
-    async def work(server: Server, connection: Connection) -> tuple[str, str, steps.Status]:
+    async def work(server: Server, connection: Connection) -> tuple[Server, str, steps.Status]:
         version = ".".join(str(part) for part in connection.get_server_version()[:2])
-        return without_password(server.dsn)[0], version, await steps.status(connection)
+        return server, version, await steps.status(connection)
 
-    address, version, found = use(configured(config), work)
+    server, version, found = use(configured(config), work)
+    address = without_password(server.dsn)[0]
     applied = [step.name for step in found.applied]
     waiting = [step.name for step in found.waiting]
     state = f"up to date ({len(applied)} steps)"
     if waiting:
-        state = f"lacks {', '.join(waiting)}: `tickwire db migrate`"
+        how = "`tickwire serve` brings it up to date" if server.embedded else "`tickwire db migrate`"
+        state = f"lacks {', '.join(waiting)}: {how}"
     sentence = f"database    {address}\nPostgreSQL  {version}\nschema      {state}"
     row = {"database": address, "postgresql": version, "applied": applied, "waiting": waiting}
     show_one(row, sentence, json=json)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from oms.postgres import Embedded, find_programs
+from oms.postgres import Embedded, Server, find_programs
 from oms.store.migrate import steps
 from tests.gateway.commands.conftest import Ran
 from tests.oms import database
@@ -41,6 +42,18 @@ def test_a_database_is_migrated_when_its_keeper_says_so(tickwire: Tickwire, empt
     assert (status["database"], status["applied"], status["waiting"]) == (empty_dsn, NAMES, [])
     assert int(status["postgresql"].split(".")[0]) >= 15
     assert tickwire("user", "list").code == 0
+
+
+def test_our_own_database_asks_nothing_of_its_keeper(
+    tickwire: Tickwire, empty_dsn: str, postgres: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def ours(_dsn: str | None) -> AsyncIterator[Server]:
+        yield Server(empty_dsn, postgres)
+
+    monkeypatch.setattr("gateway.commands.database.serving", ours)
+    told = tickwire("db", "status").out.splitlines()[2]
+    assert told == f"schema      lacks {', '.join(NAMES)}: `tickwire serve` brings it up to date"
 
 
 def test_a_backup_is_a_file_that_restores(tickwire: Tickwire, dsn: str, tmp_path: Path) -> None:
