@@ -119,7 +119,7 @@ class Orders(History):
         }
         given = {name: value for name, value in new.items() if value is not None}
         payload = {"order_id": order["id"], **given}
-        return (yield from self._done("change_order", payload, params))
+        return (yield from self._done("change_order", payload, params, {"symbol": market}))
 
     @command_first()
     def cancel_order(self, id: str | None, symbol: str | None = None, params: Params = {}) -> Plan[dict[str, Any]]:

@@ -258,11 +258,14 @@ def test_several_that_were_made_are_returned_when_they_cannot_be_read(client: Cl
     assert len(stub.asked("GET /oms/orders/*")) == 1, "it is not asked for each in vain"
 
 
-def test_what_was_canceled_is_told_so_when_it_cannot_be_read(client: Client, stub: Stub) -> None:
+def test_what_was_canceled_or_changed_is_told_so_when_it_cannot_be_read(client: Client, stub: Stub) -> None:
     stub.on("GET /oms/orders/*", refused("engine_unavailable", 503))
     stub.on("POST /oms/commands", results(result()))
     canceled = client("cancel_order", "10", "BTC/USDT")
     assert (canceled["id"], canceled["status"], canceled["symbol"]) == ("10", "canceled", "BTC/USDT")
+    stub.on("GET /oms/orders/*", items(order()), refused("engine_unavailable", 503))
+    edited = client("edit_order", "10", "BTC/USDT", "limit", "buy", 0.02, 50001)
+    assert (edited["id"], edited["status"], edited["symbol"]) == ("10", "open", "BTC/USDT")
     over = {"code": "invalid_order_state", "message": "over"}
     gone = {"code": "order_not_found", "message": "gone"}
     told = [
