@@ -15,7 +15,7 @@ from driver.asking import Asking
 from driver.fallback import oms_first
 from driver.mappers.order import order_fields
 from driver.mappers.trade import joined, trade_fields
-from driver.mappers.values import iso8601
+from driver.mappers.values import iso8601, whole
 from driver.plan import Call, Params, Plan
 
 Row: TypeAlias = Mapping[str, Any]
@@ -227,14 +227,14 @@ class History(Asking):
             "account_ids": self.traded_account(),
             "symbol": None if symbol is None else self.market(symbol)["symbol"],
             "strategy_id": self.strategy_id(params),
-            "from": iso8601(since),
-            "to": None if until is None else iso8601(until + 1),  # ccxt's until is the last moment
+            "from": None if since is None else iso8601(whole("since", since)),
+            "to": None if until is None else iso8601(whole("until", until) + 1),  # ccxt's until is the last moment
         }
 
     def strategy_id(self, params: Params = {}) -> int | None:
         """The strategy that it is about: the call's, or that of the options."""
         given = params.get("strategy_id", self.options.get("strategy_id"))
-        return None if given is None else int(given)
+        return None if given is None else whole("strategy_id", given)
 
     def rows(
         self,
@@ -285,4 +285,6 @@ def sorted_by_time(structures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def _limit(limit: int | None, params: Params) -> int | None:
-    return None if params.get("paginate") and limit is None else limit or LIMIT
+    if params.get("paginate") and limit is None:
+        return None
+    return whole("limit", limit or LIMIT)

@@ -16,6 +16,7 @@ from driver.asking import elapsed_ms, new_request_id
 from driver.errors import refusal_of
 from driver.fallback import command_first
 from driver.history import History, Row, order_id
+from driver.mappers.values import milliseconds, whole
 from driver.payloads import check_change, send_order
 from driver.plan import Call, Params, Pause, Plan
 from driver.sending import DOUBTFUL, UNKNOWN_BY
@@ -157,9 +158,10 @@ class Orders(History):
 
     @command_first()
     def cancel_all_orders_after(self, timeout: int, params: Params = {}) -> Plan[dict[str, Any]]:
-        """Cancel everything unless this is sent again within `timeout` ms; 0 disarms."""
-        payload = {"timeout_ms": int(timeout)}
-        return (yield from self.command("cancel_all_after", payload, params.get("request_id")))
+        """Cancel everything unless this is sent again within `timeout` ms; 0 disarms. `triggerTime` is when, in ms."""
+        payload = {"timeout_ms": whole("timeout", timeout)}
+        result = yield from self.command("cancel_all_after", payload, params.get("request_id"))
+        return {"triggerTime": milliseconds(result.get("due_at")), "info": result}
 
     # Parts
 

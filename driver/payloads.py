@@ -12,7 +12,7 @@ from typing import Any, Final
 from ccxt.base.errors import ArgumentsRequired, InvalidOrder, NotSupported
 
 from driver.mappers.trade import order_type
-from driver.mappers.values import iso8601
+from driver.mappers.values import iso8601, whole
 
 # What is passed on by its own name, for programs that know the gateway.
 OWN: Final = ("position_id", "reason", "comment", "stop_loss", "stop_gain", "expires_at")
@@ -133,7 +133,10 @@ def _force(rest: dict[str, Any], *, limited: bool) -> dict[str, Any]:
     # To ccxt a market order is one that is filled at once or canceled: the gateway has no other, and no word for it.
     if force is None or (not limited and force in {"IOC", "GTC"}):
         return {}
-    return {"time_in_force": str(force), **({} if until is None else {"expires_at": iso8601(until)})}
+    return {
+        "time_in_force": str(force),
+        **({} if until is None else {"expires_at": iso8601(whole("goodTillDate", until))}),
+    }
 
 
 def _attached(name: str, given: object) -> object:

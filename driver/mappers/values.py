@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
+
+from ccxt.base.errors import BadRequest
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
+TIME_MS_MAX: Final = 253_402_300_000_000  # in the last second of the year 9999
 
 
 def milliseconds(text: str | None) -> int | None:
@@ -21,6 +24,17 @@ def iso8601(time_ms: float | None) -> str | None:
         return None
     text = (EPOCH + int(time_ms) * MILLISECOND).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def whole(name: str, value: Any) -> int:
+    """A number of milliseconds or rows; programs compute them with floats. Raises BadRequest for anything else."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number <= TIME_MS_MAX:
+        raise BadRequest(f"tickwire: {name}: an integer of 0 or more, not {value!r}")
+    return number
 
 
 def plain(value: Decimal) -> str:

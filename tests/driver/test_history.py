@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ccxt.base.errors import ArgumentsRequired, BadSymbol, OrderNotFound
+from ccxt.base.errors import ArgumentsRequired, BadRequest, BadSymbol, OrderNotFound
 
 from driver.history import order_id
 from tests.driver.conftest import Client
@@ -86,6 +86,18 @@ def test_the_strategy_of_the_options_is_meant_unless_another_is_named(client: Cl
     client("fetch_open_orders")
     client("fetch_open_orders", None, None, None, {"strategy_id": 4})
     assert [request.query["strategy_id"] for request in stub.requests] == ["3", "4"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("x",), (10**17,), (float("nan"),), (None, "many"), (None, -5), (None, None, {"until": "x"}),
+     (None, None, {"strategy_id": "abc"})],
+)  # fmt: skip
+def test_what_is_no_number_is_refused_as_ccxt_does(client: Client, stub: Stub, arguments: tuple[Any, ...]) -> None:
+    for method in ("fetch_open_orders", "fetch_my_trades"):
+        with pytest.raises(BadRequest):
+            client(method, None, *arguments)
+    assert not stub.requests
 
 
 def test_a_symbol_that_is_none_is_refused(client: Client) -> None:

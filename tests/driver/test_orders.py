@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ccxt.base.errors import (
     ArgumentsRequired,
+    BadRequest,
     BadSymbol,
     ExchangeError,
     InsufficientFunds,
@@ -357,9 +358,15 @@ def test_all_orders_of_a_symbol_a_strategy_or_the_account(client: Client, stub: 
 
 
 def test_a_dead_mans_switch(client: Client, stub: Stub) -> None:
-    stub.on("POST /oms/commands", results(result(order_id=None)))
-    assert client("cancel_all_orders_after", 5000)["ok"]
+    stub.on("POST /oms/commands", results(result(order_id=None, due_at="2026-02-07T14:30:05.250Z")))
+    armed = client("cancel_all_orders_after", 5000)
+    assert (armed["triggerTime"], armed["info"]["ok"]) == (1770474605250, True)
     assert payload_of(stub) == {"command": "cancel_all_after", "timeout_ms": 5000}
+    stub.on("POST /oms/commands", results(result(order_id=None, due_at=None)))
+    assert client("cancel_all_orders_after", 0)["triggerTime"] is None
+    for timeout in ("soon", None, float("nan"), -1):
+        with pytest.raises(BadRequest, match="timeout"):
+            client("cancel_all_orders_after", timeout)
 
 
 def test_names_differ_and_fit_every_exchange() -> None:

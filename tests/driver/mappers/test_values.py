@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+from ccxt.base.errors import BadRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.mappers.values import iso8601, milliseconds, plain, text_or_none
+from driver.mappers.values import TIME_MS_MAX, iso8601, milliseconds, plain, text_or_none, whole
 
 
 @given(st.integers(0, 4_000_000_000_000))
@@ -20,6 +22,13 @@ def test_times_of_the_wire() -> None:
     assert iso8601(1770474600123.9) == "2026-02-07T14:30:00.123Z"
     assert milliseconds(None) is None
     assert iso8601(None) is None
+
+
+def test_a_number_of_milliseconds_is_whole_and_of_this_calendar() -> None:
+    assert [whole("since", value) for value in (0, 1.9, "12", TIME_MS_MAX)] == [0, 1, 12, TIME_MS_MAX]
+    for value in (None, "x", float("nan"), float("inf"), -1, 10**17):
+        with pytest.raises(BadRequest, match="since"):
+            whole("since", value)
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=8))
