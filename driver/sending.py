@@ -83,6 +83,8 @@ def _is_own(said: Refusal) -> bool:
 
 def _is_final(error: BaseError, said: Refusal) -> bool:
     """No other try would be answered with something else."""
+    if said.code == NOT_BEGUN and said.order_id is not None:
+        return True  # it was begun: by this the exchange refused it, and it is answered with that again
     if said.results:
         is_kept = said.results[0].get("command_id") is not None
         return said.code not in PASSING and (is_kept or not isinstance(error, NetworkError))

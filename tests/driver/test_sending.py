@@ -52,6 +52,16 @@ def test_what_broke_off_is_in_doubt_whatever_is_said_then() -> None:
         assert sending.is_in_doubt
 
 
+def test_what_the_exchange_refuses_as_too_many_is_not_sent_again() -> None:
+    error = {"code": "rate_limited", "message": "why"}
+    body = {"results": [{"ok": False, "command_id": 3, "order_id": 7, "error": error}]}
+    called = {**error, "details": {"exception": "RateLimitExceeded", "command_id": 3, "order_id": 7}}
+    for answer in (body, called):
+        sending = Sending(POLICY)
+        assert type(end_of(sending, of_answer(429, answer, ""))) is RateLimitExceeded
+        assert not sending.is_in_doubt
+
+
 def test_too_many_at_once_leaves_no_doubt() -> None:
     sending = Sending(POLICY)
     assert type(end_of(sending, refused("rate_limited", 429), refused("rate_limited", 429))) is RateLimitExceeded
