@@ -50,11 +50,19 @@ def show(told: list[Told], wrong: int) -> None:
     never = sorted({*product((*TRADING, *AGAIN), VICTIMS)} - sprung.keys())
     names = ("deaths", "orders", "fills", "late")
     deaths, orders, fills, late = (sum(getattr(one, name) for one in told) for name in names)
-    print(f"{len(told)} runs, {deaths} deaths, {orders} orders, {fills} fills, {wrong} runs with a disagreement")
+    kills = sum(sprung.values())
+    print(f"{len(told)} runs, {orders} orders, {fills} fills, {wrong} runs with a disagreement")
+    print(f"{deaths} deaths: a gateway was killed, and another one went on with its database")
+    print(
+        f"{kills} kills at a step ({len(sprung)} pairs of a step and a victim): the gateway itself, its database connection"
+    )
+    print("    (backend) or PostgreSQL (postmaster) was killed just there; the other deaths came after some time")
     print(f"{late} requests were carried out after whoever sent them had died")
-    print(f"{sum(sprung.values())} kills at {len(sprung)} pairs of a step and a victim")
     if never:
-        print("never reached: " + ", ".join(f"{step} {victim}" for step, victim in never))
+        print(
+            f"never reached, in {len(told)} runs of this seed: "
+            + ", ".join(f"{step} {victim}" for step, victim in never)
+        )
 
 
 if __name__ == "__main__":
