@@ -53,16 +53,12 @@ def show(told: list[Told], wrong: int) -> None:
     kills = sum(sprung.values())
     print(f"{len(told)} runs, {orders} orders, {fills} fills, {wrong} runs with a disagreement")
     print(f"{deaths} deaths: a gateway was killed, and another one went on with its database")
-    print(
-        f"{kills} kills at a step ({len(sprung)} pairs of a step and a victim): the gateway itself, its database connection"
-    )
-    print("    (backend) or PostgreSQL (postmaster) was killed just there; the other deaths came after some time")
+    print(f"{kills} kills at a step ({len(sprung)} pairs of a step and a victim): of the gateway itself, of its database")
+    print("    connection (backend) or of PostgreSQL (postmaster); a gateway that none of these ends is killed after a time")
     print(f"{late} requests were carried out after whoever sent them had died")
     if never:
-        print(
-            f"never reached, in {len(told)} runs of this seed: "
-            + ", ".join(f"{step} {victim}" for step, victim in never)
-        )
+        pairs = ", ".join(f"{step} {victim}" for step, victim in never)
+        print(f"never reached, in {len(told)} runs of this seed: {pairs}")
 
 
 if __name__ == "__main__":
