@@ -53,8 +53,8 @@ def show(told: list[Told], wrong: int) -> None:
     kills = sum(sprung.values())
     print(f"{len(told)} runs, {orders} orders, {fills} fills, {wrong} runs with a disagreement")
     print(f"{deaths} deaths: a gateway was killed, and another one went on with its database")
-    print(f"{kills} kills at a step ({len(sprung)} pairs of a step and a victim): of the gateway itself, of its database")
-    print("    connection (backend) or of PostgreSQL (postmaster); a gateway that none of these ends is killed after a time")
+    print(f"{kills} kills at a step ({len(sprung)} pairs of a step and a victim): of the gateway, of its connection to")
+    print("    the database (backend) or of PostgreSQL (postmaster); a gateway that goes on is killed after a time")
     print(f"{late} requests were carried out after whoever sent them had died")
     if never:
         pairs = ", ".join(f"{step} {victim}" for step, victim in never)
