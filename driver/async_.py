@@ -6,11 +6,11 @@ Holds how a plan is carried out on an event loop. Must not know a unified method
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
-from ccxt.async_support.base import exchange as of_ccxt
 from ccxt.async_support.base.exchange import Exchange
 from ccxt.base.errors import BaseError, ExchangeError, NetworkError, NotSupported
 
@@ -33,8 +33,10 @@ class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not foll
 
     def get_socks_proxy_session(self, socksProxy: str) -> aiohttp.ClientSession:
         """As ccxt's; it follows no redirect either. Raises NotSupported without the library that it needs."""
-        if of_ccxt.SocksProxyConnector is None:
-            raise NotSupported(f"{self.id} needs the package aiohttp_socks to use a SOCKS proxy")
+        try:
+            importlib.import_module("aiohttp_socks")
+        except ImportError:  # not every version of ccxt says so
+            raise NotSupported(f"{self.id} needs the package aiohttp_socks to use a SOCKS proxy") from None
         known = {*(self.socks_proxy_sessions or ())}
         session: aiohttp.ClientSession = super().get_socks_proxy_session(socksProxy)
         if socksProxy not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import sys
 import threading
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -95,7 +96,7 @@ async def test_the_stream_goes_by_the_proxy(pro: Pro, setting: str) -> None:
 
 
 async def test_of_several_proxies_none_is_chosen(pro: Pro, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(of_ccxt, "SocksProxyConnector", None)  # its package is not there
+    monkeypatch.setitem(sys.modules, "aiohttp_socks", None)  # it cannot be imported
     pro.exchange.wsProxy = pro.exchange.wsSocksProxy = "http://127.0.0.1:1"
     with pytest.raises(InvalidProxySettings):
         await pro.exchange.watch_trades("BTC/USDT")
@@ -110,7 +111,8 @@ async def test_the_key_goes_nowhere_that_a_redirect_leads_to(
 ) -> None:
     if by_socks:  # what ccxt makes of the proxy's URL when aiohttp_socks is there
         direct = SimpleNamespace(from_url=lambda *_, **__: TCPConnector())
-        monkeypatch.setattr(of_ccxt, "SocksProxyConnector", direct)
+        monkeypatch.setitem(sys.modules, "aiohttp_socks", SimpleNamespace(ProxyConnector=direct))
+        monkeypatch.setattr(of_ccxt, "SocksProxyConnector", direct, raising=False)  # of ccxt 4.5.64
         pro.exchange.wsSocksProxy = "socks5://127.0.0.1:1"
     async with stream_server() as elsewhere:
         pro.server.status, pro.server.location = 302, f"{elsewhere.url}/v1/stream"
@@ -297,7 +299,8 @@ async def test_ccxts_other_ways_to_order_go_over_the_socket_too(pro: Pro, monkey
         sent.append(arguments)
 
     await pro.exchange.load_markets()
-    monkeypatch.setattr(pro.exchange, "create_order_ws", create_order_ws)
+    for name in ("create_order_ws", "createOrderWs"):  # versions of ccxt call one or the other
+        monkeypatch.setattr(pro.exchange, name, create_order_ws)
     await pro.exchange.create_stop_loss_order_ws("BTC/USDT", "market", "sell", 1, None, 50)
     await pro.exchange.create_order_with_take_profit_and_stop_loss_ws("BTC/USDT", "market", "buy", 1, None, 90, 50)
     assert sent[0][-1] == {"stopLossPrice": 50}
