@@ -240,7 +240,7 @@ class Orders(History):
 
     def _as_told(self, result: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         """An order that was not read: by the answer, else by what was asked for."""
-        if result.get("order") is not None:
+        if result.get("order") is not None and not result["error"]:  # of a refusal it says why, not what
             return self.order_of(result["order"], result.get("deals") or ())
         number, symbol = result.get("order_id"), asked.get("symbol")
         status = asked.get("status", "open")

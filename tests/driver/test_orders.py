@@ -164,7 +164,8 @@ def test_one_that_was_rejected_in_spite_of_it_is_not(client: Client, stub: Stub)
 
 
 def test_several_orders_are_one_body_and_each_has_its_answer(client: Client, stub: Stub) -> None:
-    no = result(1, ok=False, order_id=12, error=NO_FUNDS)
+    shown = order(12, state="REJECTED", status="rejected", symbol="ETH/USDT", side="sell", qty="3")
+    no = result(1, ok=False, order_id=12, error=NO_FUNDS, order=shown, deals=[])
     stub.on("POST /oms/commands", Answer(207, results(result(0, order=order(11)), no)))
     made = client("create_orders", [
         {"symbol": "BTC/USDT", "type": "limit", "side": "buy", "amount": 1, "price": 2, "params": {"postOnly": True}},
