@@ -23,7 +23,6 @@ Row: TypeAlias = Mapping[str, Any]
 PAGE: Final = 500  # rows of a request
 LIMIT: Final = 500  # rows of an answer, unless the caller says how many
 IDS_MAX: Final = 200  # of a request
-CANCELED: Final = frozenset({"canceled", "expired"})
 OWN: Final = ("strategy_id", "until", "paginate", "clientOrderId")  # params that are read here
 
 
@@ -121,15 +120,15 @@ class History(Asking):
     def fetch_canceled_orders(
         self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = {}
     ) -> Plan[list[dict[str, Any]]]:
-        """Those that were canceled, by whoever it was: also by the exchange, as what could not be filled in time."""
-        return (yield from self._orders(("oms/orders/history",), symbol, since, limit, params, CANCELED))
+        """Those that were canceled; not those that expired."""
+        return (yield from self._orders(("oms/orders/history",), symbol, since, limit, params, {"canceled"}))
 
     @oms_first
     def fetch_canceled_and_closed_orders(
         self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Params = {}
     ) -> Plan[list[dict[str, Any]]]:
         """Both of these."""
-        return (yield from self._orders(("oms/orders/history",), symbol, since, limit, params, {"closed", *CANCELED}))
+        return (yield from self._orders(("oms/orders/history",), symbol, since, limit, params, {"closed", "canceled"}))
 
     @oms_first
     def fetch_orders(

@@ -32,7 +32,7 @@ LIMIT: Final = 500  # rows, unless the caller says how many
 ID_DIGITS_MAX: Final = 18
 MS_NS: Final = 1_000_000
 OPEN: Final = frozenset(OrderState) - TERMINAL
-CANCELED: Final = frozenset({OrderState.CANCELED, OrderState.EXPIRED})
+CANCELED: Final = frozenset({OrderState.CANCELED})
 STATES: Final[Mapping[str, frozenset[OrderState]]] = {
     "fetch_orders": frozenset(OrderState),
     "fetch_open_orders": OPEN,

@@ -126,8 +126,8 @@ def test_pages_are_read_until_there_is_enough(client: Client, stub: Stub) -> Non
     ("method", "statuses"),
     [
         ("fetch_closed_orders", {"closed"}),
-        ("fetch_canceled_orders", {"canceled", "expired"}),
-        ("fetch_canceled_and_closed_orders", {"closed", "canceled", "expired"}),
+        ("fetch_canceled_orders", {"canceled"}),
+        ("fetch_canceled_and_closed_orders", {"closed", "canceled"}),
         ("fetch_orders", {"open", "closed", "canceled", "expired", "rejected"}),
         ("fetch_open_orders", {"open"}),
     ],
