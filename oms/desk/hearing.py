@@ -66,12 +66,14 @@ class Hearing:
         if end := self._ends.get(order.id):
             self.said(order.id, end)
 
-    def said(self, order_id: int, said: VenueOrder, command_id: int | None = None) -> None:
-        """What the venue says the order is."""
+    def said(
+        self, order_id: int, said: VenueOrder, command_id: int | None = None, *, claimed: Decimal | None = None
+    ) -> None:
+        """What the venue says the order is; `claimed` where it is known better how much of the whole that is."""
         self.on_said(order_id, said)
         order = self._desk.book.orders[order_id]
         self.on_seen(order, said)
-        claimed = claim(order, said)
+        claimed = claim(order, said) if claimed is None else claimed
         if said.status == "open" or claimed <= order.filled:
             self._ends.pop(order_id, None)
             status = VenueStatus(

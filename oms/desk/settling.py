@@ -145,18 +145,19 @@ class Settler:
                 await self._missing(order)
             return
         self.found(order, said)
-        if order.replaces and said.status == "open":
-            await self._size(order, said, filled)
+        if order.replaces:
+            self._hearing.said(order.id, said, claimed=await self._size(order, said, filled))
         else:
             await self.account_for(order, said)
-        self._hearing.said(order.id, said)
+            self._hearing.said(order.id, said)
         order = self._desk.book.orders[order.id]
         if order.state is OrderState.PENDING_CANCEL and said.status == "open":
             self._desk.record(order.id, CancelFailed())
 
-    async def _size(self, order: Order, said: VenueOrder, filled: Decimal) -> None:
-        """What is left of a replaced order is what the venue says: what its former self has filled since it was
-        replaced comes on top of its whole. Nothing is said when something was filled while it was asked."""
+    async def _size(self, order: Order, said: VenueOrder, filled: Decimal) -> Decimal | None:
+        """What is filled of a replaced order, all in all, once that is known of what the venue says it is now. What is
+        left of it is what the venue says: what its former self filled since it was replaced comes on top of its whole.
+        Nothing is said when something was filled while it was asked."""
         trades = await self._trades_of(order, said)
         order = self._desk.book.orders[order.id]
         as_asked = order.filled == filled and order.exchange_order_id == said.exchange_order_id
@@ -165,11 +166,13 @@ class Settler:
         order = self._desk.book.orders[order.id]
         if not as_asked or sum((trade.qty for trade in trades), ZERO) != said.filled:
             self._unsized.add(order.id)
-            return
+            return None
         self._unsized.discard(order.id)
         whole = order.filled + said.qty - said.filled
-        if whole != order.qty and order.state in {OrderState.SUBMITTED, OrderState.PARTIALLY_FILLED}:
+        resting = said.status == "open" and order.state in {OrderState.SUBMITTED, OrderState.PARTIALLY_FILLED}
+        if resting and whole != order.qty:
             self.replaced(order, said, whole)
+        return order.filled
 
     async def _settle_over(self, order: Order, listed: VenueOrder) -> None:
         """It was over, and the venue has told of it as open since. A list or an event may be old: it is open when it is
@@ -316,7 +319,8 @@ def is_older(order: Order, said: VenueOrder) -> bool:
     if order.state not in NOT_SEEN:
         return False
     long_ago = 0 < said.created_ns < order.created_ns - TRADES_BACK_NS
-    return long_ago or (said.symbol, said.side) != (order.symbol, order.side)
+    is_else = (said.symbol, said.side) != (order.symbol, order.side)
+    return long_ago or is_else or (said.status != "open" and said.qty != order.qty)
 
 
 def is_other(order: Order, new: VenueOrder) -> bool:

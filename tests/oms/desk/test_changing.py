@@ -296,6 +296,20 @@ async def test_what_its_former_self_fills_late_leaves_of_it_what_the_venue_has(d
 
 
 @NATIVE
+async def test_what_is_over_and_filled_late_by_its_former_self_is_over_again(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        assert (await made.run("change_order", order_id=1, new_price="101")).ok
+        assert (await made.run("cancel_order", order_id=1)).ok
+        made.clock.advance(1)
+        made.venue.fill("x1", "0.3")
+        await until(lambda: made.order().filled == Decimal("0.3") and not made.settler._asked)
+        assert made.order().state is OrderState.CANCELED
+        assert "late_fill" in made.order().flags
+
+
+@NATIVE
 async def test_a_late_fill_of_what_it_was_does_not_orphan_what_it_is(dsn: str, native: bool) -> None:
     async with trading(dsn) as made:
         made.venue.can_replace = native

@@ -60,7 +60,10 @@ async def test_absence_is_proved_by_two_lookups_apart(dsn: str) -> None:
         assert (made.order().state, made.order().error_code) == (OrderState.REJECTED, "exchange_unavailable")
 
 
-@pytest.mark.parametrize("changes", [{"created_ns": T0_NS - 61 * 10**9}, {"side": Side.SELL}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"created_ns": T0_NS - 61 * 10**9}, {"side": Side.SELL}, {"qty": Decimal(5), "filled": Decimal(5)}],
+)
 async def test_an_order_of_long_ago_with_the_same_name_is_not_taken_for_one_that_never_arrived(
     dsn: str, changes: dict[str, Any]
 ) -> None:
