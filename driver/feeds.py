@@ -170,8 +170,8 @@ def add_day(ticker: dict[str, Any], day: Mapping[str, Any]) -> None:
     """What quotes do not carry, from the ticker that REST told; what follows from the last price is of this one."""
     for name in OF_THE_DAY:
         ticker[name] = day.get(name)
-    if ticker["baseVolume"] is None:
-        ticker["baseVolume"] = day.get("baseVolume")
+    if day.get("baseVolume") is not None:  # of the same moment as the volume in quote, and its average
+        ticker["baseVolume"] = day["baseVolume"]
     last = ticker["last"]
     if last is None:
         ticker["last"] = ticker["close"] = last = day.get("last")

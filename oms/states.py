@@ -334,7 +334,7 @@ def _absent(order: Order, happening: Absent) -> Changes:
     message = "the venue does not know it and has no trade of it"
     if order.state in NOT_SEEN:  # nothing was lost but the request: it may be sent again, as another order
         arrived = f"the order did not arrive: {message}"
-        return {"state": _S.REJECTED, "error_code": "exchange_unavailable", "error_message": arrived}
+        return {"state": _S.REJECTED, "error_code": "exchange_error", "error_message": arrived}
     return {"state": _gone(order), "error_code": "order_not_found", "error_message": message}
 
 

@@ -68,7 +68,7 @@ async def test_a_ticker_has_all_that_ccxts_has_and_what_is_live_is_the_streams(p
     await pro.update("quotes", 2, **quote(7))
     second = await waiting
     assert (second["last"], second["open"], second["high"], second["low"], second["vwap"]) == (7, 4, 7, 3, 4.2)
-    assert (second["change"], second["percentage"], second["average"], second["baseVolume"]) == (3, 75, 5.5, 3)
+    assert (second["change"], second["percentage"], second["average"], second["baseVolume"]) == (3, 75, 5.5, 9)
     assert len([path for path, _ in pro.server.requests if path == "/ccxt/1/fetch_ticker"]) == 1
 
 

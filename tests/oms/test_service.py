@@ -110,7 +110,7 @@ async def test_the_database_lost_refuses_and_back_goes_on_with_what_was_committe
         await until(lambda: is_ready(oms))
         (again,) = await oms.execute(Principal(user_id=1, user_name="a", api_key_id=1, is_admin=True), sending(
             client_order_id="during", request_id="r"))  # fmt: skip
-        assert (code(again), again.replayed) == ("exchange_unavailable", True)  # proved: the request never arrived
+        assert (code(again), again.replayed) == ("exchange_error", True)  # proved: the request never arrived
         assert world.venue().placed == ["before"]
         assert (await one(oms, asking("cancel_order", order_id=1))).ok
 
@@ -178,7 +178,7 @@ async def test_what_was_sent_when_the_process_ended_is_found_out(world: World, f
     async with world.ready() as oms:
         answer = await one(oms, sending(request_id="r"))
         assert answer.replayed
-        assert code(answer) == (None if fault is Fault.LOST else "exchange_unavailable")
+        assert code(answer) == (None if fault is Fault.LOST else "exchange_error")
         assert len(venue.placed) == (fault is Fault.LOST)
 
 

@@ -87,7 +87,7 @@ async def test_an_order_that_never_arrived_is_rejected_by_evidence(dsn: str) -> 
         made.venue.script("place", Fault.DROPPED)
         answer = await send(made)
         assert answer.error is not None
-        assert answer.error["code"] == "exchange_unavailable"  # nothing was lost but the request
+        assert answer.error["code"] == "exchange_error"  # nothing was lost but the request
         assert answer.error["details"] == {"state": OrderState.REJECTED}
         assert made.order().state is OrderState.REJECTED
         assert made.venue.placed == []

@@ -57,7 +57,7 @@ async def test_absence_is_proved_by_two_lookups_apart(dsn: str) -> None:
         assert made.order().state is OrderState.UNKNOWN
         made.clock.advance(5)
         assert await made.settler.settle(1)
-        assert (made.order().state, made.order().error_code) == (OrderState.REJECTED, "exchange_unavailable")
+        assert (made.order().state, made.order().error_code) == (OrderState.REJECTED, "exchange_error")
 
 
 @pytest.mark.parametrize(
