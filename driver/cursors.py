@@ -65,6 +65,7 @@ class Cursor:
     """What one way of watching has not read. `put` and `take` differ by kind."""
 
     __slots__ = ("__weakref__", "_given_up", "_waiting", "_wakes", "unread", "unread_max")
+    kept_in: type[list[Any]] | type[dict[Any, Any]]
     unread: Any
 
     def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
@@ -72,10 +73,12 @@ class Cursor:
         self._given_up = given_up
         self._wakes = wakes
         self._waiting: list[asyncio.Future[_Wake]] = []
+        self.unread = self.kept_in()
 
     def take(self) -> Any:
-        """All that is unread, or the next part of it; it counts as read."""
-        raise NotImplementedError
+        """All that is unread; it counts as read."""
+        batch, self.unread = self.unread, self.kept_in()
+        return batch
 
     async def next(self) -> Any:
         """What is unread, as soon as there is something. Raises what `fail` was given.
@@ -133,10 +136,7 @@ class Each(Cursor):
     """Every item, in order. When too many are unread the oldest are given up."""
 
     __slots__ = ()
-
-    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
-        super().__init__(wakes, unread_max, given_up)
-        self.unread: list[Any] = []
+    kept_in = list
 
     def put(self, item: Any) -> None:
         unread = self.unread
@@ -148,19 +148,12 @@ class Each(Cursor):
             del unread[:drop]
             unread[0] = self._given_up(None, drop, unread[0])
 
-    def take(self) -> list[Any]:
-        batch, self.unread = self.unread, []
-        return batch
-
 
 class Newest(Cursor):
     """The newest item of each name, in the order in which they came."""
 
     __slots__ = ()
-
-    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
-        super().__init__(wakes, unread_max, given_up)
-        self.unread: dict[Any, Any] = {}
+    kept_in = dict
 
     def put(self, name: Hashable, item: Any) -> None:
         unread = self.unread
@@ -180,29 +173,28 @@ class Newest(Cursor):
         """It is not true any more."""
         self.unread.pop(name, None)
 
-    def take(self) -> dict[Any, Any]:
-        batch, self.unread = self.unread, {}
-        return batch
 
-
-class One(Newest):
-    """As `Newest`, but one name at a time is read: (name, item)."""
+class ByName(Cursor):
+    """One name at a time is read: (name, what is unread of it)."""
 
     __slots__ = ()
+    kept_in = dict
 
     def take(self) -> Any:
         name = next(iter(self.unread))
         return name, self.unread.pop(name)
 
 
-class EachOf(Cursor):
-    """Every item in order, of one name at a time: (name, items)."""
+class One(ByName, Newest):
+    """As `Newest`, but one name at a time is read: (name, item)."""
 
     __slots__ = ()
 
-    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
-        super().__init__(wakes, unread_max, given_up)
-        self.unread: dict[Hashable, list[Any]] = {}
+
+class EachOf(ByName):
+    """Every item in order, of one name at a time: (name, items)."""
+
+    __slots__ = ()
 
     def put(self, name: Hashable, item: Any) -> None:
         unread = self.unread
@@ -218,19 +210,11 @@ class EachOf(Cursor):
             del items[:drop]
             items[0] = self._given_up(name, drop, items[0])
 
-    def take(self) -> Any:
-        name = next(iter(self.unread))
-        return name, self.unread.pop(name)
 
-
-class NewestOf(Cursor):
+class NewestOf(ByName):
     """The newest item of each key that an item begins with, of one name at a time: (name, items)."""
 
     __slots__ = ()
-
-    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
-        super().__init__(wakes, unread_max, given_up)
-        self.unread: dict[Hashable, dict[Any, Any]] = {}
 
     def put(self, name: Hashable, item: Any) -> None:
         unread = self.unread
@@ -240,9 +224,9 @@ class NewestOf(Cursor):
         if items is None:
             items = unread[name] = {}
         elif len(items) >= self.unread_max and item[0] not in items:
-            del items[next(iter(items))]
+            del items[next(iter(items))]  # more than any cache of candles keeps
         items[item[0]] = item
 
     def take(self) -> Any:
-        name = next(iter(self.unread))
-        return name, list(self.unread.pop(name).values())
+        name, items = super().take()
+        return name, list(items.values())

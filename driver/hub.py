@@ -276,7 +276,9 @@ class Hub:
                 await self._host.poll(streams)
                 self.is_polling = True
                 self._polled.update(stream for stream in streams if stream.key.channel in PRIVATE and not stream.epoch)
-            except NetworkError:
+            except Exception as error:
+                if not isinstance(error, NetworkError):  # a fault of ours: nobody would be told anything any more
+                    log.exception("polling failed")
                 self.is_polling = False
                 for stream in streams:
                     if stream.key.channel not in PRIVATE:

@@ -74,7 +74,7 @@ class PrivateFeed(Feed):
             self._row(row, is_new=is_new)
 
     def _row(self, row: Raw, *, is_new: bool) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # orders, deals and positions have versions, numbers and states to go by
 
     def _tell(self, item: dict[str, Any], *put: Any) -> None:
         if self._gap is not None:

@@ -187,6 +187,17 @@ async def test_a_ticker_is_not_taken_for_live_when_rest_fails_too(pro: Pro) -> N
     await until(lambda: pro.exchange.tickers["BTC/USDT"]["info"].get("stale"))
 
 
+async def test_an_answer_that_makes_no_sense_ends_no_polling_and_is_logged(
+    pro: Pro, caplog: pytest.LogCaptureFixture
+) -> None:
+    bids: list[Any] = ["nonsense", [[1, 2]]]
+    pro.server.answers["/ccxt/1/fetch_order_book"] = lambda _: {
+        "result": {"symbol": "BTC/USDT", "bids": bids.pop(0) if bids[1:] else bids[0], "asks": [], "nonce": 8}
+    }
+    assert (await pro.exchange.watch_order_book("BTC/USDT"))["bids"][0] == [1, 2]
+    assert "polling failed" in caplog.messages
+
+
 async def test_an_order_that_is_over_is_noticed_by_rest(pro: Pro) -> None:
     pro.server.answers["/oms/deals"] = listed([])
     pro.server.answers["/oms/orders/open"] = listed([order(7)])
