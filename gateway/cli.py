@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from gateway import __version__
 from gateway.commands.failure import CommandError
-from gateway.config import ConfigError
+from gateway.config_file import ConfigError
 
 app = App(
     name="tickwire",

@@ -16,7 +16,8 @@ from litestar.di import Provide
 
 from gateway.commands.demo import orders_to_try
 from gateway.commands.demo_account import Trades
-from gateway.config import AuthConfig, Config, LogConfig, OmsConfig, ServerConfig, load
+from gateway.config import AuthConfig, Config, LogConfig, OmsConfig, ServerConfig
+from gateway.config_file import load
 from gateway.limits import Limits
 from gateway.sources.config import STALE_AFTER_MS, ExchangeConfig
 from gateway.sources.sim import sim_options

@@ -16,7 +16,8 @@ import pytest
 
 from _speedups.book import Book
 from gateway.app import App
-from gateway.config import Config, ServerConfig, load
+from gateway.config import Config, ServerConfig
+from gateway.config_file import load
 from gateway.core.key import Key
 from gateway.limits import Limits
 from gateway.sources.base import Sink

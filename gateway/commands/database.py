@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from gateway import log, loop
 from gateway.commands.failure import CommandError
 from gateway.commands.serve import DEFAULT_FILE
-from gateway.config import Config, load
+from gateway.config import Config
+from gateway.config_file import load
 from oms.errors import OmsError
 from oms.model import Account, ApiKey, User
 from oms.postgres import PostgresError, Server, serving

@@ -15,7 +15,8 @@ from typing import Final
 import _speedups
 from gateway import log, loop
 from gateway.commands.failure import CommandError
-from gateway.config import Config, ConfigError, Problem, load, where
+from gateway.config import Config
+from gateway.config_file import ConfigError, Problem, load, where
 from gateway.errors import TickwireError
 
 DEFAULT_FILE: Final = Path("tickwire.toml")

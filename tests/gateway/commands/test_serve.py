@@ -13,7 +13,8 @@ import _speedups
 from gateway import app
 from gateway.commands.failure import CommandError
 from gateway.commands.serve import check, find, serve, start
-from gateway.config import Config, ConfigError, OmsConfig, ServerConfig
+from gateway.config import Config, OmsConfig, ServerConfig
+from gateway.config_file import ConfigError
 from gateway.errors import TickwireError
 from gateway.sources import synthetic
 from gateway.sources.config import ExchangeConfig
