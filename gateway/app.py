@@ -24,6 +24,7 @@ from gateway.core.private import Accounts, Calls
 from gateway.errors import Close
 from gateway.limits import Limits
 from gateway.net import http
+from gateway.net.certificate import Certificate
 from gateway.net.deflate import compress
 from gateway.net.dialects import Dialects
 from gateway.net.guard import Guards
@@ -125,7 +126,7 @@ class App:
         checks: Mapping[str, Callable[[], bool]] = {},
         remarks: Mapping[str, Callable[[], bool]] = {},
     ) -> None:
-        """Needs a running loop. Raises TickwireError for an exchange that cannot be made.
+        """Needs a running loop. Raises TickwireError for an exchange that cannot be made, CertificateError for TLS.
 
         Without an authenticator there are no users, and market data is for everybody. `checks` are what `/readyz` asks
         besides, `remarks` what it only tells. Who gives `markets` closes them.
@@ -152,6 +153,7 @@ class App:
         self.oms = OmsService(
             sessions=self.sessions, hub=self.hub, sources=self.sources, forms=OmsForms(limits, compress)
         )
+        self.certificate = certificate = Certificate.of(config.server)
         dialects = Dialects([self.streams, self.oms], self.sessions, self.guards)
         self.stats = Stats(
             fanned=self.fanout,
@@ -160,9 +162,11 @@ class App:
             sources=self.sources,
             tally=tally,
             started_s=time.monotonic(),
+            expires_s=(lambda: certificate.expires_s) if certificate else None,
         )
         resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks)
-        self.listener = Listener(dialects.route, resources, limits, self.fanout, tally.sockets)
+        tls = (lambda: certificate.context) if certificate else None
+        self.listener = Listener(dialects.route, resources, limits, self.fanout, tally.sockets, tls=tls)
         self._checks = checks
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
@@ -188,6 +192,13 @@ class App:
         if not server.is_loopback and (self.guards is None or self.config.serves_anonymous):
             log.warning("anyone who reaches this port reads all market data", host=server.host)
         log.info("listening", host=server.host, port=self.port, exchanges=list(self.sources))
+
+    def reload(self) -> None:
+        """Read the certificate again; connections stay as they are."""
+        if self.certificate is None:
+            log.info("nothing to read again: there is no certificate")
+        else:
+            self.certificate.reload()
 
     async def drain(self) -> None:
         """Say goodbye to every client, and be done within `drain_ms`."""
@@ -225,6 +236,8 @@ class App:
         self.stats.sample(time.monotonic())
         if self.guards is not None:
             self.guards.tick()
+        if self.certificate is not None:
+            self.certificate.remind(time.time())
         self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
 
 
@@ -258,7 +271,7 @@ async def serving(config: Config) -> AsyncIterator[App]:
 
 
 async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once. SIGHUP: `App.reload`.
 
     `ready` is told the port once it is open.
     """
@@ -275,6 +288,7 @@ async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> 
         loop.add_signal_handler(number, on_signal, number)
     try:
         async with serving(config) as app:
+            loop.add_signal_handler(signal.SIGHUP, app.reload)
             if ready is not None:
                 ready(app.port)
             with collecting(loop.call_later):
@@ -282,5 +296,5 @@ async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> 
                 log.info("shutting down", connections=len(app.sessions.open))
                 await app.drain()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)

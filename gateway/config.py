@@ -30,8 +30,16 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8765  # 0: any free one
+    tls_certificate: str | None = None  # files in PEM; with them, TLS alone is spoken on the port
+    tls_key: str | None = None
+    tls_key_password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ServerConfig(host={self.host!r}, port={self.port})"  # the password is not to be shown
 
     def __post_init__(self) -> None:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate: needs tls_key beside it, and the other way round")
         if self.host.startswith("["):
             raise ValueError("host: brackets are for URLs: write an IPv6 address without them, as in '::1'")
         if not _is_host(self.host):

@@ -7,7 +7,7 @@ Must not know HTTP, sockets, or how a count came about.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -23,8 +23,8 @@ RATE_WINDOW_S: Final = 5.0  # long enough to be steady, short enough to follow a
 DROPS: Final = {"conflated": "conflated", "skipped": "slow_consumer", "send_errors": "send_error"}
 
 # What becomes of a socket: taken; made a WebSocket; told why not; given up on while its request was awaited; dropped
-# unread because there are too many.
-SOCKETS: Final = ("accepted", "upgraded", "refused", "timed_out", "dropped")
+# unread because there are too many; without the TLS that is spoken here.
+SOCKETS: Final = ("accepted", "upgraded", "refused", "timed_out", "dropped", "tls_failed")
 
 
 class Sample(NamedTuple):
@@ -109,7 +109,9 @@ class Stats:
         sources: Mapping[str, Source],
         tally: Tally,
         started_s: float,
+        expires_s: Callable[[], float] | None = None,
     ) -> None:
+        """`expires_s`: when the certificate does, in seconds since the epoch; None without TLS."""
         self.rates = Rates()
         self._fanned = fanned
         self._published = published
@@ -117,6 +119,7 @@ class Stats:
         self._sources = sources
         self._tally = tally
         self._started_s = started_s
+        self._expires_s = expires_s
 
     def sample(self, now_s: float) -> None:
         counters = self._fanned.counters()
@@ -180,6 +183,9 @@ class Stats:
         yield CounterMetricFamily("tickwire_late", "Updates of a key that nobody watches any more", value=late)
         yield GaugeMetricFamily("tickwire_connections", "Open sockets", value=self._connected.connections())
         yield GaugeMetricFamily("tickwire_subscriptions", "Streams of all", value=self._connected.subscriptions())
+        if self._expires_s is not None:
+            name = "tickwire_certificate_expiry_timestamp_seconds"
+            yield GaugeMetricFamily(name, "When the certificate expires, since the epoch", value=self._expires_s())
         yield self._watch_metric()
         yield _latency_metric(self._fanned.latency_buckets())
 

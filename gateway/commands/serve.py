@@ -110,10 +110,17 @@ def _usable(file: Path | None) -> Config:
 
 
 def _unusable(settings: Config, file: Path) -> Iterator[Problem]:
-    """Exchanges that ccxt does not know, found as `serve` would find them; nothing is connected."""
+    """Exchanges that ccxt does not know, found as `serve` would find them, and a certificate that cannot be used;
+    nothing is connected."""
+    from gateway.net.certificate import Certificate, CertificateError  # noqa: PLC0415  # as below
     from gateway.sources import synthetic  # noqa: PLC0415  # it needs the compiled modules
     from gateway.sources.ccxt_source import make_exchange  # noqa: PLC0415  # ccxt takes a second to load
 
+    read = file if file.exists() else None
+    try:
+        Certificate.of(settings.server)
+    except CertificateError as error:
+        yield Problem(where(read, os.environ, ("server", "tls_certificate")), "server.tls_certificate", str(error))
     for name, exchange in settings.exchanges.items():
         try:
             if exchange.klass == synthetic.KLASS:
@@ -122,7 +129,7 @@ def _unusable(settings: Config, file: Path) -> Iterator[Problem]:
                 make_exchange(exchange)
         except TickwireError as error:
             setting = (error.details or {}).get("setting", "class")
-            place = where(file if file.exists() else None, os.environ, ("exchanges", name, setting))
+            place = where(read, os.environ, ("exchanges", name, setting))
             yield Problem(place, f"exchanges.{name}", error.message)
 
 

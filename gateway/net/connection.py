@@ -101,7 +101,10 @@ class Connection(asyncio.Protocol):
         self._life = Life.OPEN
         self._heard_s = shared.clock()
         transport.set_write_buffer_limits(high=0)
-        self.outbox = Outbox(shared.fanout, transport.get_extra_info("socket").fileno(), transport, self)
+        # Under TLS the kernel is not to be given what is not encrypted: the transport does that
+        secured = transport.get_extra_info("sslcontext") is not None
+        fd = -1 if secured else transport.get_extra_info("socket").fileno()
+        self.outbox = Outbox(shared.fanout, fd, transport, self)
 
     # For the handler
 

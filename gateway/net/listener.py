@@ -21,9 +21,12 @@ from gateway.net.connection import Connection, Handler, Shared
 from gateway.net.deflate import negotiate
 from gateway.net.head import BadHead, Head, Refusal, accept, check_handshake, parse
 from gateway.net.http_protocol import HttpServer
+from gateway.net.tls import TlsTransport
 from gateway.net.wheel import TICK_S, Wheel
 
 if TYPE_CHECKING:
+    import ssl
+
     from _speedups.fanout import Fanout
     from gateway.limits import Limits
 
@@ -47,14 +50,19 @@ class Listener:
         fanout: Fanout,
         counts: Counter[str],
         *,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`counts` is told what becomes of each socket: accepted, upgraded, refused, timed_out, dropped."""
+        """`counts` is told what becomes of each socket: accepted, upgraded, refused, timed_out, dropped, tls_failed.
+
+        With `tls` it is spoken on every connection, each with the context that there is when it begins.
+        """
         self.shared = Shared(limits, fanout, Wheel(clock()), clock, self.release)
         self.doors: set[Door] = set()
         self.http = HttpServer(http_app, self.shared, lambda: LateDoor(self))
         self.port = 0
         self.counts = counts
+        self.tls = tls
         self._router = router
         self._per_ip: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
@@ -167,6 +175,8 @@ class Door(asyncio.Protocol):
         if not listener.admit(self._peer):
             self.abort()
             return
+        if listener.tls is not None and transport.get_extra_info("sslcontext") is None:  # a late door has it already
+            self._transport = TlsTransport(self._transport, listener.tls(), self, self._unsecured)
         listener.doors.add(self)
         shared = listener.shared
         shared.wheel.schedule(self, shared.clock() + shared.limits.handshake_timeout_s)
@@ -185,6 +195,11 @@ class Door(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the socket at once."""
         self._transport.abort()
+
+    def _unsecured(self, reason: str) -> None:
+        self._refused = True
+        self._listener.counts["tls_failed"] += 1
+        log.debug("no TLS", peer=self._peer, reason=reason)
 
     def data_received(self, data: bytes) -> None:
         if self._refused or self._transport.is_closing():

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.key import Key
 from gateway.sources.base import WatchStatus
-from gateway.stats import Rates, Sample, Stats, StatsCollector, Tally, quantiles
+from gateway.stats import SOCKETS, Rates, Sample, Stats, StatsCollector, Tally, quantiles
 
 COUNTERS = {
     "updates": 7,
@@ -117,7 +117,7 @@ def test_the_status_document() -> None:
     assert status["drops"] == {"conflated": 3, "slow_consumer": 2, "send_error": 1}
     assert (status["gaps_announced"], status["closed_for_slowness"]) == (4, 5)
     assert status["errors"] == {"unknown_symbol": 1}
-    assert status["sockets"] == {"accepted": 0, "upgraded": 0, "refused": 1, "timed_out": 0, "dropped": 0}
+    assert status["sockets"] == {**dict.fromkeys(SOCKETS, 0), "refused": 1}
     assert status["late"] == 9
     live, failed = status["watches"]
     key = {"exchange": "sim", "channel": "bars", "symbol": "A", "variant": "1m"}

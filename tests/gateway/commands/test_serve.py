@@ -98,6 +98,12 @@ def test_the_line_of_the_setting_that_is_wrong(table: str, line: int) -> None:
         check()
 
 
+def test_a_certificate_that_cannot_be_used_is_found() -> None:
+    Path("tickwire.toml").write_text(f'[server]\ntls_certificate = "none.pem"\ntls_key = "key.pem"\n{FILE}')
+    with pytest.raises(ConfigError, match=r"^tickwire\.toml:2: server\.tls_certificate: none\.pem .*No such file"):
+        check()
+
+
 def test_check_finds_an_exchange_of_the_environment_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKWIRE_EXCHANGES__TYPO__CLASS", "binanse")
     with pytest.raises(ConfigError, match=r"^environment variable TICKWIRE_EXCHANGES__TYPO__CLASS: exchanges\.typo: "):

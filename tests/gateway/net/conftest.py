@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -65,7 +66,7 @@ class Recorder:
 class Server:
     """A listener and what it was asked."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, tls: Callable[[], ssl.SSLContext] | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.clock = Clock()
         self.handlers: list[Recorder] = []
@@ -77,6 +78,7 @@ class Server:
             limits,
             Fanout(loop.call_soon, loop.call_later, queue_bytes_max=limits.queue_bytes_max),
             Counter(),
+            tls=tls,
             clock=self.clock,
         )
 
@@ -125,8 +127,8 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
     """Starts servers with some limits changed; ends them."""
     servers: list[Server] = []
 
-    async def start(**changes: Any) -> Server:
-        server = Server(msgspec.structs.replace(Limits(), **changes))
+    async def start(*, tls: Callable[[], ssl.SSLContext] | None = None, **changes: Any) -> Server:
+        server = Server(msgspec.structs.replace(Limits(), **changes), tls)
         servers.append(server)
         await server.listener.start("127.0.0.1", 0)
         return server

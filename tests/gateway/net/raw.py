@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import ClassVar, NamedTuple, cast
 
 HANDSHAKE = (
@@ -52,13 +53,13 @@ class RawClient:
             cls.live.pop().drop()
 
     @classmethod
-    async def connect(cls, port: int) -> RawClient:
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def connect(cls, port: int, *, tls: ssl.SSLContext | None = None) -> RawClient:
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls))
 
     @classmethod
-    async def open(cls, port: int, *headers: bytes) -> RawClient:
+    async def open(cls, port: int, *headers: bytes, tls: ssl.SSLContext | None = None) -> RawClient:
         """Connect and do the opening handshake."""
-        client = await cls.connect(port)
+        client = await cls.connect(port, tls=tls)
         client.send(HANDSHAKE + b"".join(header + b"\r\n" for header in headers) + b"\r\n")
         head = await client.head()
         assert head.startswith(b"HTTP/1.1 101 "), head
