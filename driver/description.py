@@ -31,7 +31,7 @@ NEVER: Final = dict.fromkeys(
         *("withdraw", "transfer", "deposit", "createDepositAddress", "signIn", "sandbox", "closeAllPositions"),
         *("borrowCrossMargin", "borrowIsolatedMargin", "borrowMargin", "repayCrossMargin", "repayIsolatedMargin"),
         *("createMarketBuyOrderWithCost", "createMarketOrderWithCost", "createMarketSellOrderWithCost"),
-        *("createTakeProfitOrder", "createTrailingAmountOrder", "createTrailingPercentOrder", "createTwapOrder"),
+        *("createTrailingAmountOrder", "createTrailingPercentOrder", "createTwapOrder"),
         *("editOrders", "editOrderWithClientOrderId", "cancelOrdersForSymbols", "createConvertTrade", "createGiftCode"),
         *("createVault", "createSubAccount"),
     ),
@@ -42,6 +42,7 @@ COMMON: Final = dict.fromkeys(
     (
         *("fetchMarkets", "fetchCurrencies", "fetchTicker", "fetchTickers", "fetchOrderBook", "fetchL2OrderBook"),
         *("fetchTrades", "fetchOHLCV", "fetchTime", "fetchTradingFee", "fetchTradingFees", "spot"),
+        "createTakeProfitOrder",
     ),
     True,
 )

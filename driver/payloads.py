@@ -11,16 +11,15 @@ from typing import Any, Final
 
 from ccxt.base.errors import ArgumentsRequired, InvalidOrder, NotSupported
 
-from driver.mappers.trade import order_type
+from driver.mappers.trade import order_type, takes_profit
 from driver.mappers.values import iso8601, whole
 
 # What is passed on by its own name, for programs that know the gateway.
 OWN: Final = ("position_id", "reason", "comment", "stop_loss", "stop_gain", "expires_at")
 OF_COMMAND: Final = ("strategy_id", "request_id")  # not of the order
-_TRIGGERS: Final = ("triggerPrice", "stopPrice", "stopLossPrice")
-_UNSUPPORTED: Final = (
-    *("takeProfitPrice", "trailingAmount", "trailingPercent", "trailingTriggerPrice", "trailingDelta", "cost"),
-)
+_TRIGGERS: Final = ("triggerPrice", "stopPrice", "stopLossPrice", "takeProfitPrice")
+_TAKE_PROFIT: Final = "takeProfitPrice"
+_UNSUPPORTED: Final = (*("trailingAmount", "trailingPercent", "trailingTriggerPrice", "trailingDelta", "cost"),)
 
 
 def send_order(
@@ -34,15 +33,17 @@ def send_order(
 ) -> dict[str, Any]:
     """The payload of `send_order`. Amount and price are as the market has them, in text; `in_steps` makes a price so.
 
-    `stopLossPrice` makes it an order that waits for that price, as ccxt says; `stopLoss` and `takeProfit` with a
-    `triggerPrice` each are stops of the position that it opens. Raises InvalidOrder, NotSupported, ArgumentsRequired.
+    `stopLossPrice` and `takeProfitPrice` make it an order that waits for that price, as ccxt says; `stopLoss` and
+    `takeProfit` with a `triggerPrice` each are stops of the position that it opens. Raises InvalidOrder, NotSupported,
+    ArgumentsRequired.
     """
     rest = dict(params)
     limited = str(kind).lower() == "limit"
     _check(kind, price, rest)
+    is_take_profit = rest.get(_TAKE_PROFIT) is not None
     trigger = _trigger(rest)
     payload: dict[str, Any] = {"symbol": symbol, "side": str(side).lower(), "qty": amount}
-    payload["order_type"] = _order_type(limited=limited, waits=trigger is not None)
+    payload["order_type"] = _order_type(limited=limited, waits=trigger is not None, takes_profit=is_take_profit)
     if limited:
         payload["price"] = price
     if trigger is not None:
@@ -70,6 +71,8 @@ def check_change(order: Mapping[str, Any], symbol: str | None, kind: str | None,
         "postOnly": bool(order["post_only"]),
         "reduceOnly": bool(order["reduce_only"]),
         **dict.fromkeys(_TRIGGERS, order["trigger_price"]),
+        # A price that the order waits for from the other side is another order's.
+        "stopLossPrice" if takes_profit(order) else _TAKE_PROFIT: None,
     }
     given = {name: value for name, value in params.items() if value is not None and name not in OF_COMMAND}
     if others := [name for name, value in given.items() if name not in has or not _is_same(has[name], value)]:
@@ -92,7 +95,9 @@ def _check(kind: str, price: str | None, params: Mapping[str, Any]) -> None:
         raise ArgumentsRequired("tickwire: a limit order requires a price")
 
 
-def _order_type(*, limited: bool, waits: bool) -> str:
+def _order_type(*, limited: bool, waits: bool, takes_profit: bool) -> str:
+    if takes_profit:
+        return "take_profit_limit" if limited else "take_profit"
     if waits:
         return "stop_limit" if limited else "stop"
     return "limit" if limited else "market"
@@ -116,7 +121,7 @@ def _named(rest: dict[str, Any], in_steps: Callable[[Any], str]) -> dict[str, An
 
 def _trigger(rest: dict[str, Any]) -> object:
     prices = {name: value for name in _TRIGGERS if (value := rest.pop(name, None)) is not None}
-    if len({str(price) for price in prices.values()}) > 1:
+    if len({str(price) for price in prices.values()}) > 1 or (_TAKE_PROFIT in prices and len(prices) > 1):
         raise InvalidOrder(f"tickwire: {', '.join(prices)}: an order has one of them")
     return next(iter(prices.values()), None)
 

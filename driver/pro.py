@@ -54,7 +54,7 @@ PRO_HAS: Final = dict.fromkeys(
         *("createLimitOrderWs", "createMarketOrderWs", "createLimitBuyOrderWs", "createLimitSellOrderWs"),
         *("createMarketBuyOrderWs", "createMarketSellOrderWs", "createPostOnlyOrderWs", "createReduceOnlyOrderWs"),
         *("createStopOrderWs", "createStopLimitOrderWs", "createStopMarketOrderWs", "createTriggerOrderWs"),
-        *("createStopLossOrderWs", "createOrderWithTakeProfitAndStopLossWs", *FETCH_WS),
+        *("createStopLossOrderWs", "createTakeProfitOrderWs", "createOrderWithTakeProfitAndStopLossWs", *FETCH_WS),
     ),
     True,
 )

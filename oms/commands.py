@@ -77,14 +77,13 @@ class SendOrder(Payload, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _above_zero(self, "qty", "price", "trigger_price", "stop_loss", "stop_gain")
-        limited = self.order_type in {OrderType.LIMIT, OrderType.STOP_LIMIT}
-        stop = self.order_type in {OrderType.STOP, OrderType.STOP_LIMIT}
+        limited, waits = self.order_type.is_limited, self.order_type.is_triggered
         kind = self.order_type.value
         _need((self.price is not None) == limited, "price", f"{'needed by' if limited else 'not for'} a {kind} order")
         _need(
-            (self.trigger_price is not None) == stop,
+            (self.trigger_price is not None) == waits,
             "trigger_price",
-            f"{'needed by' if stop else 'not for'} a {kind} order",
+            f"{'needed by' if waits else 'not for'} a {kind} order",
         )
         rests = self.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}
         _need(limited or self.time_in_force is TimeInForce.GTC, "time_in_force", f"a {kind} order has none but GTC")

@@ -48,8 +48,25 @@ class Side(StrEnum):
 class OrderType(StrEnum):
     LIMIT = "limit"
     MARKET = "market"
-    STOP = "stop"  # a market order once trigger_price is reached
+    STOP = "stop"  # a market order once trigger_price is reached: a buy when the price rises, a sell when it falls
     STOP_LIMIT = "stop_limit"
+    TAKE_PROFIT = "take_profit"  # the same the other way round: a sell when the price rises, a buy when it falls
+    TAKE_PROFIT_LIMIT = "take_profit_limit"
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it has a price of its own."""
+        return self in {OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
+
+    @property
+    def is_triggered(self) -> bool:
+        """Whether it waits for a trigger price."""
+        return self not in {OrderType.LIMIT, OrderType.MARKET}
+
+    @property
+    def takes_profit(self) -> bool:
+        """Whether it waits for the price to become better for it, as a limit order does."""
+        return self in {OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT}
 
 
 class TimeInForce(StrEnum):

@@ -70,9 +70,10 @@ def needs_quote(order: Order, risk: Risk) -> bool:
 
 def _valued_by_market(order: Order, risk: Risk) -> bool:
     """A sell executes at the bid however low its own price is, and a stop at once that the market is beyond already:
-    what they are worth must not be their own word."""
+    what they are worth must not be their own word. A buy that takes a profit gets no more than it waits for."""
     limits = {risk.max_order_notional, risk.max_position_notional}
-    own_word = order.side is Side.SELL or order.trigger_price is not None
+    is_stop = order.trigger_price is not None and not order.order_type.takes_profit
+    own_word = order.side is Side.SELL or is_stop
     return own_word and order.reason not in CLOSING and limits != {None}
 
 
@@ -205,7 +206,8 @@ def _price(order: Order, situation: Situation) -> Decimal:
     trigger = order.trigger_price or market
     if order.price is not None and risk.price_collar_bps is not None:
         # Where the market is once the order can be executed: at its trigger, or beyond it already.
-        there = max(market, trigger) if order.side is Side.BUY else min(market, trigger)
+        rises = (order.side is Side.BUY) is not order.order_type.takes_profit
+        there = max(market, trigger) if rises else min(market, trigger)
         _check_collar(order.price, there, order.side, risk.price_collar_bps)
     return max(own, trigger, market) if _valued_by_market(order, risk) else own
 

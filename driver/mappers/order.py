@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from driver.mappers.trade import fees, order_type
+from driver.mappers.trade import fees, order_type, takes_profit
 from driver.mappers.values import milliseconds
 
 
@@ -37,7 +37,8 @@ def order_fields(order: Mapping[str, Any], deals: Sequence[Mapping[str, Any]] = 
         "price": order["price"],
         "triggerPrice": order["trigger_price"],
         "stopLossPrice": order["stop_loss"],
-        "takeProfitPrice": order["stop_gain"],
+        # Its own, if that is what it waits for; else that of the position.
+        "takeProfitPrice": order["trigger_price"] if takes_profit(order) else order["stop_gain"],
         "amount": order["qty"],
         "filled": order["filled"],
         "remaining": order["remaining"],

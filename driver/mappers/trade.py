@@ -70,4 +70,9 @@ def _sums(paid: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 def order_type(order: Mapping[str, Any]) -> str:
     """ccxt's word: a stop order is a market or limit order that has a triggerPrice."""
-    return "limit" if order["order_type"] in {"limit", "stop_limit"} else "market"
+    return "limit" if order["order_type"] in {"limit", "stop_limit", "take_profit_limit"} else "market"
+
+
+def takes_profit(order: Mapping[str, Any]) -> bool:
+    """Whether it waits for a price that is better for it than the market's."""
+    return order["order_type"] in {"take_profit", "take_profit_limit"}

@@ -24,7 +24,7 @@ from oms.desk.orders import Orders, asked
 from oms.desk.results import Outcome
 from oms.desk.settling import DOUBTFUL, Settler
 from oms.errors import OmsError
-from oms.model import Order, OrderType
+from oms.model import Order
 from oms.states import Refused, ReplaceFailed
 from oms.venues import base
 from oms.venues.base import VenueOrder
@@ -32,8 +32,6 @@ from oms.venues.base import VenueOrder
 log = structlog.get_logger(__name__)
 
 LOOKS_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0)  # before each look whether it is canceled
-PRICED: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
-TRIGGERED: Final = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
 
 class Changing:
@@ -175,9 +173,9 @@ def amended(order: Order, payload: ChangeOrder) -> Order:
     """The order as it is wanted. Raises OmsError when it cannot be that."""
     if not order.is_open:
         raise fates.is_over(order)
-    if order.order_type in TRIGGERED and order.trigger_price is None:
+    if order.order_type.is_triggered and order.trigger_price is None:
         raise OmsError("unsupported_action", "the venue did not say its trigger price: created anew it would lose it")
-    if payload.new_price is not None and order.order_type not in PRICED:
+    if payload.new_price is not None and not order.order_type.is_limited:
         raise _wrong("new_price", f"a {order.order_type} order has no price")
     qty: Decimal = payload.new_qty if payload.new_qty is not None else order.qty
     if qty <= order.filled:

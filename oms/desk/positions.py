@@ -308,10 +308,11 @@ def may_execute(order: Order, quote: Quote | None) -> bool:
     market = None if quote is None else quote.bid if order.side is Side.SELL else quote.ask
     if market is None:
         return True
-    if order.trigger_price is not None:
+    if order.trigger_price is not None and not order.order_type.takes_profit:
         return (market - order.trigger_price) * order.side.sign >= 0
-    assert order.price is not None, "a limit order has one"
-    return (market - order.price) * order.side.sign <= 0
+    better = order.price if order.trigger_price is None else order.trigger_price
+    assert better is not None, "a limit order has one"
+    return (market - better) * order.side.sign <= 0
 
 
 def closing(

@@ -164,8 +164,8 @@ CHECKS: Final[Mapping[str, Callable[[str, object], Any]]] = {
     "symbol": _text, "symbols": _texts, "code": _text, "codes": _texts, "since": _since, "limit": _limit,
     "timeframe": _timeframe, "reload": _flag, "id": _id, "ids": _ids, "clientOrderId": _id, "clientOrderIds": _ids,
     "orders": _orders, "type": _type, "side": _side, "amount": _number, "price": _number, "triggerPrice": _number,
-    "stopLossPrice": _number, "takeProfit": _number, "stopLoss": _number, "timeout": _timeout, "params": _params,
-    "leverage": _leverage, "marginMode": _text, "hedged": _flag,
+    "stopLossPrice": _number, "takeProfitPrice": _number, "takeProfit": _number, "stopLoss": _number,
+    "timeout": _timeout, "params": _params, "leverage": _leverage, "marginMode": _text, "hedged": _flag,
 }  # fmt: skip
 
 

@@ -124,6 +124,7 @@ _TRADE: Final = (
     "create_stop_limit_order(symbol, side, amount, price, triggerPrice)",
     "create_stop_market_order(symbol, side, amount, triggerPrice)",
     "create_stop_loss_order(symbol, type, side, amount, price?, stopLossPrice?)",
+    "create_take_profit_order(symbol, type, side, amount, price?, takeProfitPrice?)",
     "create_order_with_take_profit_and_stop_loss(symbol, type, side, amount, price?, takeProfit?, stopLoss?)",
     "edit_order(id?, symbol?, type?, side?, amount?, price?)", "edit_limit_order(id?, symbol?, side?, amount?, price?)",
     "edit_limit_buy_order(id?, symbol?, amount?, price?)", "edit_limit_sell_order(id?, symbol?, amount?, price?)",

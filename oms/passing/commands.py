@@ -16,10 +16,11 @@ from oms.model import Instrument, Order
 from oms.passing.arguments import CHECKS, TIME_MS_MAX, bad
 from oms.passing.calls import Call
 
-# What makes an order wait for a price, and lose when it is reached. ccxt's takeProfitPrice is the other way round.
-TRIGGERS: Final = ("triggerPrice", "stopPrice", "stopLossPrice")
+# What makes an order wait for a price that is worse for it than the market's; of the last one, better.
+TRIGGERS: Final = ("triggerPrice", "stopPrice", "stopLossPrice", "takeProfitPrice")
+TAKE_PROFIT: Final = "takeProfitPrice"
 UNSUPPORTED: Final = (
-    "takeProfitPrice", "trailingAmount", "trailingPercent", "trailingTriggerPrice", "trailingDelta", "cost",
+    "trailingAmount", "trailingPercent", "trailingTriggerPrice", "trailingDelta", "cost",
 )  # fmt: skip
 # Of the command, not of the order; and what goes by the OMS's own names, for programs that know it.
 OF_COMMAND: Final = ("strategy_id", "request_id")
@@ -46,11 +47,12 @@ def send_order(call: Call, instrument: Instrument) -> Payload:
         )
     if limited and given.get("price") is None:
         raise bad("price", "is needed by a limit order", "ArgumentsRequired")
+    takes_profit = rest.get(TAKE_PROFIT) is not None
     trigger = _trigger(call.name, rest)
     payload: Payload = {
         "symbol": given["symbol"],
         "side": given.get("side") or ("sell" if "_sell_" in call.name else "buy"),
-        "order_type": _order_type(limited=limited, waits=trigger is not None),
+        "order_type": _order_type(limited=limited, waits=trigger is not None, takes_profit=takes_profit),
         "qty": in_steps("amount", given["amount"], instrument.qty_step, ROUND_DOWN),
     }
     if limited:
@@ -67,7 +69,7 @@ def send_order(call: Call, instrument: Instrument) -> Payload:
 def params_of(call: Call) -> dict[str, Any]:
     """The params of a creating call, with what its name and its arguments say as one says it of createOrder."""
     params = dict(call.arguments["params"])
-    for name in ("triggerPrice", "stopLossPrice", "stopLoss", "takeProfit"):
+    for name in ("triggerPrice", "stopLossPrice", TAKE_PROFIT, "stopLoss", "takeProfit"):
         if (value := call.arguments.get(name)) is not None:
             params[name] = value
     if call.name == "create_post_only_order":
@@ -98,6 +100,8 @@ def change_order(row: Order, call: Call, instrument: Instrument) -> Payload:
 def _has(row: Order, name: str, value: object) -> bool:
     """Whether a param of an edit says no more than the order says already."""
     if name in TRIGGERS:
+        if name in {"stopLossPrice", TAKE_PROFIT} and row.order_type.takes_profit is not (name == TAKE_PROFIT):
+            return False
         return row.trigger_price is not None and CHECKS["triggerPrice"](name, value) == row.trigger_price
     ours: dict[str, object] = {
         "clientOrderId": row.client_order_id,
@@ -130,7 +134,9 @@ def in_steps(name: str, value: Decimal, step: Decimal, rounding: str) -> Decimal
     return rounded
 
 
-def _order_type(*, limited: bool, waits: bool) -> str:
+def _order_type(*, limited: bool, waits: bool, takes_profit: bool) -> str:
+    if takes_profit:
+        return "take_profit_limit" if limited else "take_profit"
     if waits:
         return "stop_limit" if limited else "stop"
     return "limit" if limited else "market"
@@ -139,10 +145,11 @@ def _order_type(*, limited: bool, waits: bool) -> str:
 def _trigger(name: str, rest: dict[str, Any]) -> Decimal | None:
     given = {word: rest.pop(word, None) for word in TRIGGERS}
     prices = {word: CHECKS["triggerPrice"](word, value) for word, value in given.items() if value is not None}
-    if len(set(prices.values())) > 1:
+    if len(set(prices.values())) > 1 or (TAKE_PROFIT in prices and len(prices) > 1):
         raise bad(next(iter(prices)), f"{', '.join(prices)}: an order has one of them", "InvalidOrder")
-    if not prices and name.startswith(("create_trigger", "create_stop")):
-        raise bad("triggerPrice", "is needed", "ArgumentsRequired")
+    if not prices and name.startswith(("create_trigger", "create_stop", "create_take_profit")):
+        needed = TAKE_PROFIT if name.startswith("create_take_profit") else "triggerPrice"
+        raise bad(needed, "is needed", "ArgumentsRequired")
     return next(iter(prices.values()), None)
 
 

@@ -13,11 +13,11 @@ from oms.passing.arguments import ORDERS_MAX, ROWS_MAX
 _LISTED: Final = {"marginMode": False, "symbolRequired": False}
 _ROWS: Final = {"limit": ROWS_MAX, "daysBack": None, "untilDays": None}
 _KINDS: Final = {"trigger": False, "trailing": False}  # all there are, whatever kind an order is of
-# What is an exchange's own (which times in force, whether positions are hedged) stays as it says.
+# What is an exchange's own (which times in force, whether an order may wait to take a profit) stays as it says.
 OURS: Final[Mapping[str, Mapping[str, Any]]] = {
     "createOrder": {
         "marginMode": False, "triggerPrice": True, "triggerPriceType": None, "triggerDirection": False,
-        "stopLossPrice": True, "takeProfitPrice": False,
+        "stopLossPrice": True,
         "attachedStopLossTakeProfit": {"triggerPriceType": None, "price": False}, "leverage": False,
         "marketBuyByCost": False, "marketBuyRequiresPrice": False, "selfTradePrevention": None, "trailing": False,
         "icebergAmount": False, "symbolRequired": True,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FUNCTION: Final = re.compile(
     r"(add|borrow|cancel|close|create|deposit|edit|fetch|load|reduce|repay|set|signIn|transfer|withdraw)([A-Z].*)?"
 )
+EXCHANGES_OWN: Final = frozenset({"createTakeProfitOrder"})  # a command, of an order that not every exchange keeps
 
 # Of the exchange's books, which know nothing of strategies.
 OF_WHOLE_ACCOUNT: Final = frozenset({
@@ -108,4 +109,4 @@ def _has(name: str, value: object) -> object:
         return value
     if not calls.is_listed(name):
         return False
-    return True if calls.function(name).answerer is Answerer.OMS else value
+    return True if calls.function(name).answerer is Answerer.OMS and name not in EXCHANGES_OWN else value

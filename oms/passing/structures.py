@@ -11,12 +11,11 @@ from decimal import Decimal, localcontext
 from typing import Any, Final
 
 from oms import render
-from oms.model import ZERO, Deal, Instrument, Order, OrderType, Position, PositionState
+from oms.model import ZERO, Deal, Instrument, Order, Position, PositionState
 from oms.positions import CONTEXT
 
 Structure = dict[str, Any]
 
-LIMITED: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 LIQUIDITY: Final = {True: "maker", False: "taker", None: None}
 # What ccxt has of a position and the OMS does not keep.
 NOT_KEPT: Final = (
@@ -39,9 +38,9 @@ def order(row: Order, deals: Sequence[Deal] = (), instrument: Instrument | None 
         "lastTradeTimestamp": max((milliseconds(deal.executed_ns) for deal in deals), default=None),
         "lastUpdateTimestamp": milliseconds(row.updated_ns),
         "symbol": row.symbol,
-        "type": "limit" if row.order_type in LIMITED else "market",
+        "type": "limit" if row.order_type.is_limited else "market",
         # ccxt says PO of what may only rest, and IOC of a market order.
-        "timeInForce": "PO" if row.post_only else row.time_in_force.value if row.order_type in LIMITED else "IOC",
+        "timeInForce": "PO" if row.post_only else row.time_in_force.value if row.order_type.is_limited else "IOC",
         "postOnly": row.post_only,
         "reduceOnly": row.reduce_only,
         "side": row.side.value,
@@ -49,7 +48,8 @@ def order(row: Order, deals: Sequence[Deal] = (), instrument: Instrument | None 
         "triggerPrice": number(row.trigger_price),
         "stopPrice": number(row.trigger_price),
         "stopLossPrice": number(row.stop_loss),
-        "takeProfitPrice": number(row.stop_gain),
+        # Its own, if that is what it waits for; else that of the position.
+        "takeProfitPrice": number(row.trigger_price if row.order_type.takes_profit else row.stop_gain),
         "amount": number(row.qty),
         "filled": number(row.filled),
         "remaining": number(row.remaining),
@@ -92,7 +92,7 @@ def trade(row: Deal, of: Order | None = None, instrument: Instrument | None = No
         "datetime": render.moment(row.executed_ns),
         "symbol": row.symbol,
         "order": str(row.order_id),
-        "type": None if of is None else "limit" if of.order_type in LIMITED else "market",
+        "type": None if of is None else "limit" if of.order_type.is_limited else "market",
         "side": row.side.value,
         "takerOrMaker": LIQUIDITY[row.maker],
         "price": number(row.price),

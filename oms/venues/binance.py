@@ -9,6 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec.structs import replace
+
+from oms.venues.requests import Create
+
 KLASS: Final = "binance"
 # Options of ccxt. A request that is late is refused: with this, one whose answer was lost is done or never will be
 # before it is looked for the second time.
@@ -18,14 +22,18 @@ WINDOW_MS: Final = 24 * 3_600_000  # the longest stretch of time that trades are
 PAGE_ROWS: Final = 1_000
 # What an order on a spot market may carry beside its terms. None of it makes another kind of order of it.
 PARAMS: Final = frozenset({"icebergQty", "selfTradePreventionMode", "strategyId", "strategyType"})
+TAKE_PROFITS: Final[Mapping[str, str]] = {"market": "TAKE_PROFIT", "limit": "TAKE_PROFIT_LIMIT"}
 
 
-def replacing(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of a create as those of cancelReplace: of an order that is filled meanwhile, nothing is done."""
-    changed = dict(params)
+def replacing(create: Create) -> Create:
+    """A create as the new order of cancelReplace: of an order that is filled meanwhile, nothing is done."""
+    changed, kind = dict(create.params), create.type
     if "triggerPrice" in changed:
         changed["stopPrice"] = changed.pop("triggerPrice")  # ccxt would send both, and one is one too many
-    return {**changed, "cancelRestrictions": "ONLY_NEW"}
+    if "takeProfitPrice" in changed:  # which ccxt knows of orders that are created only
+        changed["stopPrice"] = changed.pop("takeProfitPrice")
+        kind = TAKE_PROFITS[kind]
+    return replace(create, type=kind, params={**changed, "cancelRestrictions": "ONLY_NEW"})
 
 
 def why_not_replaced(body: str) -> Mapping[str, Any] | None:

@@ -22,6 +22,7 @@ from oms.venues.client import SENDING
 from oms.venues.config import VenueConfig
 from oms.venues.convert import MS_NS, UnclearError
 from oms.venues.errors import Sending
+from oms.venues.requests import Create
 from oms.venues.stream import PrivateStream
 
 log = structlog.get_logger(__name__)
@@ -169,15 +170,14 @@ class CcxtVenue:
             if replaced_id is None:
                 told = await self._exchange.create_order(*request.arguments, request.params)
             else:
-                params = binance.replacing(request.params)
-                told = await self._replace(replaced_id, request.arguments, params)
+                told = await self._replace(replaced_id, binance.replacing(request))
             return convert.order(told, order, client_order_id)
 
         return await self._write(create)
 
-    async def _replace(self, replaced_id: str, asked: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    async def _replace(self, replaced_id: str, asked: Create) -> Any:
         try:
-            return await self._exchange.edit_order(replaced_id, *asked, params)
+            return await self._exchange.edit_order(replaced_id, *asked.arguments, asked.params)
         except ccxt_errors.BaseError:
             sending = SENDING.get()
             why = binance.why_not_replaced(sending.body) if sending is not None and sending.status else None

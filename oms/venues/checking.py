@@ -12,11 +12,13 @@ from typing import Any, Final
 from ccxt.base import errors as ccxt_errors
 
 from oms.errors import OmsError
-from oms.model import Order, OrderType, TimeInForce
+from oms.model import Order, TimeInForce
 from oms.venues.rehearsal import rehearse
 from oms.venues.requests import Create
 
-LIMITED: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+# How ccxt says of an exchange that it keeps such an order: in `features`, and without these in `has`.
+STOPS: Final = ("triggerPrice", "createTriggerOrder")
+TAKE_PROFITS: Final = ("takeProfitPrice", "createTakeProfitOrder")
 
 
 def params(order: Order, allowed: Collection[str]) -> None:
@@ -38,15 +40,15 @@ def kind(exchange: Any, order: Order) -> None:
         raise _unsupported(
             "time_in_force", "GTD is sent to no exchange: cancel_all_after ends orders that should not stay"
         )
-    if order.order_type in LIMITED:
+    if order.order_type.is_limited:
         wanted = "PO" if order.post_only else order.time_in_force.value
         times = exchange.feature_value(order.symbol, "createOrder", "timeInForce") or {}
         if times.get(wanted) is False:
             field = "post_only" if order.post_only else "time_in_force"
             raise _unsupported(field, f"{exchange.id} has no such orders for {order.symbol}")
-    has_triggers = exchange.has.get("createTriggerOrder")
+    feature, method = TAKE_PROFITS if order.order_type.takes_profit else STOPS
     if order.trigger_price is not None and not exchange.feature_value(
-        order.symbol, "createOrder", "triggerPrice", has_triggers
+        order.symbol, "createOrder", feature, exchange.has.get(method)
     ):
         raise _unsupported("order_type", f"{exchange.id} keeps no {order.order_type} orders for {order.symbol}")
 
@@ -54,7 +56,7 @@ def kind(exchange: Any, order: Order) -> None:
 def steps(exchange: Any, request: Create) -> None:
     """Raises ccxt's InvalidOrder: ccxt cuts off what is too fine; what was committed is sent, or nothing."""
     precision = exchange.markets[request.symbol]["precision"]
-    trigger_price = request.params.get("triggerPrice")
+    trigger_price = request.params.get("triggerPrice") or request.params.get("takeProfitPrice")
     for name, asked, step, cut in (
         ("qty", request.amount, precision.get("amount"), exchange.amount_to_precision),
         ("price", request.price, precision.get("price"), exchange.price_to_precision),

@@ -18,6 +18,8 @@ Told = Mapping[str, Any]
 MS_NS: Final = 1_000_000
 TICK_SIZE: Final = 4  # ccxt's precisionMode in which a precision is the step itself
 DECIMAL_PLACES: Final = 2  # .. and in which it counts digits
+TAKE_PROFIT: Final = "take_profit"
+OWN_TYPE_NAMES: Final = ("type", "o")  # of an order and of a report of Binance: ccxt has one word less for them
 CLIENT_ID_NAMES: Final = ("clientOrderId", "clOrdId", "orderLinkId")
 STATUSES: Final[dict[str, VenueOrderStatus]] = {
     "open": "open",
@@ -60,8 +62,8 @@ def order(told: Told, asked: Order | None = None, client_order_id: str | None = 
         side=Side(side),
         order_type=kind,
         qty=qty,
-        price=_price(told, asked) if kind in {OrderType.LIMIT, OrderType.STOP_LIMIT} else None,
-        trigger_price=_trigger_price(told, asked) if kind in {OrderType.STOP, OrderType.STOP_LIMIT} else None,
+        price=_price(told, asked) if kind.is_limited else None,
+        trigger_price=_trigger_price(told, asked) if kind.is_triggered else None,
         status=status(told.get("status"), filled, qty),
         filled=filled,
         average_price=(number(told.get("average")) or None) if filled else None,
@@ -91,11 +93,21 @@ def order_type(told: Told, asked: Order | None = None) -> OrderType:
     said = told.get("type")
     if not said:
         return asked.order_type if asked else OrderType.LIMIT
-    conditional = bool(number(told.get("triggerPrice"))) or any(part in said for part in ("stop", "take_profit"))
+    takes_profit = TAKE_PROFIT in said or _own_type(told).startswith(TAKE_PROFIT)
+    conditional = bool(number(told.get("triggerPrice"))) or takes_profit or "stop" in said
     limited = "limit" in said or (said == "stop" and bool(number(told.get("price"))))
+    if conditional and takes_profit:
+        return OrderType.TAKE_PROFIT_LIMIT if limited else OrderType.TAKE_PROFIT
     if conditional:
         return OrderType.STOP_LIMIT if limited else OrderType.STOP
     return OrderType.LIMIT if limited else OrderType.MARKET
+
+
+def _own_type(told: Told) -> str:
+    """The exchange's own word for the type of an order, in small letters."""
+    info = told.get("info")
+    words = (info.get(name) for name in OWN_TYPE_NAMES) if isinstance(info, dict) else ()
+    return next((word.lower() for word in words if isinstance(word, str)), "")
 
 
 def status(said: str | None, filled: Decimal, qty: Decimal) -> VenueOrderStatus:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from oms.model import Order, OrderType
+from oms.model import Order
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,14 +31,14 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
 
 def create(order: Order, client_order_id: str, *, contract: bool, qty: Decimal, price: Decimal | None) -> Create:
     """An order of `qty` at `price` with everything else as `order` says; of its params, `checking` says what may be."""
-    limited = order.order_type in {OrderType.LIMIT, OrderType.STOP_LIMIT}
+    limited = order.order_type.is_limited
     params: dict[str, Any] = {**order.params, "clientOrderId": client_order_id}
     if limited and not order.post_only:
         params["timeInForce"] = order.time_in_force.value
     if order.post_only:
         params["postOnly"] = True
     if order.trigger_price is not None:
-        params["triggerPrice"] = text(order.trigger_price)
+        params["takeProfitPrice" if order.order_type.takes_profit else "triggerPrice"] = text(order.trigger_price)
     if order.reduce_only and contract:
         params["reduceOnly"] = True  # on spot markets nothing but our own check knows what would be reduced
     return Create(

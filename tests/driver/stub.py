@@ -168,7 +168,7 @@ DESCRIPTION: dict[str, Any] = {
     "has": {"fetchTicker": True, "fetchTickers": True, "fetchOHLCV": True, "fetchOrderBook": True, "fetchTrades": True,
             "fetchCurrencies": True, "fetchBalance": True, "createOrder": True, "withdraw": True, "watchTicker": True,
             "fetchStatus": True, "fetchL3OrderBook": False, "createOrderWs": True, "swap": None, "spot": True,
-            "fetchLedger": "emulated"},
+            "fetchLedger": "emulated", "createTakeProfitOrder": True},
     "timeframes": {"1m": "1m", "1h": "1h"}, "precisionMode": 4, "paddingMode": 5,
     "fees": {"trading": {"tierBased": True, "percentage": True, "taker": 0.001, "maker": 0.0009}},
     "limits": {"leverage": {"min": 1, "max": 20}}, "features": {"spot": {"fetchOHLCV": {"limit": 1000}}},

@@ -115,6 +115,8 @@ def test_the_other_ways_to_create_are_the_same_command(client: Client, stub: Stu
         ("create_stop_market_order", ("BTC/USDT", "buy", 1, 2), {"order_type": "stop", "trigger_price": "2"}),
         ("create_trigger_order", ("BTC/USDT", "market", "buy", 1, None, 2), {"order_type": "stop"}),
         ("create_stop_loss_order", ("BTC/USDT", "market", "sell", 1, None, 2), {"order_type": "stop"}),
+        ("create_take_profit_order", ("BTC/USDT", "market", "sell", 1, None, 2),
+         {"order_type": "take_profit", "trigger_price": "2"}),
         ("create_order_with_take_profit_and_stop_loss", ("BTC/USDT", "limit", "buy", 1, 2, 4, 1),
          {"stop_loss": "1", "stop_gain": "4"}),
     ]  # fmt: skip

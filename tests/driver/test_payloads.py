@@ -47,6 +47,8 @@ def accepted(payload: dict[str, Any]) -> bool:
         ("limit", {"clientOrderId": "mine"}, {**LIMIT, "client_order_id": "mine"}),
         ("market", {"triggerPrice": 3.5}, {**MARKET, "order_type": "stop", "trigger_price": "3.5"}),
         ("market", {"stopPrice": "3.5", "triggerPrice": 3.5}, {**MARKET, "order_type": "stop", "trigger_price": "3.5"}),
+        ("market", {"takeProfitPrice": 3.5}, {**MARKET, "order_type": "take_profit", "trigger_price": "3.5"}),
+        ("limit", {"takeProfitPrice": 3}, {**LIMIT, "order_type": "take_profit_limit", "trigger_price": "3"}),
         ("limit", {"stopLossPrice": 3}, {**LIMIT, "order_type": "stop_limit", "trigger_price": "3"}),
         ("limit", {"stopLoss": {"triggerPrice": 1.5}, "takeProfit": {"triggerPrice": 4}},
          {**LIMIT, "stop_loss": "1.5", "stop_gain": "4"}),
@@ -67,7 +69,8 @@ def test_each_param_is_its_field(kind: str, params: dict[str, Any], expected: di
     ("kind", "params", "error"),
     [
         ("stop", {}, InvalidOrder),
-        ("limit", {"takeProfitPrice": 5}, NotSupported),
+        ("limit", {"takeProfitPrice": 5, "stopLossPrice": 4}, InvalidOrder),
+        ("limit", {"takeProfitPrice": 5, "triggerPrice": 5}, InvalidOrder),
         ("market", {"trailingPercent": 1}, NotSupported),
         ("market", {"cost": 100}, NotSupported),
         ("market", {"triggerPrice": 1, "stopLossPrice": 2}, InvalidOrder),
@@ -113,7 +116,7 @@ def test_an_edit_may_say_what_the_order_has_already(symbol: Any, kind: Any, side
         ("BTC/USDT", "limit", "buy", {"triggerPrice": 91}, NotSupported),
         ("BTC/USDT", "limit", "buy", {"stopPrice": "soon"}, NotSupported),
         ("BTC/USDT", "limit", "buy", {"stopLossPrice": 91}, NotSupported),
-        ("BTC/USDT", "limit", "buy", {"takeProfitPrice": 91}, NotSupported),
+        ("BTC/USDT", "limit", "buy", {"takeProfitPrice": 90.5}, NotSupported),
         ("BTC/USDT", "limit", "buy", {"timeInForce": "IOC"}, NotSupported),
         ("BTC/USDT", "limit", "buy", {"postOnly": False}, NotSupported),
         ("BTC/USDT", "limit", "buy", {"clientOrderId": "another"}, NotSupported),
@@ -125,6 +128,15 @@ def test_an_edit_that_asks_for_more_than_amount_and_price_is_refused(
 ) -> None:
     with pytest.raises(error):
         check_change(STOP, symbol, kind, side, params)
+
+
+def test_an_edit_may_say_what_profit_the_order_takes_and_no_other() -> None:
+    profit = order(order_type="take_profit", trigger_price="90.5", price=None)
+    for name in ("takeProfitPrice", "triggerPrice", "stopPrice"):
+        check_change(profit, None, "market", None, {name: 90.5})
+    for params in ({"takeProfitPrice": 91}, {"stopLossPrice": 90.5}):
+        with pytest.raises(NotSupported):
+            check_change(profit, None, None, None, params)
 
 
 prices = st.decimals("0.00000001", "1000000", places=8).map(lambda number: f"{number:f}")

@@ -302,9 +302,11 @@ async def test_ccxts_other_ways_to_order_go_over_the_socket_too(pro: Pro, monkey
     for name in ("create_order_ws", "createOrderWs"):  # versions of ccxt call one or the other
         monkeypatch.setattr(pro.exchange, name, create_order_ws)
     await pro.exchange.create_stop_loss_order_ws("BTC/USDT", "market", "sell", 1, None, 50)
+    await pro.exchange.create_take_profit_order_ws("BTC/USDT", "market", "sell", 1, None, 90)
     await pro.exchange.create_order_with_take_profit_and_stop_loss_ws("BTC/USDT", "market", "buy", 1, None, 90, 50)
     assert sent[0][-1] == {"stopLossPrice": 50}
-    assert set(sent[1][-1]) == {"takeProfit", "stopLoss"}
+    assert sent[1][-1] == {"takeProfitPrice": 90}
+    assert set(sent[2][-1]) == {"takeProfit", "stopLoss"}
 
 
 async def test_closing_cancels_who_waits_and_watching_again_works(pro: Pro) -> None:

@@ -32,15 +32,15 @@ def orders(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     done = sum((qty for qty, _, _ in parts), Decimal(0))
     state = draw(st.sampled_from(list(OrderState)))
     rest = Decimal(0) if state is OrderState.FILLED else draw(amounts)
-    kind = draw(st.sampled_from(["limit", "market", "stop", "stop_limit"]))
-    limited = kind in {"limit", "stop_limit"}
+    kind = draw(st.sampled_from(["limit", "market", "stop", "stop_limit", "take_profit", "take_profit_limit"]))
+    limited = kind.endswith("limit")
     force = draw(st.sampled_from(["GTC", "IOC", "FOK"])) if limited else "GTC"
     average = sum((qty * price for qty, price, _ in parts), Decimal(0)) / done if done else None
     row = order(
         symbol=symbol, state=state, status=status_of(state), order_type=kind, qty=number(done + rest),
         filled=number(done), remaining=number(rest), average_price=average and number(average),
         side=draw(st.sampled_from(["buy", "sell"])), price=number(draw(prices)) if limited else None,
-        trigger_price=number(draw(prices)) if "stop" in kind else None, time_in_force=force,
+        trigger_price=number(draw(prices)) if kind not in {"limit", "market"} else None, time_in_force=force,
         post_only=kind == "limit" and force == "GTC" and draw(st.booleans()), reduce_only=draw(st.booleans()),
         stop_loss=draw(st.none() | prices.map(number)), client_order_id=draw(st.sampled_from(["", "mine"])),
     )  # fmt: skip

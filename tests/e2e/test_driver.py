@@ -135,6 +135,32 @@ async def test_orders_that_wait_for_a_price(gateway_with_orders: Ordering, kind:
         assert (with_stops["stopLossPrice"], with_stops["takeProfitPrice"]) == (45000.0, 60000.0)
 
 
+async def test_a_profit_is_taken_when_the_price_has_risen_to_it(gateway_with_orders: Ordering, kind: str) -> None:
+    gateway = gateway_with_orders
+    async with driver(gateway, kind) as call:
+        await call("load_markets")
+        last = (await call("fetch_ticker", BTC))["last"]
+        assert call.exchange.features["spot"]["createOrder"]["takeProfitPrice"] is True
+        with pytest.raises(ccxt.InvalidOrder, match="trigger immediately"):
+            await call("create_order", BTC, "market", "sell", 0.01, None, {"takeProfitPrice": last * 0.9})
+        limited = await call("create_order", BTC, "limit", "buy", 0.01, last * 0.4, {"takeProfitPrice": last * 0.5})
+        edited = await call("edit_order", limited["id"], BTC, "limit", "buy", 0.02)
+        assert (edited["takeProfitPrice"], edited["amount"], edited["status"]) == (
+            *(limited["takeProfitPrice"], 0.02, "open"),
+        )  # fmt: skip
+        assert (await call("cancel_order", limited["id"]))["status"] == "canceled"
+        order = await call("create_take_profit_order", BTC, "market", "sell", 0.01, None, round(last * 1.001, 2))
+        assert (order["status"], order["type"], order["filled"]) == ("open", "market", 0.0)
+        assert order["takeProfitPrice"] == order["triggerPrice"] == pytest.approx(round(last * 1.001, 2))
+        assert (await call("fetch_open_orders", BTC))[0]["takeProfitPrice"] == order["takeProfitPrice"]
+        while (await call("fetch_ticker", BTC))["last"] < order["takeProfitPrice"]:
+            await gateway.market("BUY", "2")
+        await gateway.until_order(int(order["id"]), state="FILLED")
+        filled = await call("fetch_order", order["id"])
+        assert (filled["status"], filled["filled"], filled["remaining"]) == ("closed", 0.01, 0.0)
+        structures.check_order(filled)
+
+
 async def test_one_request_makes_and_shows_an_order(gateway_with_orders: Ordering) -> None:
     async with driver(gateway_with_orders, "async") as call:
         await call("load_markets")

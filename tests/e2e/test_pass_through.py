@@ -173,7 +173,7 @@ async def test_orders_are_of_who_may_trade(gateway_with_orders: Ordering) -> Non
         ("ann", "create_order", ("NO/SUCH", *arguments[1:]), (404, "unknown_symbol", None)),
         ("ann", "create_order", (*arguments[:4],), (422, "validation_error", "ArgumentsRequired")),
         ("ann", "create_order", ("BTC/USDT", "limit", "buy", 1e-9, 50000), (422, "validation_error", "InvalidOrder")),
-        ("ann", "create_order", (*arguments, {"takeProfitPrice": 1}), (422, "unsupported_action", "NotSupported")),
+        ("ann", "create_order", (*arguments, {"trailingPercent": 1}), (422, "unsupported_action", "NotSupported")),
         ("ann", "edit_order", (made["id"], None, None, "sell", 1), (422, "validation_error", "InvalidOrder")),
         ("ann", "close_position", ("BTC/USDT",), (422, "validation_error", "InvalidOrder")),
     ):

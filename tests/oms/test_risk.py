@@ -290,6 +290,32 @@ def test_a_stop_that_waits_is_worth_its_trigger() -> None:
     risk.check(a_stop(trigger_price=Decimal(149)), situation(limits=limits))
 
 
+def test_an_order_that_takes_a_profit_is_worth_what_it_waits_for_and_a_sell_no_less_than_the_market() -> None:
+    wanted = {"order_type": OrderType.TAKE_PROFIT, "price": None, "trigger_price": Decimal(50)}
+    for terms, worth, quote in (
+        ({}, "50", None),  # a buy gets it for no more, so no price is asked for
+        ({"order_type": OrderType.TAKE_PROFIT_LIMIT, "price": Decimal(60)}, "60", None),
+        ({"side": Side.SELL}, "99", QUOTE),
+        ({"side": Side.SELL, "trigger_price": Decimal(150)}, "150", QUOTE),
+    ):
+        order = an_order(**{**wanted, **terms})
+        risk.check(order, situation(quote=quote, limits={"max_order_notional": Decimal(worth)}))
+        below = {"max_order_notional": Decimal(worth) - Decimal("0.01")}
+        assert refusal(order, quote=quote, limits=below).details == {"limit": "max_order_notional"}
+
+
+def test_the_collar_of_a_take_profit_limit_is_laid_where_the_market_is_when_it_can_be_executed() -> None:
+    collar = {"price_collar_bps": 100}
+    for side, trigger, edge, beyond in (
+        (Side.BUY, 50, "50.5", "50.51"), (Side.BUY, 200, "102.01", "102.02"),
+        (Side.SELL, 200, "198", "197.99"), (Side.SELL, 1, "98.01", "98.00"),
+    ):  # fmt: skip
+        terms = {"order_type": OrderType.TAKE_PROFIT_LIMIT, "side": side, "trigger_price": Decimal(trigger)}
+        risk.check(an_order(price=Decimal(edge), **terms), situation(limits=collar))
+        error = refusal(an_order(price=Decimal(beyond), **terms), limits=collar)
+        assert (error.code, (error.details or {})["limit"]) == ("risk_blocked", "price_collar_bps")
+
+
 def test_the_collar_of_a_stop_limit_is_laid_where_the_market_is_when_it_can_be_executed() -> None:
     collar = {"price_collar_bps": 100}
     for side, trigger, edge, beyond in (

@@ -72,6 +72,12 @@ def test_a_stop_order_has_a_trigger(kind: str, word: str) -> None:
     assert (made["type"], made["triggerPrice"], made["stopPrice"]) == (word, 49000.0, 49000.0)
 
 
+@pytest.mark.parametrize(("kind", "word"), [("take_profit", "market"), ("take_profit_limit", "limit")])
+def test_an_order_that_takes_a_profit_says_at_what_price_it_does(kind: str, word: str) -> None:
+    made = unified(order(order_type=kind, trigger_price="51000", stop_gain="60000"))
+    assert (made["type"], made["triggerPrice"], made["takeProfitPrice"]) == (word, 51000.0, 51000.0)
+
+
 def test_stops_of_its_position_are_there() -> None:
     made = unified(order(stop_loss="45000", stop_gain="60000"))
     assert (made["stopLossPrice"], made["takeProfitPrice"]) == (45000.0, 60000.0)

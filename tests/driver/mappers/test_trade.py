@@ -61,7 +61,11 @@ def test_what_was_paid_in_a_second_currency_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"), [("limit", "limit"), ("stop_limit", "limit"), ("market", "market"), ("stop", "market")]
+    ("kind", "word"),
+    [
+        *(("limit", "limit"), ("stop_limit", "limit"), ("market", "market"), ("stop", "market")),
+        *(("take_profit", "market"), ("take_profit_limit", "limit")),
+    ],
 )
 def test_a_stop_order_is_of_the_type_that_it_becomes(kind: str, word: str) -> None:
     assert order_type(order(order_type=kind)) == word

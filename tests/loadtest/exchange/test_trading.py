@@ -158,6 +158,18 @@ def test_a_stop_waits_and_trades_when_its_price_is_traded() -> None:
     assert (stop.status, stop.quote_executed / ONE) == (Status.FILLED, 297)
 
 
+def test_a_profit_is_taken_when_its_price_is_traded() -> None:
+    the = floor()
+    the.crowd_takes("buy", 0.5)
+    assert "trigger immediately" in refusal(the, "sell", Type.TAKE_PROFIT, 1, stop_price=units(101))
+    assert "trigger immediately" in refusal(the, "buy", Type.TAKE_PROFIT, 1, stop_price=units(101))
+    profit = the.place("sell", Type.TAKE_PROFIT, 3, stop_price=units(102))
+    the.crowd_takes("sell", 1)
+    assert (profit.status, profit.working) == (Status.NEW, False)
+    the.crowd_takes("buy", 2)
+    assert (profit.status, profit.executed) == (Status.FILLED, units(3))
+
+
 def test_a_stop_limit_rests_once_its_price_was_traded() -> None:
     the = floor()
     stop = the.place("buy", Type.STOP_LOSS_LIMIT, 3, 101, stop_price=units(102))

@@ -226,6 +226,10 @@ async def test_an_order_that_may_be_closing_it_already_is_left_room_for(dsn: str
         (OrderType.STOP, Side.SELL, {"trigger_price": "99"}, True, True),
         (OrderType.STOP, Side.SELL, {"trigger_price": "98.99"}, True, False),
         (OrderType.STOP, Side.BUY, {"trigger_price": "101.01"}, True, False),
+        (OrderType.TAKE_PROFIT, Side.SELL, {"trigger_price": "99"}, True, True),
+        (OrderType.TAKE_PROFIT, Side.SELL, {"trigger_price": "99.01"}, True, False),
+        (OrderType.TAKE_PROFIT_LIMIT, Side.BUY, {"trigger_price": "101", "price": "50"}, True, True),
+        (OrderType.TAKE_PROFIT_LIMIT, Side.BUY, {"trigger_price": "100.99", "price": "200"}, True, False),
     ],
 )
 def test_what_the_market_would_execute_may_be_executed_while_it_is_in_doubt(

@@ -58,6 +58,7 @@ def refusal(name: str, *args: Any, **kwargs: Any) -> tuple[str, str]:
         ("create_trigger_order", (*ASKED, 90), {**LIMIT, "order_type": "stop_limit", "trigger_price": 90}),
         ("create_stop_order", (*ASKED, 90), {**LIMIT, "order_type": "stop_limit", "trigger_price": 90}),
         ("create_stop_loss_order", (*ASKED, 90), {**LIMIT, "order_type": "stop_limit", "trigger_price": 90}),
+        ("create_take_profit_order", (*ASKED, 90), {**LIMIT, "order_type": "take_profit_limit", "trigger_price": 90}),
         (
             "create_stop_limit_order",
             ("BTC/USDT", *ASKED[2:], 90),
@@ -90,6 +91,7 @@ def test_every_way_to_create_an_order(name: str, args: tuple[Any, ...], expected
          {"time_in_force": "GTD", "expires_at": "2030-03-17T17:46:40+00:00"}),
         ({"reduceOnly": True}, {"reduce_only": True}),
         ({"triggerPrice": "90.53"}, {"order_type": "stop_limit", "trigger_price": Decimal("90.55")}),
+        ({"takeProfitPrice": "90.53"}, {"order_type": "take_profit_limit", "trigger_price": Decimal("90.55")}),
         ({"stopPrice": 90, "stopLossPrice": "90.0"}, {"order_type": "stop_limit", "trigger_price": 90}),
         ({"stopLoss": {"triggerPrice": 80}, "takeProfit": {"triggerPrice": 120, "type": "market"}},
          {"stop_loss": 80, "stop_gain": 120}),
@@ -110,7 +112,8 @@ def test_to_ccxt_a_market_order_is_one_that_is_filled_at_once() -> None:
     ("args", "params", "expected"),
     [
         (ASKED[:4], {}, ("validation_error", "ArgumentsRequired")),
-        (ASKED, {"takeProfitPrice": 5}, ("unsupported_action", "NotSupported")),
+        (ASKED, {"takeProfitPrice": 5, "triggerPrice": 5}, ("validation_error", "InvalidOrder")),
+        (ASKED, {"takeProfitPrice": "soon"}, ("validation_error", "InvalidOrder")),
         (ASKED, {"trailingPercent": 5}, ("unsupported_action", "NotSupported")),
         (ASKED, {"triggerPrice": 5, "stopPrice": 6}, ("validation_error", "InvalidOrder")),
         (ASKED, {"postOnly": True, "timeInForce": "FOK"}, ("validation_error", "InvalidOrder")),
@@ -127,7 +130,8 @@ def test_what_cannot_be_done_as_ccxt_means_it_is_refused(
 
 
 def test_a_trigger_order_needs_its_trigger() -> None:
-    assert refusal("create_trigger_order", *ASKED) == ("validation_error", "ArgumentsRequired")
+    for name in ("create_trigger_order", "create_stop_loss_order", "create_take_profit_order"):
+        assert refusal(name, *ASKED) == ("validation_error", "ArgumentsRequired")
 
 
 def test_a_change_names_what_is_new_in_steps_of_the_market() -> None:
@@ -146,6 +150,14 @@ def test_a_change_may_say_what_the_order_has_already() -> None:
     named = {"clientOrderId": "c7", "strategy_id": 3, "request_id": "r"}
     call = calls.read("edit_order", ("7",), {"price": 5, "params": {**params, **named}})
     assert commands.change_order(stop, call, SPOT) == {"order_id": 7, "new_price": 5}
+    profit = order(7, order_type=OrderType.TAKE_PROFIT_LIMIT, trigger_price=Decimal("90.5"))
+    for kind, name in ((stop, "stopLossPrice"), (profit, "triggerPrice"), (profit, "takeProfitPrice")):
+        call = calls.read("edit_order", ("7",), {"price": 5, "params": {name: "90.50"}})
+        assert commands.change_order(kind, call, SPOT) == {"order_id": 7, "new_price": 5}
+    for kind, name in ((stop, "takeProfitPrice"), (profit, "stopLossPrice")):
+        call = calls.read("edit_order", ("7",), {"price": 5, "params": {name: "90.50"}})
+        with pytest.raises(OmsError, match=name):
+            commands.change_order(kind, call, SPOT)
 
 
 @pytest.mark.parametrize(

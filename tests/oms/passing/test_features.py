@@ -32,7 +32,6 @@ def understood(params: dict[str, Any]) -> bool:
     [
         ("triggerPrice", {"triggerPrice": 5}),
         ("stopLossPrice", {"stopLossPrice": 5}),
-        ("takeProfitPrice", {"takeProfitPrice": 5}),
         ("attachedStopLossTakeProfit", {"stopLoss": {"triggerPrice": 5}}),
         ("marketBuyByCost", {"cost": 5}),
         ("trailing", {"trailingPercent": 5}),
@@ -44,11 +43,14 @@ def test_an_order_can_be_what_features_says(feature: str, params: dict[str, Any]
 
 def test_each_kind_of_market_has_them_and_keeps_what_is_of_the_exchange() -> None:
     for kind in (BINANCE["spot"], BINANCE["swap"]["linear"], BINANCE["future"]["inverse"]):
-        assert kind["createOrder"]["takeProfitPrice"] is False
+        assert kind["createOrder"]["stopLossPrice"] is True
         assert kind["fetchMyTrades"] == {**kind["fetchMyTrades"], "symbolRequired": False, "limit": 5_000}
         assert kind["createOrders"]["max"] == 100
     assert BINANCE["spot"]["fetchOHLCV"] == {"limit": 1000, "symbolRequired": True}
     assert BINANCE["spot"]["createOrder"]["timeInForce"]["FOK"] is True
+    assert BINANCE["spot"]["createOrder"]["takeProfitPrice"] is True
+    assert features_here(ccxt.bitstamp().features)["spot"]["createOrder"]["takeProfitPrice"] is False
+    assert understood({"takeProfitPrice": 5})
     assert BINANCE["option"] is None or "createOrder" in BINANCE["option"]
 
 

@@ -110,6 +110,7 @@ def test_an_exchange_is_described_by_its_name_here_and_has_is_true_of_what_can_b
     as_they_are = {"fetchTicker": True, "fetchTime": None, "spot": True, "CORS": None, "watchTicker": True, "margin": 0}
     never = {"withdraw": True, "setMargin": True, "fetchDepositAddress": True, "deposit": True, "createOrderWs": True}
     ours = {"fetchPositions": None, "createOrders": False}
+    as_they_are |= {"createTakeProfitOrder": None}  # the OMS has such orders, the exchange may not
     told = json.loads(described(msgspec.json.encode({"id": "x", "has": {**as_they_are, **never, **ours}}), "sim"))
     assert told == {
         "id": "x",

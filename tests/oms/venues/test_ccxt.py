@@ -85,6 +85,12 @@ async def test_a_market_order_is_filled(venue: CcxtVenue, ears: Ears) -> None:
             "STOP_LOSS_LIMIT",
             "GTC",
         ),
+        ({"order_type": OrderType.TAKE_PROFIT, "price": None, "trigger_price": Decimal(30_000)}, "TAKE_PROFIT", "GTC"),
+        (
+            {"order_type": OrderType.TAKE_PROFIT_LIMIT, "price": Decimal(30_001), "trigger_price": Decimal(30_000)},
+            "TAKE_PROFIT_LIMIT",
+            "GTC",
+        ),
     ],
 )
 async def test_kinds_of_orders(
@@ -96,6 +102,7 @@ async def test_kinds_of_orders(
     found = await venue.find(asked)
     assert found is not None
     assert (found.order_type, found.price) == (asked.order_type, asked.price)
+    assert found.trigger_price == asked.trigger_price
 
 
 @pytest.mark.parametrize(
@@ -181,18 +188,29 @@ async def test_what_is_partly_filled_is_not_replaced_in_one_request(venue: CcxtV
     assert [resting.client_order_id for resting in await venue.open_orders(None)] == [asked.client_order_id]
 
 
-async def test_replacing_a_stop(exchange: ExchangeServer, venue: CcxtVenue) -> None:
-    changes: dict[str, Any] = {
-        "order_type": OrderType.STOP_LIMIT,
-        "price": Decimal(90_001),
-        "trigger_price": Decimal(90_000),
-    }
+@pytest.mark.parametrize(
+    ("kind", "trigger", "told_as"),
+    [
+        (OrderType.STOP_LIMIT, 90_000, "STOP_LOSS_LIMIT"),
+        (OrderType.TAKE_PROFIT_LIMIT, 30_000, "TAKE_PROFIT_LIMIT"),
+    ],
+)
+async def test_replacing_an_order_that_waits(
+    exchange: ExchangeServer, venue: CcxtVenue, kind: OrderType, trigger: int, told_as: str
+) -> None:
+    changes: dict[str, Any] = {"order_type": kind, "price": Decimal(trigger + 1), "trigger_price": Decimal(trigger)}
     asked = await placed(venue, order(**changes))
-    told = await venue.replace(asked, Decimal(90_005), Decimal(2), "c1.1")
-    assert (told.order_type, told.price, told.qty) == (OrderType.STOP_LIMIT, Decimal(90_005), Decimal(2))
+    told = await venue.replace(asked, Decimal(trigger + 5), Decimal(2), "c1.1")
+    assert (told.order_type, told.price, told.qty) == (kind, Decimal(trigger + 5), Decimal(2))
     received = exchange.trading.ledger.requests[-1].parameters
-    assert received["stopPrice"] == "90000"
-    assert "triggerPrice" not in received
+    assert (received["type"], received["stopPrice"]) == (told_as, str(trigger))
+    assert received.keys().isdisjoint({"triggerPrice", "takeProfitPrice"})
+
+
+async def test_what_would_take_its_profit_at_once_is_refused(venue: CcxtVenue) -> None:
+    terms: dict[str, Any] = {"order_type": OrderType.TAKE_PROFIT, "price": None, "trigger_price": Decimal(90_000)}
+    with pytest.raises(Refused, match="trigger immediately"):
+        await venue.place(order(**terms), "c1")
 
 
 async def test_replacing_a_post_only_order(exchange: ExchangeServer, venue: CcxtVenue) -> None:

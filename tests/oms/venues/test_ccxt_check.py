@@ -44,6 +44,13 @@ async def test_what_is_finer_than_steps_that_are_none_of_a_market_is_known_witho
     assert raised.value.details == {"exception": "InvalidOrder"}
 
 
+async def test_a_trigger_that_is_finer_than_steps_is_known_without_a_request(venue: CcxtVenue) -> None:
+    venue._instruments[BTC] = replace(venue.instrument(BTC), price_step=Decimal(0))
+    for kind in (OrderType.STOP, OrderType.TAKE_PROFIT):
+        with pytest.raises(OmsError, match=r"trigger_price .* is finer than steps"):
+            venue.check(order(order_type=kind, price=None, trigger_price=Decimal("30000.001")))
+
+
 async def test_an_account_of_spot_markets_trades_no_contracts(venue: CcxtVenue) -> None:
     venue._instruments["BTC/USDT:USDT"] = LINEAR
     with pytest.raises(OmsError) as raised:
@@ -63,11 +70,13 @@ async def test_what_ccxt_refuses_by_itself_is_known_without_a_request(venue: Ccx
 
 async def test_what_can_be_placed_passes_and_nothing_is_sent(exchange: ExchangeServer, venue: CcxtVenue) -> None:
     priced = {"order_type": OrderType.STOP_LIMIT, "trigger_price": Decimal(90_000)}
+    profit = {"order_type": OrderType.TAKE_PROFIT_LIMIT, "trigger_price": Decimal(30_000)}
     kinds: list[dict[str, Any]] = [
         {},
         {"post_only": True},
         {"time_in_force": TimeInForce.FOK},
         priced,
+        profit,
         {"filled": Decimal("0.5")},
     ]
     for changes in kinds:
@@ -95,6 +104,7 @@ async def test_params_that_are_known_reach_the_exchange(exchange: ExchangeServer
         ("portfolioMargin", True),
         ("newClientOrderId", "another"),
         ("triggerPrice", 90_000),
+        ("takeProfitPrice", 30_000),
         ("postOnly", True),
         ("timeInForce", "IOC"),
         ("price", "1"),

@@ -13,6 +13,7 @@ from oms.model import OrderType, TimeInForce
 from oms.venues import checking
 from tests.oms import orders_made
 
+PROFIT: dict[str, Any] = {"order_type": OrderType.TAKE_PROFIT, "price": None, "trigger_price": Decimal(110)}
 STOP: dict[str, Any] = {"order_type": OrderType.STOP, "price": None, "trigger_price": Decimal(90)}
 
 
@@ -34,6 +35,8 @@ def exchange(klass: str) -> Any:
         ("hyperliquid", {"time_in_force": TimeInForce.FOK}, "time_in_force"),
         ("hyperliquid", {"post_only": True}, None),
         ("binance", STOP, None),
+        ("binance", PROFIT, None),
+        ("bitstamp", PROFIT, "order_type"),
         ("kraken", STOP, "order_type"),  # ccxt would send a market order with a parameter that nobody reads
     ],
 )
@@ -52,6 +55,7 @@ async def test_of_an_exchange_that_ccxt_says_nothing_of_only_triggers_are_doubte
     unknown.features = None
     checking.kind(unknown, orders_made.order(time_in_force=TimeInForce.IOC))
     checking.kind(unknown, orders_made.order(**STOP))
+    checking.kind(unknown, orders_made.order(**PROFIT))
     unknown.has = {**unknown.has, "createTriggerOrder": None}
     with pytest.raises(OmsError):
         checking.kind(unknown, orders_made.order(**STOP))

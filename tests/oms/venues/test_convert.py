@@ -113,11 +113,17 @@ def test_statuses(said: str | None, filled: str, meant: str) -> None:
         ({"type": "stop_loss_limit"}, OrderType.STOP_LIMIT),
         ({"type": "stop_market"}, OrderType.STOP),
         ({"type": "stop", "price": "7"}, OrderType.STOP_LIMIT),
-        ({"type": "take_profit"}, OrderType.STOP),
+        ({"type": "take_profit"}, OrderType.TAKE_PROFIT),
+        ({"type": "take_profit_limit"}, OrderType.TAKE_PROFIT_LIMIT),
+        ({"type": "market", "triggerPrice": "5", "info": {"type": "TAKE_PROFIT"}}, OrderType.TAKE_PROFIT),
+        ({"type": "limit", "triggerPrice": "5", "info": {"o": "TAKE_PROFIT_LIMIT"}}, OrderType.TAKE_PROFIT_LIMIT),
+        ({"type": "limit", "triggerPrice": "5", "info": {"type": "STOP_LOSS_LIMIT"}}, OrderType.STOP_LIMIT),
+        ({"type": "limit", "triggerPrice": "5", "info": {"type": 7}}, OrderType.STOP_LIMIT),
+        ({"type": "limit", "triggerPrice": "5", "info": []}, OrderType.STOP_LIMIT),
         ({}, OrderType.LIMIT),
     ],
 )
-def test_order_types(told: dict[str, str], kind: OrderType) -> None:
+def test_order_types(told: dict[str, Any], kind: OrderType) -> None:
     assert convert.order_type(told) is kind
 
 

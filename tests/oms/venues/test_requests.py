@@ -41,11 +41,19 @@ def test_times_in_force(kind: TimeInForce) -> None:
 
 
 @pytest.mark.parametrize(
-    ("order_type", "kind", "price"), [(OrderType.STOP, "market", None), (OrderType.STOP_LIMIT, "limit", Decimal(1))]
+    ("order_type", "kind", "trigger"),
+    [
+        (OrderType.STOP, "market", "triggerPrice"),
+        (OrderType.STOP_LIMIT, "limit", "triggerPrice"),
+        (OrderType.TAKE_PROFIT, "market", "takeProfitPrice"),
+        (OrderType.TAKE_PROFIT_LIMIT, "limit", "takeProfitPrice"),
+    ],
 )
-def test_stops(order_type: OrderType, kind: str, price: Decimal | None) -> None:
+def test_an_order_that_waits_says_from_which_side(order_type: OrderType, kind: str, trigger: str) -> None:
+    price = Decimal(1) if kind == "limit" else None
     request = create(order_type=order_type, price=price, trigger_price=Decimal("5.50"))
-    assert (request.type, request.params["triggerPrice"]) == (kind, "5.50")
+    assert (request.type, request.params[trigger]) == (kind, "5.50")
+    assert len(request.params.keys() & {"triggerPrice", "takeProfitPrice"}) == 1
 
 
 def test_only_contracts_are_reduced_by_the_venue() -> None:
