@@ -54,6 +54,15 @@ _GROUPS = {
             "revoke": "End an API key, and every connection that came with it.",
         },
     ),
+    "token": (
+        "Keys that sign tokens, and tokens that are to be good no more.",
+        {
+            "key": "Print a new key that signs tokens.",
+            "public": "Print the public half of such a key.",
+            "revoke": "End tokens before their time, and the connections that came with them.",
+            "revoked": "List what was revoked.",
+        },
+    ),
     "account": (
         "What is traded on, and what opens it at its venue.",
         {

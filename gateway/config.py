@@ -6,6 +6,7 @@ it passes on unread. `gateway.config_file` reads them.
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import re
 from typing import Annotated, Final, Literal
@@ -54,6 +55,42 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             return self.host == "localhost"
 
 
+class JwtKeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A key that checks tokens; without an `issuer` it is ours, and signs them when it is the first of ours."""
+
+    kid: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    algorithm: Literal["EdDSA", "HS256"] = "EdDSA"
+    file: Annotated[str, msgspec.Meta(min_length=1)]
+    issuer: str | None = None
+    audience: str | None = None
+    users: list[str] = []  # for whom the issuer may speak; empty: for everybody
+    retires_at: datetime.datetime | None = None
+
+    def __post_init__(self) -> None:
+        if (self.issuer is None) != (self.audience is None):
+            raise ValueError("issuer: another issuer has an `audience` too, and our own keys have neither")
+        if not self.issuer and self.issuer is not None:
+            raise ValueError("issuer: is empty")
+        if not self.audience and self.audience is not None:
+            raise ValueError("audience: is empty")
+        if self.issuer == "tickwire":
+            raise ValueError("issuer: tickwire is ourselves: leave it out")
+        if self.retires_at is not None and self.retires_at.tzinfo is None:
+            raise ValueError("retires_at: has no time zone: write 2026-12-31T00:00:00Z")
+
+
+class JwtConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Keys that sign and check tokens, the newest first, and what is asked of the tokens of other issuers."""
+
+    keys: list[JwtKeyConfig] = []
+    leeway_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 5.0  # how far the clocks of issuers may be off
+    lifetime_max_s: Annotated[float, msgspec.Meta(gt=0, le=2_592_000)] = 3_600.0  # of others' tokens
+
+    def __post_init__(self) -> None:
+        if len({key.kid for key in self.keys}) < len(self.keys):
+            raise ValueError("keys: two have the same `kid`")
+
+
 class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who may do what without credentials, how long credentials last on a connection, and how often a key may ask."""
 
@@ -64,6 +101,7 @@ class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     key_requests_per_s: Annotated[float, msgspec.Meta(gt=0)] = 200.0  # over all its connections, and over HTTP
     key_requests_burst: Annotated[int, msgspec.Meta(ge=1)] = 800
     master_keys: list[str] = []  # the newest first
+    jwt: JwtConfig = JwtConfig()
 
     def __repr__(self) -> str:
         return "AuthConfig(..)"  # it holds secrets, and whatever holds it may be shown

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
 
-from gateway.config import Config
+from gateway.config import Config, JwtConfig
 from gateway.core.hub import Hub
 from gateway.core.market_data import MarketData
 from gateway.core.private import refused
@@ -21,7 +22,7 @@ from gateway.limits import Limits
 from gateway.net.http import Mounted
 from gateway.sources.base import Source
 from gateway.sources.config import ExchangeConfig
-from oms import postgres, service
+from oms import postgres, service, token_keys
 from oms.desk.requests import RunningMax
 from oms.engine import VenueOf
 from oms.errors import OmsError
@@ -74,16 +75,38 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
                 vault=open_vault(config.auth.master_keys, postgres.state_folder(os.environ)),
                 migrates=server.embedded is not None,
                 revive=server.revive,
+                token_keys=token_keys_of(config.auth.jwt),
                 running_max=RunningMax(
                     config.limits.commands_running_per_key_max, config.limits.commands_running_per_account_max
                 ),
             )
             serving_oms = service.serving(wanted, market=market, venue_of=venues_of(config.exchanges, config.limits))
             oms = await stack.enter_async_context(serving_oms)
-        except (OmsError, MigrationError, PostgresError, VaultError, *FAILURES) as error:
+        except (OmsError, MigrationError, PostgresError, VaultError, token_keys.KeyFileError, *FAILURES) as error:
             raise TickwireError("engine_unavailable", str(error)) from error
         passing = PassThrough(oms, anonymous=config.serves_anonymous)
         yield Desk(oms, passing, mounted(oms, passing))
+
+
+def token_keys_of(config: JwtConfig) -> list[token_keys.TokenKey]:
+    """The keys that check tokens, out of their files. Raises KeyFileError."""
+    made: list[token_keys.TokenKey] = []
+    for key in config.keys:
+        is_ours = key.issuer is None
+        made.append(
+            token_keys.TokenKey(
+                kid=key.kid,
+                algorithm=key.algorithm,
+                pair=token_keys.load(Path(key.file), key.algorithm, is_ours=is_ours),
+                issuer=key.issuer or token_keys.OURS,
+                audience=key.audience or token_keys.OURS,
+                users=frozenset(key.users),
+                leeway_s=config.leeway_s,
+                lifetime_max_s=None if is_ours else config.lifetime_max_s,
+                retires_ns=None if key.retires_at is None else int(key.retires_at.timestamp()) * 1_000_000_000,
+            )
+        )
+    return made
 
 
 def mounted(oms: Oms, passing: PassThrough) -> Mounted:

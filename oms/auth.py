@@ -15,7 +15,8 @@ import msgspec
 from oms import keys
 from oms.errors import OmsError
 from oms.model import ApiKey, Permission, Principal, Role, Scope
-from oms.tokens import Token, Tokens
+from oms.revocations import Revocation, Revocations
+from oms.tokens import Read, Token, Tokens
 
 # What may be shown where. A URL ends up in logs and histories, and a subprotocol is echoed: no lasting secret there.
 _KEYS_FROM: Final = frozenset({"x-api-key", "authorization", "message"})
@@ -36,7 +37,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     expires_ns: int | None = None  # of the key: a token opens a connection, and does not end it
     accounts: frozenset[int] | None = None
     scopes: frozenset[str] = _ALL_SCOPES
-    is_token: bool = False
+    shown: Read | None = None  # the token, when it was one
+
+    @property
+    def is_token(self) -> bool:
+        return self.shown is not None
 
 
 class Auth:
@@ -47,11 +52,13 @@ class Auth:
         self._clock_ns = clock_ns
         self._by_prefix: dict[str, ApiKey] = {}
         self._by_id: dict[int, ApiKey] = {}
+        self._revocations = Revocations()
         self._used_ns: dict[int, int] = {}
         self.version = 0  # of the table
 
-    def replace(self, table: Iterable[ApiKey]) -> None:
-        """The whole table anew; who was admitted is looked at again by `renew`."""
+    def replace(self, table: Iterable[ApiKey], revoked: Iterable[Revocation] = ()) -> None:
+        """All keys and revoked tokens anew; who was admitted is looked at again by `renew`."""
+        self._revocations = Revocations(revoked)
         self._by_id = {key.id: key for key in table}
         self._by_prefix = {key.prefix: key for key in self._by_id.values()}
         self.version += 1
@@ -76,7 +83,7 @@ class Auth:
         assert verdict.principal is not None
         try:
             key = self._by_id.get(verdict.principal.api_key_id)
-            return self._admit(key, verdict.accounts, verdict.scopes, is_token=verdict.is_token)
+            return self._admit(key, verdict.accounts, verdict.scopes, verdict.shown)
         except OmsError as error:
             return Verdict(code=error.code, message=error.message)
 
@@ -98,24 +105,27 @@ class Auth:
         key = self._by_prefix.get(keys.prefix_of(text) or "")
         if not keys.matches(text, key.hash if key else None):
             key = None
-        return self._admit(key, None, _ALL_SCOPES, is_token=False)
+        return self._admit(key, None, _ALL_SCOPES)
 
     def _by_token(self, text: str, place: str) -> Verdict:
         if place not in _TOKENS_FROM:
             raise OmsError("invalid_api_key", "the API key is not valid")
-        claims = self._tokens.read(text)
-        verdict = self._admit(
-            self._by_id.get(claims.kid), claims.accounts, frozenset(claims.scope.split()), is_token=True
-        )
+        now_s = self._clock_ns() / 1e9
+        read = self._tokens.read(text, now_s)
+        claims = read.claims
+        verdict = self._admit(self._by_id.get(claims.kid), claims.accounts, frozenset(claims.scope.split()), read)
         if place == "url":
-            self._tokens.use_once(claims, self._clock_ns() // 1_000_000_000)
+            self._tokens.use_once(read, now_s)
         return verdict
 
     def _admit(
-        self, key: ApiKey | None, accounts: frozenset[int] | None, scopes: frozenset[str], *, is_token: bool
+        self, key: ApiKey | None, accounts: frozenset[int] | None, scopes: frozenset[str], shown: Read | None = None
     ) -> Verdict:
-        if key is None:
+        """`shown`: the token, when it was one."""
+        if key is None or (shown is not None and shown.claims.sub != key.user.name):
             raise OmsError("invalid_api_key", "the API key is not valid")
+        if shown is not None and self._revocations.has(shown):
+            raise OmsError("token_expired", "the token is revoked")
         if key.revoked_ns is not None:
             raise OmsError("invalid_api_key", "the API key is revoked")
         if key.expires_ns is not None and key.expires_ns <= self._clock_ns():
@@ -127,7 +137,7 @@ class Auth:
         return Verdict(
             principal=principal_of(key, accounts, key.scopes & scopes),
             requests_per_s=key.requests_per_s, expires_ns=key.expires_ns, accounts=accounts, scopes=scopes,
-            is_token=is_token,
+            shown=shown,
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -18,25 +18,31 @@ from oms.auth import Auth
 from oms.store import admin
 from oms.store.changes import RETRY_S
 from oms.store.pool import FAILURES, UNAVAILABLE, Pool
-from oms.tokens import Tokens, new_signing_key
+from oms.token_keys import TokenKey, new_signing_key
+from oms.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
-TABLES: Final = frozenset({"users", "api_keys", "api_key_account_permissions"})
+TABLES: Final = frozenset({"users", "api_keys", "api_key_account_permissions", "revoked_tokens"})
 USED_S: Final = 10.0  # how long the use of a key may wait to be written
 
 
 class Keyring:
     """`auth`, kept current while `keep` runs."""
 
-    def __init__(self, pool: Pool, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
-        self.auth = Auth(Tokens(new_signing_key(), started_s=clock_ns() // 1_000_000_000), clock_ns=clock_ns)
+    def __init__(
+        self, pool: Pool, token_keys: Sequence[TokenKey] = (), *, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        """`token_keys`: the newest first; without one of ours a key is made that dies with the process."""
+        tokens = Tokens(*token_keys, new_signing_key(), started_s=clock_ns() // 1_000_000_000)
+        self.auth = Auth(tokens, clock_ns=clock_ns)
         self._pool = pool
         self._changed = asyncio.Event()
 
     async def load(self) -> None:
-        """Read the table. Until then no key is good."""
-        self.auth.replace(await admin.api_keys(self._pool))
+        """Read the tables. Until then no key is good."""
+        revoked = await admin.revocations(self._pool)
+        self.auth.replace(await admin.api_keys(self._pool), revoked)
 
     def heard(self, table: str | None) -> None:
         """A table was changed; None: any of them may have been. To be given to `oms.store.changes.follow`."""

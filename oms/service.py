@@ -30,6 +30,7 @@ from oms.report import Cause, Report
 from oms.store import changes
 from oms.store.migrate import migrate, require_current
 from oms.store.pool import FAILURES, UNAVAILABLE, Pool, connect, open_pool
+from oms.token_keys import TokenKey
 from oms.trader import Readiness, Trader
 from oms.vault import Vault
 
@@ -53,6 +54,7 @@ class OmsConfig(msgspec.Struct, frozen=True, kw_only=True):
     revive: Callable[[], Awaitable[None]] = _nothing
     wait_s: float = 10.0  # how long whoever sends a command waits for its end, before being told that it runs
     running_max: RunningMax = RunningMax()
+    token_keys: Sequence[TokenKey] = ()  # the newest first
     stop_s: float = 5.0  # how long a stop waits for what is under way
 
 
@@ -63,7 +65,7 @@ class Oms:
         self.pool = pool
         self.vault = config.vault
         self.outbox = Outbox(pool)
-        self.keyring = Keyring(pool, clock_ns=parts.clock_ns)
+        self.keyring = Keyring(pool, config.token_keys, clock_ns=parts.clock_ns)
         self.on_more: Callable[[Principal, int], None] = lambda principal, count: None  # commands of one request
         self._config = config
         self._parts = parts

@@ -1,25 +1,36 @@
-"""Tokens: short-lived JSON Web Tokens that stand for an API key where the key itself must not appear.
+"""Tokens: JSON Web Tokens that stand for an API key where the key itself must not appear.
 
-A browser cannot set headers on a WebSocket, and a URL ends up in logs: so a token lives `TTL_S`, and in a URL it opens
-one connection only. The key that signs them lives as long as the process: nothing that could make tokens is stored, and
-after a start a client asks for another one. Must not know which API keys exist, nor what they may do.
+A browser cannot set headers on a WebSocket, and a URL ends up in logs: so a token of ours lives `TTL_S`, and in a URL
+any token opens one connection only. Which key checks a token is said by its `kid`; how it is checked is said by the key
+(RFC 8725 section 3.1). Without configured keys there is one that lives as long as the process: nothing that could make
+tokens is stored. Must not know which API keys exist, nor what they may do.
 """
 
 from __future__ import annotations
 
+import heapq
 import secrets
-from collections import deque
 from typing import Any, Final
 
 import jwt
 import msgspec
+from jwt.types import Options
 
 from oms.errors import OmsError
+from oms.token_keys import OURS, TokenKey
 
 TTL_S: Final = 60
-SIGNING_KEY_BYTES: Final = 32
-_ALGORITHM: Final = "HS256"
-_UNREADABLE: Final = (jwt.InvalidTokenError, RecursionError)  # the latter for JSON that is nested too deep
+TOKEN_CHARS_MAX: Final = 8_192  # with a thousand accounts in it
+JTI_CHARS_MAX: Final = 128
+USED_MAX: Final = 100_000  # tokens shown in URLs and still good: 20 MB
+_UNREADABLE: Final = (jwt.InvalidTokenError, ValueError, RecursionError)  # the last for JSON that is nested too deep
+_NOT_VALID: Final = "the token is not valid"
+_OPTIONS: Final[Options] = {
+    "require": ["exp", "iat", "jti", "iss", "aud"],
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,  # by a clock that is passed in
+}
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +43,14 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     iat: int
     exp: int
     jti: str
+    nbf: int | None = None
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that is good, and the key that says so."""
+
+    claims: Claims
+    key: TokenKey
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,22 +63,22 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
         return f"Token(expires_in_s={self.expires_in_s})"
 
 
-def new_signing_key() -> bytes:
-    return secrets.token_bytes(SIGNING_KEY_BYTES)
-
-
 class Tokens:
     """Makes tokens, reads them, and remembers which were shown in a URL for as long as they could be shown again."""
 
-    def __init__(self, signing_key: bytes, *, started_s: int) -> None:
-        """`started_s`: since when there is this key; an older token was signed with another."""
-        self._key = signing_key
+    def __init__(self, *keys: TokenKey, started_s: int) -> None:
+        """The first key of ours signs, every one reads; one of them never retires. `started_s`: since when we remember
+        what was shown."""
+        self._keys = {key.kid: key for key in keys}
+        self._signing = [key for key in keys if key.is_ours]
         self._started_s = started_s
-        self._used: set[str] = set()
-        self._order: deque[tuple[int, str]] = deque()  # by the time of use; a token is forgotten TTL_S later
+        self._used: set[tuple[str, str]] = set()  # kid, jti
+        self._order: list[tuple[float, tuple[str, str]]] = []  # a heap, by when it is good no more
 
     def issue(self, *, sub: str, kid: int, accounts: frozenset[int] | None, scope: str, now_s: int) -> Token:
         claims: dict[str, Any] = {
+            "iss": OURS,
+            "aud": OURS,
             "sub": sub,
             "kid": kid,
             "accounts": None if accounts is None else sorted(accounts),
@@ -68,36 +87,76 @@ class Tokens:
             "exp": now_s + TTL_S,
             "jti": secrets.token_urlsafe(16),
         }
-        return Token(token=jwt.encode(claims, self._key, algorithm=_ALGORITHM), expires_in_s=TTL_S)
+        key = next(each for each in self._signing if not each.is_retired(now_s))
+        text = jwt.encode(claims, key.pair.signing, algorithm=key.algorithm, headers={"kid": key.kid})
+        return Token(token=text, expires_in_s=TTL_S)
 
-    def read(self, text: str) -> Claims:
-        """Raises OmsError: `token_expired` for one of ours that is too old, `invalid_api_key` for anything else."""
+    def read(self, text: str, now_s: float) -> Read:
+        """Raises OmsError: `token_expired` for one that was good once, `invalid_api_key` for anything else."""
+        key = self._key_of(text)
         try:
             # `accounts` of null is a claim too, so presence is left to the conversion
-            claims = jwt.decode(text, self._key, algorithms=[_ALGORITHM], options={"require": ["exp", "iat", "jti"]})
-            return msgspec.convert(claims, Claims)
-        except jwt.ExpiredSignatureError:
-            raise OmsError("token_expired", "the token has expired: get another with GET /api/ws/token") from None
-        except jwt.InvalidSignatureError:
-            if self._is_older(text):
-                raise OmsError("token_expired", "the token is from before a start: get another") from None
-            raise OmsError("invalid_api_key", "the token is not valid") from None
+            decoded = jwt.decode(
+                text, key.pair.verifying, algorithms=[key.algorithm], audience=key.audience, issuer=key.issuer,
+                options=_OPTIONS,
+            )  # fmt: skip
+            claims = msgspec.convert(decoded, Claims)
         except (*_UNREADABLE, msgspec.ValidationError):
-            raise OmsError("invalid_api_key", "the token is not valid") from None
+            raise OmsError("invalid_api_key", _NOT_VALID) from None
+        self._check(claims, key, now_s)
+        return Read(claims=claims, key=key)
 
-    def use_once(self, claims: Claims, now_s: int) -> None:
-        """Note that it was shown in a URL. Raises OmsError when that has happened before."""
-        while self._order and self._order[0][0] + TTL_S < now_s:
-            self._used.discard(self._order.popleft()[1])
-        if claims.jti in self._used:
+    def use_once(self, read: Read, now_s: float) -> None:
+        """Note that it was shown in a URL. Raises OmsError when that has happened before, or may have."""
+        while self._order and self._order[0][0] < now_s:
+            self._used.discard(heapq.heappop(self._order)[1])
+        claims, key = read.claims, read.key
+        shown = (key.kid, claims.jti)
+        if shown in self._used:
             raise OmsError("token_expired", "a token in a URL is good for one connection: get another")
-        self._used.add(claims.jti)
-        self._order.append((now_s, claims.jti))
+        if claims.iat < self._started_s:
+            raise OmsError("token_expired", "the token is from before a start: get another")
+        if len(self._used) >= USED_MAX:
+            raise OmsError("rate_limited", "too many tokens in URLs: try again later", retry_after_ms=TTL_S * 1000)
+        self._used.add(shown)
+        heapq.heappush(self._order, (claims.exp + key.leeway_s, shown))
+
+    def _key_of(self, text: str) -> TokenKey:
+        """The key that a token names. Its `alg` has to be the key's, and no extension is understood (RFC 7515 4.1)."""
+        if len(text) > TOKEN_CHARS_MAX:
+            raise OmsError("invalid_api_key", "the token is too long")
+        try:
+            header = jwt.get_unverified_header(text)
+        except _UNREADABLE:
+            raise OmsError("invalid_api_key", _NOT_VALID) from None
+        kid = header.get("kid")
+        key = self._keys.get(kid) if isinstance(kid, str) else None
+        if key is None and self._is_older(text):
+            raise OmsError("token_expired", "the token is from before a start: get another")
+        if key is None or header.get("alg") != key.algorithm or "crit" in header:
+            raise OmsError("invalid_api_key", _NOT_VALID)
+        return key
+
+    def _check(self, claims: Claims, key: TokenKey, now_s: float) -> None:
+        """RFC 7519 section 4.1, for what an honest issuer signed."""
+        if claims.exp + key.leeway_s <= now_s:
+            raise OmsError("token_expired", "the token has expired: get another")
+        if key.is_retired(now_s):
+            raise OmsError("token_expired", "the token was signed with a key that is retired: get another")
+        if max(claims.iat, claims.nbf or 0) - key.leeway_s > now_s:
+            raise OmsError("invalid_api_key", "the token is of a time to come: are the clocks right?")
+        if key.lifetime_max_s is not None and claims.exp - claims.iat > key.lifetime_max_s:
+            raise OmsError("invalid_api_key", "the token is good for longer than a token may be")
+        if key.users and claims.sub not in key.users:
+            raise OmsError("invalid_api_key", "this issuer makes no tokens for this user")
+        if len(claims.jti) > JTI_CHARS_MAX:
+            raise OmsError("invalid_api_key", _NOT_VALID)
 
     def _is_older(self, text: str) -> bool:
         """Whether a token that is refused anyway says it is from before the start: another one would open."""
         try:
-            made_s = jwt.decode(text, options={"verify_signature": False}).get("iat")
+            claims = jwt.decode(text, options={"verify_signature": False})
         except _UNREADABLE:
             return False
+        made_s = claims.get("iat")
         return isinstance(made_s, int) and made_s < self._started_s

@@ -16,7 +16,7 @@ from litestar.di import Provide
 
 from gateway.commands.demo import orders_to_try
 from gateway.commands.demo_account import Trades
-from gateway.config import AuthConfig, Config, LogConfig, OmsConfig, ServerConfig
+from gateway.config import AuthConfig, Config, JwtConfig, JwtKeyConfig, LogConfig, OmsConfig, ServerConfig
 from gateway.config_file import load
 from gateway.limits import Limits
 from gateway.sources.config import STALE_AFTER_MS, ExchangeConfig
@@ -98,6 +98,8 @@ def test_the_demo_shows_the_commands_of_the_readme() -> None:
     [
         ("## `[server]`", ServerConfig),
         ("## `[auth]`", AuthConfig),
+        ("## `[auth.jwt]`", JwtConfig),
+        ("Each is a table `[[auth.jwt.keys]]`:", JwtKeyConfig),
         ("## `[oms]`", OmsConfig),
         ("## `[exchanges.NAME]`", ExchangeConfig),
         ("## `[log]`", LogConfig),
@@ -114,7 +116,7 @@ def test_every_setting_is_told_with_its_default(heading: str, struct: type[msgsp
             assert field.required
             continue
         default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-        assert json.loads(value) == default, name
+        assert json.loads(value) == msgspec.to_builtins(default), name
 
 
 def test_top_level_settings_are_told() -> None:

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from oms import keys, vault
-from oms.tokens import Tokens, new_signing_key
+from oms.token_keys import new_signing_key
+from oms.tokens import Tokens
 from tests.conftest import ROOT
 from tests.leaks import VENUE_SECRET, leaked
 

@@ -25,6 +25,7 @@ from oms.model import (
     TradingState,
     User,
 )
+from oms.revocations import Kind, Revocation
 from oms.store import rows
 from oms.store.pool import Database
 
@@ -141,6 +142,30 @@ async def withdraw(db: Database, key_id: int, account_id: int) -> None:
     await db.execute(
         "DELETE FROM api_key_account_permissions WHERE api_key_id = $1 AND account_id = $2", key_id, account_id
     )
+
+
+# Tokens
+
+FORGOTTEN: Final = "30 days"  # no token lives longer
+
+
+async def revoke_tokens(db: Database, kind: Kind, name: str) -> None:
+    """From now on; again: also those made since."""
+    await db.execute(
+        "INSERT INTO revoked_tokens (kind, name) VALUES ($1, $2) "
+        "ON CONFLICT (kind, name) DO UPDATE SET revoked_at = now()",
+        kind, name,
+    )  # fmt: skip
+    await db.execute(
+        f"DELETE FROM revoked_tokens WHERE kind = $1 AND revoked_at < now() - interval '{FORGOTTEN}'", Kind.TOKEN
+    )
+
+
+async def revocations(db: Database) -> list[Revocation]:
+    found = await db.fetch("SELECT kind, name, revoked_at FROM revoked_tokens ORDER BY revoked_at, kind, name")
+    return [
+        Revocation(kind=Kind(row["kind"]), name=row["name"], revoked_ns=rows.ns_of(row["revoked_at"])) for row in found
+    ]
 
 
 # Accounts

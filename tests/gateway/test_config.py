@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+from typing import Any
+
 import pytest
 
-from gateway.config import ServerConfig
+from gateway.config import JwtConfig, JwtKeyConfig, ServerConfig
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "fe80::1%eth0", "localhost", "a-b.example.", "my_host", "10"])
@@ -24,3 +27,24 @@ def test_what_cannot_be_a_host_is_refused(host: str) -> None:
 )
 def test_only_loopback_is_private(host: str, loopback: bool) -> None:
     assert ServerConfig(host=host).is_loopback == loopback
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"issuer": "https://idp.example"}, "has an `audience` too"),
+        ({"audience": "us"}, "our own keys have neither"),
+        ({"issuer": "", "audience": "us"}, "issuer: is empty"),
+        ({"issuer": "idp", "audience": ""}, "audience: is empty"),
+        ({"issuer": "tickwire", "audience": "us"}, "leave it out"),
+        ({"retires_at": datetime.datetime(2026, 12, 31)}, "time zone"),  # noqa: DTZ001  # that is what is refused
+    ],
+)
+def test_a_key_of_tokens_that_cannot_be(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        JwtKeyConfig(kid="k", file="f", **fields)
+
+
+def test_a_name_of_a_key_names_one() -> None:
+    with pytest.raises(ValueError, match="the same `kid`"):
+        JwtConfig(keys=[JwtKeyConfig(kid="k", file="f"), JwtKeyConfig(kid="k", file="g")])

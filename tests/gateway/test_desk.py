@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import datetime
+import json
+import time
+from pathlib import Path
+
 import httpx
+import jwt
 import pytest
+from msgspec.structs import replace
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app import serving
-from gateway.config import AuthConfig, Config, OmsConfig, ServerConfig
-from gateway.desk import venues_of
+from gateway.config import AuthConfig, Config, JwtConfig, JwtKeyConfig, OmsConfig, ServerConfig
+from gateway.desk import token_keys_of, venues_of
 from gateway.errors import TickwireError
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
-from oms import keys
+from oms import keys, token_keys
 from oms.errors import OmsError
 from oms.model import Account, Environment, Role, Scope
 from oms.postgres import Embedded
+from oms.revocations import Kind
 from oms.store import admin
 from oms.store.pool import open_pool
 from oms.vault import new_master_key
@@ -47,6 +57,63 @@ async def test_orders_are_served_and_ask_for_a_key(dsn: str) -> None:
         assert (await client.get("/oms/accounts")).json()["items"] == []
         refused = await client.get("/oms/risk/7")
         assert (refused.status_code, refused.json()["code"]) == (404, "account_not_found")
+
+
+async def test_another_issuer_makes_tokens_until_they_are_revoked(dsn: str, tmp_path: Path) -> None:
+    private, file = token_keys.new_file("EdDSA"), tmp_path / "idp.pem"
+    file.write_text(token_keys.public_file(private))
+    made, now_s = keys.make(), int(time.time())
+    claims = {
+        "iss": "idp", "aud": "us", "sub": "root", "kid": 1, "accounts": None, "scope": "read admin", "iat": now_s,
+        "exp": now_s + 600, "jti": "j1",
+    }  # fmt: skip
+    token = jwt.encode(claims, private, algorithm="EdDSA", headers={"kid": "idp-1"})
+    issuer = JwtKeyConfig(kid="idp-1", file=str(file), issuer="idp", audience="us")
+    config = config_of(dsn)
+    config = replace(config, auth=replace(config.auth, jwt=JwtConfig(keys=[issuer])))
+    async with await open_pool(dsn) as pool:
+        user = await admin.add_user(pool, "root", Role.ADMIN)
+        await admin.add_key(pool, user.id, prefix=made.prefix, hash=made.hash, scopes=frozenset(Scope))
+        async with serving(config) as app:
+            url = f"ws://127.0.0.1:{app.port}/v1/stream?token={token}"
+            async with connect(url) as client:
+                assert json.loads(await client.recv())["type"] == "connected"
+                await admin.revoke_tokens(pool, Kind.USER, "root")
+                with pytest.raises(ConnectionClosed) as closed:
+                    await client.recv()
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "the token is revoked")
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(url)
+            assert refused.value.response.status_code == 401
+
+
+async def test_a_key_of_tokens_that_is_not_there_is_told(dsn: str, tmp_path: Path) -> None:
+    config = config_of(dsn)
+    missing = JwtConfig(keys=[JwtKeyConfig(kid="k", file=str(tmp_path / "none.pem"))])
+    with pytest.raises(TickwireError, match=r"none.pem cannot be read"):
+        async with serving(replace(config, auth=replace(config.auth, jwt=missing))):
+            pass
+
+
+def test_keys_of_tokens_are_what_the_configuration_says(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    own.write_text(token_keys.new_file("HS256"))
+    own.chmod(0o600)
+    other.write_text(token_keys.public_file(token_keys.new_file("EdDSA")))
+    ends = datetime.datetime(2026, 12, 31, tzinfo=datetime.UTC)
+    config = JwtConfig(
+        leeway_s=2,
+        lifetime_max_s=60,
+        keys=[
+            JwtKeyConfig(kid="a", algorithm="HS256", file=str(own), retires_at=ends),
+            JwtKeyConfig(kid="b", file=str(other), issuer="idp", audience="us", users=["ann"]),
+        ],
+    )
+    first, second = token_keys_of(config)
+    assert (first.is_ours, first.lifetime_max_s, first.retires_ns) == (True, None, 1_798_675_200_000_000_000)
+    assert (second.is_ours, second.issuer, second.audience, second.users) == (False, "idp", "us", frozenset({"ann"}))
+    assert (second.leeway_s, second.lifetime_max_s, second.retires_ns) == (2, 60, None)
 
 
 async def test_market_data_alone_needs_no_database() -> None:

@@ -18,7 +18,8 @@ from gateway.app import App
 from oms import keys
 from oms.auth import Auth
 from oms.model import ApiKey, Permission, Role, Scope, User
-from oms.tokens import Tokens, new_signing_key
+from oms.token_keys import new_signing_key
+from oms.tokens import Tokens
 
 
 class Users:

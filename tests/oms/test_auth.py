@@ -21,7 +21,9 @@ from oms.auth import (
 )
 from oms.errors import OmsError
 from oms.model import ApiKey, Permission, Principal, Role, Scope, User
-from oms.tokens import Tokens, new_signing_key
+from oms.revocations import Kind, Revocation
+from oms.token_keys import new_signing_key
+from oms.tokens import Tokens
 
 NEW = keys.make()
 USER = User(id=1, name="ann")
@@ -260,3 +262,35 @@ def test_the_strategies_that_may_be_seen_are_those_of_the_key_or_all() -> None:
     assert strategies_of(principal_with(FULL), 1) == strategies_of(admin, 1) == frozenset()
     with pytest.raises(OmsError, match="no such account"):
         strategies_of(restricted, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "is_ended"),
+    [
+        (Kind.TOKEN, "", True), (Kind.TOKEN, "another", False), (Kind.SIGNING_KEY, "", True),
+        (Kind.SIGNING_KEY, "another", False), (Kind.API_KEY, "7", True), (Kind.API_KEY, "8", False),
+        (Kind.USER, "ann", True), (Kind.USER, "bob", False),
+    ],
+)  # fmt: skip
+def test_a_revoked_token_opens_nothing_and_ends_what_it_opened(kind: Kind, name: str, is_ended: bool) -> None:
+    clock = Clock()
+    auth = auth_of(KEY, clock=clock)
+    token = auth.token(auth.authenticate(NEW.text, "x-api-key")).token
+    verdict = auth.authenticate(token, "message")
+    assert verdict.shown is not None
+    ours = {Kind.TOKEN: verdict.shown.claims.jti, Kind.SIGNING_KEY: verdict.shown.key.kid}.get(kind, "")
+    auth.replace([KEY], [Revocation(kind=kind, name=name or ours, revoked_ns=clock.now_ns)])
+    expected = ("token_expired", "the token is revoked") if is_ended else ("", "")
+    for each in (auth.renew(verdict), auth.authenticate(token, "message")):
+        assert (each.code, each.message) == expected
+    assert auth.authenticate(NEW.text, "x-api-key").principal, "the key itself is another matter"
+    clock.now_ns += 1_000_000_000
+    later = auth.authenticate(auth.token(auth.authenticate(NEW.text, "x-api-key")).token, "message")
+    assert (later.code == "") == (kind is not Kind.SIGNING_KEY or not is_ended)
+
+
+def test_a_token_speaks_for_the_user_of_its_key_and_nobody_else() -> None:
+    auth = auth_of(KEY)
+    claims = {"sub": "bob", "kid": 7, "accounts": frozenset({1}), "scope": "read"}
+    text = auth._tokens.issue(**claims, now_s=time.time_ns() // 1_000_000_000).token  # type: ignore[arg-type]  # a table of several types
+    assert auth.authenticate(text, "message").code == "invalid_api_key"

@@ -24,7 +24,8 @@ from oms.keyring import Keyring
 from oms.model import ApiKey, Permission, Scope
 from oms.store import admin, changes
 from oms.store.pool import Connection, open_pool
-from oms.tokens import Tokens, new_signing_key
+from oms.token_keys import new_signing_key
+from oms.tokens import Tokens
 from tests.conftest import ROOT
 from tests.gateway.commands.conftest import Ran
 from tests.gateway.users import closed_with, say

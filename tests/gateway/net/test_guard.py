@@ -9,6 +9,7 @@ import pytest
 from gateway.auth import Gate
 from gateway.config import AuthConfig
 from gateway.net.guard import Guard, Guards
+from oms.revocations import Kind, Revocation
 from tests.gateway.net.fakes import Client, Rig
 from tests.gateway.users import Users
 
@@ -121,6 +122,19 @@ async def test_a_changed_key_counts_at_once(changes: dict[str, Any], closed: tup
     if closed is None:
         assert client.session.principal is not None
         assert client.session.principal.permissions == {}
+
+
+async def test_a_revoked_token_ends_what_it_opened_and_nothing_else() -> None:
+    watched = Watched()
+    by_key = watched.connect(known=True)
+    verdict = watched.users.auth.authenticate(watched.users.token("ann"), "url")
+    assert verdict.shown is not None
+    by_token = watched.rig.connect(guard=Guard(watched.guards, verdict))
+    revoked = Revocation(kind=Kind.TOKEN, name=verdict.shown.claims.jti, revoked_ns=0)
+    watched.users.auth.replace(watched.users.rows.values(), [revoked])
+    watched.pass_time(0)
+    assert by_token.conn.closed == (4401, "the token is revoked")
+    assert by_key.conn.closed is None
 
 
 async def test_nothing_is_left_of_who_leaves() -> None:

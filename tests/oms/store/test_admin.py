@@ -11,6 +11,7 @@ import pytest
 from oms.errors import OmsError
 from oms.journal import DESK_LOCK
 from oms.model import Environment, Permission, PositionMode, Risk, Role, Scope, Strategy, TradingState
+from oms.revocations import Kind
 from oms.store import admin
 from oms.store.migrate import status
 from oms.store.pool import Pool, connect
@@ -43,6 +44,16 @@ async def test_a_key_is_read_with_its_user_and_permissions(pool: Pool) -> None:
     assert (key.user, key.name, key.prefix, key.hash, key.scopes) == (user, "bot", "p1", b"\x00h", scopes)
     assert (key.expires_ns, key.requests_per_s, key.revoked_ns, key.permissions) == (T, 5, None, {})
     assert await admin.api_keys(pool) == [key]
+
+
+async def test_what_is_revoked_again_is_so_from_then_on_and_old_tokens_are_forgotten(pool: Pool) -> None:
+    await pool.execute("INSERT INTO revoked_tokens VALUES ('token', 'old', now() - interval '31 days'), "
+                       "('user', 'ann', now() - interval '31 days')")  # fmt: skip
+    await admin.revoke_tokens(pool, Kind.TOKEN, "new")
+    rows = await admin.revocations(pool)
+    assert [(row.kind, row.name) for row in rows] == [(Kind.USER, "ann"), (Kind.TOKEN, "new")]
+    await admin.revoke_tokens(pool, Kind.USER, "ann")
+    assert (await admin.revocations(pool))[-1].revoked_ns > rows[-1].revoked_ns
 
 
 async def test_permissions_are_granted_changed_and_withdrawn(pool: Pool) -> None:
