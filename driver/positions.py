@@ -128,7 +128,9 @@ class Positions(Orders):
 
 
 _NOTHING: Mapping[str, Any] = {
-    **dict.fromkeys(("entry_price", "stop_loss", "stop_gain", "net_key", "realized_pnl", "opened_at", "updated_at")),
+    **dict.fromkeys(
+        ("side", "entry_price", "stop_loss", "stop_gain", "net_key", "realized_pnl", "opened_at", "updated_at")
+    ),
     "id": 0,
     "symbol": "",
     "qty": "0",

@@ -244,7 +244,7 @@ class PositionFeed(PrivateFeed):
     def __init__(self, cache: Any, unify: Callable[[Raw], dict[str, Any]], *hooks: Any) -> None:
         super().__init__(cache, *hooks)
         self._unify = unify
-        self._open: dict[int, tuple[Raw, str]] = {}  # with its side
+        self._open: dict[int, Raw] = {}
         self._beginning: list[tuple[Any, set[About]]] = []  # watchers to be told what is open, and of what
 
     def watch(self, watcher: Any, symbols: Sequence[Any] = ()) -> None:
@@ -266,7 +266,7 @@ class PositionFeed(PrivateFeed):
         """What is not among these is closed; where, and at what price, is in the events."""
         super().snapshot(rows)
         open_ids = {row["id"] for row in rows}
-        self._open = {number: known for number, known in self._open.items() if number in open_ids}
+        self._open = {number: row for number, row in self._open.items() if number in open_ids}
         self._begin()
 
     def _begin_if_whole(self) -> None:
@@ -277,23 +277,19 @@ class PositionFeed(PrivateFeed):
     def _begin(self) -> None:
         beginning, self._beginning = self._beginning, []
         for watcher, about in beginning:
-            for row, side in self._open.values():
+            for row in self._open.values():
                 if not about.isdisjoint(_keys(row)):
-                    position = self._structure(row, side)
+                    position = self._unify(row)
                     watcher.put(position["id"], position)
 
-    def _structure(self, row: Raw, side: str) -> dict[str, Any]:
-        position = self._unify(row)
-        position["side"] = position["side"] or side  # a flat one is of the side that was closed
-        return position
-
     def _row(self, row: Raw, *, is_new: bool) -> None:
-        known, side = self._open.get(row["id"], (None, "long"))
+        known = self._open.get(row["id"])
         if known is not None and row["version"] <= known["version"]:
             return
-        position = self._structure(row, side)
+        position = self._unify(row)
+        position["side"] = position["side"] or "long"  # ccxt's cache needs one, and an old event may have none
         if row["state"] == "open":
-            self._open[row["id"]] = (row, position["side"])
+            self._open[row["id"]] = row
         else:
             self._open.pop(row["id"], None)
         self.cache.append(position)

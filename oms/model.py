@@ -94,6 +94,11 @@ class TradingState(StrEnum):
     HALTED = "halted"
 
 
+class PositionSide(StrEnum):
+    LONG = "long"
+    SHORT = "short"
+
+
 class PositionState(StrEnum):
     OPEN = "open"
     CLOSED = "closed"
@@ -234,13 +239,14 @@ class Deal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """A pure fold over its deals. `qty` is signed: long above zero."""
+    """A pure fold over its deals. `qty` is signed: long above zero; `side` stays when it is closed."""
 
     id: int
     account_id: int
     symbol: str
     strategy_id: int
     qty: Decimal
+    side: PositionSide | None = None
     entry_price: Decimal | None
     realized_pnl: Decimal = ZERO
     fees: Mapping[str, Decimal] = {}

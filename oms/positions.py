@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from oms.model import ZERO, Account, Deal, Instrument, Position, PositionMode, PositionState, Side
+from oms.model import ZERO, Account, Deal, Instrument, Position, PositionMode, PositionSide, PositionState, Side
 
 # Two factors of the widest column and a quotient of them fit without loss; what is kept is rounded to its column.
 CONTEXT: Final = Context(prec=128, rounding=ROUND_HALF_EVEN)
@@ -112,6 +112,7 @@ def fold(position: Position, deal: Deal, base: str | None) -> tuple[Position, De
         after = replace(
             position,
             qty=qty,
+            side=_side(qty) or position.side,
             entry_price=entry,
             realized_pnl=position.realized_pnl + realized,
             fees=fees,
@@ -121,6 +122,10 @@ def fold(position: Position, deal: Deal, base: str | None) -> tuple[Position, De
             version=position.version + 1,
         )
         return after, replace(deal, realized_pnl=realized)
+
+
+def _side(qty: Decimal) -> PositionSide | None:
+    return None if not qty else PositionSide.LONG if qty > 0 else PositionSide.SHORT
 
 
 def _average(entry: Decimal, held: Decimal, price: Decimal, added: Decimal, *, inverse: bool) -> Decimal:

@@ -127,6 +127,7 @@ def position_data(position: Position) -> PositionShape:
         "symbol": position.symbol,
         "strategy_id": position.strategy_id,
         "qty": number(position.qty),
+        "side": position.side,
         "entry_price": maybe(position.entry_price),
         "realized_pnl": number(position.realized_pnl),
         "fees": {currency: number(amount) for currency, amount in position.fees.items()},

@@ -13,6 +13,7 @@ from oms.model import (
     OrderState,
     OrderType,
     PositionMode,
+    PositionSide,
     PositionState,
     Side,
     TimeInForce,
@@ -84,13 +85,14 @@ class DealShape(TypedDict):
 
 
 class PositionShape(TypedDict):
-    """A position; `qty` is signed, long above zero."""
+    """A position; `qty` is signed, long above zero, and `side` stays when it is closed."""
 
     id: int
     account_id: int
     symbol: str
     strategy_id: int
     qty: str
+    side: PositionSide | None
     entry_price: str | None
     realized_pnl: str
     fees: dict[str, str]

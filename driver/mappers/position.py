@@ -25,7 +25,7 @@ def position_fields(position: Mapping[str, Any], mark_price: object = None) -> d
         "timestamp": milliseconds(position["opened_at"]),
         "datetime": position["opened_at"],
         "lastUpdateTimestamp": milliseconds(position["updated_at"]),
-        "side": side(position),
+        "side": _side(position, qty),
         "contracts": plain(abs(qty)),
         "contractSize": position["contract_size"],
         "entryPrice": position["entry_price"],
@@ -45,10 +45,10 @@ def position_fields(position: Mapping[str, Any], mark_price: object = None) -> d
     }  # fmt: skip
 
 
-def side(position: Mapping[str, Any]) -> str | None:
-    """long or short; None of what is flat: the gateway keeps no more of it than what it earned."""
-    qty = Decimal(position["qty"])
-    return None if not qty else "long" if qty > 0 else "short"
+def _side(position: Mapping[str, Any], qty: Decimal) -> str | None:
+    """long or short, also of what is flat; an event may be older than its gateway's knowledge of that."""
+    side: str | None = position.get("side")
+    return side or (None if not qty else "long" if qty > 0 else "short")
 
 
 def unrealized(size: Decimal, entry: Decimal | None, mark: Decimal | None, *, inverse: bool) -> str | None:

@@ -105,7 +105,6 @@ def trade(row: Deal, of: Order | None = None, instrument: Instrument | None = No
 
 def position(row: Position, mark_price: Decimal | None = None) -> Structure:
     """`mark_price` is what it is valued at: without one it has no profit that is not realised yet."""
-    side = "long" if row.qty > 0 else "short" if row.qty < 0 else None
     return {
         "info": render.position_data(row),
         "id": str(row.id),
@@ -113,7 +112,7 @@ def position(row: Position, mark_price: Decimal | None = None) -> Structure:
         "timestamp": milliseconds(row.opened_ns),
         "datetime": render.moment(row.opened_ns),
         "lastUpdateTimestamp": milliseconds(row.updated_ns),
-        "side": side,
+        "side": row.side,
         "contracts": number(abs(row.qty)),
         "contractSize": number(row.contract_size),
         "entryPrice": number(row.entry_price),

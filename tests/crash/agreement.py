@@ -19,7 +19,7 @@ from oms.positions import rebuild
 
 Row = Mapping[str, Any]
 OPEN_THERE = frozenset({"NEW", "PARTIALLY_FILLED"})
-FIGURES = ("qty", "entry_price", "realized_pnl", "fees", "state", "opened_ns", "closed_ns")
+FIGURES = ("qty", "side", "entry_price", "realized_pnl", "fees", "state", "opened_ns", "closed_ns")
 
 
 class Books(NamedTuple):

@@ -95,7 +95,8 @@ def deal(number: int, order_id: int = 7, **more: Any) -> dict[str, Any]:
 def position(number: int, qty: str = "0.5", version: int = 1, **more: Any) -> dict[str, Any]:
     is_open = qty != "0"
     return {
-        "id": number, "account_id": 1, "symbol": "BTC/USDT", "strategy_id": 0, "qty": qty, "entry_price": "59000",
+        "id": number, "account_id": 1, "symbol": "BTC/USDT", "strategy_id": 0, "qty": qty,
+        "side": "short" if qty.startswith("-") else "long", "entry_price": "59000",
         "realized_pnl": "0", "fees": {}, "inverse": False, "contract_size": "1", "stop_loss": None, "stop_gain": None,
         "comment": "", "reason": "", "state": "open" if is_open else "closed", "net_key": "1:BTC/USDT",
         "opened_at": "2026-11-21T09:02:54.100Z", "updated_at": "2026-11-21T09:02:54.100Z", "closed_at": None,

@@ -107,7 +107,7 @@ def check_position(position: Mapping[str, Any]) -> None:
     check_fields(position, POSITION)
     check_time(position)
     assert position["contracts"] >= 0, "its direction is in its side"
-    assert position["side"] in {"long", "short"} if position["contracts"] else position["side"] is None
+    assert position["side"] in {"long", "short"}, "also of what is closed"
 
 
 def check_ticker(ticker: Mapping[str, Any]) -> None:

@@ -210,7 +210,7 @@ def deal(number: int = 1, order_id: int = 10, **changes: Any) -> dict[str, Any]:
 def position(number: int = 3, **changes: Any) -> dict[str, Any]:
     return {
         "id": number, "account_id": 1, "symbol": "BTC/USDT:USDT", "strategy_id": 0, "qty": "0.5",
-        "entry_price": "50000", "realized_pnl": "1.5", "fees": {"USDT": "0.1"}, "inverse": False,
+        "side": "long", "entry_price": "50000", "realized_pnl": "1.5", "fees": {"USDT": "0.1"}, "inverse": False,
         "contract_size": "1", "stop_loss": "45000", "stop_gain": None, "comment": "", "reason": "", "state": "open",
         "net_key": "1:BTC/USDT:USDT", "opened_at": "2026-02-07T14:00:00.000Z",
         "updated_at": "2026-02-07T14:10:00.000Z", "closed_at": None, "version": 1, **changes,

@@ -85,7 +85,7 @@ def test_a_position_that_is_closed_has_its_order_though_that_cannot_be_read(clie
 
 
 def test_which_of_several_positions_has_to_be_said(client: Client, stub: Stub) -> None:
-    stub.on("GET /oms/positions/open", page(position(3), position(4, qty="-1"), position(5)))
+    stub.on("GET /oms/positions/open", page(position(3), position(4, qty="-1", side="short"), position(5)))
     stub.on("POST /oms/commands", results(result()))
     stub.on("GET /oms/orders/10", items(order()))
     for arguments in ((SYMBOL,), (SYMBOL, "long"), (SYMBOL, None, {"position_id": 9})):

@@ -207,7 +207,7 @@ def test_whoever_begins_to_watch_a_running_stream_is_told_what_is_open(feeds: Fe
     stream.is_live = stream.is_whole = True
     ether = {**position(3), "symbol": "ETH/USDT"}
     feeds.positions.update({"kind": "snapshot", "sequence": 4, "data": {"items": [position(1), position(2), ether]}})
-    feeds.positions.update(event(position(2, 2, state="closed", side=None)))
+    feeds.positions.update(event(position(2, 2, state="closed")))
     assert [opened(feeds), opened(feeds, "BTC/USDT"), opened(feeds, "XRP/USDT")] == [["1", "3"], ["1"], []]
     feeds.positions.strategies = {7}
     feeds.positions.update(event({**position(4), "strategy_id": 0}))
@@ -238,15 +238,6 @@ def test_whoever_begins_before_the_stream_is_told_what_is_open_once_that_is_know
     assert not left.unread
 
 
-def test_a_closed_position_is_of_the_side_that_was_closed(feeds: Feeds) -> None:
-    feeds.positions.update(event(position(1, 1, side="short")))
-    feeds.positions.update(event(position(1, 2, state="closed", side=None)))
-    assert feeds.held.take()["1"]["side"] == "short"
-    assert [each["info"]["state"] for each in feeds.positions.cache] == ["closed"]
-    feeds.positions.update(event(position(2, 1, state="closed", side=None)))
-    assert feeds.held.take()["2"]["side"] == "long"
-
-
 def test_of_another_database_nothing_is_known_and_the_gap_is_shown(feeds: Feeds) -> None:
     feeds.orders.update(event(order(7, 9)))
     feeds.deals.update(event(deal(5)))
@@ -273,3 +264,8 @@ def test_ccxts_indices_survive_a_cache_that_was_emptied(feeds: Feeds) -> None:
         feeds.orders.gap(EPOCH)
     feeds.orders.update(event(order(2)))
     assert [each["id"] for each in feeds.orders.cache] == ["2"]
+
+
+def test_an_event_from_before_sides_were_told_is_kept_as_well(feeds: Feeds) -> None:
+    feeds.positions.update(event(position(1, state="closed", side=None)))
+    assert feeds.held.take()["1"]["side"] == "long"

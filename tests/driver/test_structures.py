@@ -63,7 +63,13 @@ def test_any_order_is_a_unified_order(made: tuple[dict[str, Any], list[dict[str,
 def test_any_position_is_a_unified_position(
     symbol: str, sign: int, qty: Decimal, entry: Decimal, mark: Decimal | None
 ) -> None:
-    row = position(symbol=symbol, qty=number(qty * sign), entry_price=number(entry), contract_size=str(SIZES[symbol]))
+    row = position(
+        symbol=symbol,
+        qty=number(qty * sign),
+        side="short" if sign < 0 else "long",
+        entry_price=number(entry),
+        contract_size=str(SIZES[symbol]),
+    )
     made = EXCHANGE.position_of(row, mark)
     check_position(made)
     if mark is not None and sign:

@@ -170,7 +170,7 @@ def position(row: Row, symbol: str) -> None:
     assert contracts is not None
     assert size is not None
     assert contracts >= 0 < size
-    assert row["side"] in ({"long", "short"} if contracts else {"long", "short", None})
+    assert row["side"] in {"long", "short"}
     entry, mark, profit = (number(row, name) for name in ("entryPrice", "markPrice", "unrealizedPnl"))
     if entry is not None and mark is not None and profit is not None and contracts:
         sign = 1 if row["side"] == "long" else -1

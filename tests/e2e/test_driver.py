@@ -90,7 +90,8 @@ async def test_a_fill_is_an_order_with_fees_trades_and_a_position(gateway_with_o
         sold = await call("close_position", BTC)
         assert (sold["side"], sold["status"], sold["filled"]) == ("sell", "closed", pytest.approx(0.1998))
         assert await call("fetch_positions", [BTC]) == []
-        assert (await call("fetch_positions_history", [BTC]))[0]["realizedPnl"] != 0
+        closed = (await call("fetch_positions_history", [BTC]))[0]
+        assert (closed["side"], closed["contracts"], closed["realizedPnl"] != 0) == ("long", 0, True)
         assert [order["id"] for order in await call("fetch_closed_orders")] == [bought["id"], sold["id"]]
 
 

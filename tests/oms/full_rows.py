@@ -7,7 +7,7 @@ from typing import Any
 
 from asyncpg import Record
 
-from oms.model import Deal, Event, Order, OrderState, OrderType, Position, Side, TimeInForce
+from oms.model import Deal, Event, Order, OrderState, OrderType, Position, PositionSide, Side, TimeInForce
 from oms.store.pool import Pool
 from oms.writes import CommandRow, Sequences, SequenceStep, Writes
 
@@ -94,6 +94,7 @@ def position(id_: int, account_id: int = 1, **changed: Any) -> Position:
         "symbol": "BTC/USDT",
         "strategy_id": 7,
         "qty": Decimal("-0.25"),
+        "side": PositionSide.SHORT,
         "entry_price": Decimal("30000.100000000000000000000000000001"),
         "realized_pnl": Decimal("12.5"),
         "fees": {"BNB": Decimal("0.0001"), "USDT": Decimal("-3")},

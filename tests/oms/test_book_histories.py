@@ -275,7 +275,7 @@ class History:
         again = rebuild(self.deals.values(), lambda _: self.instrument)
         assert again.keys() == self.stored.keys()
         for number, stored in self.stored.items():
-            figures = ("qty", "entry_price", "realized_pnl", "fees", "state", "opened_ns", "closed_ns")
+            figures = ("qty", "side", "entry_price", "realized_pnl", "fees", "state", "opened_ns", "closed_ns")
             assert [getattr(again[number], each) for each in figures] == [getattr(stored, each) for each in figures]
         still_open = {number: each for number, each in self.stored.items() if each.state is PositionState.OPEN}
         assert still_open == dict(self.book.positions)
@@ -387,7 +387,7 @@ async def test_the_deals_that_the_database_has_make_the_positions_that_it_has(
     positions = await store.positions_by_ids(pool, history.stored)
     assert positions == history.stored
     again = rebuild([deals[each] for each in sorted(deals)], lambda _: instrument)
-    figures = ("qty", "entry_price", "realized_pnl", "fees", "state", "opened_ns", "closed_ns")
+    figures = ("qty", "side", "entry_price", "realized_pnl", "fees", "state", "opened_ns", "closed_ns")
     for number, position in positions.items():
         assert [getattr(again[number], each) for each in figures] == [getattr(position, each) for each in figures]
     assert len(positions) > 5

@@ -73,6 +73,13 @@ def test_linear_figures() -> None:
     assert short.closed_ns == T0_NS
 
 
+def test_a_position_has_the_side_that_opened_it_also_once_it_is_closed() -> None:
+    for opening, closing, side in ((BUY, SELL, "long"), (SELL, BUY, "short")):
+        assert folded(LINEAR, deal(opening, "2")).side == side
+        assert folded(LINEAR, deal(opening, "2"), deal(closing, "1")).side == side
+        assert folded(LINEAR, deal(opening, "2"), deal(closing, "2")).side == side
+
+
 def test_inverse_figures() -> None:
     position = folded(INVERSE, deal(BUY, "1", "100"), deal(BUY, "1", "300"))
     assert position.entry_price == Decimal(150)

@@ -47,7 +47,7 @@ READS = st.sampled_from([Fault.NONE, Fault.DROPPED])
 QTY = st.sampled_from(["0.3", "1", "2"])
 SIDES = st.sampled_from(["buy", "sell"])
 WHICH = st.integers(0, 30)
-FIGURES = ("qty", "entry_price", "realized_pnl", "fees", "state", "opened_ns", "closed_ns")
+FIGURES = ("qty", "side", "entry_price", "realized_pnl", "fees", "state", "opened_ns", "closed_ns")
 
 
 class Trading(RuleBasedStateMachine):

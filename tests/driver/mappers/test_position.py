@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.mappers.position import position_fields, side, unrealized
+from driver.mappers.position import position_fields, unrealized
 from tests.driver.stub import position
 
 FIELDS = {
@@ -42,11 +42,18 @@ def test_a_position_has_every_unified_field() -> None:
     assert (made["timestamp"], made["lastUpdateTimestamp"]) == (1770472800000, 1770473400000)
 
 
-@pytest.mark.parametrize(("qty", "word"), [("0.5", "long"), ("-0.5", "short"), ("0", None)])
-def test_the_side_is_that_of_its_quantity(qty: str, word: str | None) -> None:
-    made = position_fields(position(qty=qty))
-    assert side(position(qty=qty)) == made["side"] == word
+@pytest.mark.parametrize(("qty", "side"), [("0.5", "long"), ("-0.5", "short"), ("0", "short")])
+def test_what_is_held_is_contracts_on_a_side(qty: str, side: str) -> None:
+    made = position_fields(position(qty=qty, side=side))
+    assert made["side"] == side
     assert made["contracts"] == qty.removeprefix("-")
+
+
+@pytest.mark.parametrize(("qty", "side"), [("0.5", "long"), ("-0.5", "short"), ("0", None)])
+def test_an_event_from_before_sides_were_told_has_that_of_its_quantity(qty: str, side: str | None) -> None:
+    old = position(qty=qty)
+    del old["side"]
+    assert position_fields(old)["side"] == side
 
 
 def test_without_a_price_there_is_no_value() -> None:
@@ -57,11 +64,13 @@ def test_without_a_price_there_is_no_value() -> None:
 
 def test_what_is_flat_is_worth_nothing() -> None:
     made = position_fields(position(qty="0", state="closed", closed_at="2026-02-07T15:00:00.000Z"))
-    assert (made["contracts"], made["unrealizedPnl"], made["side"]) == ("0", "0", None)
+    assert (made["contracts"], made["unrealizedPnl"], made["side"]) == ("0", "0", "long")
 
 
 def test_an_inverse_contract_is_worth_its_size_over_the_price() -> None:
-    made = position_fields(position(qty="-10", contract_size="100", inverse=True, entry_price="50000"), "40000")
+    made = position_fields(
+        position(qty="-10", side="short", contract_size="100", inverse=True, entry_price="50000"), "40000"
+    )
     assert (made["notional"], made["unrealizedPnl"]) == ("0.025", "0.005"), "a short gains when the price falls"
 
 

@@ -9,7 +9,7 @@ import ccxt
 import msgspec
 import pytest
 
-from oms.model import Instrument, OrderState, OrderType, Position, PositionState
+from oms.model import Instrument, OrderState, OrderType, Position, PositionSide, PositionState
 from oms.passing import structures
 from tests.oms import full_rows
 from tests.oms.full_rows import T
@@ -20,7 +20,13 @@ T_MS = T // 1_000_000
 
 
 def held(**changes: Any) -> Position:
-    usual = {"inverse": False, "contract_size": Decimal(1), "entry_price": Decimal(100), "qty": Decimal(2)}
+    usual = {
+        "side": PositionSide.LONG,
+        "inverse": False,
+        "contract_size": Decimal(1),
+        "entry_price": Decimal(100),
+        "qty": Decimal(2),
+    }
     return full_rows.position(1, **{**usual, **changes})
 
 
@@ -102,11 +108,11 @@ def test_a_trade_names_its_order_and_both_are_ours() -> None:
     ("changes", "mark", "side", "unrealized"),
     [
         ({}, 110, "long", 20.0),
-        ({"qty": Decimal(-2)}, 110, "short", -20.0),
+        ({"qty": Decimal(-2), "side": PositionSide.SHORT}, 110, "short", -20.0),
         ({"contract_size": Decimal("0.5")}, 110, "long", 10.0),
         ({"inverse": True, "contract_size": Decimal(100)}, 200, "long", 1.0),
         ({}, None, "long", None),
-        ({"qty": Decimal(0), "entry_price": None, "state": PositionState.CLOSED}, 110, None, 0.0),
+        ({"qty": Decimal(0), "entry_price": None, "state": PositionState.CLOSED}, 110, "long", 0.0),
     ],
 )
 def test_a_position_is_valued_at_its_price(

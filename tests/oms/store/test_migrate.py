@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from asyncpg import Connection
 
 from oms.store.migrate import MigrationError, Step, migrate, require_current, status, steps
 from oms.store.pool import connect
@@ -33,6 +35,64 @@ async def test_takes_the_steps_that_are_new(empty_dsn: str) -> None:
     assert await migrate(connection, [FIRST, SECOND]) == [SECOND]
     assert await connection.fetchval("SELECT x FROM a") == 1
     await connection.close()
+
+
+async def test_positions_from_before_sides_were_kept_have_the_side_that_opened_them(empty_dsn: str) -> None:
+    connection = await connect(empty_dsn)
+    await migrate(connection, steps()[:5])
+    account = await connection.fetchval(
+        "INSERT INTO accounts (name, exchange, epoch) VALUES ('a', 'sim', 'e') RETURNING id"
+    )
+    for number, qty, side in ((1, 2, "buy"), (2, -2, "sell"), (3, 0, "sell"), (4, 0, "buy"), (5, 0, None)):
+        position = {
+            "id": number,
+            "account_id": account,
+            "symbol": "A/B",
+            "strategy_id": 0,
+            "qty": qty,
+            "realized_pnl": 0,
+            "fees": {},
+            "inverse": False,
+            "contract_size": 1,
+            "comment": "",
+            "reason": "",
+            "version": 1,
+            "state": "open" if qty else "closed",
+            "opened_at": "2026-01-01",
+            "updated_at": "2026-01-01",
+        }
+        await _insert(connection, "oms_positions", position)
+        opposite = {"buy": "sell", "sell": "buy"}
+        for at, way in enumerate((side, opposite[side]) if side else ()):
+            deal = {
+                "id": number * 10 + at,
+                "account_id": account,
+                "order_id": 1,
+                "position_id": number,
+                "side": way,
+                "symbol": "A/B",
+                "qty": 2,
+                "price": 1,
+                "exchange_trade_id": f"{number}-{at}",
+                "strategy_id": 0,
+                "fee": 0,
+                "more_fees": {},
+                "realized_pnl": 0,
+                "reason": "",
+                "executed_at": "2026-01-01",
+                "created_at": "2026-01-01",
+            }
+            await _insert(connection, "oms_deals", deal)
+    await migrate(connection)
+    found = await connection.fetch("SELECT id, side FROM oms_positions ORDER BY id")
+    assert [tuple(row) for row in found] == [(1, "long"), (2, "short"), (3, "short"), (4, "long"), (5, None)]
+    await connection.close()
+
+
+async def _insert(connection: Connection[Any], table: str, row: dict[str, Any]) -> None:
+    """The row; what it leaves out is null."""
+    whole = f"INSERT INTO {table} SELECT * FROM json_populate_record(NULL::{table}, $1)"
+    await connection.execute(whole, row)
 
 
 async def test_several_at_once_take_each_step_once(empty_dsn: str) -> None:
