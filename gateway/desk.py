@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -79,11 +80,14 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
                 running_max=RunningMax(
                     config.limits.commands_running_per_key_max, config.limits.commands_running_per_account_max
                 ),
+                publications_kept=timedelta(days=config.limits.publications_kept_days),
+                publications_waiting_max=config.limits.publications_waiting_max,
             )
             serving_oms = service.serving(wanted, market=market, venue_of=venues_of(config.exchanges, config.limits))
             oms = await stack.enter_async_context(serving_oms)
         except (OmsError, MigrationError, PostgresError, VaultError, token_keys.KeyFileError, *FAILURES) as error:
             raise TickwireError("engine_unavailable", str(error)) from error
+        oms.publications.listen(lambda row: hub.announce(row.channel, row.symbols, row.data, row.created_ns))
         passing = PassThrough(oms, anonymous=config.serves_anonymous)
         yield Desk(oms, passing, mounted(oms, passing))
 

@@ -22,6 +22,7 @@ from oms.tokens import Read, Token, Tokens
 _KEYS_FROM: Final = frozenset({"x-api-key", "authorization", "message"})
 _TOKENS_FROM: Final = frozenset({"authorization", "url", "subprotocol", "message"})
 _ALL_SCOPES: Final = frozenset(Scope)
+_TRADING: Final = frozenset({Role.ADMIN, Role.TRADER})
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,8 +144,8 @@ class Auth:
 
 def principal_of(key: ApiKey, accounts: frozenset[int] | None, scopes: frozenset[str]) -> Principal:
     """What a key may do, within these accounts (None: all) and scopes: a scope or a role can only take away."""
-    trades = Scope.TRADE in scopes and key.user.role is not Role.VIEWER
-    manages = Scope.RISK in scopes and key.user.role is not Role.VIEWER
+    trades = Scope.TRADE in scopes and key.user.role in _TRADING
+    manages = Scope.RISK in scopes and key.user.role in _TRADING
     permissions = {
         account_id: msgspec.structs.replace(
             permission,
@@ -156,11 +157,13 @@ def principal_of(key: ApiKey, accounts: frozenset[int] | None, scopes: frozenset
         for account_id, permission in key.permissions.items()
         if accounts is None or account_id in accounts
     }
+    is_admin = key.user.role is Role.ADMIN and Scope.ADMIN in scopes and accounts is None
     return Principal(
         user_id=key.user.id,
         user_name=key.user.name,
         api_key_id=key.id,
-        is_admin=key.user.role is Role.ADMIN and Scope.ADMIN in scopes and accounts is None,
+        is_admin=is_admin,
+        may_publish=is_admin or (Scope.PUBLISH in scopes and key.user.role is not Role.VIEWER),
         permissions=permissions,
     )
 
@@ -169,6 +172,12 @@ def require_admin(principal: Principal) -> None:
     """Raises OmsError for anybody but an admin."""
     if not principal.is_admin:
         raise OmsError("permission_denied", "this needs the key of an admin, with the scope `admin`")
+
+
+def require_publish(principal: Principal) -> None:
+    """May tell signals and news. Raises OmsError."""
+    if not principal.may_publish:
+        raise OmsError("permission_denied", "this needs an API key with the scope `publish`")
 
 
 def require_known(principal: Principal, account_id: int) -> None:

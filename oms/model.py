@@ -292,6 +292,7 @@ class Role(StrEnum):
     ADMIN = "admin"
     TRADER = "trader"
     VIEWER = "viewer"  # reads, whatever its keys' permissions say
+    PUBLISHER = "publisher"  # reads, and tells signals and news
 
 
 class Scope(StrEnum):
@@ -300,6 +301,7 @@ class Scope(StrEnum):
     READ = "read"
     TRADE = "trade"
     RISK = "risk"
+    PUBLISH = "publish"  # signals and news, which are of no account
     ADMIN = "admin"  # everything on every account, when its user is an admin
 
 
@@ -334,4 +336,5 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     user_name: str
     api_key_id: int
     is_admin: bool = False
+    may_publish: bool = False  # signals and news
     permissions: Mapping[int, Permission] = {}

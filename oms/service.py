@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -26,6 +27,7 @@ from oms.market import MarketData
 from oms.model import Account, Order, Position, Principal, Quote
 from oms.outbox import Outbox
 from oms.payloads import Payloads
+from oms.publications.service import Accepted, Publications
 from oms.report import Cause, Report
 from oms.store import changes
 from oms.store.migrate import migrate, require_current
@@ -56,6 +58,8 @@ class OmsConfig(msgspec.Struct, frozen=True, kw_only=True):
     running_max: RunningMax = RunningMax()
     token_keys: Sequence[TokenKey] = ()  # the newest first
     stop_s: float = 5.0  # how long a stop waits for what is under way
+    publications_kept: timedelta = timedelta(days=30)
+    publications_waiting_max: int = 1_000
 
 
 class Oms:
@@ -66,6 +70,9 @@ class Oms:
         self.vault = config.vault
         self.outbox = Outbox(pool)
         self.keyring = Keyring(pool, config.token_keys, clock_ns=parts.clock_ns)
+        self.publications = Publications(
+            pool, kept=config.publications_kept, waiting_max=config.publications_waiting_max, clock_ns=parts.clock_ns
+        )
         self.on_more: Callable[[Principal, int], None] = lambda principal, count: None  # commands of one request
         self._config = config
         self._parts = parts
@@ -102,6 +109,10 @@ class Oms:
         except OmsError as error:
             return [CommandResult.of_refusal(error if isinstance(each, Request) else each) for each in asked]
         return await engine.requests.execute(principal, asked)
+
+    async def publish(self, principal: Principal, channel: str, body: bytes) -> Accepted:
+        """Keep a signal or news and tell of it. Raises OmsError."""
+        return await self.publications.publish_json(principal, channel, body)
 
     async def reconcile(self, account_id: int) -> Report:
         """Hold the account against its venue now; the report of a run that began after this was asked."""

@@ -295,6 +295,52 @@ class Reassigned(TypedDict):
     positions: list[PositionShape]
 
 
+class SignalShape(TypedDict):
+    """A signal as it was told, and its number."""
+
+    id: int
+    signal_type: str
+    symbol: str
+    price: float | None
+    quantity: float | None
+    confidence: float | None
+    source: str
+    timestamp: str
+
+
+class NewsShape(TypedDict):
+    """A piece of news as it was told, and its number."""
+
+    id: int
+    headline: str
+    source: str
+    symbols: list[str]
+    sentiment: float | None
+    timestamp: str
+    url: str | None
+
+
+class SignalPage(TypedDict):
+    """The newest first. `next_before_id` is the `before_id` of the page behind a full one."""
+
+    items: list[SignalShape]
+    next_before_id: int | None
+
+
+class NewsPage(TypedDict):
+    """The newest first. `next_before_id` is the `before_id` of the page behind a full one."""
+
+    items: list[NewsShape]
+    next_before_id: int | None
+
+
+class PublishedShape(TypedDict):
+    """The number of what is kept; `replayed`: it was before, and nobody was told again."""
+
+    id: int
+    replayed: bool
+
+
 class PassedResult(TypedDict):
     """What ccxt's function returned, or, of orders, positions and trades, would have."""
 

@@ -16,7 +16,7 @@ from _speedups.frame import Update
 from _speedups.text import number
 from gateway.auth import Gate
 from gateway.config import AuthConfig
-from gateway.core.key import CHANNELS, PRIVATE_CHANNELS, TIERS_MS, Key, StreamId
+from gateway.core.key import OWN, PRIVATE_CHANNELS, STREAM_CHANNELS, TIERS_MS, Key, StreamId
 from gateway.errors import CODES, Close, TickwireError
 from gateway.limits import Limits
 from gateway.net import http
@@ -26,10 +26,11 @@ from gateway.wire import private, stream
 from gateway.wire.forms import StreamForm
 from oms.desk.results import CommandResult
 from oms.model import Permission, Principal
+from oms.publications.model import News, Signal, made
 from tests.conftest import ROOT
 from tests.docs_parts import fences, table, text_of
 from tests.frames import whole
-from tests.gateway.net.accounts import Line
+from tests.gateway.net.accounts import Line, Notice, Taken
 from tests.gateway.net.fakes import Rig
 from tests.gateway.users import Users
 
@@ -68,7 +69,7 @@ def subscribe_rendered(message: Message) -> bytes:
 
 def update_rendered(message: Message) -> bytes:
     data = message["data"]
-    row = CHANNELS[message["channel"]]
+    row = STREAM_CHANNELS[message["channel"]]
     is_batch = message["type"] == "batch"
     assert message["type"] in {row.type, "batch"}
     topic = StreamId(Key("sim", row.name, "BTC/USDT"), 0, is_batch)
@@ -100,7 +101,7 @@ def gap_rendered(message: Message) -> bytes:
         framer = private.Framer(StreamForm(), message["channel"], message["account_id"])
         return plain(framer.gap(message["epoch"], message["from"], message["to"], message.get("new_epoch")))
     variant = str(message.get("timeframe") or message.get("depth") or "")
-    topic = StreamId(Key(message["exchange"], message["channel"], message["symbol"], variant), 0, False)
+    topic = StreamId(Key(message.get("exchange", OWN), message["channel"], message["symbol"], variant), 0, False)
     place = (message["from"], message["to"], message["reason"], message.get("new_epoch"))
     return StreamForm().gap(topic, message["epoch"], *place)
 
@@ -144,6 +145,9 @@ def reply_rendered(message: Message) -> bytes:
             listed = [(private.Listed if "account_id" in each else stream.Listed)(**each)
                       for each in data["subscriptions"]]  # fmt: skip
             return stream.subscriptions(stream.List(**common), listed)
+        case "published":
+            asked = stream.Publish(channel=message["channel"], data=msgspec.Raw(), **common)
+            return private.published(asked, Taken(Notice(data["id"], message["channel"], (), b"", 0), data["replayed"]))
         case "pong":
             return stream.pong(stream.Ping(**common))
         case "server_shutdown":
@@ -166,7 +170,7 @@ def reauthenticate_rendered(message: Message) -> bytes:
 
 def rendered(message: Message) -> Message:
     """What the codec makes for the values of a message."""
-    updates = dict.fromkeys([row.type for row in CHANNELS.values()] + ["batch"], update_rendered)
+    updates = dict.fromkeys([row.type for row in STREAM_CHANNELS.values()] + ["batch"], update_rendered)
     accounts = dict.fromkeys([row.type for row in PRIVATE_CHANNELS.values()], private_rendered)
     renderers = {
         **updates, **accounts, "subscribed": subscribe_rendered, "unsubscribed": unsubscribe_rendered,
@@ -225,12 +229,14 @@ def made_data() -> Iterator[tuple[str, str, bytes]]:
     assert changes is not None
     yield "book", "snapshot", book.snapshot("BTC/USDT", "sim")
     yield "book", "update", changes.data("BTC/USDT", "sim", 1, book.checksum())
+    yield "signals", "update", made(Signal(signal_type="BUY", symbol="BTC/USDT"), "ann", 0).data
+    yield "news", "update", made(News(headline="x"), "ann", 0).data
 
 
 def test_data_has_the_fields_that_are_shown() -> None:
     shown = [json.loads(line) for line in lines("json server") + lines("json server book")]
     for channel, kind, data in made_data():
-        same = [each for each in shown if each.get("channel") == channel and "sequence" in each]
+        same = [each for each in shown if each.get("channel") == channel and "t_out" in each]
         if channel == "book":
             same = [each for each in same if each["kind"] == kind]
         assert same, f"no {kind} of {channel} is shown"
@@ -268,7 +274,7 @@ def test_numbers_are_written_as_told() -> None:
 
 def test_tables_of_the_wire() -> None:
     assert {row.name: row.value for row in table(NAME, "## 3. Channels")} == {
-        row.name: row.type for row in CHANNELS.values()
+        row.name: row.type for row in STREAM_CHANNELS.values()
     }
     assert {row.name: row.value for row in table(NAME, "### Private channels")} == {
         row.name: row.type for row in PRIVATE_CHANNELS.values()

@@ -21,12 +21,13 @@ from oms.model import ApiKey, Permission, Role, Scope
 from oms.store import admin
 from oms.store.pool import Connection
 
-ScopeName = Literal["read", "trade", "risk", "admin"]
+ScopeName = Literal["read", "trade", "risk", "publish", "admin"]
 COLUMNS = ("id", "user", "name", "prefix", "scopes", "accounts", "expires_at", "last_used_at", "revoked_at")
 USUAL: Final[dict[Role, tuple[ScopeName, ...]]] = {
-    Role.ADMIN: ("read", "trade", "risk", "admin"),
+    Role.ADMIN: ("read", "trade", "risk", "publish", "admin"),
     Role.TRADER: ("read", "trade"),
     Role.VIEWER: ("read",),
+    Role.PUBLISHER: ("read", "publish"),
 }
 DAY_NS: Final = 86_400 * 1_000_000_000
 
@@ -51,8 +52,8 @@ def create(
     name
         What it is for, to tell it from others.
     scope
-        What it may be used for at all, once for each: read, trade, risk (limits and kill switch), admin. As the
-        user's role has it unless named.
+        What it may be used for at all, once for each: read, trade, risk (limits and kill switch), publish (signals
+        and news), admin. As the user's role has it unless named.
     account
         The name or number of an account it may use as its scopes allow, once for each. `tickwire key grant` says it
         in more detail. An admin's key with the scope admin needs none.
@@ -84,7 +85,8 @@ def create(
         return await key_named(connection, str(key.id))
 
     key = change(configured(config), work)
-    needs_account = not key.permissions and not (key.user.role is Role.ADMIN and Scope.ADMIN in key.scopes)
+    is_of_none = Scope.PUBLISH in key.scopes or (key.user.role is Role.ADMIN and Scope.ADMIN in key.scopes)
+    needs_account = not key.permissions and not is_of_none
     hint = f"\nIt may use no account yet: tickwire key grant {key.id} ACCOUNT --trade" if needs_account else ""
     sentence = f"{made.text}\n\nThis is API key {key.id} of {user}. It is shown this once: keep it safe.{hint}"
     show_one({**key_row(key), "key": made.text}, sentence, json=json)

@@ -16,7 +16,7 @@ from oms.model import Role, User
 from oms.store import admin
 from oms.store.pool import Connection
 
-RoleName = Literal["admin", "trader", "viewer"]
+RoleName = Literal["admin", "trader", "viewer", "publisher"]
 COLUMNS = ("id", "name", "role", "disabled")
 
 
@@ -28,7 +28,8 @@ def add(name: str, *, role: RoleName = "trader", json: bool = False, config: Pat
     name
         How it is called, here and in answers.
     role
-        An admin may do everything on every account; a viewer may only read, whatever its keys say.
+        An admin may do everything on every account; a viewer may only read, whatever its keys say; a publisher may
+        read, and tell signals and news.
     json
         Print one JSON object.
     config

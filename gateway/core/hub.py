@@ -6,14 +6,14 @@ sources only by the three calls of `Watcher`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from _speedups.book import Book, Changes
 from _speedups.fanout import Fanout
 from _speedups.frame import Form
 from _speedups.outbox import Outbox
-from gateway.core.key import Key, StreamId, stream_id
+from gateway.core.key import EVERY, OWN, Key, StreamId, stream_id
 from gateway.core.tiers import Item, Metronome
 from gateway.core.topic import Lane, Listener, Topic
 from gateway.errors import TickwireError
@@ -73,6 +73,13 @@ class Hub:
             self.late += 1
             return
         topic.publish(Item(data, t_ex, t_in, final), self._clock.time())
+
+    def announce(self, channel: str, symbols: Iterable[str], data: bytes, t_in: int) -> None:
+        """What a publisher tells of these symbols: on the stream of each of them, and on that of all."""
+        for symbol in (*symbols, EVERY):
+            topic = self._topics.get(Key(OWN, channel, symbol))
+            if topic is not None:  # else nobody wants to know
+                topic.publish(Item(data, None, t_in), self._clock.time())
 
     def publish_book(self, key: Key, changes: Changes, book: Book, *, t_ex: int | None, t_in: int) -> None:
         """A book has changed: `book` is its state now, `changes` what was touched since the last call."""
@@ -194,7 +201,8 @@ class Hub:
         topic = self._topics.get(key)
         if topic is None:
             topic = self._topics[key] = Topic(key)
-            self._sources[key.exchange].acquire(key)
+            if key.exchange != OWN:
+                self._sources[key.exchange].acquire(key)
         return topic
 
     def _on_idle(self, lane: Lane) -> None:
@@ -225,4 +233,5 @@ class Hub:
         """End the watch of a topic that nobody reads or listens to, or has done so just now."""
         if not topic.lanes and not topic.listeners and topic.key not in self._lingering:
             del self._topics[topic.key]
-            self._sources[topic.key.exchange].release(topic.key)
+            if topic.key.exchange != OWN:
+                self._sources[topic.key.exchange].release(topic.key)

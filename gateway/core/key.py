@@ -22,8 +22,9 @@ class Delivery(IntEnum):
 class Key(NamedTuple):
     """One upstream watch: everything that makes two subscriptions need different data.
 
-    `exchange` is the configured name (`sim`, `binance`), `symbol` ccxt's unified symbol, `variant` the timeframe of
-    bars (`1m`), the depth of a book (`20`), the `Extent` of a unified channel, else empty.
+    `exchange` is the configured name (`sim`, `binance`; `OWN` for what publishers tell), `symbol` ccxt's unified
+    symbol, `variant` the timeframe of bars (`1m`), the depth of a book (`20`), the `Extent` of a unified channel, else
+    empty.
     """
 
     exchange: str
@@ -66,7 +67,20 @@ UNIFIED_CHANNELS: Final[dict[str, Channel]] = {
     )
 }
 
-PUBLIC_CHANNELS: Final = CHANNELS | UNIFIED_CHANNELS  # everything that a source may be asked for
+OWN: Final = ""  # the `exchange` of a key that no source is asked for
+EVERY: Final = "*"  # the `symbol` of the stream that has what is told of every symbol, and of none
+
+# What publishers tell through us: a stream for each symbol, spelled as they spell it, and one for all.
+PUBLISHED_CHANNELS: Final[dict[str, Channel]] = {
+    row.name: row
+    for row in (
+        Channel("news", "news", Delivery.APPEND),
+        Channel("signals", "signal", Delivery.APPEND),
+    )
+}
+
+STREAM_CHANNELS: Final = CHANNELS | PUBLISHED_CHANNELS  # what the stream dialect subscribes by symbols
+PUBLIC_CHANNELS: Final = STREAM_CHANNELS | UNIFIED_CHANNELS  # everything that the hub may have a topic of
 
 
 class Extent(NamedTuple):

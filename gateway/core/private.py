@@ -82,6 +82,30 @@ class Result(Protocol):
         """As it is told, JSON-ready."""
 
 
+class Publication(Protocol):
+    """A signal or a piece of news that is kept; `data` is a finished JSON object."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def channel(self) -> str: ...
+    @property
+    def symbols(self) -> Sequence[str]: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def created_ns(self) -> int: ...
+
+
+class Accepted(Protocol):
+    """What became of a publication; `replayed`: it was kept before, and nobody was told again."""
+
+    @property
+    def publication(self) -> Publication: ...
+    @property
+    def replayed(self) -> bool: ...
+
+
 class Accounts(Protocol):
     """The room as a whole."""
 
@@ -89,6 +113,9 @@ class Accounts(Protocol):
     def outbox(self) -> PrivateStreams: ...
     def exchange_of(self, principal: Any, account_id: int) -> str:
         """The configured exchange of an account, for who has to do with it. Raises a `Refusal`."""
+
+    def publish(self, principal: Any, channel: str, body: bytes) -> Awaitable[Accepted]:
+        """Keep a signal or news, JSON text, and tell of it. What is refused is raised as a `Refusal`."""
 
     def execute(self, principal: Any, body: object) -> Awaitable[Sequence[Result]]:
         """Carry out a body of commands, one result each. A body that is none is raised as a `Refusal`."""

@@ -21,7 +21,7 @@ from litestar.types import ControllerRouterHandler, ExceptionHandler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from gateway.auth import CHALLENGE, Gate
-from gateway.core.key import CHANNELS, PRIVATE_CHANNELS, TIERS_MS
+from gateway.core.key import PRIVATE_CHANNELS, STREAM_CHANNELS, TIERS_MS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.log import mask_text
@@ -125,7 +125,7 @@ def _own_routes(
         """What can be subscribed to, and the throttle tiers there are."""
         rows = [
             {"name": row.name, "type": row.type, "delivery": row.delivery.name.lower(), "private": row.private}
-            for row in (*CHANNELS.values(), *PRIVATE_CHANNELS.values())
+            for row in (*STREAM_CHANNELS.values(), *PRIVATE_CHANNELS.values())
         ]
         return {"channels": rows, "throttle_tiers_ms": list(TIERS_MS)}
 

@@ -86,6 +86,8 @@ class PrivateSession:
                 return self._unsubscribe(request)
             case stream.Command():
                 self._command(request, principal, request_id)
+            case stream.Publish():
+                self._publish(request, principal, request_id)
             case stream.Ack():
                 self._ack(request, principal, request_id)
             case _:
@@ -241,6 +243,15 @@ class PrivateSession:
         async def work() -> None:
             results = await told(self._service.accounts.execute(principal, request.payload))
             self._conn.send(private.command_result(request, results))
+
+        self._running.begin(work, request_id, lambda error: self._refuse(error, request.id, request_id))
+
+    def _publish(self, request: stream.Publish, principal: Any, request_id: str) -> None:
+        """Have it kept and told, whatever becomes of the connection."""
+
+        async def work() -> None:
+            accepted = await told(self._service.accounts.publish(principal, request.channel, bytes(request.data)))
+            self._conn.send(private.published(request, accepted))
 
         self._running.begin(work, request_id, lambda error: self._refuse(error, request.id, request_id))
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from gateway.auth import SUBPROTOCOL
-from gateway.core.key import CHANNELS, PRIVATE_CHANNELS, Key
+from gateway.core.key import OWN, PRIVATE_CHANNELS, PUBLISHED_CHANNELS, STREAM_CHANNELS, Key
 from gateway.errors import TickwireError
 from gateway.net.conversation import Conversation
 from gateway.net.private import PrivateSession
@@ -145,7 +145,9 @@ class StreamSession(Conversation[stream.Request]):
 
     async def _resolve(self, request: stream.Subscribe) -> tuple[dict[str, Key], dict[str, TickwireError]]:
         """Ask all exchanges at once: the slowest decides how long it takes, not their number."""
-        spellings = list(dict.fromkeys(request.symbols))
+        spellings = list(dict.fromkeys(request.named))
+        if request.channel in PUBLISHED_CHANNELS:
+            return {spelling: Key(OWN, request.channel, spelling) for spelling in spellings}, {}
         exchanges: dict[str, list[str]] = {}
         for spelling in spellings:
             exchanges.setdefault(self._service.spelling.read(spelling).exchange, []).append(spelling)
@@ -179,7 +181,6 @@ class StreamSession(Conversation[stream.Request]):
 def _known(channel: str) -> None:
     if channel in PRIVATE_CHANNELS:
         raise TickwireError("unsupported_channel", "this is not sent again by number: subscribe with `resume`")
-    if channel not in CHANNELS:
-        raise TickwireError(
-            "unsupported_channel", "no such channel", details={"channels": [*CHANNELS, *PRIVATE_CHANNELS]}
-        )
+    if channel not in STREAM_CHANNELS:
+        channels = [*STREAM_CHANNELS, *PRIVATE_CHANNELS]
+        raise TickwireError("unsupported_channel", "no such channel", details={"channels": channels})

@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.core.key import Key, stream_id, tier_of
+from msgspec import UNSET
+
+from gateway.core.key import OWN, Key, stream_id, tier_of
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.wire import stream
@@ -183,7 +185,7 @@ class Subscriptions:
                 subscription_id=active.subscription_id,
                 channel=active.at.id.key.channel,
                 symbol=active.spelling,
-                exchange=active.at.id.key.exchange,
+                exchange=UNSET if active.at.id.key.exchange == OWN else active.at.id.key.exchange,
                 throttle_ms=active.at.id.tier_ms,
                 batch=active.at.id.batch,
                 encoding=active.request.encoding,

@@ -27,7 +27,7 @@ from _speedups.frame import (
     Template,
     encode,
 )
-from gateway.core.key import CHANNELS, PRIVATE_CHANNELS, Key, StreamId
+from gateway.core.key import OWN, PRIVATE_CHANNELS, STREAM_CHANNELS, Key, StreamId
 from gateway.limits import Limits
 
 try:
@@ -50,7 +50,7 @@ class StreamForm(Form):
         self._prefixed = prefixed
 
     def template(self, topic: StreamId) -> Template:
-        channel = CHANNELS.get(topic.key.channel) or PRIVATE_CHANNELS[topic.key.channel]
+        channel = STREAM_CHANNELS.get(topic.key.channel) or PRIVATE_CHANNELS[topic.key.channel]
         kind = "batch" if topic.batch else channel.type
         head = b'{"type":' + orjson.dumps(kind) + b',"channel":' + orjson.dumps(channel.name)
         return Template(
@@ -80,7 +80,7 @@ class StreamForm(Form):
             "type": "gap",
             "channel": topic.key.channel,
             "symbol": f"{topic.key.exchange}:{topic.key.symbol}" if self._prefixed else topic.key.symbol,
-            "exchange": topic.key.exchange,
+            **({} if topic.key.exchange == OWN else {"exchange": topic.key.exchange}),
             **variant_field(topic.key),
             "epoch": epoch,
             "from": first,

@@ -13,7 +13,7 @@ import orjson
 
 from _speedups.frame import Form, Update
 from gateway.core.key import Key, StreamId
-from gateway.core.private import Event, Result
+from gateway.core.private import Accepted, Event, Result
 from gateway.errors import TickwireError
 from gateway.wire import stream
 
@@ -97,6 +97,12 @@ def command_result(request: stream.Command, results: Sequence[Result]) -> bytes:
     """The same body that REST answers with."""
     data = {"results": [result.plain(index) for index, result in enumerate(results)]}
     return stream.reply("command_result", request.id, {"data": data})
+
+
+def published(request: stream.Publish, accepted: Accepted) -> bytes:
+    """It is kept, and told."""
+    data = {"id": accepted.publication.id, "replayed": accepted.replayed}
+    return stream.reply("published", request.id, {"channel": request.channel, "data": data})
 
 
 def ended(failure: TickwireError, listed: Listed, request_id: str) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get
 import msgspec
 import orjson
 
-from gateway.core.key import CHANNELS, PRIVATE_CHANNELS
+from gateway.core.key import CHANNELS, EVERY, PRIVATE_CHANNELS, PUBLISHED_CHANNELS, STREAM_CHANNELS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.wire.codec import UNREADABLE, AccountId, Name, RequestError, RequestId, Timeframe, id_of, is_echoable
@@ -42,7 +42,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
 
 
 class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True):
-    """`symbols` of a market data channel, `account_ids` of a private one."""
+    """`symbols` of a public channel, `account_ids` of a private one; `named` says which symbols are meant."""
 
     channel: Name
     symbols: Annotated[list[Name], msgspec.Meta(min_length=1)] = []
@@ -55,6 +55,11 @@ class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True):
     encoding: Literal["json", "msgpack"] = "json"
     compression: Literal["none", "gzip"] = "none"
     resume: dict[Name, Position] = {}
+
+    @property
+    def named(self) -> list[str]:
+        """The symbols; of what publishers tell all of them when none is named."""
+        return self.symbols or ([EVERY] if self.channel in PUBLISHED_CHANNELS else [])
 
 
 class Unsubscribe(_Request, tag="unsubscribe", frozen=True, kw_only=True):
@@ -89,6 +94,13 @@ class Command(_Request, tag="command", frozen=True, kw_only=True):
     payload: dict[str, Any] | list[Any]
 
 
+class Publish(_Request, tag="publish", frozen=True, kw_only=True):
+    """`data` is a body of `POST /api/signals` or `POST /api/news`, unread."""
+
+    channel: Name
+    data: msgspec.Raw
+
+
 class Auth(_Request, tag="auth", frozen=True, kw_only=True):
     token: str  # or an API key
 
@@ -104,7 +116,7 @@ class List(_Request, tag="list", frozen=True, kw_only=True):
     pass
 
 
-Request: TypeAlias = Subscribe | Unsubscribe | Resend | Ack | Command | Auth | Ping | List
+Request: TypeAlias = Subscribe | Unsubscribe | Resend | Ack | Command | Publish | Auth | Ping | List
 ACTIONS: Final[tuple[str, ...]] = tuple(kind.__struct_config__.tag for kind in get_args(Request))
 
 _requests: Final = msgspec.json.Decoder(Request, float_hook=Decimal)
@@ -182,9 +194,9 @@ def _misnamed(request: Request) -> str | None:
             return f"`{request.channel}` are subscribed by `symbols`, and have no `account_ids`"
         case Unsubscribe() if request.symbols is not None and request.channel in PRIVATE_CHANNELS:
             return f"`{request.channel}` have no `symbols`"
-        case Unsubscribe() if request.account_ids is not None and request.channel in CHANNELS:
+        case Subscribe() | Unsubscribe() if request.account_ids and request.channel in STREAM_CHANNELS:
             return f"`{request.channel}` have no `account_ids`"
-        case Ack() if request.channel in CHANNELS:
+        case Ack() if request.channel in STREAM_CHANNELS:
             return f"`{request.channel}` are not confirmed"
     return None
 
@@ -204,7 +216,7 @@ class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
     subscription_id: str
     channel: str
     symbol: str
-    exchange: str
+    exchange: str | msgspec.UnsetType  # not there where publishers and no exchange tell
     throttle_ms: int
     batch: bool
     encoding: str

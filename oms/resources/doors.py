@@ -16,6 +16,7 @@ from oms.shapes import ErrorShape
 
 if TYPE_CHECKING:
     from oms.desk.results import CommandResult
+    from oms.publications.service import Publications
     from oms.store.pool import Pool
     from oms.trader import Readiness
     from oms.vault import Vault
@@ -50,6 +51,9 @@ class Service(Protocol):
 
     @property
     def vault(self) -> Vault: ...
+
+    @property
+    def publications(self) -> Publications: ...
 
     async def execute(
         self, principal: Principal, body: object, *, idempotency_key: str | None = None

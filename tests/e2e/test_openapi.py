@@ -142,6 +142,8 @@ def succeed(attack: Attack) -> dict[str, Any]:
     command("cancel_all_orders", symbol="BTC/USDT", strategy_ids=[0])
     command("cancel_all_after", timeout_ms=60_000)
     attack.ask("POST /oms/reconcile", {"account_id": HEDGED})
+    attack.ask("POST /api/signals", {"signal_type": "BUY", "symbol": "BTC/USDT", "price": 1.5})
+    attack.ask("POST /api/news", {"headline": "Bitcoin surges", "symbols": ["BTC/USDT"]})
     attack.ask("POST /ccxt/{account_id}/{func}", {"args": ["BTC/USDT"]}, account_id=HEDGED, func="fetch_ticker")
     attack.ask("POST /ccxt/core/{account_id}/{func}", {"symbol": "BTC/USDT"}, account_id=HEDGED, func="fetch_ticker")
     return {

@@ -22,6 +22,7 @@ from oms.journal import Journal, open_journal
 from oms.memory import Memory
 from oms.model import Principal
 from oms.outbox import Outbox
+from oms.publications.service import Accepted, Publications
 from oms.store import rows
 from oms.store.pool import connect as connect_database
 from oms.store.pool import open_pool
@@ -34,8 +35,9 @@ from tests.oms.full_rows import T
 class Trading:
     """What the desk does, as far as it is told: orders are created, and their events committed."""
 
-    def __init__(self, journal: Journal, outbox: Outbox) -> None:
+    def __init__(self, journal: Journal, outbox: Outbox, publications: Publications) -> None:
         self.outbox = outbox
+        self.publications = publications
         self.journal = journal
         self.memory = Memory(1, Sequences(), 10)
         self.gate = asyncio.Event()
@@ -65,6 +67,9 @@ class Trading:
 
     def exchange_of(self, _principal: Principal, _account_id: int) -> str:
         return "sim"
+
+    async def publish(self, principal: Principal, channel: str, body: bytes) -> Accepted:
+        return await self.publications.publish_json(principal, channel, body)
 
     async def execute(self, principal: Principal, body: object) -> Sequence[CommandResult]:
         await self.gate.wait()
@@ -97,7 +102,7 @@ async def serving(dsn: str, users: Users | None = None, *, limits: Limits | None
         journal = await open_journal(dsn, on_committed=outbox.committed, on_lost=lambda _: None)
         config = Config(server=ServerConfig(port=0), exchanges={}, auth=AuthConfig(), limits=limits or Limits())
         app = App(config, authenticator=users.auth)
-        trading = Trading(journal, outbox)
+        trading = Trading(journal, outbox, Publications(pool))
         app.serve_accounts(trading)
         await app.start()
         try:

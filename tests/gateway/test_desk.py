@@ -29,6 +29,7 @@ from oms.store import admin
 from oms.store.pool import open_pool
 from oms.vault import new_master_key
 from oms.venues.ccxt import CcxtVenue
+from tests.gateway.users import say
 from tests.oms import database
 
 MADE = ExchangeConfig(klass="synthetic")
@@ -114,6 +115,36 @@ def test_keys_of_tokens_are_what_the_configuration_says(tmp_path: Path) -> None:
     assert (first.is_ours, first.lifetime_max_s, first.retires_ns) == (True, None, 1_798_675_200_000_000_000)
     assert (second.is_ours, second.issuer, second.audience, second.users) == (False, "idp", "us", frozenset({"ann"}))
     assert (second.leeway_s, second.lifetime_max_s, second.retires_ns) == (2, 60, None)
+
+
+async def test_what_is_published_by_socket_or_http_is_told_to_anybody(dsn: str) -> None:
+    made = keys.make()
+    async with await open_pool(dsn) as pool:
+        user = await admin.add_user(pool, "wire", Role.PUBLISHER)
+        await admin.add_key(pool, user.id, prefix=made.prefix, hash=made.hash, scopes=frozenset({Scope.PUBLISH}))
+    async with serving(config_of(dsn)) as app:
+        url, headers = f"//127.0.0.1:{app.port}", {"x-api-key": made.text}
+        async with (
+            connect(f"ws:{url}/v1/stream") as anybody,
+            connect(f"ws:{url}/v1/stream", additional_headers=headers) as publisher,
+            httpx.AsyncClient(base_url=f"http:{url}", headers=headers) as client,
+        ):
+            for each in (anybody, publisher):
+                assert (await say(each))["type"] == "connected"
+            assert (await say(anybody, action="subscribe", channel="signals"))["type"] == "subscribed"
+            assert (await say(anybody, action="subscribe", channel="news", symbols=["A"]))["type"] == "subscribed"
+            signal = {"signal_type": "BUY", "symbol": "A", "price": 1.5, "request_id": "r"}
+            for replayed in (False, True):
+                answer = await say(publisher, action="publish", id=1, channel="signals", data=signal)
+                assert (answer["type"], answer["data"]["replayed"]) == ("published", replayed)
+            assert (await client.post("/api/news", json={"headline": "x", "symbols": ["A"]})).status_code == 201
+            told = [await say(anybody) for _ in range(2)]
+            refused = await say(anybody, action="publish", id=1, channel="signals", data=signal)
+    assert [(each["type"], each["sequence"], each["data"]["source"]) for each in told] == [
+        ("signal", 1, "wire"),
+        ("news", 1, "wire"),
+    ]
+    assert refused["code"] == "not_authenticated"
 
 
 async def test_market_data_alone_needs_no_database() -> None:

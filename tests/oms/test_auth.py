@@ -14,6 +14,7 @@ from oms.auth import (
     may_see,
     require_admin,
     require_close,
+    require_publish,
     require_read,
     require_risk,
     require_trade,
@@ -60,7 +61,7 @@ def admitted(verdict: Verdict) -> Principal:
 
 def test_a_key_is_its_principal() -> None:
     principal = admitted(auth_of(KEY).authenticate(NEW.text, "x-api-key"))
-    assert principal == Principal(user_id=1, user_name="ann", api_key_id=7, permissions={1: FULL})
+    assert principal == Principal(user_id=1, user_name="ann", api_key_id=7, may_publish=True, permissions={1: FULL})
 
 
 OTHER = keys.make()
@@ -177,6 +178,7 @@ def test_uses_are_noted_once() -> None:
         (Role.TRADER, {Scope.READ}, Permission(account_id=1)),
         (Role.TRADER, {Scope.TRADE}, Permission(account_id=1, can_read=False, can_trade=True, can_close_position=True)),
         (Role.VIEWER, set(Scope), Permission(account_id=1)),
+        (Role.PUBLISHER, set(Scope), Permission(account_id=1)),
         (Role.ADMIN, {Scope.RISK}, Permission(account_id=1, can_read=False, can_risk_manage=True)),
     ],
 )
@@ -198,6 +200,29 @@ def test_an_admin_needs_the_scope_too() -> None:
         require(principal, 99, None)
     require_risk(principal, 99)
     assert may_see(principal, 99, 0)
+
+
+@pytest.mark.parametrize(
+    ("role", "scopes", "may"),
+    [
+        (Role.PUBLISHER, {Scope.PUBLISH}, True),
+        (Role.PUBLISHER, {Scope.READ}, False),
+        (Role.TRADER, {Scope.READ, Scope.TRADE}, False),
+        (Role.TRADER, {Scope.PUBLISH}, True),
+        (Role.VIEWER, set(Scope), False),
+        (Role.ADMIN, {Scope.READ}, False),
+        (Role.ADMIN, {Scope.ADMIN}, True),
+    ],
+)
+def test_who_may_publish(role: Role, scopes: set[Scope], may: bool) -> None:
+    key = key_with(user=User(id=1, name="ann", role=role), scopes=frozenset(scopes))
+    principal = admitted(auth_of(key).authenticate(NEW.text, "x-api-key"))
+    assert principal.may_publish == may
+    if may:
+        require_publish(principal)
+    else:
+        with pytest.raises(OmsError, match="scope `publish`"):
+            require_publish(principal)
 
 
 def principal_with(permission: Permission | None) -> Principal:

@@ -37,7 +37,7 @@ Ask = Callable[[Callable[[Connection], Any]], Any]
 
 @pytest.fixture(autouse=True)
 def _users_and_accounts(tickwire: Tickwire, dsn: str, exchanges: None) -> None:
-    for name, role in (("ann", "trader"), ("root", "admin"), ("eve", "viewer")):
+    for name, role in (("ann", "trader"), ("root", "admin"), ("eve", "viewer"), ("wire", "publisher")):
         assert tickwire("user", "add", name, "--role", role).code == 0
     for name in ("main", "spare"):
         assert tickwire("account", "add", name, "sim").code == 0
@@ -76,6 +76,7 @@ def full(number: int, **more: Any) -> Permission:
         ("root", [], set(Scope), {}, True),
         ("root", ["--scope", "read"], {"read"}, {}, False),
         ("eve", ["--account", "main"], {"read"}, {1: Permission(account_id=1)}, False),
+        ("wire", [], {"read", "publish"}, {}, False),
     ],
 )
 def test_a_key_opens_what_was_asked_for(
@@ -162,9 +163,9 @@ def test_what_was_done_is_in_the_audit_log_without_the_key(tickwire: Tickwire, a
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("create", "bob"), "there is no user bob; there is ann, root, eve"),
+        (("create", "bob"), "there is no user bob; there is ann, root, eve, wire"),
         (("create", "ann", "--account", "mian"), "there is no account mian; there is main, spare"),
-        (("list", "--user", "bob"), "there is no user bob; there is ann, root, eve"),
+        (("list", "--user", "bob"), "there is no user bob; there is ann, root, eve, wire"),
         (("revoke", "7"), "there is no API key 7"),
         (("grant", "7", "main"), "there is no API key 7"),
         (("grant", "1", "mian"), "there is no account mian; there is main, spare"),

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.core.key import Key, StreamId, stream_id
+from gateway.core.key import OWN, Key, StreamId, stream_id
 from gateway.core.tiers import Item
 from gateway.errors import TickwireError
 from gateway.limits import Limits
@@ -250,6 +250,25 @@ def test_who_is_told_may_stop_listening() -> None:
     desk.publish(1)
     desk.publish(2)
     assert (once.heard, last.heard) == ([1], [1, 2])
+
+
+def test_what_publishers_tell_asks_no_source_and_is_on_its_symbol_and_on_all() -> None:
+    desk = Desk()
+    every, one, other = Ear(), Ear(), Ear()
+    desk.hub.announce("signals", ["A"], b"0", 1)
+    for symbol, ear in (("*", every), ("A", one), ("B", other)):
+        desk.hub.listen(Key(OWN, "signals", symbol), ear)
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, Key(OWN, "news", "A"), form=desk.form)
+    desk.hub.announce("signals", ["A"], b"1", 1)
+    desk.hub.announce("signals", ["A", "B"], b"2", 1)
+    desk.hub.announce("signals", [], b"3", 1)
+    assert (every.heard, one.heard, other.heard) == ([1, 2, 3], [1, 2], [2])
+    peer.outbox.discard()
+    for symbol, ear in (("*", every), ("A", one), ("B", other)):
+        desk.hub.unlisten(Key(OWN, "signals", symbol), ear)
+    desk.clock.advance(60)
+    assert (desk.source.log, desk.hub.subscribers(), desk.hub.late) == ([], {}, 0)
 
 
 def test_a_closed_hub_lets_no_listener_linger() -> None:

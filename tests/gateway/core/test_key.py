@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.key import CHANNELS, TIERS_MS, Delivery, Extent, Key, tier_of
+from gateway.core.key import CHANNELS, PUBLISHED_CHANNELS, TIERS_MS, Delivery, Extent, Key, tier_of
 
 
 def test_key_reads_as_exchange_channel_symbol() -> None:
@@ -35,8 +35,10 @@ def test_channel_table_is_filed_by_name() -> None:
     }
 
 
-def test_only_trades_are_append() -> None:
+def test_only_trades_and_what_publishers_tell_are_append() -> None:
     assert [name for name, row in CHANNELS.items() if row.delivery is Delivery.APPEND] == ["trades"]
+    assert {name: row.type for name, row in PUBLISHED_CHANNELS.items()} == {"news": "news", "signals": "signal"}
+    assert all(row.delivery is Delivery.APPEND and not row.private for row in PUBLISHED_CHANNELS.values())
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,27 @@ class FakeAccounts:
         await self.reachable()
         return [Done() for _ in (body if isinstance(body, list) else [body])]
 
+    async def publish(self, principal: Any, channel: str, body: bytes) -> Taken:
+        self.asked.append((principal.user_name, channel, body))
+        await self.gate.wait()
+        await self.reachable()
+        return Taken(Notice(17, channel, ("BTC/USDT",), body, 1), False)
+
+
+class Notice(NamedTuple):
+    """A publication that is kept."""
+
+    id: int
+    channel: str
+    symbols: tuple[str, ...]
+    data: bytes
+    created_ns: int
+
+
+class Taken(NamedTuple):
+    publication: Notice
+    replayed: bool
+
 
 class Done:
     def plain(self, index: int) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -385,3 +386,22 @@ async def test_a_body_that_is_refused_and_a_fault_are_answered() -> None:
     assert scene.rig.tally.errors == {"validation_error": 1, "internal_error": 3}
     scene.room.fault = None
     await until(lambda: not scene.rig.private or not scene.rig.private._tasks)
+
+
+async def test_a_publication_is_answered_when_it_is_kept_and_goes_out_unread() -> None:
+    scene = Scene()
+    client = scene.connect()
+    scene.room.gate.clear()
+    body = {"signal_type": "BUY", "symbol": "A", "price": 1.10}
+    assert await scene.ask(client, action="publish", id=7, channel="signals", data=body) == []
+    assert await scene.ask(client, action="ping") == [{"type": "pong"}]
+    scene.room.gate.set()
+    await scene.settle()
+    assert client.conn.take() == [
+        {"type": "published", "id": 7, "channel": "signals", "data": {"id": 17, "replayed": False}}
+    ]
+    ((name, channel, raw),) = scene.room.asked
+    assert (name, channel, json.loads(raw)) == ("ann", "signals", body)
+    scene.room.fault = OmsError("permission_denied", "this needs an API key with the scope `publish`")
+    (refused,) = await scene.ask(client, action="publish", id=8, channel="signals", data=body)
+    assert (refused["type"], refused["id"], refused["code"]) == ("error", 8, "permission_denied")

@@ -108,6 +108,10 @@ async def test_exchanges_are_asked_at_once_and_the_reply_keeps_the_order_of_the_
         ({"action": "auth", "token": "secret"}, "unsupported_action"),
         ({"action": "ack", "channel": "orders", "account_id": 1, "sequence": 88}, "not_authenticated"),
         ({"action": "command", "payload": {}}, "not_authenticated"),
+        ({"action": "publish", "channel": "signals", "data": {}}, "not_authenticated"),
+        ({"action": "subscribe", "channel": "signals", "account_ids": [1]}, "validation_error"),
+        ({"action": "unsubscribe", "channel": "news", "account_ids": [1]}, "validation_error"),
+        ({"action": "ack", "channel": "news", "account_id": 1, "sequence": 1}, "validation_error"),
         ({"action": "subscribe", "channel": "quotes", "symbols": ["CRASH"]}, "internal_error"),
     ],
 )
@@ -212,3 +216,57 @@ async def test_unsubscribed_means_silent() -> None:
     rig.sim.publish("quotes", "BTC/USDT", bid=1)
     assert client.conn.take() == []
     assert rig.sessions.subscriptions() == 0
+
+
+async def test_what_publishers_tell_comes_by_symbol_or_all_of_it() -> None:
+    rig = Rig()
+    client, one = await joined(rig, "signals", "kraken:X", "A"), rig.connect()
+    ack = await one.ask(action="subscribe", channel="signals")
+    assert (ack["data"]["symbols"], list(ack["data"]["streams"])) == (["*"], ["*"])
+    rig.hub.announce("signals", ["A"], b'{"symbol":"A"}', 1_790_000_000_123_000_000)
+    rig.hub.announce("news", ["A"], b'{"headline":"x"}', 1)
+    rig.hub.announce("signals", ["kraken:X"], b'{"symbol":"kraken:X"}', 1_790_000_000_124_000_000)
+    first, second = client.conn.take()
+    assert {name: first[name] for name in ("type", "channel", "kind", "sequence", "t_ex", "t_in", "timestamp")} == {
+        "type": "signal", "channel": "signals", "kind": "update", "sequence": 1, "t_ex": None,
+        "t_in": 1_790_000_000_123_000_000, "timestamp": "2026-09-21T14:13:20.123Z",
+    }  # fmt: skip
+    assert (second["sequence"], second["data"]) == (1, {"symbol": "kraken:X"})
+    assert [update["sequence"] for update in one.conn.take()] == [1, 2]
+    (listed,) = (await one.ask(action="list"))["data"]["subscriptions"]
+    assert listed == {
+        "subscription_id": "s1", "channel": "signals", "symbol": "*", "throttle_ms": 0, "batch": False,
+        "encoding": "json", "compression": "none",
+    }  # fmt: skip
+    gone = await client.ask(action="unsubscribe", channel="signals", symbols=["kraken:X", "B"])
+    assert gone["data"] == {"symbols": ["kraken:X"], "errors": {"B": "unknown_symbol"}}
+    assert rig.sim.watched == {}
+
+
+async def test_what_publishers_tell_is_resumed_and_sent_again_as_trades_are() -> None:
+    rig = Rig()
+    first = await joined(rig, "news", "*")
+    for number in range(1, 6):
+        rig.hub.announce("news", [], b"%d" % number, number)
+    epoch = first.conn.take()[0]["epoch"]
+    client = rig.connect()
+    client.conn.take()
+    client.say(action="subscribe", channel="news", resume={"*": {"epoch": epoch, "sequence": 3}})
+    await client.settle()
+    ack, *missed = client.conn.take()
+    assert ack["data"]["streams"]["*"] == {"epoch": epoch, "sequence": 3, "recovered": True, "replayed": 2}
+    assert [update["data"] for update in missed] == [4, 5]
+    client.say(action="resend", channel="news", symbol="*", epoch=epoch, **{"from": 1, "to": 2})
+    reply, *again = client.conn.take()
+    assert (reply["data"]["resent"], [update["data"] for update in again]) == (2, [1, 2])
+    elsewhere = rig.connect()
+    elsewhere.conn.take()
+    elsewhere.say(action="subscribe", channel="news", resume={"*": {"epoch": "old", "sequence": 3}})
+    await elsewhere.settle()
+    ack, gap, numbers = elsewhere.conn.take()
+    assert ack["data"]["streams"]["*"]["recovered"] is False
+    assert gap == {
+        "type": "gap", "channel": "news", "symbol": "*", "epoch": "old", "from": 4, "to": 4, "reason": "resync",
+        "new_epoch": epoch,
+    }  # fmt: skip
+    assert (numbers["epoch"], numbers["from"], numbers["to"], "exchange" in numbers) == (epoch, 1, 5, False)

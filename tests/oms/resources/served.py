@@ -18,6 +18,7 @@ from gateway.stats import Stats, Tally
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
 from oms.model import Account, Order, Permission, Position, Principal, Role
+from oms.publications.service import Publications
 from oms.resources.openapi import describe
 from oms.resources.router import router
 from oms.store.pool import Pool
@@ -33,6 +34,7 @@ class NotingService:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.vault = Vault([new_master_key()])
+        self.publications = Publications(pool)
         self.asked: list[tuple[Any, ...]] = []
         self.results: list[CommandResult] = []
         self.given: tuple[list[Order], list[Position]] = ([], [])

@@ -1,0 +1,43 @@
+"""The lexicon: what it says of a headline."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oms.publications.lexicon import BAD, GOOD, NEGATIONS, sentiment
+
+
+@pytest.mark.parametrize(
+    ("headline", "score"),
+    [
+        ("Bitcoin surges to a record high", 1.0),
+        ("Exchange hacked: users fear losses", -1.0),
+        ("Stocks rally despite recession fears", -0.33),
+        ("Ether falls, then recovers", 0.0),
+        ("The regulator did not approve the fund", -1.0),
+        ("Analysts aren't warning of a crash", 0.0),
+        ("No end in sight as everybody waits for gains", 1.0),
+        ("Company fails to beat estimates", -1.0),
+        ("Bank publishes its quarterly report", None),
+        ("", None),
+        ("Überraschung: 上昇", None),
+    ],
+)
+def test_headlines(headline: str, score: float | None) -> None:
+    assert sentiment(headline) == score
+
+
+def test_no_word_counts_twice() -> None:
+    assert not GOOD & BAD
+    assert not (GOOD | BAD) & NEGATIONS
+    assert all(sentiment(word) == 1 for word in sorted(GOOD))
+    assert all(sentiment(word.upper()) == -1 for word in sorted(BAD))
+
+
+@given(st.lists(st.sampled_from(["rally", "crash", "not", "the", "market", "won't", "’"])).map(" ".join))
+def test_it_is_a_share(text: str) -> None:
+    score = sentiment(text)
+    assert (score is None) == (not {"rally", "crash"} & set(text.split()))
+    assert score is None or -1 <= score <= 1
