@@ -157,6 +157,7 @@ class Trader:
         await self._until_done(self._start_venue)
         await self._until_done(self._reconcile)
         self.desk.on_positions = self._on_positions
+        self.desk.on_orders = self.shrinking.ordered
         self.desk.obstacle = None
         self.stops.start()
         self.shrinking.start()

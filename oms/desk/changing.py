@@ -121,7 +121,8 @@ class Changing:
         if former is None:
             return None
         await self._account_for(order, former)
-        filled = claim(order, former)
+        # What an even earlier self filled late is in the book only.
+        filled = max(claim(order, former), self._desk.book.orders[order.id].filled)
         if former.status != "canceled" or wanted.qty <= filled:
             self._over(order, former, command_id)
             return None

@@ -59,6 +59,7 @@ class Desk:
         self.clock_ns = clock_ns
         self.on_doubt: Callable[[int], None] = lambda order_id: None  # an order of which only the venue knows more
         self.on_positions: Callable[[Iterable[Position]], None] = lambda positions: None  # those that changed
+        self.on_orders: Callable[[Iterable[Order]], None] = lambda orders: None  # those that changed
         self._journal = journal
         self._everywhere = everywhere
         self.strategies: frozenset[int] = frozenset()  # that the account has, beside 0
@@ -100,6 +101,7 @@ class Desk:
                     waiter.set_result(order)
         durable = self._journal.append(writes)
         self.on_positions(writes.positions.values())
+        self.on_orders(writes.orders.values())
         return durable
 
     async def changed(self, order_id: int) -> Order:
@@ -246,7 +248,7 @@ class Desk:
     def order_named(self, symbol: str, exchange_order_id: str, client_order_id: str | None) -> Order | None:
         """The order in memory that the venue calls so, by any name it has had."""
         order = self.book.by_exchange_id(symbol, exchange_order_id)
-        if client_order_id is None or (order is not None and order.is_open):
+        if client_order_id is None:
             return order
         named = self.book.by_client_id(client_order_id)
         if order is not None:  # unless the venue gives the id again, to one of which it is not known yet

@@ -151,10 +151,11 @@ class Positions:
         found = []
         for order in sorted(self._reducing(closer.position_id), key=lambda each: each.id):
             if order.reduce_only:
-                if order.remaining > room:
+                remaining = self._desk.at_most(order).remaining
+                if remaining > room:
                     found.append(order)
                 else:
-                    room -= order.remaining
+                    room -= remaining
         return found
 
     async def _cancel_first(self, orders: Iterable[Order], command_id: int | None = None) -> set[asyncio.Task[Any]]:

@@ -139,7 +139,7 @@ class Settler:
 
     async def _settle_order(self, order: Order) -> None:
         looked_ns, filled = self._desk.clock_ns(), order.filled
-        said = await self._desk.venue.find(order)
+        said = await self._find(order)
         if said is None or is_older(order, said):
             if self._missed_long(order, looked_ns):
                 await self._missing(order)
@@ -153,6 +153,14 @@ class Settler:
         order = self._desk.book.orders[order.id]
         if order.state is OrderState.PENDING_CANCEL and said.status == "open":
             self._desk.record(order.id, CancelFailed())
+
+    async def _find(self, order: Order) -> VenueOrder | None:
+        """By its id, or by its name only: the venue gave its id to a newer one."""
+        return await self._desk.venue.find(self.named_anew(order) if self._is_given_again(order) else order)
+
+    def _is_given_again(self, order: Order) -> bool:
+        known = self._desk.book.by_exchange_id(order.symbol, order.exchange_order_id or "")
+        return known is not None and known.id != order.id
 
     async def _size(self, order: Order, said: VenueOrder, filled: Decimal) -> Decimal | None:
         """What is filled of a replaced order, all in all, once that is known of what the venue says it is now. What is
@@ -247,11 +255,8 @@ class Settler:
         trades = await self._desk.venue.trades(order.symbol, order.created_ns - TRADES_BACK_NS)
         name = self._desk.name_of(order)
         names = {order.client_order_id, name}
-        mine = [
-            trade
-            for trade in trades
-            if trade.exchange_order_id == order.exchange_order_id or trade.client_order_id in names
-        ]
+        ids = set() if self._is_given_again(order) else {order.exchange_order_id}
+        mine = [trade for trade in trades if trade.exchange_order_id in ids or trade.client_order_id in names]
         for trade in mine:
             self._hearing.trade(self._desk.book.orders[order.id], trade)
         # Traded under the name it was sent with this time, and under another id than it had: what was sent is there.
@@ -265,7 +270,7 @@ class Settler:
         request, an old one that is as it was proves nothing."""
         looked_ns = self._desk.clock_ns()
         new = await self._desk.venue.find(self.named_anew(order)) if REPLACING_ANEW in order.flags else None
-        former = await self._desk.venue.find(order)
+        former = await self._find(order)
         told = former is not None and tells_of_replace(order, former)
         if not told and (new is None or not is_other(order, new)) and not self._missed_long(order, looked_ns):
             return
@@ -281,8 +286,8 @@ class Settler:
             await self.account_for(order, former)
         order = self._desk.book.orders[order.id]
         if new is not None and is_other(order, new):
-            before = order.filled if former is None else claim(order, former)
-            self.replaced(order, new, new.qty + before, command_id)
+            before = await self._filled_before(order, former, new)
+            self.replaced(self._desk.book.orders[order.id], new, new.qty + before, command_id)
         elif former is None or former.status in {"canceled", "rejected"}:
             return False
         elif former.status != "open" or not tells_of_replace(order, former):
@@ -291,6 +296,15 @@ class Settler:
         else:
             self.replaced(order, former, former.qty + claim(order, former) - former.filled, command_id)
         return True
+
+    async def _filled_before(self, order: Order, former: VenueOrder | None, new: VenueOrder) -> Decimal:
+        """What was filled of it before it was replaced: without its former self, all but what its new self filled."""
+        if former is not None:
+            return claim(order, former)
+        trades = await self._trades_of(order, new)
+        for trade in trades:
+            self._hearing.trade(self._desk.book.orders[order.id], trade)
+        return self._desk.book.orders[order.id].filled - sum((trade.qty for trade in trades), ZERO)
 
     def named_anew(self, order: Order) -> Order:
         """To look for it under the name it is created with this time."""
@@ -331,5 +345,6 @@ def is_other(order: Order, new: VenueOrder) -> bool:
 def tells_of_replace(order: Order, former: VenueOrder) -> bool:
     """Whether the former self shows by itself what a replace came to: it has other terms, or ended before it."""
     if former.status == "open":
-        return (former.price, former.qty) != (order.price, order.qty)
+        is_part = order.replaces > 1  # created anew before, it has what was left then, and not the whole
+        return former.price != order.price or (not is_part and former.qty != order.qty)
     return former.status in {"filled", "expired"}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from oms.book import AccountBook
+from oms import risk
 from oms.desk.desk import Desk
 from oms.errors import OmsError
 from oms.model import ZERO, Order, Position
@@ -24,7 +24,7 @@ RETRY_S: Final = 5.0  # before an order whose cancel failed is looked at again
 
 
 class Shrinking:
-    """Of one account. `changed` is what it hears; it only decides, and canceling is a task."""
+    """Of one account. `changed` and `ordered` are what it hears; both only decide, and canceling is a task."""
 
     def __init__(self, desk: Desk, cancel: Callable[[int], Awaitable[Any]]) -> None:
         """`cancel` returns once it is known what came of it."""
@@ -47,14 +47,16 @@ class Shrinking:
 
     def changed(self, positions: Iterable[Position]) -> None:
         """These are as they are now, or closed."""
-        symbols = {position.symbol for position in positions}
-        if symbols:
-            self._look(symbols)
+        self._look({position.symbol for position in positions})
+
+    def ordered(self, orders: Iterable[Order]) -> None:
+        """These are as they are now: one may be larger than it was, open again, or of another position."""
+        self._look({order.symbol for order in orders if order.reduce_only and order.is_open})
 
     def _look(self, symbols: Collection[str]) -> None:
-        if not self._started:
+        if not self._started or not symbols:
             return
-        for order in too_large(self._desk.book, symbols):
+        for order in too_large(self._desk, symbols):
             if order.id not in self._canceling:
                 self._canceling.add(order.id)
                 log.info("reduce-only order is larger than what is left to reduce", order_id=order.id)
@@ -76,18 +78,19 @@ class Shrinking:
         self._look({symbol})
 
 
-def too_large(book: AccountBook, symbols: Collection[str]) -> list[Order]:
-    """The open reduce-only orders of these symbols that there is nothing left to reduce for: the oldest have it."""
+def too_large(desk: Desk, symbols: Collection[str]) -> list[Order]:
+    """The open reduce-only orders of these symbols that there is nothing left to reduce for. What closes a position has
+    it first, for the others were to make room, then the oldest; each with the most that a change under way may make of
+    it."""
     left: dict[int, Decimal] = {}
     found = []
-    for order in sorted(book.open_orders.values(), key=lambda each: each.id):
-        if not order.reduce_only or order.symbol not in symbols:
-            continue
-        position = book.target_of(order)
+    reducing = [each for each in desk.book.open_orders.values() if each.reduce_only and each.symbol in symbols]
+    for order in sorted(reducing, key=lambda each: (each.reason not in risk.CLOSING, each.id)):
+        position = desk.book.target_of(order)
         if position is None or position.qty * order.side.sign > 0:
             found.append(order)
             continue
-        room = left.setdefault(position.id, abs(position.qty)) - order.remaining
+        room = left.setdefault(position.id, abs(position.qty)) - desk.at_most(order).remaining
         if room < ZERO:
             found.append(order)
         else:

@@ -18,7 +18,7 @@ from oms.store import history, progress
 from oms.venues.base import VenueOrder
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.orders_made import T0_NS
-from tests.oms.reconciled import Scene, scene
+from tests.oms.reconciled import Scene, order_of, scene
 from tests.waiting import until
 
 
@@ -269,6 +269,21 @@ async def test_an_order_of_another_to_which_the_venue_gave_the_same_id_revives_n
     here.venue.orders[order.exchange_order_id] = replace(there, status="open", client_order_id="stranger")
     assert (await here.run()).contradicted == [order.id]
     assert here.state(order) is OrderState.CANCELED
+
+
+async def test_an_id_that_the_venue_gives_again_while_its_order_is_open_here_is_the_newer_ones(here: Scene) -> None:
+    former = await here.ours()
+    silent(here)
+    (forgotten,) = here.venue.orders.values()  # by a test network that began anew
+    newer = here.book.create(order_of(here, qty=Decimal(2)))
+    given = replace(forgotten, client_order_id=newer.client_order_id, qty=Decimal(2))
+    here.venue.orders[given.exchange_order_id] = given
+    here.around.hearing.on_order(given)
+    here.around.hearing.on_trade(here.venue.fill(given.exchange_order_id, "1"))
+    for _ in range(2):
+        await here.run()
+    filled = [here.book.orders[each.id].filled for each in (former, newer)]
+    assert [*filled, here.state(former)] == [0, 1, OrderState.CANCELED]
 
 
 async def test_what_an_order_was_before_it_was_replaced_is_told_when_it_is_open_still(here: Scene) -> None:

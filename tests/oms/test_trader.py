@@ -118,6 +118,22 @@ async def test_what_rests_to_reduce_what_is_gone_is_canceled_also_when_nobody_wa
         assert venue.requests.count("cancel") == 1
 
 
+async def test_an_order_that_changes_is_held_against_what_there_is_to_reduce(dsn: str) -> None:
+    venue = ScriptedVenue()
+    async with holding(dsn, position_mode="strategy_netting") as held:
+        await held.trade("buy", "2")
+        terms = {"symbol": SYMBOL, "side": "sell", "order_type": "limit", "price": "130", "qty": "2"}
+        reducing = (await held.run("send_order", reduce_only=True, **terms)).order_id
+        venue.go_on_from(held.venue)
+    async with trading(dsn, venue) as account:
+        desk = account.trader.desk
+        await until(lambda: desk.obstacle is None)
+        assert list(desk.book.open_orders) == [reducing]
+        desk.book.reassign_order(reducing or 0, 5, desk.now_ns())  # to a strategy that holds nothing
+        desk.commit()
+        await until(lambda: not desk.book.open_orders)
+
+
 async def test_what_an_administrator_changed_is_in_force_and_a_limit_is_told(dsn: str) -> None:
     async with trading(dsn, ScriptedVenue()) as account:
         desk = account.trader.desk

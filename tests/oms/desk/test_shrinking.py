@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -9,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from oms.desk import positions as positions_module
 from oms.desk import shrinking as shrinking_module
+from oms.desk.changing import Changing
 from oms.desk.shrinking import Shrinking
-from oms.model import Order, OrderState
+from oms.model import Order, OrderState, Side
+from tests.oms.desk.desks import ADMIN
 from tests.oms.desk.holding import SYMBOL, Holding, holding
 from tests.oms.desk.scripted_venue import Fault
+from tests.oms.orders_made import order, trade
 from tests.waiting import until
 
 
@@ -21,8 +26,9 @@ from tests.waiting import until
 async def shrinking(dsn: str, **account: Any) -> AsyncIterator[Holding]:
     """A desk whose reduce-only orders are looked after, as the service joins them."""
     async with holding(dsn, **account) as held:
+        held.made.handlers |= Changing(held.desk, held.made.hearing, held.made.settler, held.orders).handlers
         watched = Shrinking(held.desk, held.orders.cancel)
-        held.desk.on_positions = watched.changed
+        held.desk.on_positions, held.desk.on_orders = watched.changed, watched.ordered
         watched.start()
         try:
             yield held
@@ -102,3 +108,84 @@ async def test_a_cancel_that_fails_is_tried_again(dsn: str, monkeypatch: pytest.
         await held.trade("sell", "1")
         await until(lambda: states(held, reducing) == [OrderState.CANCELED])
         assert held.venue.requests.count("cancel") == 3
+
+
+def open_at_venue(held: Holding) -> list[tuple[str | None, Decimal]]:
+    """What may still be executed there, by its name."""
+    return [
+        (each.client_order_id, each.qty - each.filled) for each in held.venue.orders.values() if each.status == "open"
+    ]
+
+
+async def test_what_closes_a_position_is_not_canceled_for_an_older_one_in_doubt(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positions_module, "CANCEL_WAIT_S", 0.01)
+    async with shrinking(dsn) as held:
+        position_id = await held.trade("buy", "2")
+        held.venue.streaming = False
+        held.venue.script("place", Fault.LOST)
+        older = asyncio.create_task(resting(held, "1"))
+        await until(lambda: any(each.state is OrderState.UNKNOWN for each in held.book.open_orders.values()))
+        (older_id,) = held.book.open_orders
+        held.venue.streaming = True
+        closer = await held.run("close_position", position_id=position_id, order_type="limit", price="105")
+        assert closer.order_id is not None, closer
+        held.venue.fill(held.book.orders[closer.order_id].exchange_order_id or "", "0.5")
+        await until(lambda: held.book.positions[position_id].qty == Decimal("1.5"))
+        await held.made.settler.settle(older_id)
+        await older
+        await until(lambda: held.book.orders[older_id].state is OrderState.CANCELED)
+        await until(lambda: open_at_venue(held) == [(f"tw-e1-{closer.order_id}", Decimal("1.5"))])
+        assert held.venue.requests.count("cancel") == 1
+
+
+async def test_a_change_that_makes_it_larger_than_what_is_left_by_then_ends_it(dsn: str) -> None:
+    async with shrinking(dsn) as held:
+        position_id = await held.trade("buy", "2")
+        reducing = await resting(held, "1")
+        held.venue.gate.clear()
+        changing = asyncio.create_task(held.run("change_order", order_id=reducing.id, new_qty="2"))
+        await until(lambda: states(held, reducing) == [OrderState.PENDING_REPLACE])
+        held.book.create(order(77, side=Side.SELL, client_order_id="plain"))
+        held.made.hearing.on_trade(trade(side=Side.SELL, client_order_id="plain", exchange_order_id="p1"))
+        assert held.book.positions[position_id].qty == 1
+        held.venue.gate.set()
+        assert (await changing).ok
+        await until(lambda: states(held, reducing) == [OrderState.CANCELED])
+
+
+async def test_a_closing_order_that_is_made_larger_has_the_place_of_the_others(dsn: str) -> None:
+    async with shrinking(dsn) as held:
+        position_id = await held.trade("buy", "2")
+        closer = await held.run("close_position", position_id=position_id, order_type="limit", price="120", qty="1")
+        reducing = await resting(held, "1")
+        assert (await held.run("change_order", order_id=closer.order_id, new_qty="2")).ok
+        await until(lambda: states(held, reducing) == [OrderState.CANCELED])
+        assert [qty for _, qty in open_at_venue(held)] == [2]
+
+
+async def test_one_whose_cancel_was_pretended_is_canceled_again_when_it_is_seen_to_be_open(dsn: str) -> None:
+    async with shrinking(dsn) as held:
+        position_id = await held.trade("buy", "2")
+        reducing = await resting(held, "2")
+        held.venue.script("cancel", Fault.PRETENDED)
+        held.book.create(order(77, side=Side.SELL, qty=Decimal(2), client_order_id="plain"))
+        held.made.hearing.on_trade(trade(qty="2", side=Side.SELL, client_order_id="plain", exchange_order_id="p1"))
+        assert position_id not in held.book.positions
+        await until(lambda: states(held, reducing) == [OrderState.CANCELED])
+        there = held.venue.orders[reducing.exchange_order_id or ""]
+        assert there.status == "open"
+        held.clock.advance(6)
+        held.made.hearing.on_order(there)
+        assert await held.made.settler.settle(reducing.id)
+        await until(lambda: not open_at_venue(held) and states(held, reducing) == [OrderState.CANCELED])
+
+
+async def test_given_to_a_strategy_that_holds_nothing_it_goes(dsn: str) -> None:
+    async with shrinking(dsn, position_mode="strategy_netting") as held:
+        held.desk.strategies = frozenset({5})
+        await held.trade("buy", "2")
+        reducing = await resting(held, "2")
+        await held.positions.reassign(ADMIN, 5, order_ids=[reducing.id], position_ids=[])
+        await until(lambda: states(held, reducing) == [OrderState.CANCELED])

@@ -1,0 +1,84 @@
+"""Changes of which something comes late: it is not taken for what another one came to, and nothing counts twice."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from oms.model import OrderState
+from tests.oms.desk.desks import Setting
+from tests.oms.desk.scripted_venue import Fault
+from tests.oms.desk.trading_made import code, send, trading
+from tests.waiting import until
+
+
+async def changed_once(made: Setting) -> None:
+    """Order 1, of 3: 1 was filled before it was created anew with what was left."""
+    await send(made, qty="3")
+    made.venue.fill("x1", "1")
+    await until(lambda: made.order().filled == 1)
+    assert (await made.run("change_order", order_id=1, new_price="101")).ok
+
+
+async def test_a_second_change_whose_cancel_is_done_late_is_not_taken_for_failed(dsn: str) -> None:
+    async with trading(dsn) as made:
+        await changed_once(made)
+        made.venue.streaming = False
+        made.venue.script("cancel", Fault.LATE)
+        changing = asyncio.create_task(made.run("change_order", order_id=1, new_price="102"))
+        await until(lambda: made.venue.requests.count("cancel") == 2 and not made.desk.is_busy(1))
+        assert not await made.settler.settle(1)
+        assert made.order().state is OrderState.PENDING_REPLACE  # it is as it was, and may be canceled yet
+        made.venue.arrive()
+        made.clock.advance(7)
+        assert await made.settler.settle(1)
+        assert [made.order().state, made.order().filled] == [OrderState.CANCELED, 1]
+        assert code(await changing) == "order_not_found"
+
+
+async def test_a_second_change_of_which_nothing_was_done_leaves_it_with_all_its_quantity(dsn: str) -> None:
+    async with trading(dsn) as made:
+        await changed_once(made)
+        made.venue.script("cancel", Fault.DROPPED)
+        changing = asyncio.create_task(made.run("change_order", order_id=1, new_price="102"))
+        await until(lambda: made.venue.requests.count("cancel") == 2 and not made.desk.is_busy(1))
+        assert not await made.settler.settle(1)
+        made.clock.advance(7)
+        assert await made.settler.settle(1)
+        order = made.order()
+        assert [order.state, order.qty, order.price] == [OrderState.PARTIALLY_FILLED, 3, 101]
+        assert code(await changing) == "outcome_unknown"
+
+
+async def test_what_an_even_earlier_self_fills_meanwhile_is_not_ordered_again(dsn: str) -> None:
+    async with trading(dsn) as made:
+        await changed_once(made)
+        made.venue.gate.clear()
+        changing = asyncio.create_task(made.run("change_order", order_id=1, new_price="102"))
+        await until(lambda: made.order().state is OrderState.PENDING_REPLACE)
+        made.venue.fill("x1", "0.5")
+        await until(lambda: made.order().filled == Decimal("1.5"))
+        made.venue.gate.set()
+        assert (await changing).ok
+        (now,) = [each for each in made.venue.orders.values() if each.status == "open"]
+        assert [now.qty, made.order().qty, made.order().remaining] == [Decimal("1.5"), 3, Decimal("1.5")]
+
+
+@pytest.mark.parametrize("filled", ["0.5", "2"])
+async def test_what_its_new_self_filled_is_not_counted_twice_when_its_former_self_is_forgotten(
+    dsn: str, filled: str
+) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = True
+        await send(made, qty="2")
+        made.venue.script("replace", Fault.LOST)
+        made.venue.fill_on_place.append(Decimal(filled))
+        changing = asyncio.create_task(made.run("change_order", order_id=1, new_price="101"))
+        await until(lambda: made.order().filled == Decimal(filled) and not made.desk.is_busy(1))
+        del made.venue.orders["x1"]
+        await made.settler.settle(1)
+        assert [made.order().price, made.order().qty, made.order().filled] == [101, 2, Decimal(filled)]
+        assert made.order().is_open == (filled != "2")
+        assert (await changing).ok
