@@ -39,7 +39,7 @@ async def test_takes_the_steps_that_are_new(empty_dsn: str) -> None:
 
 async def test_positions_from_before_sides_were_kept_have_the_side_that_opened_them(empty_dsn: str) -> None:
     connection = await connect(empty_dsn)
-    await migrate(connection, steps()[:6])
+    await migrate(connection, steps()[:7])
     account = await connection.fetchval(
         "INSERT INTO accounts (name, exchange, epoch) VALUES ('a', 'sim', 'e') RETURNING id"
     )
