@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import multiprocessing
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from tests.crash.agreement import Books
 from tests.crash.client import Client
 from tests.crash.gateway import Spec, serve
 from tests.e2e.processes import Exchange, exchange_of
+from tests.forks import CONTEXT
 from tests.leaks import known, leaked
 from tests.oms import database
 
@@ -44,9 +44,7 @@ class World:
         self.exchange = exchange
         self.folder = folder
         self.vault_key = new_master_key()
-        # Forked from a process that has imported everything: a restart costs what the gateway does, not its imports.
-        self.context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["tests.crash.gateway"])
+        self.context = CONTEXT  # a restart costs what the gateway does, not its imports
 
     @asynccontextmanager
     async def scene(self, mode: PositionMode) -> AsyncIterator[Scene]:

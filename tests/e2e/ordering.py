@@ -27,6 +27,7 @@ from oms.store.pool import open_pool
 from oms.vault import Vault, new_master_key
 from tests.e2e.processes import Exchange, config_of, exchange_of
 from tests.leaks import VENUE_SECRET
+from tests.plain_http import NO_TLS
 
 ACCOUNTS = {"ann": 1, "bob": 2}  # whose account is which; `root` is an admin
 WAIT_S = 20.0
@@ -78,7 +79,9 @@ class Ordering:
     async def ask(self, user: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """The status and body of an answer."""
         headers = {"x-api-key": self.keys[user], "content-type": "application/json", **headers}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.app.port}", timeout=WAIT_S) as client:
+        async with httpx.AsyncClient(
+            verify=NO_TLS, base_url=f"http://127.0.0.1:{self.app.port}", timeout=WAIT_S
+        ) as client:
             content = None if body is None else json.dumps(body).encode()
             answer = await client.request(method, path, content=content, headers=headers)
             return answer.status_code, answer.json()

@@ -13,7 +13,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import aiohttp
 
@@ -23,7 +23,9 @@ from gateway.limits import Limits
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
 from gateway.wire.stream import STREAM_PATH
+from loadtest.exchange.cli import main
 from tests.conftest import ROOT
+from tests.forks import CONTEXT, run_main
 
 # For a flood that a client must see whole although it shares this process with the gateway, and so is slow itself.
 # How slow readers are treated is test_slow_reader's subject.
@@ -79,15 +81,29 @@ class Exchange:
 @asynccontextmanager
 async def exchange_of(*arguments: str | Path) -> AsyncIterator[Exchange]:
     """`python -m loadtest.exchange` with these arguments, on any free port."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "loadtest.exchange", *map(str, arguments), cwd=ROOT, stdout=PIPE
-    )
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=run_main, args=(main, [str(each) for each in arguments], sender))
+    await asyncio.to_thread(process.start)
+    sender.close()
     try:
-        line = await first_line(process.stdout, "exchange listening on ")
-        async with aiohttp.ClientSession() as http:
-            yield Exchange(line.rsplit(maxsplit=1)[-1], http)
+        with os.fdopen(os.dup(receiver.fileno())) as output:
+            url = await asyncio.wait_for(asyncio.to_thread(_url, output), START_S)
+            async with aiohttp.ClientSession() as http:
+                yield Exchange(url, http)
     finally:
-        await end(process)
+        receiver.close()
+        process.terminate()
+        await asyncio.to_thread(process.join, STOP_S)
+        if process.exitcode is None:
+            process.kill()
+    assert process.exitcode == 0
+
+
+def _url(output: TextIO) -> str:
+    """Where an exchange listens, by the first it says."""
+    line = output.readline()
+    assert "exchange listening on " in line, f"it ended before it listened: {line}"
+    return line.split()[-1]
 
 
 async def first_line(output: asyncio.StreamReader | None, text: str) -> str:

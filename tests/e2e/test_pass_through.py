@@ -12,6 +12,7 @@ import pytest
 from gateway.config import AuthConfig
 from tests.e2e.ordering import Ordering
 from tests.leaks import VENUE_SECRET
+from tests.plain_http import NO_TLS
 
 
 async def call(gateway: Ordering, user: str | None, func: str, *args: Any, account: int = 1, **kwargs: Any) -> Any:
@@ -26,7 +27,7 @@ async def refused(
 ) -> tuple[int, Any]:
     """Status and body, whatever they are."""
     headers = {} if user is None else {"x-api-key": gateway.keys[user]}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.app.port}", timeout=30) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=f"http://127.0.0.1:{gateway.app.port}", timeout=30) as client:
         body = {"args": args, "kwargs": kwargs}
         answer = await client.post(f"/ccxt/{account}/{func}", json=body, headers=headers)
         assert VENUE_SECRET not in answer.text

@@ -29,6 +29,7 @@ from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
 from tests.gateway.net.fakes import FakeSource
 from tests.gateway.sources.tools import synthetic
+from tests.plain_http import NO_TLS
 from tests.waiting import until
 
 SYMBOLS = {"BTC/USDT", "ETH/USDT", "BTC/USDT:USDT"}
@@ -57,7 +58,7 @@ class Gateway:
         return f"ws://127.0.0.1:{self.app.port}/v1/stream"
 
     async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             return await client.get(f"http://127.0.0.1:{self.app.port}{path}")
 
     @asynccontextmanager
@@ -309,7 +310,7 @@ async def test_a_gateway_is_ready_when_its_exchange_appears() -> None:
     app = App(msgspec.structs.replace(config_of(), exchanges={"sim": exchange}))
     await app.start()
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{app.port}") as client:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=f"http://127.0.0.1:{app.port}") as client:
             with capture_logs() as logs:
                 await until(lambda: any(line["event"] == "markets not loaded" for line in logs))
             [told, *_] = [line for line in logs if line["event"] == "markets not loaded"]

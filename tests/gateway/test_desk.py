@@ -31,6 +31,7 @@ from oms.vault import new_master_key
 from oms.venues.ccxt import CcxtVenue
 from tests.gateway.users import say
 from tests.oms import database
+from tests.plain_http import NO_TLS
 
 MADE = ExchangeConfig(klass="synthetic")
 
@@ -49,7 +50,10 @@ async def test_orders_are_served_and_ask_for_a_key(dsn: str) -> None:
     async with await open_pool(dsn) as pool:
         user = await admin.add_user(pool, "root", Role.ADMIN)
         await admin.add_key(pool, user.id, prefix=made.prefix, hash=made.hash, scopes=frozenset(Scope))
-    async with serving(config_of(dsn)) as app, httpx.AsyncClient(base_url=f"http://127.0.0.1:{app.port}") as client:
+    async with (
+        serving(config_of(dsn)) as app,
+        httpx.AsyncClient(verify=NO_TLS, base_url=f"http://127.0.0.1:{app.port}") as client,
+    ):
         told = (await client.get("/readyz")).json()
         assert (told["checks"]["orders"], told["accounts"]) == (True, True)
         assert (await client.get("/oms/accounts")).status_code == 401
@@ -149,7 +153,10 @@ async def test_what_is_published_by_socket_or_http_is_told_to_anybody(dsn: str) 
 
 async def test_market_data_alone_needs_no_database() -> None:
     config = Config(server=ServerConfig(port=0), exchanges={"made": MADE}, oms=OmsConfig(enabled=False))
-    async with serving(config) as app, httpx.AsyncClient(base_url=f"http://127.0.0.1:{app.port}") as client:
+    async with (
+        serving(config) as app,
+        httpx.AsyncClient(verify=NO_TLS, base_url=f"http://127.0.0.1:{app.port}") as client,
+    ):
         told = (await client.get("/readyz")).json()
         assert (set(told), set(told["checks"])) == ({"ready", "checks"}, {"listening", "sources"})
         assert (await client.get("/oms/accounts")).status_code == 404

@@ -20,6 +20,7 @@ from oms.auth import Auth
 from oms.model import ApiKey, Permission, Role, Scope, User
 from oms.token_keys import new_signing_key
 from oms.tokens import Tokens
+from tests.plain_http import NO_TLS
 
 
 class Users:
@@ -82,7 +83,7 @@ class Gateway:
         return f"ws://127.0.0.1:{self.app.port}/v1/stream{query}"
 
     async def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             return await client.get(f"http://127.0.0.1:{self.app.port}{path}", headers=headers)
 
     @asynccontextmanager

@@ -147,7 +147,7 @@ async def test_a_stop_answers_who_waits_without_claiming_anything(dsn: str) -> N
 
 async def test_a_command_found_running_is_answered_by_what_is_found_out(dsn: str) -> None:
     async with trading(dsn) as made:
-        async with asking(made) as requests:
+        async with asking(made, wait_s=0.05) as requests:
             made.venue.script("place", Fault.DROPPED)
             await requests.ask(body())
         row = await stored_command(made.desk.pool, "r")

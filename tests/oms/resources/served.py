@@ -26,6 +26,7 @@ from oms.trader import Readiness
 from oms.vault import Vault, new_master_key
 from tests.gateway.net.test_http import Nothing
 from tests.gateway.users import Users
+from tests.plain_http import NO_TLS
 
 
 class NotingService:
@@ -116,5 +117,7 @@ async def serving(pool: Pool) -> AsyncIterator[Served]:
 
     mounted = http.Mounted([router(service, CODES.__getitem__)], {OmsError: reads}, describe)
     app = http.build(stats, dict, Limits(), "1.2.3", gate, mounted)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(cast(Any, app)), base_url="http://gateway") as client:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, transport=httpx.ASGITransport(cast(Any, app)), base_url="http://gateway"
+    ) as client:
         yield Served(client, users, service)

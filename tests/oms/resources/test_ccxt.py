@@ -14,6 +14,7 @@ from oms.errors import OmsError
 from oms.model import Principal
 from oms.passing.calls import FUNCTIONS
 from oms.resources import ccxt
+from tests.plain_http import NO_TLS
 
 SOMEBODY = Principal(user_id=1, user_name="ann", api_key_id=1)
 
@@ -50,7 +51,9 @@ async def client(calls: Noting) -> AsyncIterator[httpx.AsyncClient]:
         exception_handlers={OmsError: refuse},
         logging_config=None,
     )
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(cast(Any, app)), base_url="http://gateway") as client:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, transport=httpx.ASGITransport(cast(Any, app)), base_url="http://gateway"
+    ) as client:
         yield client
 
 
