@@ -20,10 +20,11 @@ from gateway.auth import Authenticator, Gate
 from gateway.collector import collecting
 from gateway.config import Config
 from gateway.core.hub import Hub
-from gateway.core.private import Accounts, Calls
+from gateway.core.private import Accounts, Calls, Standings
 from gateway.errors import Close
 from gateway.limits import Limits
 from gateway.net import http
+from gateway.net.account import AccountService
 from gateway.net.certificate import Certificate
 from gateway.net.deflate import compress
 from gateway.net.dialects import Dialects
@@ -154,7 +155,8 @@ class App:
             sessions=self.sessions, hub=self.hub, sources=self.sources, forms=OmsForms(limits, compress)
         )
         self.certificate = certificate = Certificate.of(config.server)
-        dialects = Dialects([self.streams, self.oms], self.sessions, self.guards)
+        self.watching = AccountService(sessions=self.sessions)
+        dialects = Dialects([self.streams, self.oms, self.watching], self.sessions, self.guards)
         self.stats = Stats(
             fanned=self.fanout,
             published=self.hub,
@@ -171,11 +173,14 @@ class App:
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
 
-    def serve_accounts(self, accounts: Accounts, calls: Calls | None = None) -> None:
+    def serve_accounts(
+        self, accounts: Accounts, calls: Calls | None = None, standings: Standings | None = None
+    ) -> None:
         """Tell of accounts and take commands for them, from whoever has an API key; `calls`: ccxt's functions."""
         private = PrivateService(accounts, self._forms, self.config.limits, self._tally.errors)
         self.streams.private = self.oms.private = private
         self.oms.calls = calls
+        self.watching.accounts = standings
 
     @property
     def port(self) -> int:
@@ -222,6 +227,7 @@ class App:
         if self._sampler is not None:
             self._sampler.cancel()
         self.listener.close()
+        await self.watching.close()
         if self._owns_markets:
             await self.markets.close()
 
@@ -238,6 +244,7 @@ class App:
             self.guards.tick()
         if self.certificate is not None:
             self.certificate.remind(time.time())
+        self.watching.tick()
         self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
 
 
@@ -260,7 +267,7 @@ async def serving(config: Config) -> AsyncIterator[App]:
                 checks={"orders": joined.is_ready},
                 remarks={"accounts": joined.are_accounts_ready},
             )
-            app.serve_accounts(joined.oms, joined.passing)
+            app.serve_accounts(joined.oms, joined.passing, joined.standings)
             assert app.guards is not None, "it has an authenticator"
             joined.oms.on_more = app.guards.gate.charge
         else:

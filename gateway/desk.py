@@ -33,6 +33,7 @@ from oms.postgres import PostgresError
 from oms.resources import ccxt, openapi
 from oms.resources.router import router
 from oms.service import Oms
+from oms.standing import Standings
 from oms.store.migrate import MigrationError
 from oms.store.pool import FAILURES, UNAVAILABLE
 from oms.vault import VaultError, open_vault
@@ -49,6 +50,7 @@ class Desk(NamedTuple):
 
     oms: Oms
     passing: PassThrough
+    standings: Standings
     mounted: Mounted
 
     def is_ready(self) -> bool:
@@ -89,7 +91,7 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
             raise TickwireError("engine_unavailable", str(error)) from error
         oms.publications.listen(lambda row: hub.announce(row.channel, row.symbols, row.data, row.created_ns))
         passing = PassThrough(oms, anonymous=config.serves_anonymous)
-        yield Desk(oms, passing, mounted(oms, passing))
+        yield Desk(oms, passing, Standings(oms, market), mounted(oms, passing))
 
 
 def token_keys_of(config: JwtConfig) -> list[token_keys.TokenKey]:
@@ -157,6 +159,7 @@ def venues_of(exchanges: Mapping[str, ExchangeConfig], limits: Limits = Limits()
                 credentials=credentials,
                 options=exchange.options,
                 order_params=frozenset(exchange.order_params),
+                currency=exchange.currency,
                 passing=passing,
             )
         )

@@ -54,6 +54,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     publications_waiting_max: int = 1_000  # for the database, of all publishers
     publications_kept_days: int = 30  # how far back they can be asked for, and sent again without being told twice
 
+    # Accounts that are watched
+    account_read_timeout_s: float = 10.0  # of one reading of an account: its backend counts as lost after it
+
     # Functions of ccxt called for an account; public and private ones count apart
     ccxt_calls_running_max: int = 8  # exchanges answer few requests a second
     ccxt_calls_waiting_max: int = 64  # behind them

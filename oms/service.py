@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
@@ -156,6 +156,11 @@ class Oms:
         """The configured exchange of an account, for who has to do with it. Raises OmsError."""
         require_known(principal, account_id)
         return self.trader(account_id).account.exchange
+
+    @property
+    def traders(self) -> Mapping[int, Trader]:
+        """All accounts as they are now, by number. Raises OmsError `engine_unavailable`."""
+        return self._running().traders
 
     def trader(self, account_id: int) -> Trader:
         """The account as it is now. Raises OmsError `account_not_found` or `engine_unavailable`."""

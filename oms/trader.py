@@ -98,6 +98,11 @@ class Trader:
         return self.desk.account
 
     @property
+    def venue(self) -> Venue | None:
+        """Where it is traded on, as soon as that is known; another one after `reopen`."""
+        return self._venue
+
+    @property
     def readiness(self) -> Readiness:
         return Readiness(self.account.id, self.keeper.is_connected, self.keeper.is_ready, self.desk.obstacle)
 

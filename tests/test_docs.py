@@ -32,7 +32,8 @@ from tests.conftest import ROOT
 from tests.docs_parts import fences, table, text_of
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/protocol.md", "docs/configuration.md",
-             "docs/exchange.md", "docs/oms.md", "docs/driver.md", "docs/dependencies.md")  # fmt: skip
+             "docs/exchange.md", "docs/oms.md", "docs/accounts.md", "docs/driver.md",
+             "docs/dependencies.md")  # fmt: skip
 
 
 def anchors(path: Path) -> set[str]:

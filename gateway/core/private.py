@@ -7,6 +7,7 @@ A principal is handed back to the room that made it, and only it looks inside: h
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
 from gateway.errors import CODES, TickwireError
@@ -128,6 +129,69 @@ class Calls(Protocol):
         self, principal: Any, account_id: int, func: str, args: Sequence[object], kwargs: Mapping[str, object]
     ) -> Awaitable[bytes]:
         """What ccxt's function answers, as JSON. What is refused is raised as a `Refusal`."""
+
+
+class Holding(Protocol):
+    """An open position, as it is right now; `mark` and `profit` are what closing it would have been now, if known."""
+
+    @property
+    def ticket(self) -> int: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def side(self) -> str:
+        """buy, sell"""
+
+    @property
+    def volume(self) -> Decimal: ...
+    @property
+    def price(self) -> Decimal | None: ...
+    @property
+    def sl(self) -> Decimal | None: ...
+    @property
+    def tp(self) -> Decimal | None: ...
+    @property
+    def mark(self) -> Decimal | None: ...
+    @property
+    def profit(self) -> Decimal | None: ...
+
+
+class Standing(Protocol):
+    """How an account stands: its money by name (`balance`, `equity`, ..), and what is open, by ticket."""
+
+    @property
+    def figures(self) -> Mapping[str, Decimal | None]: ...
+    @property
+    def positions(self) -> Mapping[int, Holding]: ...
+
+
+class Closing(Protocol):
+    """How a position ended."""
+
+    @property
+    def price(self) -> Decimal | None: ...
+    @property
+    def profit(self) -> Decimal | None: ...
+
+
+class Look(Protocol):
+    """Somebody watches one account. Reading raises a `Refusal` where its backend cannot be read."""
+
+    def read(self) -> Awaitable[Standing]: ...
+    def closings(self, tickets: Sequence[int]) -> Awaitable[Mapping[int, Closing]]:
+        """How positions ended that are not open any more; what the backend does not know is left out."""
+
+    def close(self) -> Awaitable[None]:
+        """Let go of whatever reading needs. Called once, and last."""
+
+
+class Standings(Protocol):
+    """Accounts as who watches them sees them."""
+
+    def find(self, principal: Any, reference: str) -> int:
+        """The account of a number or name, for who may see all of it. Raises a `Refusal`."""
+
+    def look(self, account_id: int) -> Look: ...
 
 
 @runtime_checkable

@@ -81,7 +81,8 @@ class Connection(asyncio.Protocol):
     """An open WebSocket. Everything but the handler's calls is for the transport and the listener."""
 
     __slots__ = (
-        *("close_code", "due_tick", "handler", "head", "id", "on_writable", "outbox", "peer", "window_bits"),
+        *("close_code", "due_tick", "handler", "head", "id", "on_writable", "outbox", "peer", "pinged_s"),
+        "window_bits",
         *("_heard_s", "_life", "_parser", "_shared", "_transport"),
     )
 
@@ -99,7 +100,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._parser = Parser(shared.limits.message_bytes_max, bits > 0)
         self._life = Life.OPEN
-        self._heard_s = shared.clock()
+        self._heard_s = self.pinged_s = shared.clock()  # `pinged_s`: the last PING of the peer
         transport.set_write_buffer_limits(high=0)
         # Under TLS the kernel is not to be given what is not encrypted: the transport does that
         secured = transport.get_extra_info("sslcontext") is not None
@@ -190,6 +191,7 @@ class Connection(asyncio.Protocol):
             if kind == OP_PING:
                 assert isinstance(payload, bytes)
                 pongs.append(encode(OP_PONG, payload))
+                self.pinged_s = self._heard_s
                 continue
             if pongs:
                 self.outbox.reply(b"".join(pongs))

@@ -83,7 +83,7 @@ class Guards:
 class Guard:
     """What one connection has shown of itself."""
 
-    __slots__ = ("_ends_s", "_guarded", "_guards", "_shown_s", "_verdict", "due_tick")
+    __slots__ = ("_ends_s", "_guarded", "_guards", "_insists", "_shown_s", "_verdict", "due_tick")
 
     _guarded: Guarded
 
@@ -93,12 +93,17 @@ class Guard:
         self._verdict = verdict
         self._shown_s = guards.clock()
         self._ends_s = 0.0  # when it has to have been shown again
+        self._insists = not guards.gate.anonymous
         self.due_tick = -1
 
     @property
     def principal(self) -> Principal | None:
         """Whom the connection speaks for, with what they may do by now."""
         return None if self._verdict is None else self._verdict.principal
+
+    def insist(self) -> None:
+        """Nobody may stay here without saying who they are, also where market data is for everybody."""
+        self._insists = True
 
     def begin(self, guarded: Guarded) -> None:
         """The connection is open; again when it has become another session's."""
@@ -107,7 +112,7 @@ class Guard:
         guards.open.add(self)
         if self._verdict is not None:
             self._hold(self._verdict)
-        elif not guards.gate.anonymous:
+        elif self._insists:
             guards.wheel.schedule(self, self._shown_s + guards.gate.config.auth_timeout_s)
 
     def end(self) -> None:
@@ -117,7 +122,7 @@ class Guard:
 
     def require(self) -> None:
         """Raises TickwireError where a principal is needed and there is none."""
-        if self._verdict is None and not self._guards.gate.anonymous:
+        if self._verdict is None and self._insists:
             raise TickwireError("not_authenticated", "authenticate first: send `auth` with a token")
 
     def spend(self) -> TickwireError | None:

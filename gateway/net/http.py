@@ -25,7 +25,7 @@ from gateway.core.key import PRIVATE_CHANNELS, STREAM_CHANNELS, TIERS_MS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.log import mask_text
-from gateway.net.dialects import SHARED_PATH
+from gateway.net.dialects import ACCOUNT_PATH, SHARED_PATH
 from gateway.net.http_auth import principal_dependencies, token_resource
 from gateway.stats import Stats, StatsCollector
 from gateway.wire.stream import STREAM_PATH
@@ -134,7 +134,7 @@ def _own_routes(
         """Connections, subscriptions, watches, rates, latency and drops."""
         return stats.status(time.monotonic(), time.time_ns())
 
-    @get([STREAM_PATH, SHARED_PATH], include_in_schema=False, sync_to_thread=False)
+    @get([STREAM_PATH, SHARED_PATH, ACCOUNT_PATH + "{account_id:str}"], include_in_schema=False, sync_to_thread=False)
     def stream() -> Response[dict[str, Any]]:
         """Here is a WebSocket, and nothing else."""
         response = _render(TickwireError("unsupported_action", "this is a WebSocket: upgrade the connection"), 426)

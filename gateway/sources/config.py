@@ -24,6 +24,7 @@ class ExchangeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     options: dict[str, Any] = {}  # ccxt's constructor options, verbatim: urls, options, proxies, hostname, apiKey..
     sandbox: bool = False  # ccxt's set_sandbox_mode
     order_params: list[Annotated[str, msgspec.Meta(min_length=1)]] = []  # beside what `oms.venues` knows of the class
+    currency: Annotated[str, msgspec.Meta(min_length=1)] = "USDT"  # of `balance` and `equity` of who watches an account
     poll_interval_ms: Annotated[int, msgspec.Meta(ge=50)] = 1_000  # where the exchange has nothing to watch
     stale_after_ms: dict[str, Milliseconds] = {}  # per channel, over STALE_AFTER_MS
     book_start_ms: Milliseconds = 20_000  # a book that does not come by then has failed; other data may be quiet

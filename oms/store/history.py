@@ -7,7 +7,8 @@ in the filter.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from decimal import Decimal
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -195,3 +196,21 @@ async def events_after(
         text = f"{EVENTS} AND channel = $2 AND channel_sequence > $3 ORDER BY channel_sequence LIMIT $4"
         found = await db.fetch(text, account_id, channel, after, limit)
     return [rows.event_of(row) for row in found]
+
+
+class Closed(NamedTuple):
+    """How a position was closed: by the price of its last deal, and all that it realised."""
+
+    price: Decimal | None
+    realized_pnl: Decimal
+
+
+async def closed_by_ids(db: Database, account_id: int, position_ids: Collection[int]) -> dict[int, Closed]:
+    """Of those that are closed."""
+    found = await db.fetch(
+        "SELECT p.id, p.realized_pnl, (SELECT d.price FROM oms_deals d WHERE d.position_id = p.id "
+        "ORDER BY d.executed_at DESC, d.id DESC LIMIT 1) AS price FROM oms_positions p "
+        "WHERE p.account_id = $1 AND p.id = ANY($2::bigint[]) AND p.state = 'closed'",
+        account_id, list(position_ids),
+    )  # fmt: skip
+    return {row["id"]: Closed(row["price"], row["realized_pnl"]) for row in found}

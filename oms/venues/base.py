@@ -5,7 +5,7 @@ Holds the values a venue hands to the desk. Must not know a state, a database or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
@@ -73,6 +73,47 @@ class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int
 
 
+class Holding(msgspec.Struct, frozen=True, kw_only=True):
+    """An open position as who watches the account is told of it. `mark` and `profit`: what closing it now would be."""
+
+    ticket: int
+    symbol: str
+    side: Side
+    volume: Decimal
+    price: Decimal | None
+    sl: Decimal | None = None
+    tp: Decimal | None = None
+    mark: Decimal | None = None
+    profit: Decimal | None = None
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a position ended: at which price, and what it made in all."""
+
+    price: Decimal | None
+    profit: Decimal | None
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """An account's money as its venue tells it, and its positions; None: the venue has none, they are the OMS's."""
+
+    figures: Mapping[str, Decimal | None]
+    holdings: Mapping[int, Holding] | None = None
+    currency: str = ""  # of the figures
+
+
+class Inspection(Protocol):
+    """Somebody watches the account. Each request raises OmsError, and is given up when its task is cancelled."""
+
+    async def read(self) -> Statement: ...
+
+    async def endings(self, tickets: Sequence[int]) -> Mapping[int, Ending]:
+        """How these holdings ended, as far as the venue knows."""
+
+    async def close(self) -> None:
+        """Nobody watches any more."""
+
+
 class Listener(Protocol):
     """Who hears what the venue tells by itself. Synchronous: nothing of it may wait."""
 
@@ -127,6 +168,9 @@ class Venue(Protocol):
 
     async def call(self, func: str, arguments: Mapping[str, Any], *, public: bool) -> bytes:
         """A function of ccxt that orders nothing, for somebody else; `public`: as nobody. JSON. Raises OmsError."""
+
+    def inspect(self) -> Inspection:
+        """Begin to watch the account."""
 
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from oms.errors import OmsError
 from oms.model import Instrument, Order
 from oms.venues import binance, checking, client, convert, errors, paging, requests
+from oms.venues.balances import Balances
 from oms.venues.base import Ambiguous, Listener, Refused, VenueOrder, VenuePosition, VenueTrade
 from oms.venues.beside import Beside
 from oms.venues.client import SENDING
@@ -269,6 +270,9 @@ class CcxtVenue:
 
     async def call(self, func: str, arguments: Mapping[str, Any], *, public: bool) -> bytes:
         return await self._beside.call(func, arguments, public=public)
+
+    def inspect(self) -> Balances:
+        return Balances(self._beside, self._config.currency)
 
     # How it is asked
 

@@ -41,6 +41,7 @@ class VenueConfig:
     credentials: Mapping[str, str] = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # proxies may hold a password
     order_params: frozenset[str] = frozenset()  # names that `params` of an order may have, beside those known here
+    currency: str = "USDT"  # of which the balance of who watches is told
     timeout_ms: int = 10_000  # of one request
     ping_ms: int = 10_000  # the private stream is asked for a sign of life this often; it has as long to give one
     passing: PassingLimits = PassingLimits()

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from multidict import CIMultiDict
+
 from _speedups.fanout import Fanout
 from _speedups.frame import OP_TEXT, encode
 from _speedups.outbox import Outbox
@@ -17,8 +19,10 @@ from gateway.core.private import Accounts, Calls
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.net import deflate
+from gateway.net.account import AccountService, AccountSession
 from gateway.net.conversation import Conversation
 from gateway.net.guard import Guard
+from gateway.net.head import Head, Refusal
 from gateway.net.oms import OmsService, OmsSession
 from gateway.net.private import PrivateService
 from gateway.net.session import StreamService, StreamSession
@@ -98,6 +102,7 @@ class FakeConnection:
     def __init__(self, fanout: Fanout, *, deflated: bool = False) -> None:
         self.id = "c1"
         self.peer = "127.0.0.1"
+        self.pinged_s = 0.0
         self.deflate = deflated
         self.socket = FakeSocket()
         self.outbox = Outbox(fanout, -1, self.socket, self)
@@ -166,6 +171,8 @@ class Rig:
             calls=accounts,
         )
 
+        self.watching = AccountService(sessions=self.sessions)
+
     @property
     def sim(self) -> FakeSource:
         return self.sources["sim"]
@@ -175,6 +182,11 @@ class Rig:
 
     def connect_oms(self, *, deflated: bool = False, guard: Guard | None = None) -> OmsClient:
         return OmsClient(self, self.oms.session(guard), deflated=deflated)
+
+    def connect_account(self, reference: str, guard: Guard) -> AccountClient | Refusal:
+        head = Head("GET", f"/ws/account/{reference}", {}, CIMultiDict(), "127.0.0.1")
+        session = self.watching.session(guard, head)
+        return session if isinstance(session, Refusal) else AccountClient(self, session, deflated=False)
 
 
 class Room(Accounts, Calls, Protocol):
@@ -219,3 +231,7 @@ class Client(AnyClient[StreamSession]):
 
 class OmsClient(AnyClient[OmsSession]):
     """Of the oms dialect."""
+
+
+class AccountClient(AnyClient[AccountSession]):
+    """Of the account dialect."""

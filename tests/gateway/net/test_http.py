@@ -131,6 +131,7 @@ def test_no_page_loads_anything_from_elsewhere(client: TestClient[Litestar]) -> 
         ("POST /refused", None, 429, "rate_limited"),
         ("GET /v1/stream", None, 426, "unsupported_action"),
         ("GET /ws", None, 426, "unsupported_action"),
+        ("GET /ws/account/main", None, 426, "unsupported_action"),
     ],
 )
 def test_refusals_are_in_words_of_the_catalogue(

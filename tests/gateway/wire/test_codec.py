@@ -9,12 +9,13 @@ import pytest
 
 from gateway.errors import TickwireError
 from gateway.limits import Limits
-from gateway.wire import oms, stream
+from gateway.wire import account, oms, stream
 from gateway.wire.codec import Codec, RequestError
 
 STREAM: Codec[stream.Request] = stream
 OMS: Codec[oms.Request] = oms
-CODECS: dict[str, Codec[Any]] = {"stream": STREAM, "oms": OMS}
+ACCOUNT: Codec[account.Request] = account
+CODECS: dict[str, Codec[Any]] = {"stream": STREAM, "oms": OMS, "account": ACCOUNT}
 
 
 @pytest.mark.parametrize("name", CODECS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, TypeVar
@@ -21,8 +21,11 @@ from oms.errors import OmsError
 from oms.model import ZERO, Instrument, Order, OrderType, Side
 from oms.venues.base import (
     Ambiguous,
+    Ending,
+    Holding,
     Listener,
     Refused,
+    Statement,
     VenueOrder,
     VenueOrderStatus,
     VenuePosition,
@@ -67,6 +70,10 @@ class ScriptedVenue:
         self.silent_cancel = False  # answers a cancel with nothing
         self.fill_on_place: deque[Decimal] = deque()  # what the next creates execute at once
         self.fill_on_cancel: deque[Decimal] = deque()  # what is executed just before the next cancels
+        self.inspections: list[ScriptedInspection] = []
+        self.holdings: dict[int, Holding] | None = None
+        self.endings: dict[int, Ending] = {}
+        self.fault_of_reading: OmsError | None = None
         self.untold: deque[VenueOrder | VenueTrade] = deque()
         self.gate = asyncio.Event()  # requests wait for it
         self.gate.set()
@@ -304,3 +311,27 @@ class ScriptedVenue:
     async def call(self, func: str, arguments: Mapping[str, Any], *, public: bool) -> bytes:
         """Answers with what it was asked."""
         return msgspec.json.encode({"func": func, "arguments": dict(arguments), "public": public})
+
+    def inspect(self) -> ScriptedInspection:
+        return ScriptedInspection(self)
+
+
+class ScriptedInspection:
+    """Tells `held` as the balances of an account in USDT, unless `holdings` of the venue say that it has positions."""
+
+    def __init__(self, venue: ScriptedVenue) -> None:
+        self._venue = venue
+        venue.inspections.append(self)
+        self.closed = False
+
+    async def read(self) -> Statement:
+        if self._venue.fault_of_reading is not None:
+            raise self._venue.fault_of_reading
+        figures = {"balance": self._venue.held.get("USDT", ZERO)}
+        return Statement(figures=figures, holdings=self._venue.holdings, currency="USDT")
+
+    async def endings(self, tickets: Sequence[int]) -> Mapping[int, Ending]:
+        return {ticket: self._venue.endings[ticket] for ticket in tickets if ticket in self._venue.endings}
+
+    async def close(self) -> None:
+        self.closed = True

@@ -140,3 +140,12 @@ async def test_events_follow_in_order_as_they_were_written(pool: Pool) -> None:
     assert [event.sequence for event in await history.events_after(pool, 1, 0, limit=2)] == [1, 2]
     (second,) = await history.events_after(pool, 1, 1, channel="orders")
     assert (second.sequence, second.data) == (3, full_rows.event(3).data)
+
+
+async def test_how_a_position_was_closed_is_told_of_closed_ones_only(pool: Pool) -> None:
+    closed = await history.closed_by_ids(pool, 2, [2, 4, 99])
+    assert closed == {}, "it is open"
+    await pool.execute("UPDATE oms_positions SET state = 'closed', net_key = NULL, closed_at = now() WHERE id = 4")
+    deal, position = full_rows.deal(2), full_rows.position(4)
+    assert await history.closed_by_ids(pool, position.account_id, [4]) == {4: (deal.price, position.realized_pnl)}
+    assert await history.closed_by_ids(pool, position.account_id + 1, [4]) == {}, "of another account"
