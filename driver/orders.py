@@ -5,6 +5,7 @@ Holds which command each is and what its answer is made of. Must not know how of
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from driver.asking import elapsed_ms, new_request_id
 from driver.errors import refusal_of
 from driver.fallback import command_first
 from driver.history import History, Row, order_id
-from driver.mappers.values import milliseconds, whole
+from driver.mappers.values import above_zero, milliseconds, plain, whole
 from driver.payloads import check_change, send_order
 from driver.plan import Call, Params, Pause, Plan
 from driver.sending import DOUBTFUL, UNKNOWN_BY
@@ -115,8 +116,8 @@ class Orders(History):
             raise ArgumentsRequired(f"{self.id}: edit_order requires an amount, a price or both")
         market = order["symbol"]
         new = {
-            "new_qty": None if amount is None else str(self.amount_to_precision(market, amount)),
-            "new_price": None if price is None else str(self.price_to_precision(market, price)),
+            "new_qty": None if amount is None else self.amount_in_steps(market, amount),
+            "new_price": None if price is None else self.price_in_steps(market, price),
         }
         given = {name: value for name, value in new.items() if value is not None}
         payload = {"order_id": order["id"], **given}
@@ -208,12 +209,19 @@ class Orders(History):
         rest = {key: value for key, value in named.items() if key not in {"strategy_id", "request_id"}}
         limited = str(type).lower() == "limit" and price is not None
         payload = send_order(
-            name, type, side, str(self.amount_to_precision(name, amount)),
-            str(self.price_to_precision(name, price)) if limited else None, rest,
-            lambda each: str(self.price_to_precision(name, each)),
+            name, type, side, self.amount_in_steps(name, amount), self.price_in_steps(name, price) if limited else None,
+            rest, functools.partial(self.price_in_steps, name),
         )  # fmt: skip
         strategy_id = self.strategy_id(params)
         return payload if strategy_id is None else {**payload, "strategy_id": strategy_id}
+
+    def amount_in_steps(self, symbol: str, amount: Any) -> str:
+        """Cut off as ccxt does it. Raises InvalidOrder for what is no number above 0, and when nothing is left."""
+        return str(self.amount_to_precision(symbol, plain(above_zero("amount", amount))))
+
+    def price_in_steps(self, symbol: str, price: Any) -> str:
+        """Rounded as ccxt does it. Raises InvalidOrder for what is no number above 0."""
+        return str(self.price_to_precision(symbol, plain(above_zero("price", price))))
 
     def as_it_is(self, result: Mapping[str, Any], asked: Mapping[str, Any]) -> Plan[dict[str, Any]]:
         """The order of a command; `asked` is what is known of it without an answer, by the names of a payload."""

@@ -101,9 +101,9 @@ class Positions(Orders):
             raise InvalidOrder(f"{self.id}: {len(rows)} open positions of {symbol} are meant; name a position_id")
         payload: dict[str, Any] = {"position_id": rows[0]["id"]}
         if (amount := params.get("amount")) is not None:
-            payload["qty"] = str(self.amount_to_precision(symbol, amount))
+            payload["qty"] = self.amount_in_steps(symbol, amount)
         if (price := params.get("price")) is not None:
-            payload |= {"order_type": "limit", "price": str(self.price_to_precision(symbol, price))}
+            payload |= {"order_type": "limit", "price": self.price_in_steps(symbol, price)}
         result = yield from self.command("close_position", payload, params.get("request_id"))
         return (yield from self.as_it_is(result, {"symbol": rows[0]["symbol"]}))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from ccxt.base.errors import BadRequest
+from ccxt.base.errors import BadRequest, InvalidOrder
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 TIME_MS_MAX: Final = 253_402_300_000_000  # in the last second of the year 9999
+
+DIGITS_MAX: Final = 18  # before the point, and after it: the gateway takes no more
 
 
 def milliseconds(text: str | None) -> int | None:
@@ -34,6 +36,19 @@ def whole(name: str, value: Any) -> int:
         number = -1
     if not 0 <= number <= TIME_MS_MAX:
         raise BadRequest(f"tickwire: {name}: an integer of 0 or more, not {value!r}")
+    return number
+
+
+def above_zero(name: str, value: Any) -> Decimal:
+    """An amount or a price of an order, of whatever kind of number or text. Raises InvalidOrder for what is none."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number <= 0 or not -DIGITS_MAX <= number.adjusted() < DIGITS_MAX:
+        raise InvalidOrder(
+            f"tickwire: {name}: a number above 0, of at most {DIGITS_MAX} digits, not {str(value)[:64]!r}"
+        )
     return number
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 import pytest
 from ccxt.base.errors import (
@@ -21,6 +22,7 @@ from driver.orders import new_client_order_id
 from tests.driver.conftest import Client
 from tests.driver.stub import Answer, Recorded, Stub, deal, filled, items, order, page, refused, result, results
 
+ONE = {"symbol": "BTC/USDT", "type": "limit", "side": "buy", "amount": 0.01, "price": 50000}
 NO_FUNDS = {"code": "insufficient_funds", "message": "none left"}
 
 
@@ -146,6 +148,36 @@ def test_what_no_gateway_need_be_asked_for_is_refused_here(client: Client, stub:
     assert commands(stub) == []
 
 
+NO_NUMBERS: Final = ("abc", "", float("nan"), float("inf"), -1, 0, "-0.5", "1e400", 10**18, True, [1], {"a": 1}, "1,5")
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_what_is_no_amount_and_no_price_is_an_invalid_order_before_anybody_is_asked(
+    client: Client, stub: Stub, value: Any
+) -> None:
+    stub.on("GET /oms/orders/10", items(order()))
+    stop = {"stopLoss": {"triggerPrice": value}}
+    for method, arguments in (
+        ("create_order", ("BTC/USDT", "market", "buy", value)),
+        ("create_order", ("BTC/USDT", "limit", "buy", 1, value)),
+        ("create_order", ("BTC/USDT", "market", "buy", 1, None, {"triggerPrice": value})),
+        ("create_order", ("BTC/USDT", "market", "buy", 1, None, stop)),
+        ("create_orders", ([ONE, {**ONE, "amount": value}],)),
+        ("edit_order", ("10", "BTC/USDT", None, None, value)),
+        ("edit_order", ("10", "BTC/USDT", None, None, None, value)),
+    ):
+        with pytest.raises(InvalidOrder):
+            client(method, *arguments)
+    assert commands(stub) == []
+
+
+@pytest.mark.parametrize("amount", ["0.5", Decimal("0.5"), 0.5, "5e-1"])
+def test_a_number_may_be_of_any_kind(client: Client, stub: Stub, amount: Any) -> None:
+    stub.on("POST /oms/commands", results(result(order=order())))
+    client("create_order", "BTC/USDT", "limit", "buy", amount, amount)
+    assert (commands(stub)[-1]["payload"]["qty"], commands(stub)[-1]["payload"]["price"]) == ("0.5", "0.5")
+
+
 @pytest.mark.parametrize("code", ["internal_error", "outcome_unknown"])
 def test_an_order_that_is_there_in_spite_of_a_doubtful_answer_is_returned(
     client: Client, stub: Stub, code: str
@@ -189,7 +221,6 @@ def test_several_orders_that_are_all_refused_are_an_exception(client: Client, st
         client("create_orders", orders)
 
 
-ONE = {"symbol": "BTC/USDT", "type": "limit", "side": "buy", "amount": 0.01, "price": 50000}
 DOUBT = {"code": "internal_error", "message": "?"}
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from ccxt.base.errors import BadRequest
+from ccxt.base.errors import BadRequest, InvalidOrder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driver.mappers.values import TIME_MS_MAX, iso8601, milliseconds, plain, text_or_none, whole
+from driver.mappers.values import TIME_MS_MAX, above_zero, iso8601, milliseconds, plain, text_or_none, whole
 
 
 @given(st.integers(0, 4_000_000_000_000))
@@ -42,3 +42,14 @@ def test_a_number_is_digits_and_a_point(value: Decimal) -> None:
 
 def test_nothing_is_no_text() -> None:
     assert (text_or_none(None), text_or_none(1.5), text_or_none("2")) == (None, "1.5", "2")
+
+
+@given(st.floats() | st.decimals() | st.integers() | st.text(max_size=20) | st.none() | st.booleans())
+def test_an_amount_is_a_number_above_zero_or_an_invalid_order(value: object) -> None:
+    try:
+        number = above_zero("amount", value)
+    except InvalidOrder as error:
+        assert "amount" in str(error)
+    else:
+        assert 0 < number < 10**18
+        assert number == Decimal(str(value))
