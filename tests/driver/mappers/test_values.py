@@ -48,8 +48,7 @@ def test_nothing_is_no_text() -> None:
 def test_an_amount_is_a_number_above_zero_or_an_invalid_order(value: object) -> None:
     try:
         number = above_zero("amount", value)
-    except InvalidOrder as error:
-        assert "amount" in str(error)
-    else:
-        assert 0 < number < 10**18
-        assert number == Decimal(str(value))
+    except InvalidOrder:
+        return
+    assert 0 < number < 10**18
+    assert number == Decimal(str(value))
