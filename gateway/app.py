@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import structlog
+from litestar import Litestar
 
 from _speedups.fanout import Fanout
 from gateway import __version__, desk
@@ -25,12 +26,14 @@ from gateway.errors import Close
 from gateway.limits import Limits
 from gateway.net import http
 from gateway.net.account import AccountService
+from gateway.net.addresses import Proxies
 from gateway.net.certificate import Certificate
 from gateway.net.deflate import compress
 from gateway.net.dialects import Dialects
 from gateway.net.guard import Guards
 from gateway.net.listener import Listener
 from gateway.net.oms import OmsService
+from gateway.net.origin import Origins
 from gateway.net.private import PrivateService
 from gateway.net.session import StreamService
 from gateway.net.sessions import Sessions
@@ -142,7 +145,7 @@ class App:
         self._tally = tally = Tally()
         self._forms = Forms(limits, compress)
         gate = Gate(authenticator, config.auth, anonymous=config.serves_anonymous) if authenticator else None
-        self.guards = Guards(gate) if gate else None
+        self.guards = Guards(gate, limits) if gate else None
         self.sessions = Sessions(limits, tally)
         self.streams = StreamService(
             sessions=self.sessions,
@@ -167,11 +170,23 @@ class App:
             expires_s=(lambda: certificate.expires_s) if certificate else None,
         )
         resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks)
-        tls = (lambda: certificate.context) if certificate else None
-        self.listener = Listener(dialects.route, resources, limits, self.fanout, tally.sockets, tls=tls)
+        self.listener = self._listener(dialects, resources)
         self._checks = checks
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
+
+    def _listener(self, dialects: Dialects, resources: Litestar) -> Listener:
+        server, certificate = self.config.server, self.certificate
+        return Listener(
+            dialects.route,
+            resources,
+            self.config.limits,
+            self.fanout,
+            self._tally.sockets,
+            tls=(lambda: certificate.context) if certificate else None,
+            proxies=Proxies(server.trusted_proxies, with_header=server.proxy_protocol),
+            origins=Origins(server.origins),
+        )
 
     def serve_accounts(
         self, accounts: Accounts, calls: Calls | None = None, standings: Standings | None = None

@@ -126,6 +126,14 @@ def _of_headers(headers: Mapping[str, str]) -> Credential | None:
     return Credential(secret.strip(), "authorization") if scheme.lower() == "bearer" else None
 
 
+class _Rate(NamedTuple):
+    """Of an API key: what it was made for, and what is left; a key with a rate of its own is not its user's matter."""
+
+    per_s: float
+    of_key: TokenBucket
+    of_user: TokenBucket | None
+
+
 class Gate:
     """Lets in who may come in, and counts what each API key asks over all its connections."""
 
@@ -142,7 +150,8 @@ class Gate:
         self.config = config
         self.anonymous = anonymous
         self._clock = clock
-        self._buckets: dict[int, tuple[float, TokenBucket]] = {}  # by API key, with the rate it was made for
+        self._rates: dict[int, _Rate] = {}  # by API key
+        self._users: dict[str, TokenBucket] = {}
 
     def admit(self, head: Head, subprotocol: str | None = SUBPROTOCOL) -> Verdict | Refusal | None:
         """Who shakes hands, or why they may not; None for somebody who has not said who they are."""
@@ -167,30 +176,41 @@ class Gate:
         return self._check(credential, peer)
 
     def spend(self, verdict: Verdict) -> TickwireError | None:
-        """Count one request of a key; what to say when there were too many."""
+        """Count one request of a key and its user; what to say when there were too many."""
         assert verdict.principal is not None
-        rate_per_s = float(verdict.requests_per_s or self.config.key_requests_per_s)
-        burst = self.config.key_requests_burst if verdict.requests_per_s is None else verdict.requests_per_s
-        now_s = self._clock()
-        known = self._buckets.get(verdict.principal.api_key_id)
-        if known is None or known[0] != rate_per_s:
-            known = self._buckets[verdict.principal.api_key_id] = (rate_per_s, TokenBucket(rate_per_s, burst, now_s))
-        wait_s = known[1].take(now_s)
-        if not wait_s:
-            return None
-        return TickwireError(
-            "rate_limited",
-            "too many requests with this API key, over all its connections",
-            details={"key_requests_per_s": rate_per_s, "key_requests_burst": burst},
-            retry_after_ms=max(1, int(min(wait_s, _RETRY_AFTER_S_MAX) * 1000)),
-        )
+        config, now_s = self.config, self._clock()
+        rate_per_s = float(verdict.requests_per_s or config.key_requests_per_s)
+        burst = config.key_requests_burst if verdict.requests_per_s is None else verdict.requests_per_s
+        known = self._rates.get(verdict.principal.api_key_id)
+        if known is None or known.per_s != rate_per_s:
+            of_user = self._of_user(verdict.principal, now_s) if verdict.requests_per_s is None else None
+            known = self._rates[verdict.principal.api_key_id] = _Rate(
+                rate_per_s, TokenBucket(rate_per_s, burst, now_s), of_user
+            )
+        if wait_s := known.of_key.take(now_s):
+            details = {"key_requests_per_s": rate_per_s, "key_requests_burst": burst}
+            return _too_many("too many requests with this API key, over all its connections", wait_s, details)
+        if known.of_user is not None and (wait_s := known.of_user.take(now_s)):
+            rates = ("user_requests_per_s", "user_requests_burst")
+            details = {name: getattr(config, name) for name in rates}
+            return _too_many("too many requests of this user, over all its API keys", wait_s, details)
+        return None
+
+    def _of_user(self, principal: Principal, now_s: float) -> TokenBucket:
+        found = self._users.get(principal.user_name)
+        if found is None:
+            found = TokenBucket(self.config.user_requests_per_s, self.config.user_requests_burst, now_s)
+            self._users[principal.user_name] = found
+        return found
 
     def charge(self, principal: Principal, count: int) -> None:
         """So many more requests of a key: one that was counted has turned out to ask for several things. They are owed
         by the requests that follow."""
-        known = self._buckets.get(principal.api_key_id)
+        known = self._rates.get(principal.api_key_id)
         if known is not None:
-            known[1].charge(count)
+            known.of_key.charge(count)
+            if known.of_user is not None:
+                known.of_user.charge(count)
 
     def _check(self, credential: Credential, peer: str) -> Verdict:
         verdict = self.authenticator.authenticate(*credential)
@@ -201,3 +221,8 @@ class Gate:
         if error := self.spend(verdict):
             raise error
         return verdict
+
+
+def _too_many(message: str, wait_s: float, details: dict[str, float]) -> TickwireError:
+    wait_ms = max(1, int(min(wait_s, _RETRY_AFTER_S_MAX) * 1000))
+    return TickwireError("rate_limited", message, details=details, retry_after_ms=wait_ms)

@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from gateway.limits import Limits
+from gateway.net.origin import normalised
 from gateway.sources.config import ExchangeConfig
 
 
@@ -34,6 +35,9 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     tls_certificate: str | None = None  # files in PEM; with them, TLS alone is spoken on the port
     tls_key: str | None = None
     tls_key_password: str | None = None
+    trusted_proxies: list[str] = []  # addresses and networks: what they say of whom they speak for is believed
+    proxy_protocol: bool = False  # they begin each connection with a PROXY header
+    origins: list[str] = []  # of web pages that may open a WebSocket, beside those of this host
 
     def __repr__(self) -> str:
         return f"ServerConfig(host={self.host!r}, port={self.port})"  # the password is not to be shown
@@ -41,6 +45,18 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def __post_init__(self) -> None:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate: needs tls_key beside it, and the other way round")
+        for network in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies: {error}") from None
+        for origin in self.origins:
+            try:
+                normalised(origin)
+            except ValueError as error:
+                raise ValueError(f"origins: {error}") from None
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise ValueError("proxy_protocol: needs trusted_proxies: from nobody else is a PROXY header believed")
         if self.host.startswith("["):
             raise ValueError("host: brackets are for URLs: write an IPv6 address without them, as in '::1'")
         if not _is_host(self.host):
@@ -100,6 +116,8 @@ class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     reauthenticate_notice_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     key_requests_per_s: Annotated[float, msgspec.Meta(gt=0)] = 200.0  # over all its connections, and over HTTP
     key_requests_burst: Annotated[int, msgspec.Meta(ge=1)] = 800
+    user_requests_per_s: Annotated[float, msgspec.Meta(gt=0)] = 1_000.0  # over all keys
+    user_requests_burst: Annotated[int, msgspec.Meta(ge=1)] = 4_000
     master_keys: list[str] = []  # the newest first
     jwt: JwtConfig = JwtConfig()
 

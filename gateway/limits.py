@@ -14,6 +14,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # Connections
     connections_max: int = 20_000  # descriptors and about 10 KiB each
     connections_per_ip_max: int = 20_000  # one desk often sits behind one address; lower it on a public port
+    connections_per_user_max: int = 2_000  # over all its keys
+    handshakes_per_ip_per_s: float = 500.0  # WebSockets that an address may ask for; one desk, as above
+    handshakes_per_ip_burst: int = 20_000  # all of them come back at once after a restart
     http_head_bytes_max: int = 16_384  # a browser with cookies stays far below
     http_body_bytes_max: int = 1_048_576  # the largest REST body there is a use for
     handshake_timeout_s: float = 5.0  # a slow-loris head is cut here
@@ -27,6 +30,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     message_bytes_max: int = 65_536  # the largest request is a subscribe with every symbol of a page
     requests_per_s: float = 100.0  # per connection, token bucket
     requests_burst: int = 400  # a client that subscribes one symbol a message at start
+    control_frames_per_s: float = 20.0  # pings and pongs of a connection: each ping costs an answer
+    control_frames_burst: int = 400  # what has gathered behind a network that stood still
     requests_waiting_bytes_max: int = 262_144  # behind a subscribe that waits for its exchange's markets
     request_ids_bytes_max: int = 128  # `id` is echoed, so it is bounded
 

@@ -23,6 +23,7 @@ from _speedups.frame import OP_CLOSE, OP_PING, OP_PONG, OP_TEXT, close_frame, en
 from _speedups.outbox import Outbox
 from _speedups.parser import COMPRESSED, Parser
 from gateway.errors import Close
+from gateway.net.bucket import TokenBucket
 from gateway.net.deflate import WINDOW_BITS_MAX, Corrupt, TooBig, compress, inflate
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         *("close_code", "due_tick", "handler", "head", "id", "on_writable", "outbox", "peer", "pinged_s"),
         "window_bits",
-        *("_heard_s", "_life", "_parser", "_shared", "_transport"),
+        *("_controls", "_heard_s", "_life", "_parser", "_shared", "_transport"),
     )
 
     def __init__(self, shared: Shared, transport: asyncio.Transport, handler: Handler, head: Head, bits: int) -> None:
@@ -96,6 +97,7 @@ class Connection(asyncio.Protocol):
         self.close_code: int = Close.LOST  # of the first CLOSE that was sent or received
         self.due_tick = -1
         self.on_writable: Callable[[], None] | None = None  # called when the socket takes bytes again
+        self._controls: TokenBucket | None = None  # from its first ping or pong on
         self._shared = shared
         self._transport = transport
         self._parser = Parser(shared.limits.message_bytes_max, bits > 0)
@@ -188,6 +190,9 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._read_on)
         pongs: list[bytes] = []
         for kind, payload in self._parser.feed(data):
+            if kind in {OP_PING, OP_PONG} and not self._may_control():
+                self._close(Life.CLOSING, Close.RATE_LIMITED, "too many control frames", drop=False)
+                break
             if kind == OP_PING:
                 assert isinstance(payload, bytes)
                 pongs.append(encode(OP_PONG, payload))
@@ -242,6 +247,12 @@ class Connection(asyncio.Protocol):
         del self.handler  # it holds us: without this every connection would be garbage only the collector can free
 
     # Within
+
+    def _may_control(self) -> bool:
+        if self._controls is None:
+            limits = self._shared.limits
+            self._controls = TokenBucket(limits.control_frames_per_s, limits.control_frames_burst, self._heard_s)
+        return not self._controls.take(self._heard_s)
 
     def _message(self, kind: int, payload: str | bytes) -> None:
         if kind & COMPRESSED:

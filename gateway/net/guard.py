@@ -7,11 +7,13 @@ checked, a channel, or a frame.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.auth import SUBPROTOCOL
 from gateway.errors import Close, TickwireError
+from gateway.limits import Limits
 from gateway.net.head import Refusal
 from gateway.net.wheel import Wheel
 
@@ -24,14 +26,16 @@ CLOSE_OF: Final[dict[str, Close]] = {
     "invalid_api_key": Close.NOT_AUTHENTICATED,
     "permission_denied": Close.NOT_AUTHENTICATED,
     "token_expired": Close.TOKEN_EXPIRED,
+    "too_many_connections": Close.TOO_MANY_CONNECTIONS,
 }
+RETRY_AFTER_MS: Final = 1_000  # for who holds all the connections that a user may hold
 
 
 class CredentialError(TickwireError):
     """What was shown opens nothing: say so, and end the connection with `close`."""
 
     def __init__(self, refusal: TickwireError) -> None:
-        super().__init__(refusal.code, refusal.message, details=refusal.details)
+        super().__init__(refusal.code, refusal.message, details=refusal.details, retry_after_ms=refusal.retry_after_ms)
         self.close = CLOSE_OF[refusal.code]
 
 
@@ -59,17 +63,38 @@ class Guarded(Protocol):
 class Guards:
     """What the guards of one process share."""
 
-    def __init__(self, gate: Gate, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        limits: Limits = Limits(),  # noqa: B008  # immutable
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.gate = gate
+        self.limits = limits
         self.clock = clock
         self.wheel = Wheel(clock())
         self.open: set[Guard] = set()
+        self.per_user: Counter[str] = Counter()  # connections
         self._version = gate.authenticator.version
 
     def admit(self, head: Head, subprotocol: str | None = SUBPROTOCOL) -> Guard | Refusal:
         """The guard of who shakes hands, or why they may not come in. `subprotocol`: of the dialect that is spoken."""
         admitted = self.gate.admit(head, subprotocol)
-        return admitted if isinstance(admitted, Refusal) else Guard(self, admitted)
+        if isinstance(admitted, Refusal):
+            return admitted
+        full = None if admitted is None or admitted.principal is None else self.full(admitted.principal)
+        if full is not None:
+            return Refusal(full.status, full.code, full.message, full.retry_after_ms)
+        return Guard(self, admitted)
+
+    def full(self, principal: Principal) -> TickwireError | None:
+        """Why this user gets no further connection."""
+        limit = self.limits.connections_per_user_max
+        if self.per_user[principal.user_name] < limit:
+            return None
+        message = f"this user holds its {limit} connections"
+        return TickwireError("too_many_connections", message, retry_after_ms=RETRY_AFTER_MS)
 
     def tick(self) -> None:
         """Once a second: look at deadlines, and when keys have changed at everybody who came with one."""
@@ -83,12 +108,13 @@ class Guards:
 class Guard:
     """What one connection has shown of itself."""
 
-    __slots__ = ("_ends_s", "_guarded", "_guards", "_insists", "_shown_s", "_verdict", "due_tick")
+    __slots__ = (*("_counted", "_ends_s", "_guarded", "_guards", "_insists", "_shown_s", "_verdict", "due_tick"),)
 
     _guarded: Guarded
 
     def __init__(self, guards: Guards, verdict: Verdict | None) -> None:
         """`verdict`: of its handshake, if that had a credential."""
+        self._counted: str | None = None  # the user whose connection this counts as
         self._guards = guards
         self._verdict = verdict
         self._shown_s = guards.clock()
@@ -117,8 +143,14 @@ class Guard:
 
     def end(self) -> None:
         """The connection is gone."""
-        self._guards.open.discard(self)
-        self._guards.wheel.cancel(self)
+        guards = self._guards
+        guards.open.discard(self)
+        guards.wheel.cancel(self)
+        if self._counted is not None:
+            guards.per_user[self._counted] -= 1
+            if not guards.per_user[self._counted]:
+                del guards.per_user[self._counted]
+            self._counted = None
 
     def require(self) -> None:
         """Raises TickwireError where a principal is needed and there is none."""
@@ -140,6 +172,8 @@ class Guard:
         assert verdict.principal is not None
         if self.principal is not None and self.principal.api_key_id != verdict.principal.api_key_id:
             raise TickwireError("validation_error", "this connection is another API key's: open one for this key")
+        if self._counted is None and (full := self._guards.full(verdict.principal)):
+            raise CredentialError(full)
         self._shown_s = self._guards.clock()
         self._hold(verdict)
         return Entered(verdict.principal, int((self._ends_s - self._shown_s) * 1000))
@@ -169,6 +203,9 @@ class Guard:
         now_s = self._guards.clock()
         config = self._guards.gate.config
         self._verdict = verdict
+        if self._counted is None and verdict.principal is not None:
+            self._counted = verdict.principal.user_name
+            self._guards.per_user[self._counted] += 1
         self._guarded.principal_changed()
         self._ends_s = self._shown_s + config.reauthenticate_after_s
         if verdict.expires_ns is not None:

@@ -21,6 +21,8 @@ from gateway.net.head import Refusal
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
+    from gateway.net.addresses import Proxies
+    from gateway.net.admission import Admission
     from gateway.net.connection import Shared
 
 SLICE_BYTES: Final = 4096
@@ -30,9 +32,18 @@ CHUNK_OVERHEAD_BYTES: Final = 8  # what a chunk of one byte may cost around it
 class HttpServer:
     """What all HTTP connections of a listener have in common."""
 
-    def __init__(self, app: Any, shared: Shared, upgrade: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        app: Any,
+        shared: Shared,
+        proxies: Proxies,
+        admission: Admission,
+        upgrade: Callable[[], asyncio.Protocol],
+    ) -> None:
         """`upgrade` makes the protocol that takes over when a later request asks for a WebSocket."""
         self._shared = shared
+        self._proxies = proxies
+        self._admission = admission
         self._state = ServerState()
         self._config = Config(
             app,
@@ -54,9 +65,12 @@ class HttpServer:
         """The open HTTP connections."""
         return self._state.connections
 
-    def take(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Make a socket HTTP's, with the bytes it has sent so far."""
-        protocol = HttpConnection(self._shared, self._config, self._state)
+    def take(self, transport: asyncio.Transport, data: bytes, peer: str, counted: str | None) -> None:
+        """Make a socket HTTP's, with the bytes it has sent so far; `counted`: the address it is counted under."""
+        protocol = HttpConnection(
+            self._shared, self._config, self._state, self._proxies, self._admission, peer, counted
+        )
+        self._admission.enter_http(counted)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         protocol.data_received(data)
@@ -80,9 +94,22 @@ class HttpConnection(HttpToolsProtocol):
     A head may take `handshake_timeout_s`, a body `silence_s`, and so may a client that reads nothing of its answer.
     """
 
-    def __init__(self, shared: Shared, config: Config, state: ServerState) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        config: Config,
+        state: ServerState,
+        proxies: Proxies,
+        admission: Admission,
+        peer: str,
+        counted: str | None,
+    ) -> None:
         super().__init__(config, state, app_state={})
+        self.peer = peer
+        self.counted = counted
+        self._admission = admission
         self._shared = shared
+        self._proxies = proxies
         self._overhead_bytes = 0  # of the request that is being read
         self._reading = False
         self._running: RequestResponseCycle | None = None  # the request that is being answered
@@ -108,6 +135,10 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._due_in(self._shared.limits.silence_s)
+        forwarded = [value.decode("latin-1") for name, value in self.headers if name == b"x-forwarded-for"]
+        client = self._proxies.client(self.peer, forwarded)
+        if self.scope["client"] is None or self.scope["client"][0] != client:
+            self.scope["client"] = (client, 0)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -162,5 +193,6 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._shared.wheel.cancel(self)
+        self._admission.leave_http(self.counted)
         self._leave()
         super().connection_lost(exc)

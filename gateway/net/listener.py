@@ -17,10 +17,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
+from gateway.net import proxy_header
+from gateway.net.addresses import Proxies
+from gateway.net.admission import Admission
 from gateway.net.connection import Connection, Handler, Shared
 from gateway.net.deflate import negotiate
 from gateway.net.head import BadHead, Head, Refusal, accept, check_handshake, parse
-from gateway.net.http_protocol import HttpServer
+from gateway.net.http_protocol import HttpConnection, HttpServer
+from gateway.net.origin import Origins
+from gateway.net.proxy_header import BadProxyHeader
 from gateway.net.tls import TlsTransport
 from gateway.net.wheel import TICK_S, Wheel
 
@@ -35,7 +40,6 @@ log = structlog.get_logger(__name__)
 Router = Callable[[Head], Handler | Refusal]
 
 BACKLOG = 4_096  # a reconnect storm; the kernel cuts it at net.core.somaxconn
-SPARE_SOCKETS = 1_024  # beyond `connections_max`: heads being read, HTTP
 _END = b"\r\n\r\n"
 
 
@@ -51,20 +55,24 @@ class Listener:
         counts: Counter[str],
         *,
         tls: Callable[[], ssl.SSLContext] | None = None,
+        proxies: Proxies | None = None,
+        origins: Origins | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`counts` is told what becomes of each socket: accepted, upgraded, refused, timed_out, dropped, tls_failed.
 
         With `tls` it is spoken on every connection, each with the context that there is when it begins.
         """
-        self.shared = Shared(limits, fanout, Wheel(clock()), clock, self.release)
+        self.admission = Admission(limits)
+        self.proxies = proxies or Proxies()
+        self.shared = Shared(limits, fanout, Wheel(clock()), clock, self.admission.leave)
         self.doors: set[Door] = set()
-        self.http = HttpServer(http_app, self.shared, lambda: LateDoor(self))
+        self.http = HttpServer(http_app, self.shared, self.proxies, self.admission, lambda: LateDoor(self))
         self.port = 0
         self.counts = counts
         self.tls = tls
         self._router = router
-        self._per_ip: Counter[str] = Counter()
+        self._origins = origins or Origins()
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._accepting = True
@@ -78,11 +86,6 @@ class Listener:
     def sockets(self) -> int:
         """All sockets that are held, whatever they speak."""
         return len(self.doors) + len(self.connections) + len(self.http.connections)
-
-    @property
-    def addresses(self) -> int:
-        """Addresses that hold a socket, HTTP's not counted."""
-        return len(self._per_ip)
 
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises OSError when the port is taken or the address is not this machine's."""
@@ -115,24 +118,9 @@ class Listener:
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         self.shared.wheel.advance(self.shared.clock())
 
-    def admit(self, peer: str) -> bool:
-        """Count a new socket of this address; False: there are too many to even read its request."""
-        self.counts["accepted"] += 1
-        if self.sockets >= self.shared.limits.connections_max + SPARE_SOCKETS:
-            self.counts["dropped"] += 1
-            return False
-        self._per_ip[peer] += 1
-        return True
-
-    def release(self, peer: str) -> None:
-        """A socket of this address is gone, or is now HTTP's."""
-        self._per_ip[peer] -= 1
-        if not self._per_ip[peer]:
-            del self._per_ip[peer]
-
     def decide(self, head: Head) -> Handler | Refusal:
         """Who answers on this WebSocket, or why nobody does."""
-        refusal = check_handshake(head) or self._full(head.peer)
+        refusal = check_handshake(head) or self._origins.check(head) or self._full(head.peer)
         if refusal is not None:
             return refusal
         try:
@@ -145,19 +133,13 @@ class Listener:
         limits = self.shared.limits
         if not self._accepting:
             return Refusal(503, "exchange_unavailable", "the server is shutting down", retry_after_ms=limits.drain_ms)
-        if len(self.connections) >= limits.connections_max:
-            message = f"the server holds its {limits.connections_max} connections"
-        elif self._per_ip[peer] > limits.connections_per_ip_max:
-            message = f"this address holds its {limits.connections_per_ip_max} connections"
-        else:
-            return None
-        return Refusal(429, "too_many_connections", message, retry_after_ms=1_000)
+        return self.admission.upgrade(peer, len(self.connections), self.shared.clock())
 
 
 class Door(asyncio.Protocol):
     """A socket whose first request is still being read."""
 
-    __slots__ = ("_data", "_listener", "_peer", "_refused", "_transport", "due_tick")
+    __slots__ = ("_awaits_header", "_counted", "_data", "_listener", "_peer", "_refused", "_transport", "due_tick")
 
     _transport: asyncio.Transport
 
@@ -165,26 +147,60 @@ class Door(asyncio.Protocol):
         self._listener = listener
         self._data = bytearray()
         self._peer = ""
+        self._counted: str | None = None  # the address that this socket is counted under; a proxy is not
+        self._awaits_header = False
         self._refused = False
         self.due_tick = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         listener = self._listener
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
-        self._peer = (transport.get_extra_info("peername") or ("",))[0]
-        if not listener.admit(self._peer):
-            self.abort()
+        listener.counts["accepted"] += 1
+        if not self._count_as((transport.get_extra_info("peername") or ("",))[0]):
             return
-        if listener.tls is not None and transport.get_extra_info("sslcontext") is None:  # a late door has it already
-            self._transport = TlsTransport(self._transport, listener.tls(), self, self._unsecured)
-        listener.doors.add(self)
-        shared = listener.shared
+        self._enter()
+        self._awaits_header = listener.proxies.begins_with_header(self._peer)
+        if not self._awaits_header:
+            self._secure(b"")
+
+    def _enter(self) -> None:
+        shared = self._listener.shared
+        self._listener.doors.add(self)
         shared.wheel.schedule(self, shared.clock() + shared.limits.handshake_timeout_s)
+
+    def _count_as(self, peer: str) -> bool:
+        """Take this for the other end; False: it holds so many sockets that its request is not even read."""
+        listener = self._listener
+        self._peer = peer
+        counted = None if listener.proxies.trusts(peer) else peer
+        if not listener.admission.has_room(listener.sockets, counted):
+            self._drop()
+            return False
+        self._counted = counted
+        listener.admission.enter(counted)
+        return True
+
+    def _drop(self) -> None:
+        self._listener.counts["dropped"] += 1
+        self.abort()
+
+    def _secure(self, rest: bytes) -> None:
+        """Begin TLS where it is spoken; `rest`: what has come behind a PROXY header."""
+        listener = self._listener
+        if listener.tls is None:
+            if rest:
+                self._take(rest)
+        elif listener.admission.secures(self._counted, listener.shared.clock()):
+            self._transport = transport = TlsTransport(self._transport, listener.tls(), self, self._unsecured)
+            if rest:
+                transport.data_received(rest)
+        else:
+            self._drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self in self._listener.doors:
             self._leave()
-            self._listener.release(self._peer)
+            self._listener.admission.leave(self._counted)
 
     def on_due(self, _now_s: float) -> None:
         """The head has not come in time, or whoever was refused stays."""
@@ -204,6 +220,29 @@ class Door(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused or self._transport.is_closing():
             return
+        if self._awaits_header:
+            self._read_header(data)
+        else:
+            self._take(data)
+
+    def _read_header(self, data: bytes) -> None:
+        """Of the proxy that the connection is from: it says whom it speaks for."""
+        self._data += data
+        try:
+            found = proxy_header.read(bytes(self._data))
+        except BadProxyHeader as error:
+            log.warning("a proxy does not say whom it speaks for", proxy=self._peer, reason=str(error))
+            self._drop()
+            return
+        if found is None:
+            return
+        self._awaits_header = False
+        rest = bytes(self._data[found.size :])
+        self._data.clear()
+        if found.address is None or self._count_as(found.address):
+            self._secure(rest)
+
+    def _take(self, data: bytes) -> None:
         seen = max(0, len(self._data) - len(_END) + 1)
         self._data += data
         end = self._data.find(_END, seen)
@@ -221,9 +260,12 @@ class Door(asyncio.Protocol):
             return
         if not head.asks_websocket:
             self._leave()
-            self._listener.release(self._peer)
-            self._listener.http.take(self._transport, bytes(self._data))
+            self._listener.http.take(self._transport, bytes(self._data), self._peer, self._counted)
             return
+        if self._counted is None:
+            head.peer = self._listener.proxies.client(self._peer, head.headers.getall("X-Forwarded-For", []))
+            self._counted = head.peer
+            self._listener.admission.enter(head.peer)
         found = self._listener.decide(head)
         if isinstance(found, Refusal):
             self._refuse(found)
@@ -256,6 +298,14 @@ class LateDoor(Door):
     """
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        before = self._transport.get_protocol()
+        assert isinstance(before, HttpConnection)
+        self._peer, self._counted = before.peer, before.counted
+        self._listener.admission.return_from_http(self._counted)
+        self._enter()
 
     def data_received(self, data: bytes) -> None:
         asyncio.get_running_loop().call_soon(super().data_received, data)

@@ -113,6 +113,27 @@ def test_a_key_has_one_rate_for_all_it_does() -> None:
     assert gate.spend(users.auth.renew(mine)) is None, "a changed rate counts at once"  # type: ignore[arg-type]  # its own
 
 
+def test_a_user_has_one_rate_for_all_its_keys_but_those_with_one_of_their_own() -> None:
+    users, clock = Users(), Clock()
+    texts = [users.add("a"), users.add("b"), users.add("own", requests_per_s=50)]
+    users.change("b", user=users.rows["a"].user)
+    users.change("own", user=users.rows["a"].user)
+    config = AuthConfig(user_requests_per_s=10, user_requests_burst=4)
+    gate = Gate(users.auth, config, anonymous=True, clock=clock)
+    one, two, own = (gate.identify({"x-api-key": text}, "") for text in texts)
+    assert [gate.spend(each) for each in (one, two)] == [None, None]
+    error = gate.spend(one)
+    assert error is not None
+    assert (error.code, error.retry_after_ms) == ("rate_limited", 100)
+    assert error.details == {"user_requests_per_s": 10, "user_requests_burst": 4}
+    assert gate.spend(own) is None
+    assert two.principal is not None
+    gate.charge(two.principal, 9)
+    clock.now_s += 1
+    assert gate.spend(one) is None, "1 s is 10 requests, of which 9 were owed"
+    assert gate.spend(one) is not None
+
+
 def test_a_request_that_asks_for_several_things_counts_as_several() -> None:
     users, clock = Users(), Clock()
     gate = Gate(users.auth, AuthConfig(key_requests_per_s=10, key_requests_burst=5), anonymous=True, clock=clock)

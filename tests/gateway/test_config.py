@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Any
 
 import pytest
@@ -19,6 +20,20 @@ def test_what_may_be_a_host_is_taken(host: str) -> None:
 def test_what_cannot_be_a_host_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match="host: neither"):
         ServerConfig(host=host)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies: 10.0.0.1/8 has host bits set"),
+        ({"trusted_proxies": ["proxy.example"]}, "trusted_proxies: 'proxy.example' does not appear"),
+        ({"proxy_protocol": True}, "proxy_protocol: needs trusted_proxies"),
+        ({"origins": ["desk.example.com"]}, "origins: 'desk.example.com' is no origin"),
+    ],
+)
+def test_doors_that_would_not_be_what_is_meant_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+        ServerConfig(**settings)
 
 
 @pytest.mark.parametrize(

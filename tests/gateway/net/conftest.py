@@ -14,6 +14,7 @@ import pytest
 from _speedups.fanout import Fanout
 from _speedups.frame import OP_BINARY
 from gateway.limits import Limits
+from gateway.net.addresses import Proxies
 from gateway.net.connection import Connection
 from gateway.net.head import Head, Refusal
 from gateway.net.listener import Listener
@@ -66,7 +67,9 @@ class Recorder:
 class Server:
     """A listener and what it was asked."""
 
-    def __init__(self, limits: Limits, tls: Callable[[], ssl.SSLContext] | None = None) -> None:
+    def __init__(
+        self, limits: Limits, tls: Callable[[], ssl.SSLContext] | None = None, proxies: Proxies | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.clock = Clock()
         self.handlers: list[Recorder] = []
@@ -79,6 +82,7 @@ class Server:
             Fanout(loop.call_soon, loop.call_later, queue_bytes_max=limits.queue_bytes_max),
             Counter(),
             tls=tls,
+            proxies=proxies,
             clock=self.clock,
         )
 
@@ -102,7 +106,7 @@ class Server:
     async def emptied(self) -> None:
         """Every socket is gone, and nothing is left of it."""
         await until(lambda: not self.listener.sockets)
-        assert self.listener.addresses == 0
+        assert self.listener.admission.addresses == 0
         assert len(self.listener.shared.wheel) == 0
 
 
@@ -127,8 +131,10 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
     """Starts servers with some limits changed; ends them."""
     servers: list[Server] = []
 
-    async def start(*, tls: Callable[[], ssl.SSLContext] | None = None, **changes: Any) -> Server:
-        server = Server(msgspec.structs.replace(Limits(), **changes), tls)
+    async def start(
+        *, tls: Callable[[], ssl.SSLContext] | None = None, proxies: Proxies | None = None, **changes: Any
+    ) -> Server:
+        server = Server(msgspec.structs.replace(Limits(), **changes), tls, proxies)
         servers.append(server)
         await server.listener.start("127.0.0.1", 0)
         return server

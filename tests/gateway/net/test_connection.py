@@ -182,8 +182,25 @@ async def test_a_failing_handler_costs_its_connection_only(serve: Serve, caplog:
     assert await other.frame() == Frame(TEXT, b"still here")
 
 
+@pytest.mark.parametrize("opcode", [PING, PONG], ids=["pings", "pongs"])
+async def test_a_flood_of_control_frames_ends_the_connection(serve: Serve, opcode: int) -> None:
+    server, client, handler = await opened(serve, control_frames_per_s=1.0, control_frames_burst=3)
+    client.send(frame(opcode) * 3 + frame(TEXT, b"in time"))
+    for _ in range(3 if opcode == PING else 0):
+        assert (await client.frame()).opcode == PONG
+    assert await client.frame() == Frame(TEXT, b"in time")
+    server.clock.now_s += 2
+    client.send(frame(opcode) * 2 + frame(TEXT, b"still"))
+    while (found := await client.frame()).opcode == PONG:
+        pass
+    assert found == Frame(TEXT, b"still")
+    client.send(frame(opcode) + frame(TEXT, b"too late"))
+    await client.closed_with(4029)
+    assert handler.messages == ["in time", "still"]
+
+
 async def test_after_a_large_read_the_others_get_a_turn(serve: Serve) -> None:
-    _, client, handler = await opened(serve)
+    _, client, handler = await opened(serve, control_frames_burst=1_000_000)
     transport = handler.conn._transport
     handler.conn.data_received(frame(PING) * (TURN_BYTES // 6 + 1))
     assert not transport.is_reading()
@@ -199,7 +216,7 @@ async def test_after_a_large_read_the_others_get_a_turn(serve: Serve) -> None:
 
 
 async def test_a_reader_that_stops_is_closed_and_costs_no_more_than_its_queue(serve: Serve) -> None:
-    _, client, handler = await opened(serve, queue_bytes_max=262_144)
+    _, client, handler = await opened(serve, queue_bytes_max=262_144, control_frames_burst=1_000_000)
     client.stop_reading()
     flood = frame(PING, bytes(125)) * 1000
     async with asyncio.timeout(10):

@@ -342,7 +342,7 @@ async def test_a_session_that_fails_closes_its_connection_only() -> None:
 
 
 def guarded(users: Users, **config: Any) -> Guards:
-    return Guards(Gate(users.auth, AuthConfig(**config), anonymous=False))
+    return Guards(Gate(users.auth, AuthConfig(**config), anonymous=False), Limits())
 
 
 async def test_credentials_of_an_undecided_handshake_count_for_what_it_becomes() -> None:

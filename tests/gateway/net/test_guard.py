@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from gateway.auth import Gate
 from gateway.config import AuthConfig
+from gateway.limits import Limits
 from gateway.net.guard import Guard, Guards
+from gateway.net.head import Head, Refusal
 from oms.revocations import Kind, Revocation
 from tests.gateway.net.fakes import Client, Rig
 from tests.gateway.users import Users
@@ -24,12 +27,12 @@ class Clock:
 class Watched:
     """A service whose users and time are the test's."""
 
-    def __init__(self, *, anonymous: bool = False, **config: Any) -> None:
+    def __init__(self, *, anonymous: bool = False, limits: Limits | None = None, **config: Any) -> None:
         self.users = Users()
         self.clock = Clock()
         self.key = self.users.add("ann")
         gate = Gate(self.users.auth, AuthConfig(**config), anonymous=anonymous, clock=self.clock)
-        self.guards = Guards(gate, clock=self.clock)
+        self.guards = Guards(gate, limits or Limits(), clock=self.clock)
         self.rig = Rig()
 
     def connect(self, *, known: bool) -> Client:
@@ -135,6 +138,36 @@ async def test_a_revoked_token_ends_what_it_opened_and_nothing_else() -> None:
     watched.pass_time(0)
     assert by_token.conn.closed == (4401, "the token is revoked")
     assert by_key.conn.closed is None
+
+
+def handshake(key: str) -> Head:
+    return Head("GET", "/v1/stream", {}, CIMultiDict({"x-api-key": key}), "127.0.0.1")
+
+
+async def test_connections_of_a_user_are_limited_however_it_shows_who_it_is() -> None:
+    watched = Watched(limits=Limits(connections_per_user_max=2))
+    shown, said, late = (watched.connect(known=known) for known in (True, False, False))
+    assert (await said.ask(action="auth", token=watched.key))["type"] == "authenticated"
+    assert (await said.ask(action="auth", token=watched.key))["type"] == "authenticated", "and is still one"
+    answer = await late.ask(action="auth", token=watched.key, id=1)
+    assert (answer["code"], answer["retry_after_ms"]) == ("too_many_connections", 1_000)
+    assert late.conn.closed is not None
+    assert late.conn.closed[0] == 4013
+    refusal = watched.guards.admit(handshake(watched.key))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code, refusal.retry_after_ms) == (429, "too_many_connections", 1_000)
+    assert isinstance(watched.guards.admit(handshake(watched.users.add("bob"))), Guard), "another user has its own"
+    for client in (late, shown):
+        client.leave()
+    assert isinstance(watched.guards.admit(handshake(watched.key)), Guard)
+    said.leave()
+    assert not watched.guards.per_user
+
+
+async def test_who_was_admitted_and_got_no_session_counts_for_nothing() -> None:
+    watched = Watched(limits=Limits(connections_per_user_max=1))
+    for _ in range(3):
+        assert isinstance(watched.guards.admit(handshake(watched.key)), Guard)
 
 
 async def test_nothing_is_left_of_who_leaves() -> None:

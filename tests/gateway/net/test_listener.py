@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from _speedups.fanout import Fanout
 from gateway.limits import Limits
+from gateway.net.addresses import Proxies
+from gateway.net.certificate import Certificate
 from gateway.net.head import Refusal
 from gateway.net.listener import Listener
+from tests import certificates
 from tests.gateway.net.conftest import Server, http_app
 from tests.gateway.net.raw import HANDSHAKE, TEXT, Frame, RawClient, frame
 from tests.waiting import until
@@ -180,8 +185,115 @@ async def test_connections_of_one_address_are_limited(serve: Serve) -> None:
     await refused(late, 429, "too_many_connections")
 
 
+async def test_a_storm_of_handshakes_is_told_when_to_come_again(serve: Serve) -> None:
+    server = await serve(handshakes_per_ip_per_s=0.1, handshakes_per_ip_burst=2)
+    for _ in range(2):
+        (await RawClient.open(server.port)).drop()
+    client = await RawClient.connect(server.port)
+    client.send(HANDSHAKE + b"\r\n")
+    assert b"Retry-After: 10\r\n" in (head := await client.head()), head
+    assert head.startswith(b"HTTP/1.1 429 ")
+    assert json.loads(await client.rest())["code"] == "rate_limited"
+    client.writer.close()
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["at once", "after a request"])
+async def test_a_page_of_another_site_is_refused_before_the_upgrade(serve: Serve, plain: bool) -> None:
+    server = await serve()
+    client = await RawClient.connect(server.port)
+    if plain:
+        client.send(GET)
+        await client.response()
+    client.send(HANDSHAKE + b"Origin: https://evil.example\r\n\r\n")
+    await refused(client, 403, "permission_denied")
+    await RawClient.open(server.port, b"Origin: http://localhost:3000")
+    assert len(server.handlers) == 1
+
+
+async def test_clients_of_a_proxy_are_counted_by_what_it_says_of_them(serve: Serve) -> None:
+    server = await serve(proxies=Proxies(["127.0.0.1"]), connections_per_ip_max=1)
+    await RawClient.open(server.port, b"X-Forwarded-For: 203.0.113.9, 198.51.100.7")
+    await RawClient.open(server.port, b"X-Forwarded-For: 203.0.113.9, 198.51.100.8")
+    assert [handler.head.peer for handler in server.handlers] == ["198.51.100.7", "198.51.100.8"]
+    late = await RawClient.connect(server.port)
+    late.send(GET)
+    assert (await late.response())[0] == 200, "one connection of a proxy carries requests of many"
+    late.send(HANDSHAKE + b"X-Forwarded-For: 198.51.100.7\r\n\r\n")
+    await refused(late, 429, "too_many_connections")
+
+
+async def test_nobody_else_is_believed(serve: Serve) -> None:
+    server = await serve(proxies=Proxies(["10.0.0.0/8"], with_header=True))
+    await RawClient.open(server.port, b"X-Forwarded-For: 198.51.100.7")
+    assert server.handlers[0].head.peer == "127.0.0.1"
+    liar = await RawClient.connect(server.port)
+    liar.send(b"PROXY TCP4 198.51.100.7 192.0.2.1 1 2\r\n" + HANDSHAKE + b"\r\n")
+    await refused(liar, 400, "validation_error")
+
+
+HEADERS = [
+    b"PROXY TCP4 198.51.100.7 192.0.2.1 56324 443\r\n",
+    b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes([198, 51, 100, 7, 192, 0, 2, 1, 0, 1, 0, 2]),
+]
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=["version 1", "version 2"])
+async def test_a_proxy_header_says_whom_a_connection_is_from(serve: Serve, header: bytes) -> None:
+    server = await serve(proxies=Proxies(["127.0.0.1"], with_header=True), connections_per_ip_max=1)
+    client = await RawClient.connect(server.port)
+    for at in range(len(header)):
+        client.send(header[at : at + 1])
+        await asyncio.sleep(0)
+    client.send(HANDSHAKE + b"\r\n")
+    assert (await client.head()).startswith(b"HTTP/1.1 101 ")
+    assert server.handlers[0].head.peer == "198.51.100.7"
+    late = await RawClient.connect(server.port)
+    late.send(header + GET)
+    assert (await late.response())[0] == 200
+    late.send(HANDSHAKE + b"\r\n")
+    await refused(late, 429, "too_many_connections")
+
+
+async def test_a_proxy_header_comes_before_tls(serve: Serve, tmp_path: Path) -> None:
+    certificate = Certificate(*certificates.issue(tmp_path))
+    proxies = Proxies(["127.0.0.1"], with_header=True)
+    server = await serve(proxies=proxies, tls=lambda: certificate.context)
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.sendall(HEADERS[0])
+        sock.setblocking(False)
+        client = RawClient(
+            *await asyncio.open_connection(sock=sock, ssl=certificates.client(), server_hostname="localhost")
+        )
+        client.send(HANDSHAKE + b"\r\n" + frame(TEXT, b"hi"))
+        assert (await client.head()).startswith(b"HTTP/1.1 101 ")
+        assert await client.frame() == Frame(TEXT, b"hi")
+        assert server.handlers[0].head.peer == "198.51.100.7"
+        client.drop()
+        await server.emptied()
+
+
+async def test_a_proxy_that_does_not_say_whom_it_speaks_for_is_dropped(serve: Serve) -> None:
+    server = await serve(proxies=Proxies(["127.0.0.1"], with_header=True))
+    client = await RawClient.connect(server.port)
+    client.send(GET)
+    with contextlib.suppress(ConnectionResetError):
+        assert await client.rest() == b""
+    await server.emptied()
+    assert server.listener.counts["dropped"] == 1
+
+
+async def test_who_begins_tls_too_often_is_dropped(serve: Serve, tmp_path: Path) -> None:
+    certificate = Certificate(*certificates.issue(tmp_path))
+    server = await serve(tls=lambda: certificate.context, handshakes_per_ip_per_s=0.1, handshakes_per_ip_burst=1)
+    for _ in range(2):
+        await RawClient.connect(server.port, tls=certificates.client())
+    with pytest.raises(ConnectionResetError):
+        await RawClient.connect(server.port, tls=certificates.client())
+    assert server.listener.counts["dropped"] == 1
+
+
 async def test_sockets_are_limited_even_before_they_speak(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.net.listener.SPARE_SOCKETS", 0)
+    monkeypatch.setattr("gateway.net.admission.SPARE_SOCKETS", 0)
     server = await serve(connections_max=1, connections_per_ip_max=1)
     await RawClient.open(server.port)
     late = await RawClient.connect(server.port)

@@ -32,7 +32,7 @@ class Scene:
         self.users = Users()
         self.users.add("ann", permissions=ALL)
         self.users.add("bob", permissions=ONE)
-        self.guards = Guards(Gate(self.users.auth, AuthConfig(), anonymous=anonymous))
+        self.guards = Guards(Gate(self.users.auth, AuthConfig(), anonymous=anonymous), Limits())
         self.rig = Rig(Limits(**limits), accounts=self.room)
 
     def connect(self, name: str | None = "ann") -> OmsClient:

@@ -36,7 +36,7 @@ class Scene:
         self.users = Users()
         self.users.add("ann", permissions=BOTH)
         gate = Gate(self.users.auth, AuthConfig(), anonymous=True)
-        self.guards = Guards(gate)
+        self.guards = Guards(gate, Limits())
         self.rig = Rig(Limits(**limits), accounts=self.room)
 
     def connect(self, name: str | None = "ann") -> Client:

@@ -1,0 +1,88 @@
+"""Counts of sockets by address against a model, and how often an address may begin."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.limits import Limits
+from gateway.net import admission
+from gateway.net.addresses import counted
+from gateway.net.admission import Admission, Handshakes
+
+ADDRESSES = st.sampled_from(["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", None])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["enter", "http", "back", "leave"]), ADDRESSES), max_size=40))
+def test_what_enters_leaves_and_nothing_is_left(steps: list[tuple[str, str | None]]) -> None:
+    room = Admission(Limits(connections_per_ip_max=2))
+    web: Counter[str | None] = Counter()
+    http: Counter[str | None] = Counter()
+    moves = {"enter": room.enter, "http": room.enter_http, "back": room.return_from_http}
+    for step, address in steps:
+        if step == "enter":
+            web[address] += 1
+        elif step == "http" and web[address]:
+            web[address] -= 1
+            http[address] += 1
+        elif step == "back" and http[address]:
+            http[address] -= 1
+            web[address] += 1
+        elif step == "leave" and web[address]:
+            web[address] -= 1
+            room.leave(address)
+            continue
+        else:
+            continue
+        moves[step](address)
+        if address is not None:
+            same = sum(count for each, count in web.items() if each and counted(each) == counted(address))
+            assert (room.upgrade(address, 0, 0.0) is None) == (same <= 2)
+    for address in web.elements():
+        room.leave(address)
+    for address in http.elements():
+        room.leave_http(address)
+    assert room.addresses == 0
+
+
+def test_an_address_holds_so_many_sockets_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "SPARE_SOCKETS_PER_IP", 1)
+    room = Admission(Limits(connections_per_ip_max=1))
+    for each in ("2001:db8::1", "2001:db8::2"):
+        assert room.has_room(0, each)
+        room.enter(each)
+    assert not room.has_room(0, "2001:db8::3"), "it is of the same network"
+    assert room.has_room(0, "2001:db8:1::3")
+    assert room.has_room(0, None), "whom a proxy speaks for is not known yet"
+    room.enter_http("2001:db8::1")
+    assert not room.has_room(0, "2001:db8::3")
+    room.leave_http("2001:db8::1")
+    assert room.has_room(0, "2001:db8::3")
+    full = Limits().connections_max + admission.SPARE_SOCKETS
+    assert not room.has_room(full, None)
+
+
+def test_who_connects_too_often_is_told_when_to_come_again() -> None:
+    room = Admission(Limits(handshakes_per_ip_per_s=2.0, handshakes_per_ip_burst=3))
+    assert [room.upgrade("192.0.2.1", 0, 5.0) for _ in range(3)] == [None] * 3
+    refusal = room.upgrade("192.0.2.1", 0, 5.0)
+    assert refusal is not None
+    assert (refusal.status, refusal.code, refusal.retry_after_ms) == (429, "rate_limited", 500)
+    assert room.upgrade("192.0.2.2", 0, 5.0) is None
+    assert room.upgrade("192.0.2.1", 0, 5.5) is None
+    assert [room.secures("192.0.2.1", 0.0) for _ in range(7)] == [True] * 6 + [False]
+    assert room.secures(None, 0.0)
+
+
+def test_addresses_whose_rate_is_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "REMEMBERED_MAX", 10)
+    rates = Handshakes(0.0, 1)
+    assert rates.take("first", 0.0) == 0
+    for number in range(100):
+        rates.take(f"other {number}", 0.0)
+        assert rates.take("first", 0.0) > 0, "who is not quiet is not forgotten"
+    assert len(rates) == 10
+    assert rates.take("other 0", 0.0) == 0
