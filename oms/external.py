@@ -121,7 +121,8 @@ class External:
                 order = (await history.orders_by_ids(pool, [number])).get(number)
         if order is None or (order.account_id, order.symbol) != (account.id, symbol):
             return None
-        self._desk.book.adopt(order, await history.deals_of_order(pool, order.id))
+        deals = await history.deals_of_orders(pool, [order.id])
+        self._desk.book.adopt(order, deals.get(order.id, ()))
         return self._desk.book.orders[order.id]
 
     def _may_be_ours(self, symbol: str) -> bool:

@@ -6,7 +6,6 @@ nor an order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Final
 
@@ -135,16 +134,6 @@ def _average(entry: Decimal, held: Decimal, price: Decimal, added: Decimal, *, i
     else:
         average = (entry * held + price * added) / (held + added)
     return average.quantize(AVERAGE_STEP)
-
-
-def rebuild(deals: Iterable[Deal], instrument: Callable[[str], Instrument]) -> dict[int, Position]:
-    """All positions by id, from deals in the order they were booked. Names, stops and keys are not in deals."""
-    positions: dict[int, Position] = {}
-    for deal in deals:
-        traded = instrument(deal.symbol)
-        position = positions.get(deal.position_id) or opened(deal, traded, None)
-        positions[deal.position_id], _ = fold(position, deal, fee_base(traded))
-    return positions
 
 
 def taking_off(position: Position, qty: Decimal, price: Decimal, reason: str, now_ns: int) -> Deal:

@@ -57,6 +57,10 @@ class Reconciler:
         last_event = desk.book.sequences.event
         try:
             number = await progress.start_reconciliation(desk.pool, desk.account.id, cause, report.started_ns)
+        except UNAVAILABLE as error:
+            report.error = _lost(error)
+            return report
+        try:
             await self._look(report)
             on_caught_up()
             await self._reckoning.look(report)
@@ -64,7 +68,7 @@ class Reconciler:
         except (Refused, Ambiguous, OmsError) as error:
             report.error = error.message
         except UNAVAILABLE as error:
-            report.error = f"the order database cannot be reached: {type(error).__name__}"
+            report.error = _lost(error)
             return report
         if report.ok:
             self._looked_ns, self._last_event = report.started_ns, last_event
@@ -202,6 +206,10 @@ class Reconciler:
             await progress.set_cursor(desk.pool, desk.account.id, f"{TRADES}{symbol}", str(report.started_ns))
         else:
             self.external.unread.add(symbol)
+
+
+def _lost(error: Exception) -> str:
+    return f"the order database cannot be reached: {type(error).__name__}"
 
 
 def is_over(order: Order, said: VenueOrder) -> bool:

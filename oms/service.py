@@ -144,12 +144,9 @@ class Oms:
         """Raises OmsError when there is nowhere that orders of such an account could go. Nothing is connected."""
         await self._parts.venue_of(account, {}).close()
 
-    async def account_changed(self, account_id: int) -> None:
-        """Take over what was stored about an account, its limits, credentials or strategies: in force after this."""
-        await self._running().refresh()
-
-    async def trading_changed(self) -> None:
-        """The same for what holds for all accounts."""
+    async def changed(self) -> None:
+        """Take over what was stored: limits, credentials and strategies of accounts, and what holds for all of them.
+        In force after this."""
         await self._running().refresh()
 
     def exchange_of(self, principal: Principal, account_id: int) -> str:

@@ -24,7 +24,6 @@ class Hearing:
 
     def __init__(self, desk: Desk) -> None:
         self.on_foreign: Callable[[VenueOrder | VenueTrade], None] = lambda said: None  # of an order not in memory
-        self.on_connection: Callable[[bool], None] = lambda connected: None
         self.on_said: Callable[[int, VenueOrder], None] = lambda order_id, said: None  # of each order that is ours
         self.on_seen: Callable[[Order, VenueOrder], None] = lambda order, said: None  # the same, for who misses it
         self._desk = desk
@@ -47,7 +46,7 @@ class Hearing:
         self._desk.commit()
 
     def on_stream(self, connected: bool) -> None:
-        self.on_connection(connected)
+        """Nothing: what follows from it, `keeper` knows, which stands before."""
 
     def trade(self, order: Order, trade: VenueTrade) -> None:
         """Book it, once; and what was said of the order's end, when it was waiting for this."""

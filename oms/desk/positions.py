@@ -289,7 +289,7 @@ class Positions:
         if order is None or not mine or not allowed(require, order.strategy_id):
             raise OmsError("order_not_found", f"account {self._desk.account.id} has no order {order_id}")
         if order_id not in book.orders:
-            book.adopt(order, await history.deals_of_order(pool, order_id))
+            book.adopt(order, (await history.deals_of_orders(pool, [order_id])).get(order_id, ()))
 
     def _position(self, position_id: int, require: Require) -> Position:
         return open_position(self._desk, position_id, require)

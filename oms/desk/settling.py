@@ -114,8 +114,11 @@ class Settler:
             else:
                 self._alive.pop(order_id, None)
                 await self._look(order)
+            looked_at = self._desk.book.orders[order_id].version
             await self._desk.commit()
             order = self._desk.book.orders[order_id]
+            if order.version != looked_at:
+                return False  # more was heard of it while that was written down
             if not order.is_open:
                 self._missed.pop(order_id, None)
                 self._unsized.discard(order_id)

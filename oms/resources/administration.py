@@ -114,7 +114,7 @@ def _account_routes(service: Service) -> list[HTTPRouteHandler]:
             if data.credentials:
                 await admin.set_credentials(db, account.id, service.vault.seal(account.id, data.credentials))
             await _audit(db, principal, "account.add", f"account {account.id}", {"name": account.name})
-        await service.account_changed(account.id)
+        await service.changed()
         return _account(account)
 
     @patch("/oms/accounts", responses=refusals(), tags=["accounts"])
@@ -126,7 +126,7 @@ def _account_routes(service: Service) -> list[HTTPRouteHandler]:
             account = replace(_there(await admin.account_to_change(db, data.id), data.id), **changes)
             await admin.set_account(db, account)
             await _audit(db, principal, "account.change", f"account {account.id}", changes)
-        await service.account_changed(account.id)
+        await service.changed()
         return _account(account)
 
     return [accounts, add_account, change_account]
@@ -146,7 +146,7 @@ def _strategy_routes(service: Service) -> list[HTTPRouteHandler]:
         async with _changing(service) as db:
             strategy = await admin.add_strategy(db, data.account_id, data.name)
             await _audit(db, principal, "strategy.add", f"strategy {strategy.id}", {"name": strategy.name})
-        await service.account_changed(strategy.account_id)
+        await service.changed()
         return _strategy(strategy)
 
     @patch("/oms/strategies", responses=refusals(), tags=["strategies"])
@@ -160,7 +160,7 @@ def _strategy_routes(service: Service) -> list[HTTPRouteHandler]:
         async with _changing(service) as db:
             await admin.rename_strategy(db, data.id, data.name)
             await _audit(db, principal, "strategy.rename", f"strategy {data.id}", {"name": data.name})
-        await service.account_changed(found.account_id)
+        await service.changed()
         return _strategy(replace(found, name=data.name))
 
     return [strategies, add_strategy, rename_strategy]
@@ -189,7 +189,7 @@ def _risk_routes(service: Service) -> list[HTTPRouteHandler]:
             limits = replace(_there(await admin.risk_to_change(db, account_id), account_id), **exact)
             await admin.set_risk(db, limits)
             await _audit(db, principal, "risk.change", f"account {account_id}", changes)
-        await service.account_changed(account_id)
+        await service.changed()
         return _risk(limits)
 
     return [risk, change_risk]

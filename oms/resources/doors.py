@@ -69,11 +69,8 @@ class Service(Protocol):
     async def require_venue(self, account: Account) -> None:
         """Raises OmsError when there is nowhere that orders of such an account could go."""
 
-    async def trading_changed(self) -> None:
-        """Take over the kill switch of all accounts: in force when this returns."""
-
-    async def account_changed(self, account_id: int) -> None:
-        """Take over what was stored about an account: in force when this returns."""
+    async def changed(self) -> None:
+        """Take over what was stored about accounts, and the kill switch of all of them: in force when this returns."""
 
     async def reconcile(self, account_id: int) -> object:
         """Compare with the venue now; returns when that is over. Raises OmsError `account_not_found`."""

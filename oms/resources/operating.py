@@ -49,7 +49,7 @@ def routes(service: Service) -> list[HTTPRouteHandler]:
         async with service.pool.acquire() as db, db.transaction():
             await admin.set_trading_state(db, state)
             await admin.audit(db, "trading.change", "all accounts", {"trading_state": state}, **who)
-        await service.trading_changed()
+        await service.changed()
         return {"trading_state": state}
 
     return [readiness, trading, change_trading]

@@ -168,12 +168,6 @@ async def deals_of_orders(db: Database, order_ids: Collection[int]) -> dict[int,
     return found
 
 
-async def deals_of_order(db: Database, order_id: int) -> list[Deal]:
-    return [
-        rows.deal_of(row) for row in await db.fetch("SELECT * FROM oms_deals WHERE order_id = $1 ORDER BY id", order_id)
-    ]
-
-
 async def commands_by_requests(
     db: Database, requests: Collection[tuple[int, str]]
 ) -> dict[tuple[int, str], CommandRow]:

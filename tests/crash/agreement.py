@@ -15,7 +15,7 @@ import orjson
 from oms.desk import naming
 from oms.desk.settling import DOUBTFUL
 from oms.model import ZERO, Account, Deal, Event, Instrument, Order, OrderState, Position, PositionState
-from oms.positions import rebuild
+from tests.oms.rebuilt import rebuild
 
 Row = Mapping[str, Any]
 OPEN_THERE = frozenset({"NEW", "PARTIALLY_FILLED"})

@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from oms.model import Account, Event, Order, OrderState, Position
-from oms.positions import rebuild
 from tests.crash.agreement import Books, _instrument, disagreements
 from tests.oms import full_rows
+from tests.oms.rebuilt import rebuild
 
 ACCOUNT = Account(id=1, name="a", exchange="sim", epoch="e")
 Ledger = dict[str, list[dict[str, Any]]]

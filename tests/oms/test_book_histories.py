@@ -21,12 +21,12 @@ from oms.book import Ids
 from oms.errors import OmsError
 from oms.journal import open_journal
 from oms.model import Deal, Instrument, Order, OrderState, Position, PositionMode, PositionState, Side
-from oms.positions import rebuild
 from oms.store import history as store
 from oms.store.pool import Pool
 from oms.writes import Writes
 from tests.oms.full_rows import make_account
 from tests.oms.orders_made import INVERSE, LINEAR, SPOT, T0_NS, book, order, trade
+from tests.oms.rebuilt import rebuild
 
 HEDGE, NETTING, BY_STRATEGY = PositionMode.HEDGE, PositionMode.NETTING, PositionMode.STRATEGY_NETTING
 ONE = Decimal(1)

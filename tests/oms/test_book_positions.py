@@ -10,8 +10,8 @@ import pytest
 from oms.book import AccountBook
 from oms.errors import OmsError
 from oms.model import Deal, Instrument, OrderState, Position, PositionMode, PositionState, Side
-from oms.positions import rebuild
 from tests.oms.orders_made import INVERSE, LINEAR, SPOT, T0_NS, book, order, trade
+from tests.oms.rebuilt import rebuild
 
 NOW_NS = T0_NS + 5_000_000
 BUY, SELL = Side.BUY, Side.SELL

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from oms.model import Deal, Instrument, Position, PositionMode, PositionState, Side
-from oms.positions import FlipError, change_of, fee_base, fold, net_key, opened, rebuild, split, taking_off
+from oms.positions import FlipError, change_of, fee_base, fold, net_key, opened, split, taking_off
 from tests.oms.orders_made import INVERSE, LINEAR, SPOT, T0_NS, account
+from tests.oms.rebuilt import rebuild
 
 AMOUNTS = st.decimals("0.000000000000000001", "1000000", places=18)
 PRICES = st.decimals("0.00000001", "10000000", places=8)

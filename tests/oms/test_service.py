@@ -224,12 +224,12 @@ async def test_changes_by_others_are_in_force_soon_and_ours_at_once(world: World
         await admin.set_setting(pool, "trading_state", "active")
         number = (await admin.add_account(pool, "new", "sim", epoch="e9")).id
         await admin.set_credentials(pool, number, oms.vault.seal(number, {"apiKey": "k"}))
-        await oms.account_changed(number)
+        await oms.changed()
         await until(lambda: is_ready(oms))
         assert (await one(oms, sending(account_id=number))).ok
         assert (number, {"apiKey": "k"}) in world.opened
         strategy = await admin.add_strategy(pool, 1, "grid")
-        await oms.account_changed(1)
+        await oms.changed()
         assert (await one(oms, sending(strategy_id=strategy.id))).ok
 
 
@@ -254,7 +254,7 @@ async def test_a_database_without_tables_is_made_or_refused(empty_dsn: str) -> N
 async def test_a_report_can_be_asked_for_and_orders_given_away(world: World, pool: Pool) -> None:
     async with world.ready() as oms:
         strategy = await admin.add_strategy(pool, 1, "grid")
-        await oms.account_changed(1)
+        await oms.changed()
         await one(oms, sending())
         assert (await oms.reconcile(1)).ok
         owner = Principal(user_id=1, user_name="a", api_key_id=1, is_admin=True)

@@ -23,7 +23,6 @@ from oms.desk import naming
 from oms.desk.results import CommandResult
 from oms.desk.settling import DOUBTFUL
 from oms.model import Instrument, Order, Position, PositionMode
-from oms.positions import rebuild
 from oms.postgres import Embedded
 from oms.service import Oms
 from oms.states import REVIVED
@@ -35,6 +34,7 @@ from tests.oms import database
 from tests.oms.desk.desks import ADMIN
 from tests.oms.desk.scripted_venue import Fault, ScriptedVenue
 from tests.oms.orders_made import INVERSE, LINEAR, SPOT
+from tests.oms.rebuilt import rebuild
 from tests.oms.serving import World, asking, is_ready, lose_database, sending
 from tests.waiting import until
 

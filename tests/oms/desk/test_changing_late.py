@@ -82,3 +82,26 @@ async def test_what_its_new_self_filled_is_not_counted_twice_when_its_former_sel
         assert [made.order().price, made.order().qty, made.order().filled] == [101, 2, Decimal(filled)]
         assert made.order().is_open == (filled != "2")
         assert (await changing).ok
+
+
+async def test_what_is_heard_while_an_answer_is_written_down_is_asked_about_again(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trading(dsn) as made:
+        await changed_once(made)
+        commit, told = made.desk.commit, False
+
+        def heard_meanwhile() -> asyncio.Future[None]:
+            nonlocal told
+            durable = commit()
+            if not told:
+                told = True
+                made.venue.fill("x1", "0.5")
+                made.venue.deliver()
+            return durable
+
+        monkeypatch.setattr(made.desk, "commit", heard_meanwhile)
+        assert not await made.settler.settle(1)
+        assert [made.order().qty, made.order().remaining] == [3, Decimal("1.5")]
+        assert await made.settler.settle(1)
+        assert [made.order().qty, made.order().remaining] == [Decimal("3.5"), 2]

@@ -75,14 +75,10 @@ async def test_what_cannot_be_of_the_order_is_not_booked(dsn: str) -> None:
 async def test_what_is_of_no_order_in_memory_is_handed_on(dsn: str) -> None:
     async with setting(dsn) as made:
         foreign: list[VenueOrder | VenueTrade] = []
-        connected: list[bool] = []
         made.hearing.on_foreign = foreign.append
-        made.hearing.on_connection = connected.append
         made.hearing.on_order(said())
         made.hearing.on_trade(orders_made.trade())
-        made.hearing.on_stream(False)
         assert [type(each) for each in foreign] == [VenueOrder, VenueTrade]
-        assert connected == [False]
 
 
 @pytest.mark.parametrize(("replaces", "qty", "filled", "whole"), [(0, "10", "3", "3"), (1, "7", "2", "5")])

@@ -61,11 +61,8 @@ class NotingService:
         if account.exchange != "sim":
             raise OmsError("unsupported_engine", f"no exchange {account.exchange} is configured")
 
-    async def trading_changed(self) -> None:
-        self._note("trading_changed")
-
-    async def account_changed(self, account_id: int) -> None:
-        self._note("account_changed", account_id)
+    async def changed(self) -> None:
+        self._note("changed")
 
     async def reconcile(self, account_id: int) -> None:
         self._note("reconcile", account_id)

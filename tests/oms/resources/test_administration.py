@@ -38,7 +38,7 @@ async def test_an_account_is_added_with_sealed_credentials_that_nobody_is_told(s
     assert sealed is not None
     assert secret.encode() not in sealed
     assert served.service.vault.open(account.id, sealed) == credentials
-    assert ("account_changed", account.id) in served.service.asked
+    assert ("changed",) in served.service.asked
     (row,) = await pool.fetch("SELECT * FROM audit_log")
     assert (row["action"], row["subject"], row["user_id"]) == ("account.add", f"account {account.id}", 1)
     assert secret not in str(row["details"])
@@ -75,7 +75,7 @@ async def test_an_account_is_blocked_and_renamed(served: Served, pool: Pool) -> 
     assert response.status_code == 200
     assert response.json()["blocked"] is True
     assert [(row.name, row.blocked) for row in await admin.accounts(pool)] == [("one", True), ("second", False)]
-    assert served.service.asked == [("account_changed", 1)]
+    assert served.service.asked == [("changed",)]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ async def test_accounts_are_an_admins(served: Served, method: str, path: str, bo
 async def test_strategies_are_added_and_renamed_by_who_manages_the_risk(served: Served) -> None:
     made = await served.send("ann", "POST", "/oms/strategies", {"account_id": 1, "name": "mm"})
     assert made.status_code == 201
-    assert served.service.asked == [("account_changed", 1)], "orders may name it once this is answered"
+    assert served.service.asked == [("changed",)], "orders may name it once this is answered"
     number = made.json()["id"]
     renamed = await served.send("ann", "PATCH", "/oms/strategies", {"id": number, "name": "maker"})
     assert renamed.json() == {"id": number, "account_id": 1, "name": "maker"}
@@ -158,7 +158,7 @@ async def test_a_limit_is_set_taken_away_and_left_alone(served: Served, pool: Po
     assert stored.trading_state is TradingState.HALTED
     assert stored.max_market_data_age_ms == 5_000
     assert (await served.get("sam", "/oms/risk/1")).json() == response.json()
-    assert served.service.asked == [("account_changed", 1)]
+    assert served.service.asked == [("changed",)]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ async def test_trading_is_halted_for_all_and_taken_up_again(served: Served, pool
         assert (changed.status_code, changed.json()) == (200, {"trading_state": state})
         assert await admin.trading_state(pool) is TradingState(state)
         assert (await served.get("root", "/oms/trading")).json() == {"trading_state": state}
-    assert served.service.asked == [("trading_changed",)] * 3
+    assert served.service.asked == [("changed",)] * 3
     rows = await pool.fetch("SELECT * FROM audit_log ORDER BY id")
     assert [(row["action"], row["details"]["trading_state"], row["user_id"]) for row in rows] == [
         ("trading.change", state, 1) for state in ("halted", "reducing", "active")

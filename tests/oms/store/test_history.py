@@ -127,7 +127,6 @@ async def test_orders_that_were_open_at_a_time_are_found_as_they_are_now(pool: P
 
 async def test_deals_are_found_by_what_they_belong_to(pool: Pool) -> None:
     assert [deal.id for deal in await history.deals(pool, Filter(accounts=BOTH, after_id=1))] == [2]
-    assert [deal.id for deal in await history.deals_of_order(pool, 3)] == [2]
 
 
 async def test_a_command_is_found_by_its_request(pool: Pool) -> None:
