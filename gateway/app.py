@@ -11,6 +11,7 @@ import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 import structlog
 from litestar import Litestar
@@ -28,8 +29,10 @@ from gateway.net import http
 from gateway.net.account import AccountService
 from gateway.net.addresses import Proxies
 from gateway.net.certificate import Certificate
+from gateway.net.dashboard import DashboardService
+from gateway.net.dashboard_http import status_resource
 from gateway.net.deflate import compress
-from gateway.net.dialects import Dialects
+from gateway.net.dialects import Dialect, Dialects
 from gateway.net.guard import Guards
 from gateway.net.listener import Listener
 from gateway.net.oms import OmsService
@@ -42,6 +45,7 @@ from gateway.sources.base import Sink, Source, is_able
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.stats import Stats, Tally
+from gateway.wire.dashboard_forms import DashboardForms
 from gateway.wire.forms import Forms
 from gateway.wire.oms_forms import OmsForms
 
@@ -159,7 +163,8 @@ class App:
         )
         self.certificate = certificate = Certificate.of(config.server)
         self.watching = AccountService(sessions=self.sessions)
-        dialects = Dialects([self.streams, self.oms, self.watching], self.sessions, self.guards)
+        self.dashboard = self._dashboards()
+        dialects = Dialects(self._spoken(), self.sessions, self.guards)
         self.stats = Stats(
             fanned=self.fanout,
             published=self.hub,
@@ -169,7 +174,8 @@ class App:
             started_s=time.monotonic(),
             expires_s=(lambda: certificate.expires_s) if certificate else None,
         )
-        resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks)
+        routes = [status_resource(self.dashboard)]
+        resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks, routes)
         self.listener = self._listener(dialects, resources)
         self._checks = checks
         self._listening = False
@@ -188,14 +194,37 @@ class App:
             origins=Origins(server.origins),
         )
 
+    def _spoken(self) -> list[Dialect]:
+        dashboards = [self.dashboard] if self.config.dashboard.enabled else []
+        return [self.streams, self.oms, self.watching, *dashboards]
+
+    def _dashboards(self) -> DashboardService:
+        return DashboardService(
+            sessions=self.sessions,
+            hub=self.hub,
+            fanout=self.fanout,
+            resolve=self.streams.resolve,
+            spelling=self.streams.spelling,
+            forms=DashboardForms(self.config.limits, compress),
+            config=self.config.dashboard,
+        )
+
     def serve_accounts(
-        self, accounts: Accounts, calls: Calls | None = None, standings: Standings | None = None
+        self,
+        accounts: Accounts,
+        calls: Calls | None = None,
+        standings: Standings | None = None,
+        reader: Any = None,
     ) -> None:
-        """Tell of accounts and take commands for them, from whoever has an API key; `calls`: ccxt's functions."""
+        """Tell of accounts and take commands for them, from whoever has an API key.
+
+        `calls`: ccxt's functions. `reader`: the principal whose account every dashboard may read.
+        """
         private = PrivateService(accounts, self._forms, self.config.limits, self._tally.errors)
-        self.streams.private = self.oms.private = private
+        self.streams.private = self.oms.private = self.dashboard.private = private
         self.oms.calls = calls
         self.watching.accounts = standings
+        self.dashboard.reader = reader
 
     @property
     def port(self) -> int:
@@ -211,6 +240,9 @@ class App:
         self._sample()
         if not server.is_loopback and (self.guards is None or self.config.serves_anonymous):
             log.warning("anyone who reaches this port reads all market data", host=server.host)
+            if self.dashboard.reader is not None:
+                account_id = self.config.dashboard.account_id
+                log.warning("anyone who reaches this port reads this account", host=server.host, account_id=account_id)
         log.info("listening", host=server.host, port=self.port, exchanges=list(self.sources))
 
     def reload(self) -> None:
@@ -243,6 +275,7 @@ class App:
             self._sampler.cancel()
         self.listener.close()
         await self.watching.close()
+        self.dashboard.close()
         if self._owns_markets:
             await self.markets.close()
 
@@ -282,7 +315,7 @@ async def serving(config: Config) -> AsyncIterator[App]:
                 checks={"orders": joined.is_ready},
                 remarks={"accounts": joined.are_accounts_ready},
             )
-            app.serve_accounts(joined.oms, joined.passing, joined.standings)
+            app.serve_accounts(joined.oms, joined.passing, joined.standings, joined.reader)
             assert app.guards is not None, "it has an authenticator"
             joined.oms.on_more = app.guards.gate.charge
         else:

@@ -135,6 +135,18 @@ class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return "OmsConfig(..)"  # an address may hold a password
 
 
+class DashboardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The dashboard dialect: what a new client is told, how often, and how many there may be."""
+
+    enabled: bool = True
+    symbols: list[Annotated[str, msgspec.Meta(min_length=1, max_length=128)]] = []
+    account_id: Annotated[int, msgspec.Meta(ge=1)] | None = None  # that everybody may read: single-user mode
+    ping_interval_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    price_update_interval_s: Annotated[float, msgspec.Meta(ge=0.1)] = 3.0
+    portfolio_update_interval_s: Annotated[float, msgspec.Meta(ge=0.1)] = 5.0
+    connections_max: Annotated[int, msgspec.Meta(ge=0)] = 10_000
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much to log, and how: `auto` is for people on a terminal and JSON everywhere else."""
 
@@ -151,6 +163,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     limits: Limits = Limits()
     auth: AuthConfig = AuthConfig()
     oms: OmsConfig = OmsConfig()
+    dashboard: DashboardConfig = DashboardConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -161,5 +174,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
-    "server": ServerConfig, "limits": Limits, "auth": AuthConfig, "oms": OmsConfig, "log": LogConfig,
+    "server": ServerConfig, "limits": Limits, "auth": AuthConfig, "oms": OmsConfig, "dashboard": DashboardConfig,
+    "log": LogConfig,
 }  # fmt: skip

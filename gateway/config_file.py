@@ -21,7 +21,15 @@ from gateway.config import SECTIONS, Config
 from gateway.sources.config import ExchangeConfig
 
 ENV_PREFIX: Final = "TICKWIRE_"
-ALIASES: Final = {"TICKWIRE_DATABASE_URL": "TICKWIRE_OMS__DATABASE_URL"}  # known by a name without its table
+ALIASES: Final = {  # settings that are known by a name without their table
+    "TICKWIRE_DATABASE_URL": "TICKWIRE_OMS__DATABASE_URL",
+    "TICKWIRE_DASHBOARD_ACCOUNT_ID": "TICKWIRE_DASHBOARD__ACCOUNT_ID",
+    "WEBSOCKET_ENABLED": "TICKWIRE_DASHBOARD__ENABLED",
+    "WEBSOCKET_PING_INTERVAL": "TICKWIRE_DASHBOARD__PING_INTERVAL_S",
+    "WEBSOCKET_PRICE_UPDATE_INTERVAL": "TICKWIRE_DASHBOARD__PRICE_UPDATE_INTERVAL_S",
+    "WEBSOCKET_PORTFOLIO_UPDATE_INTERVAL": "TICKWIRE_DASHBOARD__PORTFOLIO_UPDATE_INTERVAL_S",
+    "WEBSOCKET_MAX_CONNECTIONS": "TICKWIRE_DASHBOARD__CONNECTIONS_MAX",
+}
 KeyPath = tuple[str, ...]
 
 
@@ -85,7 +93,7 @@ def load(file: Path | None, environ: Mapping[str, str]) -> Config:
     if problems:
         raise ConfigError(problems)
     config = Config(**values)
-    if problem := _default_exchange(config, origin):
+    if problem := _default_exchange(config, origin) or _ping_interval(config, origin):
         raise ConfigError([problem])
     if config.default_exchange is None and len(config.exchanges) == 1:
         return msgspec.structs.replace(config, default_exchange=next(iter(config.exchanges)))
@@ -141,9 +149,8 @@ def _dotted(key: str) -> KeyPath:
 
 def _override(data: dict[str, Any], environ: Mapping[str, str], origin: Origin) -> Iterator[Problem]:
     """Put `TICKWIRE_A__B=value` at a.b; a value that is JSON is what it says, any other is text."""
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(ENV_PREFIX):
-            continue
+    known = {name: text for name, text in environ.items() if name in ALIASES or name.startswith(ENV_PREFIX)}
+    for variable, text in sorted(known.items(), key=lambda each: (each[0] not in ALIASES, each[0])):
         where = f"environment variable {variable}"
         parts = ALIASES.get(variable, variable).removeprefix(ENV_PREFIX).split("__")
         first = parts[0].lower()
@@ -293,4 +300,13 @@ def _default_exchange(config: Config, origin: Origin) -> Problem | None:
         f"no exchange `{name}` is configured: {_unknown(name, tuple(config.exchanges))}"
         if config.exchanges
         else f"no exchange is configured: add a table [exchanges.{name}]",
+    )
+
+
+def _ping_interval(config: Config, origin: Origin) -> Problem | None:
+    path = ("dashboard", "ping_interval_s")
+    if config.dashboard.ping_interval_s < config.limits.silence_s:
+        return None
+    return Problem(
+        origin.of(path), ".".join(path), f"must be below limits.silence_s, which is {config.limits.silence_s:g}"
     )

@@ -27,7 +27,7 @@ from oms import postgres, service, token_keys
 from oms.desk.requests import RunningMax
 from oms.engine import VenueOf
 from oms.errors import OmsError
-from oms.model import Account, Environment, Quote
+from oms.model import Account, Environment, Permission, Principal, Quote
 from oms.passing.service import PassThrough
 from oms.postgres import PostgresError
 from oms.resources import ccxt, openapi
@@ -52,6 +52,7 @@ class Desk(NamedTuple):
     passing: PassThrough
     standings: Standings
     mounted: Mounted
+    reader: Principal | None  # who may read the account that every dashboard is shown
 
     def is_ready(self) -> bool:
         """The order database is there. An account whose exchange is not is no reason to take this process out."""
@@ -91,7 +92,15 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
             raise TickwireError("engine_unavailable", str(error)) from error
         oms.publications.listen(lambda row: hub.announce(row.channel, row.symbols, row.data, row.created_ns))
         passing = PassThrough(oms, anonymous=config.serves_anonymous)
-        yield Desk(oms, passing, Standings(oms, market), mounted(oms, passing))
+        yield Desk(oms, passing, Standings(oms, market), mounted(oms, passing), reader_of(config.dashboard.account_id))
+
+
+def reader_of(account_id: int | None) -> Principal | None:
+    """Somebody who may look at this account and do nothing else; None: there is nobody."""
+    if account_id is None:
+        return None
+    permission = Permission(account_id=account_id)
+    return Principal(user_id=0, user_name="dashboard", api_key_id=0, permissions={account_id: permission})
 
 
 def token_keys_of(config: JwtConfig) -> list[token_keys.TokenKey]:

@@ -38,6 +38,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # Subscriptions
     subscriptions_per_connection_max: int = 2_000  # streams, not messages
     symbols_per_request_max: int = 500
+    dashboard_symbols_max: int = 500  # whose prices one message may hold: about 60 kB
     streams_max: int = 100_000  # sequences (keys times tiers) over all connections: each has a ring
     book_depth_max: int = 1_000  # what exchanges publish at most
     batch_items_max: int = 1_000  # updates in one batch frame

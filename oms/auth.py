@@ -191,6 +191,15 @@ def require_read(principal: Principal, account_id: int, strategy_id: int | None 
     _require(principal, account_id, strategy_id, "can_read", "read", whole=False)
 
 
+def may_read(principal: Principal, account_id: int) -> bool:
+    """Whether it may look at the account, or at a strategy of it."""
+    try:
+        require_read(principal, account_id)
+    except OmsError:
+        return False
+    return True
+
+
 def require_trade(principal: Principal, account_id: int, strategy_id: int | None) -> None:
     """May send, change and cancel orders of the strategy; None: of all of them."""
     _require(principal, account_id, strategy_id, "can_trade", "trade", whole=True)

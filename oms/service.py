@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from oms.auth import Auth, require_known
+from oms.auth import Auth, may_read, require_known
 from oms.commands import Request, parse
 from oms.desk.requests import RunningMax
 from oms.desk.results import CommandResult
@@ -158,6 +158,10 @@ class Oms:
     def traders(self) -> Mapping[int, Trader]:
         """All accounts as they are now, by number. Raises OmsError `engine_unavailable`."""
         return self._running().traders
+
+    def readable(self, principal: Principal) -> list[int]:
+        """The accounts that a principal may read. Raises OmsError `engine_unavailable`."""
+        return [account_id for account_id in self._running().traders if may_read(principal, account_id)]
 
     def trader(self, account_id: int) -> Trader:
         """The account as it is now. Raises OmsError `account_not_found` or `engine_unavailable`."""

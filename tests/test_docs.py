@@ -16,7 +16,16 @@ from litestar.di import Provide
 
 from gateway.commands.demo import orders_to_try
 from gateway.commands.demo_account import Trades
-from gateway.config import AuthConfig, Config, JwtConfig, JwtKeyConfig, LogConfig, OmsConfig, ServerConfig
+from gateway.config import (
+    AuthConfig,
+    Config,
+    DashboardConfig,
+    JwtConfig,
+    JwtKeyConfig,
+    LogConfig,
+    OmsConfig,
+    ServerConfig,
+)
 from gateway.config_file import load
 from gateway.limits import Limits
 from gateway.sources.config import STALE_AFTER_MS, ExchangeConfig
@@ -102,6 +111,7 @@ def test_the_demo_shows_the_commands_of_the_readme() -> None:
         ("## `[auth.jwt]`", JwtConfig),
         ("Each is a table `[[auth.jwt.keys]]`:", JwtKeyConfig),
         ("## `[oms]`", OmsConfig),
+        ("## `[dashboard]`", DashboardConfig),
         ("## `[exchanges.NAME]`", ExchangeConfig),
         ("## `[log]`", LogConfig),
         ("## `[limits]`", Limits),

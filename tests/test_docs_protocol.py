@@ -20,6 +20,7 @@ from gateway.core.key import OWN, PRIVATE_CHANNELS, STREAM_CHANNELS, TIERS_MS, K
 from gateway.errors import CODES, Close, TickwireError
 from gateway.limits import Limits
 from gateway.net import http
+from gateway.net.dashboard_http import status_resource
 from gateway.sources.channels import Quotes, Trades
 from gateway.stats import Stats
 from gateway.wire import private, stream
@@ -318,6 +319,7 @@ async def test_http_resources_are_told() -> None:
         started_s=0.0,
     )
     gate = Gate(Users().auth, AuthConfig(), anonymous=True)
-    paths = {route.path for route in http.build(stats, dict, rig.limits, "0", gate).routes}
+    more = [status_resource(rig.dashboards)]
+    paths = {route.path for route in http.build(stats, dict, rig.limits, "0", gate, more=more).routes}
     shown = {path.removeprefix("GET ") for path, _ in table(NAME, "## 10. HTTP")}
     assert shown == {path.replace(":str", "") for path in paths if not path.startswith(("/schema", "/openapi.json/"))}

@@ -118,6 +118,9 @@ class Accounts(Protocol):
     def publish(self, principal: Any, channel: str, body: bytes) -> Awaitable[Accepted]:
         """Keep a signal or news, JSON text, and tell of it. What is refused is raised as a `Refusal`."""
 
+    def readable(self, principal: Any) -> Sequence[int]:
+        """The accounts that a principal may read. Raises a `Refusal`."""
+
     def execute(self, principal: Any, body: object) -> Awaitable[Sequence[Result]]:
         """Carry out a body of commands, one result each. A body that is none is raised as a `Refusal`."""
 

@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         *("close_code", "due_tick", "handler", "head", "id", "on_writable", "outbox", "peer", "pinged_s"),
         "window_bits",
-        *("_controls", "_heard_s", "_life", "_parser", "_shared", "_transport"),
+        *("_controls", "_heard_s", "_heartbeat_s", "_life", "_parser", "_shared", "_transport"),
     )
 
     def __init__(self, shared: Shared, transport: asyncio.Transport, handler: Handler, head: Head, bits: int) -> None:
@@ -103,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._parser = Parser(shared.limits.message_bytes_max, bits > 0)
         self._life = Life.OPEN
         self._heard_s = self.pinged_s = shared.clock()  # `pinged_s`: the last PING of the peer
+        self._heartbeat_s = shared.limits.heartbeat_s
         transport.set_write_buffer_limits(high=0)
         # Under TLS the kernel is not to be given what is not encrypted: the transport does that
         secured = transport.get_extra_info("sslcontext") is not None
@@ -133,6 +134,11 @@ class Connection(asyncio.Protocol):
         """Send what is queued, then CLOSE; the socket goes when the peer has answered, or after `close_timeout_s`."""
         self._close(Life.CLOSING, code, reason, drop=False)
 
+    def ping_every(self, heartbeat_s: float) -> None:
+        """Ping the peer after so much idle time, which is another than everybody's."""
+        self._heartbeat_s = min(heartbeat_s, self._shared.limits.silence_s)
+        self._shared.wheel.schedule(self, self._heard_s + self._heartbeat_s)
+
     def hand_to(self, handler: Handler) -> None:
         """Somebody else answers from here on, and is told that the connection is open."""
         self.handler = handler
@@ -155,7 +161,7 @@ class Connection(asyncio.Protocol):
         shared.connections.add(self)
         self._transport.set_protocol(self)
         self.outbox.reply(response)
-        shared.wheel.schedule(self, self._heard_s + shared.limits.heartbeat_s)
+        shared.wheel.schedule(self, self._heard_s + self._heartbeat_s)
         self.hand_to(self.handler)
         self.head = None
         if rest and not self._transport.is_closing():
@@ -169,11 +175,11 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif silent_s >= limits.silence_s:
             self._close(Life.CLOSING, Close.SILENT, "heartbeat timeout", drop=True)
-        elif silent_s >= limits.heartbeat_s:
+        elif silent_s >= self._heartbeat_s:
             self.outbox.reply(encode(OP_PING, b""))
-            self._shared.wheel.schedule(self, min(now_s + limits.heartbeat_s, self._heard_s + limits.silence_s))
+            self._shared.wheel.schedule(self, min(now_s + self._heartbeat_s, self._heard_s + limits.silence_s))
         else:
-            self._shared.wheel.schedule(self, self._heard_s + limits.heartbeat_s)
+            self._shared.wheel.schedule(self, self._heard_s + self._heartbeat_s)
 
     # For the outbox
 

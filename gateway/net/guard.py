@@ -152,9 +152,14 @@ class Guard:
                 del guards.per_user[self._counted]
             self._counted = None
 
+    @property
+    def may_ask(self) -> bool:
+        """For what is not for everybody everywhere: it speaks for somebody, or needs not."""
+        return self._verdict is not None or not self._insists
+
     def require(self) -> None:
         """Raises TickwireError where a principal is needed and there is none."""
-        if self._verdict is None and self._insists:
+        if not self.may_ask:
             raise TickwireError("not_authenticated", "authenticate first: send `auth` with a token")
 
     def spend(self) -> TickwireError | None:

@@ -70,15 +70,17 @@ def build(
     gate: Gate | None = None,
     mounted: Mounted = Mounted(),  # noqa: B008  # immutable
     remarks: Mapping[str, Callable[[], bool]] = {},
+    more: Sequence[ControllerRouterHandler] = (),
 ) -> Litestar:
     """The ASGI application. `readiness` names what must be true before traffic should come; `gate` knows the users.
 
-    `remarks` are told beside what counts for being ready.
+    `remarks` are told beside what counts for being ready; `more` are what dialects have over HTTP.
     """
     return Litestar(
         [
             *_own_routes(stats, readiness, remarks),
             *([token_resource(gate)] if gate else []),
+            *more,
             *mounted.routes,
         ],
         dependencies=principal_dependencies(gate) if gate else {},

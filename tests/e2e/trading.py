@@ -71,6 +71,9 @@ class Trading:
     async def publish(self, principal: Principal, channel: str, body: bytes) -> Accepted:
         return await self.publications.publish_json(principal, channel, body)
 
+    def readable(self, _principal: Principal) -> list[int]:
+        return [1]
+
     async def execute(self, principal: Principal, body: object) -> Sequence[CommandResult]:
         await self.gate.wait()
         await self.commit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config
+from gateway.config import Config, DashboardConfig
 from gateway.config_file import ConfigError, key_lines, load, where
 
 GOOD = """
@@ -94,6 +94,58 @@ def test_the_database_has_a_variable_of_its_own(tmp_path: Path) -> None:
     assert read(tmp_path, "").oms.database_url is None
 
 
+DASHBOARD = """
+[dashboard]
+enabled = true
+symbols = ["BTC/USDT"]
+ping_interval_s = 20
+price_update_interval_s = 2
+portfolio_update_interval_s = 4
+connections_max = 9
+account_id = 3
+"""
+
+
+def test_the_dashboard_has_variables_of_its_own(tmp_path: Path) -> None:
+    config = read(tmp_path, DASHBOARD).dashboard
+    assert config == DashboardConfig(
+        symbols=["BTC/USDT"], ping_interval_s=20, price_update_interval_s=2, portfolio_update_interval_s=4,
+        connections_max=9, account_id=3,
+    )  # fmt: skip
+    environ = {
+        "WEBSOCKET_ENABLED": "false",
+        "WEBSOCKET_PING_INTERVAL": "40",
+        "WEBSOCKET_PRICE_UPDATE_INTERVAL": "1.5",
+        "WEBSOCKET_PORTFOLIO_UPDATE_INTERVAL": "6",
+        "WEBSOCKET_MAX_CONNECTIONS": "100",
+        "TICKWIRE_DASHBOARD_ACCOUNT_ID": "4",
+    }
+    config = read(tmp_path, DASHBOARD, environ).dashboard
+    assert config == DashboardConfig(
+        enabled=False, symbols=["BTC/USDT"], ping_interval_s=40, price_update_interval_s=1.5,
+        portfolio_update_interval_s=6, connections_max=100, account_id=4,
+    )  # fmt: skip
+    environ |= {"TICKWIRE_DASHBOARD__CONNECTIONS_MAX": "5", "TICKWIRE_DASHBOARD__ENABLED": "true"}
+    config = read(tmp_path, DASHBOARD, environ).dashboard
+    assert (config.connections_max, config.enabled) == (5, True), "the name of the setting counts before the other one"
+
+
+def test_a_mistake_in_a_variable_of_its_own_is_told_by_its_name() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(None, {"WEBSOCKET_MAX_CONNECTIONS": "many"})
+    where = "environment variable WEBSOCKET_MAX_CONNECTIONS: dashboard.connections_max"
+    assert str(refused.value).startswith(f"{where}: expected `int`")
+
+
+def test_a_dashboard_is_pinged_before_it_is_given_up() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(None, {"WEBSOCKET_PING_INTERVAL": "90"})
+    assert str(refused.value) == (
+        "environment variable WEBSOCKET_PING_INTERVAL: dashboard.ping_interval_s: must be below limits.silence_s, "
+        "which is 90"
+    )
+
+
 def test_the_environment_alone_is_enough() -> None:
     assert load(None, {"TICKWIRE_EXCHANGES__KRAKEN__CLASS": "kraken"}).default_exchange == "kraken"
 
@@ -105,7 +157,8 @@ def test_the_environment_alone_is_enough() -> None:
         ("[serve]\nport = 1", "tickwire.toml:1: serve: unknown; did you mean `server`?"),
         (
             "zzz = 1",
-            "tickwire.toml:1: zzz: unknown; there is server, default_exchange, exchanges, limits, auth, oms, log",
+            "tickwire.toml:1: zzz: unknown; there is server, default_exchange, exchanges, limits, auth, oms, "
+            "dashboard, log",
         ),
         (
             "\n[server]\nport = 70000",

@@ -16,11 +16,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app import serving
 from gateway.config import AuthConfig, Config, JwtConfig, JwtKeyConfig, OmsConfig, ServerConfig
-from gateway.desk import token_keys_of, venues_of
+from gateway.desk import reader_of, token_keys_of, venues_of
 from gateway.errors import TickwireError
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
 from oms import keys, token_keys
+from oms.auth import require_close, require_read, require_trade
 from oms.errors import OmsError
 from oms.model import Account, Environment, Role, Scope
 from oms.postgres import Embedded
@@ -149,6 +150,16 @@ async def test_what_is_published_by_socket_or_http_is_told_to_anybody(dsn: str) 
         ("news", 1, "wire"),
     ]
     assert refused["code"] == "not_authenticated"
+
+
+def test_who_reads_for_every_dashboard_may_do_nothing_else() -> None:
+    assert reader_of(None) is None
+    reader = reader_of(3)
+    assert reader is not None
+    require_read(reader, 3)
+    for require, account_id in ((require_read, 1), (require_trade, 3), (require_close, 3)):
+        with pytest.raises(OmsError):
+            require(reader, account_id, None)
 
 
 async def test_market_data_alone_needs_no_database() -> None:

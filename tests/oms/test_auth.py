@@ -11,6 +11,7 @@ from oms import keys
 from oms.auth import (
     Auth,
     Verdict,
+    may_read,
     may_see,
     require_admin,
     require_close,
@@ -198,6 +199,7 @@ def test_an_admin_needs_the_scope_too() -> None:
     require_admin(principal)
     for require in (require_read, require_trade, require_close):
         require(principal, 99, None)
+    assert may_read(principal, 99)
     require_risk(principal, 99)
     assert may_see(principal, 99, 0)
 

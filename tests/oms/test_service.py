@@ -210,6 +210,7 @@ async def test_permissions_are_of_the_key(world: World) -> None:
         assert code(await one(oms, sending(), reader)) == "permission_denied"
         assert code(await one(oms, sending(), nobody)) == "account_not_found"
         assert oms.exchange_of(reader, 1) == "sim"
+        assert (oms.readable(reader), oms.readable(nobody)) == ([1], [])
         with pytest.raises(OmsError) as unknown:
             oms.exchange_of(nobody, 1)
         assert unknown.value.code == "account_not_found"

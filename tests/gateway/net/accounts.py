@@ -134,6 +134,11 @@ class FakeAccounts:
             raise OmsError("account_not_found", "there is no such account")
         return self.exchanges[account_id]
 
+    def readable(self, principal: Any) -> list[int]:
+        if self.fault is not None:
+            raise self.fault
+        return list(principal.permissions)
+
     async def call(
         self, principal: Any, account_id: int, func: str, args: Sequence[object], kwargs: Mapping[str, object]
     ) -> bytes:

@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from _speedups.fanout import Fanout
 from _speedups.frame import OP_TEXT, encode
 from _speedups.outbox import Outbox
+from gateway.config import DashboardConfig
 from gateway.core.hub import Hub
 from gateway.core.key import Key
 from gateway.core.private import Accounts, Calls
@@ -21,6 +22,7 @@ from gateway.limits import Limits
 from gateway.net import deflate
 from gateway.net.account import AccountService, AccountSession
 from gateway.net.conversation import Conversation
+from gateway.net.dashboard import DashboardService, DashboardSession
 from gateway.net.guard import Guard
 from gateway.net.head import Head, Refusal
 from gateway.net.oms import OmsService, OmsSession
@@ -29,6 +31,7 @@ from gateway.net.session import StreamService, StreamSession
 from gateway.net.sessions import Sessions
 from gateway.sources.base import Sink, WatchStatus
 from gateway.stats import Tally
+from gateway.wire.dashboard_forms import DashboardForms
 from gateway.wire.forms import Forms
 from gateway.wire.oms_forms import OmsForms
 from tests.frames import whole
@@ -108,6 +111,7 @@ class FakeConnection:
         self.outbox = Outbox(fanout, -1, self.socket, self)
         self.closed: tuple[int, str] | None = None
         self.on_writable: Callable[[], None] | None = None
+        self.heartbeat_s = 0.0
         self._fanout = fanout
 
     @property
@@ -116,6 +120,9 @@ class FakeConnection:
 
     def on_overflow(self) -> None:
         self.close(4008)
+
+    def ping_every(self, heartbeat_s: float) -> None:
+        self.heartbeat_s = heartbeat_s
 
     def send(self, data: bytes) -> None:
         self.outbox.reply(encode(OP_TEXT, data))
@@ -139,7 +146,9 @@ class FakeConnection:
 class Rig:
     """The real hub, fan-out and stream service over two fake exchanges; `sim` is the default one."""
 
-    def __init__(self, limits: Limits | None = None, accounts: Room | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, accounts: Room | None = None, dashboards: DashboardConfig | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.limits = limits or Limits()
         self.fanout = Fanout(loop.call_soon, loop.call_later)
@@ -170,6 +179,18 @@ class Rig:
             private=self.private,
             calls=accounts,
         )
+        self.now_ns = 1_770_474_600_123_000_000  # 2026-02-07T14:30:00.123Z
+        self.dashboards = DashboardService(
+            sessions=self.sessions,
+            hub=self.hub,
+            fanout=self.fanout,
+            resolve=self.service.resolve,
+            spelling=self.service.spelling,
+            forms=DashboardForms(self.limits, deflate.compress),
+            config=dashboards or DashboardConfig(symbols=["BTC/USDT"]),
+            private=self.private,
+            now_ns=lambda: self.now_ns,
+        )
 
         self.watching = AccountService(sessions=self.sessions)
 
@@ -187,6 +208,11 @@ class Rig:
         head = Head("GET", f"/ws/account/{reference}", {}, CIMultiDict(), "127.0.0.1")
         session = self.watching.session(guard, head)
         return session if isinstance(session, Refusal) else AccountClient(self, session, deflated=False)
+
+    def connect_dashboard(self, *, deflated: bool = False, guard: Guard | None = None) -> DashboardClient:
+        session = self.dashboards.session(guard)
+        assert isinstance(session, DashboardSession)
+        return DashboardClient(self, session, deflated=deflated)
 
 
 class Room(Accounts, Calls, Protocol):
@@ -235,3 +261,11 @@ class OmsClient(AnyClient[OmsSession]):
 
 class AccountClient(AnyClient[AccountSession]):
     """Of the account dialect."""
+
+
+class DashboardClient(AnyClient[DashboardSession]):
+    """Of the dashboard dialect."""
+
+    def take(self) -> list[dict[str, Any]]:
+        """What it was told since the last call, once everything is out."""
+        return [json.loads(payload) for opcode, _, payload in self.conn.take_frames() if opcode == OP_TEXT]

@@ -172,6 +172,21 @@ async def test_heartbeat(serve: Serve) -> None:
     await server.emptied()
 
 
+async def test_a_connection_may_be_pinged_at_its_own_pace(serve: Serve) -> None:
+    server, client, handler = await opened(serve, heartbeat_s=30, silence_s=90)
+    handler.conn.ping_every(10)
+    for _ in range(2):
+        server.pass_time(11)
+        assert await client.frame() == Frame(PING, b"")
+    client.send(frame(PONG))
+    client.send(frame(TEXT, b"here"))
+    assert await client.frame() == Frame(TEXT, b"here")
+    handler.conn.ping_every(100)
+    server.pass_time(91)
+    await client.closed_with(4408)  # whoever is never pinged is given up all the same
+    await server.emptied()
+
+
 async def test_a_failing_handler_costs_its_connection_only(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     server, client, _ = await opened(serve)
     other = await RawClient.open(server.port)

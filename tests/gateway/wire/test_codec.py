@@ -9,13 +9,14 @@ import pytest
 
 from gateway.errors import TickwireError
 from gateway.limits import Limits
-from gateway.wire import account, oms, stream
+from gateway.wire import account, dashboard, oms, stream
 from gateway.wire.codec import Codec, RequestError
 
 STREAM: Codec[stream.Request] = stream
 OMS: Codec[oms.Request] = oms
 ACCOUNT: Codec[account.Request] = account
-CODECS: dict[str, Codec[Any]] = {"stream": STREAM, "oms": OMS, "account": ACCOUNT}
+DASHBOARD: Codec[dashboard.Request] = dashboard.DashboardCodec(lambda: 0)
+CODECS: dict[str, Codec[Any]] = {"stream": STREAM, "oms": OMS, "account": ACCOUNT, "dashboard": DASHBOARD}
 
 
 @pytest.mark.parametrize("name", CODECS)
