@@ -27,6 +27,9 @@ def _is_host(text: str) -> bool:
     return True
 
 
+_Symbol = Annotated[str, msgspec.Meta(pattern=r"^(?!\*\Z)[^\x00-\x1f\x7f]{1,128}\Z")]  # `*` stands for all of them
+
+
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where to listen. Only this machine may ask unless told otherwise."""
 
@@ -147,6 +150,25 @@ class DashboardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     connections_max: Annotated[int, msgspec.Meta(ge=0)] = 10_000
 
 
+class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An RSS or Atom feed that is read for news. Symbols are those of `symbols`, and those of `words` (symbol -> words)
+    of which the headline has one."""
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\x00-\x20\x7f]+\Z")]
+    interval_s: Annotated[float, msgspec.Meta(ge=10, le=86_400)] = 300.0
+    symbols: Annotated[list[_Symbol], msgspec.Meta(max_length=32)] = []
+    words: dict[_Symbol, list[Annotated[str, msgspec.Meta(min_length=1)]]] = {}
+
+    def __repr__(self) -> str:
+        return "FeedConfig(..)"  # an address may hold a password
+
+
+class NewsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where news are read, by the name that is their `source`."""
+
+    feeds: dict[Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")], FeedConfig] = {}
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much to log, and how: `auto` is for people on a terminal and JSON everywhere else."""
 
@@ -164,6 +186,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     auth: AuthConfig = AuthConfig()
     oms: OmsConfig = OmsConfig()
     dashboard: DashboardConfig = DashboardConfig()
+    news: NewsConfig = NewsConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -175,5 +198,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "server": ServerConfig, "limits": Limits, "auth": AuthConfig, "oms": OmsConfig, "dashboard": DashboardConfig,
+    "news": NewsConfig,
     "log": LogConfig,
 }  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from gateway.config import SECTIONS, Config
+from gateway.config import SECTIONS, Config, FeedConfig
 from gateway.sources.config import ExchangeConfig
 
 ENV_PREFIX: Final = "TICKWIRE_"
@@ -219,7 +219,9 @@ def _meant(variable: str, text: str) -> str | None:
 def _sections(data: dict[str, Any], origin: Origin, problems: list[Problem]) -> Iterator[tuple[str, Any]]:
     """(field, value) of each top-level setting; a section is converted alone, an exchange alone by its name."""
     for name, value in data.items():
-        if name in SECTIONS:
+        if name == "news" and _has_wrong_feed(value, origin, problems):
+            yield name, None
+        elif name in SECTIONS:
             yield name, _convert(value, SECTIONS[name], (name,), origin, problems)
         elif name == "default_exchange":
             yield name, _convert(value, str, (name,), origin, problems)
@@ -235,6 +237,15 @@ def _sections(data: dict[str, Any], origin: Origin, problems: list[Problem]) -> 
             )
         else:
             problems.append(Problem(origin.of((name,)), name, _unknown(name, Config.__struct_fields__)))
+
+
+def _has_wrong_feed(value: Any, origin: Origin, problems: list[Problem]) -> bool:
+    """Look at each feed alone, so that a mistake is told with its name and line."""
+    before = len(problems)
+    feeds = value.get("feeds") if isinstance(value, dict) else None
+    for name, feed in feeds.items() if isinstance(feeds, dict) else ():
+        _convert(feed, FeedConfig, ("news", "feeds", name), origin, problems)
+    return len(problems) > before
 
 
 def _convert(value: Any, to: Any, path: KeyPath, origin: Origin, problems: list[Problem]) -> Any:

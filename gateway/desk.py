@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from gateway.config import Config, JwtConfig
+from gateway.config import Config, JwtConfig, NewsConfig
 from gateway.core.hub import Hub
 from gateway.core.market_data import MarketData
 from gateway.core.private import refused
@@ -30,6 +30,8 @@ from oms.errors import OmsError
 from oms.model import Account, Environment, Permission, Principal, Quote
 from oms.passing.service import PassThrough
 from oms.postgres import PostgresError
+from oms.publications.entries import Symbols
+from oms.publications.feeds import FeedConfig
 from oms.resources import ccxt, openapi
 from oms.resources.router import router
 from oms.service import Oms
@@ -85,6 +87,7 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
                 ),
                 publications_kept=timedelta(days=config.limits.publications_kept_days),
                 publications_waiting_max=config.limits.publications_waiting_max,
+                feeds=feeds_of(config.news),
             )
             serving_oms = service.serving(wanted, market=market, venue_of=venues_of(config.exchanges, config.limits))
             oms = await stack.enter_async_context(serving_oms)
@@ -122,6 +125,14 @@ def token_keys_of(config: JwtConfig) -> list[token_keys.TokenKey]:
             )
         )
     return made
+
+
+def feeds_of(config: NewsConfig) -> list[FeedConfig]:
+    """The feeds that are read, as the other room has them."""
+    return [
+        FeedConfig(name=name, url=feed.url, interval_s=feed.interval_s, symbols=Symbols(feed.symbols, feed.words))
+        for name, feed in config.feeds.items()
+    ]
 
 
 def mounted(oms: Oms, passing: PassThrough) -> Mounted:

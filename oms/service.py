@@ -27,6 +27,8 @@ from oms.market import MarketData
 from oms.model import Account, Order, Position, Principal, Quote
 from oms.outbox import Outbox
 from oms.payloads import Payloads
+from oms.publications import feeds
+from oms.publications.feeds import FeedConfig
 from oms.publications.service import Accepted, Publications
 from oms.report import Cause, Report
 from oms.store import changes
@@ -60,6 +62,7 @@ class OmsConfig(msgspec.Struct, frozen=True, kw_only=True):
     stop_s: float = 5.0  # how long a stop waits for what is under way
     publications_kept: timedelta = timedelta(days=30)
     publications_waiting_max: int = 1_000
+    feeds: Sequence[FeedConfig] = ()
 
 
 class Oms:
@@ -205,6 +208,10 @@ class Oms:
             group.create_task(self._refresh())
             group.create_task(self._parts.payloads.keep())
 
+    async def read_feeds(self) -> None:
+        """Until cancelled: publish what feeds have that is new."""
+        await feeds.keep(self._config.feeds, self.publications)
+
     def _heard(self, table: str | None) -> None:
         self.keyring.heard(table)
         if table is None or table in TABLES:
@@ -263,7 +270,7 @@ async def serving(
         )  # fmt: skip
         oms = Oms(config, pool, parts)
         await oms.start()
-        tasks = [asyncio.create_task(_logged(work)) for work in (oms.run, oms.follow)]
+        tasks = [asyncio.create_task(_logged(work)) for work in (oms.run, oms.follow, oms.read_feeds)]
         try:
             yield oms
         finally:

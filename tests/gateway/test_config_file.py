@@ -158,7 +158,7 @@ def test_the_environment_alone_is_enough() -> None:
         (
             "zzz = 1",
             "tickwire.toml:1: zzz: unknown; there is server, default_exchange, exchanges, limits, auth, oms, "
-            "dashboard, log",
+            "dashboard, news, log",
         ),
         (
             "\n[server]\nport = 70000",
@@ -210,6 +210,10 @@ def test_the_environment_alone_is_enough() -> None:
         (
             'default_exchange = "krakn"\n[exchanges.kraken]\nclass = "kraken"',
             "tickwire.toml:1: default_exchange: no exchange `krakn` is configured: unknown; did you mean `kraken`?",
+        ),
+        (
+            '[news.feeds.wire]\nurl = "https://example.org/rss"\ninterval_s = 1',
+            "tickwire.toml:3: news.feeds.wire.interval_s: expected `float` >= 10.0; the default is 300.0",
         ),
         (
             'default_exchange = "sim"',

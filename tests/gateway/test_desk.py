@@ -15,8 +15,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app import serving
-from gateway.config import AuthConfig, Config, JwtConfig, JwtKeyConfig, OmsConfig, ServerConfig
-from gateway.desk import reader_of, token_keys_of, venues_of
+from gateway.config import AuthConfig, Config, JwtConfig, JwtKeyConfig, NewsConfig, OmsConfig, ServerConfig
+from gateway.config import FeedConfig as NewsFeed
+from gateway.desk import feeds_of, reader_of, token_keys_of, venues_of
 from gateway.errors import TickwireError
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
@@ -160,6 +161,14 @@ def test_who_reads_for_every_dashboard_may_do_nothing_else() -> None:
     for require, account_id in ((require_read, 1), (require_trade, 3), (require_close, 3)):
         with pytest.raises(OmsError):
             require(reader, account_id, None)
+
+
+def test_feeds_are_what_the_configuration_says() -> None:
+    config = NewsConfig(feeds={"wire": NewsFeed(url="https://e.org/", symbols=["A"], words={"B": ["b"]})})
+    (feed,) = feeds_of(config)
+    assert (feed.name, feed.url, feed.interval_s) == ("wire", "https://e.org/", 300)
+    assert feed.symbols.of("what b does") == ["A", "B"]
+    assert "e.org" not in repr(config)
 
 
 async def test_market_data_alone_needs_no_database() -> None:
