@@ -55,6 +55,8 @@ def rendered(message: Message) -> bytes:
             }
             update = Update(1, dashboard.prices(said), None, NOW_NS, 0, False)
             return FORMS.prices.template(None).render(update, "e1")
+        case "signal":
+            return dashboard.signal(json.dumps(message | {"source": "s"}).encode())[1]
         case "trade_executed":
             deal = {"symbol": message["symbol"], "side": message["side"].lower(), "qty": str(message["quantity"]),
                     "price": str(message["price"]), "executed_at": message["timestamp"]}  # fmt: skip

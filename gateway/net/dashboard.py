@@ -11,12 +11,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.core.key import Extent, Key
+from gateway.core.key import EVERY, OWN, Extent, Key, stream_id
 from gateway.errors import TickwireError
 from gateway.net.conversation import Conversation
 from gateway.net.dashboard_prices import PriceBoard, Symbols
 from gateway.net.dashboard_private import DashboardPrivate
-from gateway.net.dashboard_wanted import Wanted
+from gateway.net.dashboard_wanted import NOTHING, Choice, Wanted
 from gateway.net.dialects import Name
 from gateway.net.head import Refusal
 from gateway.net.subscriptions import Spelling
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.net.private import PrivateService
     from gateway.net.sessions import Sessions
     from gateway.wire.codec import Codec
-    from gateway.wire.dashboard_forms import DashboardForms
+    from gateway.wire.dashboard_forms import DashboardForms, SignalForm
 
 TICKER: Final = "ccxt_ticker"
 
@@ -65,6 +65,7 @@ class DashboardService:
         who has not said who they are.
         """
         self.sessions = sessions
+        self.hub = hub
         self.spelling = spelling
         self.forms = forms
         self.config = config
@@ -110,7 +111,7 @@ class DashboardService:
 class DashboardSession(Conversation[dashboard.Request]):
     """One connection."""
 
-    __slots__ = ("_prices", "_private", "_service", "_symbols", "_wanted")
+    __slots__ = ("_prices", "_private", "_service", "_signals", "_symbols", "_wanted")
 
     def __init__(self, service: DashboardService, guard: Guard | None = None) -> None:
         super().__init__(service.sessions, service.codec, guard)
@@ -118,11 +119,12 @@ class DashboardSession(Conversation[dashboard.Request]):
         self._wanted = Wanted(service.limits.dashboard_symbols_max)
         self._symbols: Symbols = ()  # whose prices are told
         self._prices: Stream | None = None
+        self._signals: dict[str, SignalForm] = {}  # by the symbol of their stream
         self._private: DashboardPrivate | None = None  # made when first needed
 
     @property
     def subscriptions(self) -> int:
-        return len(self._symbols) + len(self._private or ())
+        return len(self._symbols) + len(self._signals) + len(self._private or ())
 
     def opened(self) -> None:
         self._service.connections += 1
@@ -192,15 +194,20 @@ class DashboardSession(Conversation[dashboard.Request]):
     # Who is told what
 
     def _follow(self) -> None:
-        """Be told what is wanted and may be had by now, and nothing else."""
-        self._follow_prices()
+        """Be told what is wanted and may be had by now, and nothing else; or why not."""
+        try:
+            self._follow_what_may_be_had()
+        except TickwireError as error:
+            self.fail(error, None, self._conn.id)
+
+    def _follow_what_may_be_had(self) -> None:
+        is_let_in = self._guard is None or self._guard.may_ask
+        self._follow_prices(self._wanted.of(dashboard.PRICES, self._service.config.symbols if is_let_in else ()))
+        self._follow_signals(self._wanted.choice(dashboard.SIGNALS) if is_let_in else NOTHING)
         self._follow_accounts()
 
-    def _follow_prices(self) -> None:
-        service, wanted = self._service, frozenset[str]()
-        if self._guard is None or self._guard.may_ask:
-            wanted = self._wanted.of(dashboard.PRICES, service.config.symbols)
-        symbols = tuple(sorted(wanted))
+    def _follow_prices(self, wanted: frozenset[str]) -> None:
+        service, symbols = self._service, tuple(sorted(wanted))
         if symbols == self._symbols:
             return
         outbox, form = self._conn.outbox, service.forms.of(deflate=self._conn.deflate).prices
@@ -208,6 +215,20 @@ class DashboardSession(Conversation[dashboard.Request]):
             self._prices.detach(outbox, form)
         self._symbols = symbols
         self._prices = service.prices.join(outbox, symbols, form) if symbols else None
+
+    def _follow_signals(self, wanted: Choice) -> None:
+        """Everybody who wants the same shares a form, but for who wants all without some. Raises TickwireError."""
+        form, now = self._service.forms.of(deflate=self._conn.deflate).signals, self._signals.get(EVERY)
+        if wanted.less:
+            form = now if now is not None and now.less == wanted.less else form.but(wanted.less)
+        forms = {EVERY: form} if wanted.everything else dict.fromkeys(wanted.more, form)
+        hub, outbox = self._service.hub, self._conn.outbox
+        for symbol, old in list(self._signals.items()):
+            if forms.get(symbol) is not old:
+                hub.unsubscribe(outbox, stream_id(_signals_of(symbol)), self._signals.pop(symbol))
+        for symbol in forms.keys() - self._signals.keys():
+            hub.subscribe(outbox, _signals_of(symbol), form=forms[symbol])
+            self._signals[symbol] = forms[symbol]
 
     def _reader(self) -> Any:
         """Whose accounts are told of; None: nobody's."""
@@ -236,6 +257,10 @@ class DashboardSession(Conversation[dashboard.Request]):
 
     def _shows_trade(self, symbol: str) -> bool:
         return self._wanted.shows(dashboard.TRADES, symbol)
+
+
+def _signals_of(symbol: str) -> Key:
+    return Key(OWN, dashboard.SIGNALS, symbol)
 
 
 def _seconds(interval_s: float) -> float:

@@ -64,14 +64,18 @@ class Wanted:
     def has(self, channel: str) -> bool:
         return channel in self._choices
 
+    def choice(self, channel: str) -> Choice:
+        """What of a channel."""
+        return self._choices.get(channel, NOTHING)
+
     def shows(self, channel: str, symbol: str) -> bool:
         """Whether what happens to a symbol is to be told."""
-        choice = self._choices.get(channel, NOTHING)
+        choice = self.choice(channel)
         return symbol in choice.more or (choice.everything and symbol not in choice.less)
 
     def of(self, channel: str, known: Iterable[str]) -> frozenset[str]:
         """The symbols of a channel, where everything is `known`."""
-        choice = self._choices.get(channel, NOTHING)
+        choice = self.choice(channel)
         return choice.more | (frozenset(known) - choice.less if choice.everything else frozenset())
 
     def _check(self, choice: Choice) -> None:

@@ -80,6 +80,17 @@ class _Ticker(msgspec.Struct, frozen=True):
     open: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Signal(msgspec.Struct, frozen=True):
+    """A signal as it is told in the process, as far as it is told on: digit for digit."""
+
+    signal_type: str
+    symbol: str
+    price: msgspec.Raw
+    quantity: msgspec.Raw
+    confidence: msgspec.Raw
+    timestamp: str
+
+
 class _Deal(msgspec.Struct, frozen=True):
     """A deal as the room of accounts tells it, as far as it is told on."""
 
@@ -91,6 +102,7 @@ class _Deal(msgspec.Struct, frozen=True):
 
 
 _ticker_of: Final = msgspec.json.Decoder(_Ticker).decode
+_signal_of: Final = msgspec.json.Decoder(_Signal).decode
 _deal_of: Final = msgspec.json.Decoder(_Deal).decode
 
 
@@ -120,6 +132,21 @@ def price(ticker: bytes) -> bytes:
 def prices(told: Mapping[str, bytes]) -> bytes:
     """The `symbols` of a price update; each value is finished JSON."""
     return b"{" + b",".join(orjson.dumps(symbol) + b":" + each for symbol, each in told.items()) + b"}"
+
+
+def signal(data: bytes) -> tuple[str, bytes]:
+    """Its symbol, and the message of a signal; `data` is what the hub tells of it."""
+    found = _signal_of(data)
+    said = {
+        "type": "signal",
+        "signal_type": found.signal_type,
+        "symbol": found.symbol,
+        "price": orjson.Fragment(bytes(found.price)),
+        "quantity": orjson.Fragment(bytes(found.quantity)),
+        "confidence": orjson.Fragment(bytes(found.confidence)),
+        "timestamp": found.timestamp,
+    }
+    return found.symbol, orjson.dumps(said)
 
 
 def trade_executed(deal: bytes) -> tuple[str, bytes]:

@@ -1,7 +1,7 @@
-"""How what many are told looks in the dashboard dialect: prices and portfolios, and its frames.
+"""How what many are told looks in the dashboard dialect: prices and signals, and its frames.
 
 Holds the templates; a frame is made once for everybody who is told the same. The dialect has no word for a gap and
-needs none: every message is the whole state. Must not know subscribers, sockets or the hub.
+needs none: a message is the whole state, or a signal, of which the newest count. Must not know subscribers, sockets or the hub.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from _speedups.frame import DATA, OP_PONG, OP_TEXT, TIMESTAMP, Form, Template, encode
 from gateway.limits import Limits
+from gateway.wire import dashboard
 from gateway.wire.forms import Squeeze
 
 # An unsolicited PONG, which a client takes no notice of (RFC 6455 section 5.5.3): a frame that says nothing.
@@ -43,10 +44,30 @@ class DashboardForm(Form):
         return encode(OP_TEXT, squeeze.squeeze(payload), squeeze.rsv1)
 
 
+class SignalForm(DashboardForm):
+    """`signal`, of every symbol but some."""
+
+    def __init__(self, squeeze: Squeeze | None, less: frozenset[str] = frozenset()) -> None:
+        super().__init__([DATA], squeeze)
+        self.less = less
+
+    def but(self, less: frozenset[str]) -> SignalForm:
+        """The same without these symbols."""
+        return SignalForm(self._squeeze, less)
+
+    def finish(self, payload: bytes) -> bytes:
+        """The frame of a signal, as the hub tells of it."""
+        if not payload:
+            return NOTHING
+        symbol, message = dashboard.signal(payload)
+        return super().finish(b"" if symbol in self.less else message)
+
+
 class Set(NamedTuple):
     """The forms of a connection."""
 
     prices: DashboardForm
+    signals: SignalForm
 
 
 class DashboardForms:
@@ -54,7 +75,10 @@ class DashboardForms:
 
     def __init__(self, limits: Limits, deflate: Callable[[bytes], bytes]) -> None:
         deflated = Squeeze(deflate, limits.deflate_bytes_min, None, rsv1=True)
-        self._sets = {squeeze is not None: Set(DashboardForm(PRICES, squeeze)) for squeeze in (None, deflated)}
+        self._sets = {
+            squeeze is not None: Set(DashboardForm(PRICES, squeeze), SignalForm(squeeze))
+            for squeeze in (None, deflated)
+        }
 
     def of(self, *, deflate: bool) -> Set:
         """Those of a connection that did or did not negotiate deflate."""

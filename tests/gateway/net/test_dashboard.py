@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -148,6 +149,58 @@ async def test_the_first_subscribe_to_something_else_ends_prices(rig: Rig) -> No
     client.say(type="subscribe", channel="signals", symbols=[])
     assert shown(client) == ()
     assert client.take() == []
+
+
+def announce(rig: Rig, symbol: str) -> None:
+    """A publisher tells of a signal."""
+    data = {"signal_type": "BUY", "symbol": symbol, "price": 61_000.5, "quantity": 0.1, "confidence": None,
+            "source": "momentum", "timestamp": NOW}  # fmt: skip
+    rig.hub.announce("signals", [symbol], json.dumps(data).encode(), rig.now_ns)
+
+
+def told_of(client: DashboardClient) -> list[str]:
+    return [message["symbol"] for message in client.take()]
+
+
+async def test_a_signal_is_told_as_the_protocol_has_it(rig: Rig) -> None:
+    client = rig.connect_dashboard()
+    announce(rig, "AAPL")
+    (message,) = client.take()
+    assert message == {
+        "type": "signal", "signal_type": "BUY", "symbol": "AAPL", "price": 61_000.5, "quantity": 0.1,
+        "confidence": None, "timestamp": NOW,
+    }  # fmt: skip
+    assert list(message) == ["type", "signal_type", "symbol", "price", "quantity", "confidence", "timestamp"]
+    client.leave()
+
+
+async def test_signals_are_narrowed_by_symbol_and_left(rig: Rig) -> None:
+    clients = [rig.connect_dashboard() for _ in range(4)]
+    every, without, some, none = clients
+    without.say(type="unsubscribe", channel="signals", symbols=["A", "B"])
+    some.say(type="subscribe", channel="signals", symbols=["A", "C"])
+    some.say(type="unsubscribe", channel="signals", symbols=["C"])
+    some.say(type="subscribe", channel="signals", symbols=["B"])
+    none.say(type="unsubscribe", channel="signals")
+    for symbol in "ABC":
+        announce(rig, symbol)
+    assert [told_of(client) for client in clients] == [["A", "B", "C"], ["C"], ["A", "B"], []]
+    without.say(type="subscribe", channel="signals", symbols=["A"])
+    some.say(type="subscribe", channel="signals")
+    for symbol in "ABC":
+        announce(rig, symbol)
+    assert [told_of(client) for client in clients] == [["A", "B", "C"], ["A"], ["A", "B", "C"], []]
+    for client in clients:
+        client.leave()
+    assert not any(rig.hub.subscribers().values())
+
+
+async def test_signals_that_cannot_be_had_are_told_and_the_connection_lives() -> None:
+    rig = Rig(Limits(streams_max=0))
+    client = rig.connect_dashboard()
+    (message,) = client.take()
+    assert message["error"].startswith("too_many_subscriptions: ")
+    assert await client.ask(type="ping") == {"type": "pong"}
 
 
 async def test_a_symbol_that_is_not_there_is_refused_and_the_others_are_told(rig: Rig) -> None:

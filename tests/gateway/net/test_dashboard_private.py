@@ -110,6 +110,7 @@ async def test_where_nobody_is_let_in_anonymously_single_user_mode_waits_for_a_k
     assert shown(client) == ()
     await scene.deal(1)
     assert client.take() == []
+    assert client.session.subscriptions == 0
     assert (await client.ask(type="subscribe", channel="signals"))["error"].startswith("not_authenticated")
     assert await client.ask(type="ping") == {"type": "pong"}
 

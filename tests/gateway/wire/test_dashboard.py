@@ -109,6 +109,14 @@ def test_prices_are_by_symbol() -> None:
     assert dashboard.prices({'"': b"{}", "BTC/USDT": b'{"price":1}'}) == b'{"\\"":{},"BTC/USDT":{"price":1}}'
 
 
+def test_a_signal_keeps_its_digits_and_not_its_source() -> None:
+    data = b'{"signal_type":"BUY","symbol":"A","price":1.10,"quantity":null,"confidence":0.50,"source":"s","timestamp":"t"}'
+    assert dashboard.signal(data) == (
+        "A",
+        b'{"type":"signal","signal_type":"BUY","symbol":"A","price":1.10,"quantity":null,"confidence":0.50,"timestamp":"t"}',
+    )
+
+
 def test_an_execution_has_numbers_with_their_digits() -> None:
     deal = {"id": 1, "symbol": "BTC/USDT", "side": "buy", "qty": "0.0100", "price": "60000.5", "executed_at": NOW}
     symbol, message = dashboard.trade_executed(json.dumps(deal).encode())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from _speedups.frame import OP_PONG, OP_TEXT, Update
 from gateway.limits import Limits
 from gateway.net.deflate import compress, inflate
-from gateway.wire.dashboard_forms import DashboardForms
+from gateway.wire.dashboard_forms import NOTHING, DashboardForms
 from tests.frames import whole
 
 FORMS = DashboardForms(Limits(deflate_bytes_min=64), compress)
@@ -27,6 +29,15 @@ def test_large_messages_are_compressed_for_who_reads_that() -> None:
     assert (packed.opcode, packed.is_compressed, inflate(packed.payload, 1_000)) == (OP_TEXT, True, large)
     (small,) = whole(FORMS.of(deflate=True).prices.finish(b"{}"))
     assert not small.is_compressed
+
+
+def test_a_signal_may_be_left_out_for_some() -> None:
+    data = {"signal_type": "BUY", "symbol": "A", "price": 1, "quantity": None, "confidence": None, "timestamp": "t"}
+    form = FORMS.of(deflate=False).signals
+    for symbol, without, opcode in (("A", frozenset("A"), OP_PONG), ("A", frozenset("B"), OP_TEXT)):
+        (frame,) = whole(form.but(without).finish(json.dumps(data | {"symbol": symbol}).encode()))
+        assert frame.opcode == opcode
+    assert form.finish(form.gap("anything", "e1", 1, 2, "slow_consumer", None)) == NOTHING
 
 
 def test_a_gap_is_a_frame_that_says_nothing() -> None:
