@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 from ccxt.async_support.base.exchange import Exchange
-from ccxt.base.errors import BaseError, ExchangeError, NetworkError, NotSupported
+from ccxt.base.errors import BaseError, ExchangeClosedByUser, ExchangeError, NetworkError, NotSupported
 
 from driver.base import Base
 from driver.plan import Ask, Pause, Plan, give_methods
@@ -57,14 +57,27 @@ class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not foll
                 raise NetworkError(f"{self.id} {method} {url}: {cause}") from cause
             raise
 
+    async def close(self, *arguments: Any, **named: Any) -> None:
+        """As ccxt's. What waits to be tried again raises ExchangeClosedByUser, and does not open it anew."""
+        self._closes += 1
+        await super().close(*arguments, **named)
+
+    async def close_session(self) -> None:
+        """What a call has opened after the program had closed."""
+        await super().close()
+
     async def carry_out(self, plan: Plan[Any]) -> Any:
-        """The result of a plan, or what it raises."""
+        """The result of a plan, or what it raises. Nothing of it is asked for any more once the program has closed."""
+        closes = self._closes
         step: Callable[[], Any] = functools.partial(next, plan)
         while True:
             try:
                 asked = step()
             except StopIteration as ended:
                 return ended.value
+            if self._closes != closes and not isinstance(asked, Pause):
+                step = functools.partial(plan.throw, ExchangeClosedByUser(f"{self.id} was closed by the program"))
+                continue
             try:
                 answer = await self._answer(asked)
             except BaseError as error:

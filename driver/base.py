@@ -54,6 +54,8 @@ def _plain(value: Any) -> Any:
 class Base(ByCost, Positions, Market):
     """See the module."""
 
+    _closes = 0  # how often the program has closed it
+
     def describe(self) -> Any:
         return self.deep_extend(super().describe(), description(), {"has": dict(self.own_has)})  # type: ignore[misc]  # of ccxt
 

@@ -19,6 +19,8 @@ from driver.plan import Ask, Plan, unified
 T = TypeVar("T")
 Given: TypeAlias = dict[str, Any]  # arguments of a method by name, `params` among them
 Named: TypeAlias = Callable[[Given], Sequence[str]]
+# How a command is passed through: the client, the arguments by name but for the params, the params, and the names.
+Passed: TypeAlias = Callable[[Any, Given, dict[str, Any], Sequence[str]], Plan[Any]]
 
 
 def oms_first(plan: Callable[..., Plan[Any]]) -> Any:
@@ -44,12 +46,14 @@ def oms_first(plan: Callable[..., Plan[Any]]) -> Any:
     return unified(either)
 
 
-def command_first(named: Named = lambda _: ()) -> Callable[[Callable[..., Plan[Any]]], Any]:
+def command_first(
+    named: Named = lambda _: (), passed: Passed | None = None
+) -> Callable[[Callable[..., Plan[Any]]], Any]:
     """A unified method that changes something; passed through when nothing can have been done by the gateway itself.
 
     That is when the gateway answered the first request, at its first try, that it has no such resource; it is asked
     again the next time. The call has the same request_id, and the same names: `named` gives each order that is to be
-    made a clientOrderId, and returns them.
+    made a clientOrderId, and returns them. `passed` is how, if not in one call.
     """
 
     def decorated(plan: Callable[..., Plan[Any]]) -> Any:
@@ -66,6 +70,8 @@ def command_first(named: Named = lambda _: ()) -> Callable[[Callable[..., Plan[A
                 return (yield from _unless_missing(plan(self, **given)))
             except _NoSuchRouteError:
                 params = _of_strategy(self, given["params"])
+            if passed is not None:
+                return (yield from passed(self, given, params, names))
             return (yield from self.pass_command_through(name, _without_params(given), params, names))
 
         return unified(either)

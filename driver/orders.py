@@ -25,6 +25,9 @@ from driver.sending import DOUBTFUL, UNKNOWN_BY
 BATCH_MAX: Final = 100  # commands of a body
 CREATED: Final = ("symbol", "type", "side", "amount", "price")  # arguments of createOrder
 CANCELED: Final = {"status": "canceled"}
+NOT_SENT: Final[Mapping[str, Any]] = {
+    "ok": False, "order_id": None, "error": {"code": "exchange_error", "message": "not sent"},
+}  # fmt: skip
 FILL_WAIT_MS: Final = 1_000
 FILL_POLL_MS: Final = 20
 
@@ -50,6 +53,28 @@ def each_named(given: dict[str, Any]) -> list[str]:
     return [name for order in orders for name in one_named(order)]
 
 
+def _passed(self: Orders, given: dict[str, Any], params: Params, names: Sequence[str]) -> Plan[list[dict[str, Any]]]:
+    """createOrders behind the gateway, as many at a time as it takes; what one part is refused with is not the rest's.
+
+    Raises what the first part was refused with.
+    """
+    structures: list[dict[str, Any]] = []
+    orders = given["orders"]
+    for at in range(0, len(orders), BATCH_MAX):
+        part = orders[at : at + BATCH_MAX]
+        own = {**params, "request_id": f"{params['request_id']}:{at}"} if at else params
+        try:
+            structures += yield from self.pass_command_through("create_orders", [part], own, names[at : at + BATCH_MAX])
+        except BaseError as error:
+            if not at:
+                raise
+            structures += [self._as_told(_told_by(error), _asked(order)) for order in part]
+            if isinstance(error, NetworkError):
+                rest = orders[at + BATCH_MAX :]
+                return [*structures, *[self._as_told(NOT_SENT, _asked(order)) for order in rest]]
+    return structures
+
+
 class Orders(History):
     """See the module."""
 
@@ -70,7 +95,7 @@ class Orders(History):
             raise self.refusal(body, result)
         return (yield from self.as_it_is(result, payload))
 
-    @command_first(each_named)
+    @command_first(each_named, _passed)
     def create_orders(self, orders: Sequence[Mapping[str, Any]], params: Params = {}) -> Plan[list[dict[str, Any]]]:
         """One order each, in this order; one that was refused has the status rejected, and why in `info`.
 
@@ -299,12 +324,8 @@ class Orders(History):
             except BaseError as error:
                 if not at:
                     raise
-                code = "outcome_unknown" if isinstance(error, NetworkError) else "exchange_error"
-                said = refusal_of(error)
-                code, message = (said.code or code, said.message) if said is not None else (code, str(error))
-                told = [{"ok": False, "order_id": None, "error": {"code": code, "message": message}} for _ in part]
-                rest = {"ok": False, "order_id": None, "error": {"code": "exchange_error", "message": "not sent"}}
-                return [*results, *told, *[rest] * (len(bodies) - len(results) - len(part))]
+                told = [_told_by(error) for _ in part]
+                return [*results, *told, *[NOT_SENT] * (len(bodies) - len(results) - len(part))]
         return results
 
     def _done(
@@ -352,3 +373,18 @@ def _is_over_at_once(order: Row) -> bool:
 
 def _code(told: Mapping[str, Any]) -> str | None:
     return (told.get("error") or {}).get("code")
+
+
+def _told_by(error: BaseError) -> dict[str, Any]:
+    """What is said of each command of a body, as its result."""
+    code = "outcome_unknown" if isinstance(error, NetworkError) else "exchange_error"
+    said = refusal_of(error)
+    code, message = (said.code or code, said.message) if said is not None else (code, str(error))
+    return {"ok": False, "order_id": None, "error": {"code": code, "message": message}}
+
+
+def _asked(order: Mapping[str, Any]) -> dict[str, Any]:
+    """One of createOrders by the names of a payload."""
+    named = {"symbol": order["symbol"], "side": order["side"], "qty": order["amount"]}
+    price = {} if order.get("price") is None else {"price": order["price"]}
+    return {**named, **price, "client_order_id": order["params"]["clientOrderId"]}

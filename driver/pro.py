@@ -74,7 +74,6 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, Oms
         self.hub = Hub(self)
         self.on_gap: Any = None
         self.days = Days(self._day_tickers, self._tickers_watched)
-        self._closes = 0
         self._telling: set[asyncio.Task[Any]] = set()
         self._private_feeds: dict[str, Any] = {}
         self._traded_at: tuple[int, str] | None = None
@@ -160,7 +159,7 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, Oms
             failure = error
         if self._closes != closes:
             if not self.hub.is_begun:
-                await super().close()  # ccxt 4.5.64 opens a session for whoever asks
+                await self.close_session()  # ccxt 4.5.64 opens a session for whoever asks
             raise ExchangeClosedByUser(f"{self.id} was closed by the program") from failure
         if failure is not None:
             raise failure

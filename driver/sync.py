@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ccxt.base.errors import BaseError, ExchangeError, NetworkError
+from ccxt.base.errors import BaseError, ExchangeClosedByUser, ExchangeError, NetworkError
 from ccxt.base.exchange import Exchange
 from requests.exceptions import (
     InvalidHeader,
@@ -49,14 +49,23 @@ class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not foll
                 raise NetworkError(f"{self.id} {method} {url}: {cause}") from cause
             raise
 
+    def close(self, *arguments: Any, **named: Any) -> None:
+        """As ccxt's. What waits to be tried again raises ExchangeClosedByUser, and does not open it anew."""
+        self._closes += 1
+        super().close(*arguments, **named)
+
     def carry_out(self, plan: Plan[Any]) -> Any:
-        """The result of a plan, or what it raises."""
+        """The result of a plan, or what it raises. Nothing of it is asked for any more once the program has closed."""
+        closes = self._closes
         step: Callable[[], Any] = functools.partial(next, plan)
         while True:
             try:
                 asked = step()
             except StopIteration as ended:
                 return ended.value
+            if self._closes != closes and not isinstance(asked, Pause):
+                step = functools.partial(plan.throw, ExchangeClosedByUser(f"{self.id} was closed by the program"))
+                continue
             try:
                 answer = self._answer(asked)
             except BaseError as error:

@@ -94,7 +94,7 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
         except (OmsError, MigrationError, PostgresError, VaultError, token_keys.KeyFileError, *FAILURES) as error:
             raise TickwireError("engine_unavailable", str(error)) from error
         oms.publications.listen(lambda row: hub.announce(row.channel, row.symbols, row.data, row.created_ns))
-        passing = PassThrough(oms, anonymous=config.serves_anonymous)
+        passing = PassThrough(oms, anonymous=config.serves_anonymous, limits=passing_of(config.limits))
         yield Desk(oms, passing, Standings(oms, market), mounted(oms, passing), reader_of(config.dashboard.account_id))
 
 
@@ -155,14 +155,21 @@ def mounted(oms: Oms, passing: PassThrough) -> Mounted:
     return Mounted(routers, {OmsError: reads, **dict.fromkeys(UNAVAILABLE, lost)}, describe)
 
 
-def venues_of(exchanges: Mapping[str, ExchangeConfig], limits: Limits = Limits()) -> VenueOf:  # noqa: B008  # immutable
-    """Where an account's orders go: the exchange of its name, as it is configured. May raise OmsError."""
-    passing = PassingLimits(
+def passing_of(limits: Limits) -> PassingLimits:
+    """Of functions of ccxt, as they are configured."""
+    return PassingLimits(
         running_max=limits.ccxt_calls_running_max,
         waiting_max=limits.ccxt_calls_waiting_max,
+        guests_running_max=limits.ccxt_guests_running_max,
+        guests_waiting_max=limits.ccxt_guests_waiting_max,
         timeout_s=limits.ccxt_call_timeout_s,
         result_bytes_max=limits.ccxt_result_bytes_max,
     )
+
+
+def venues_of(exchanges: Mapping[str, ExchangeConfig], limits: Limits = Limits()) -> VenueOf:  # noqa: B008  # immutable
+    """Where an account's orders go: the exchange of its name, as it is configured. May raise OmsError."""
+    passing = passing_of(limits)
 
     def venue_of(account: Account, credentials: Mapping[str, Any]) -> CcxtVenue:
         exchange = exchanges.get(account.exchange)

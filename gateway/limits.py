@@ -66,6 +66,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # Functions of ccxt called for an account; public and private ones count apart
     ccxt_calls_running_max: int = 8  # exchanges answer few requests a second
     ccxt_calls_waiting_max: int = 64  # behind them
+    ccxt_guests_running_max: int = 4  # of those without a key: half of all, so that they keep nobody who trades waiting
+    ccxt_guests_waiting_max: int = 28  # behind them
     ccxt_call_timeout_s: float = 20.0  # with its waiting; ccxt gives up a request after 10
     ccxt_result_bytes_max: int = 67_108_864  # all markets of a large exchange are half of it
 

@@ -11,9 +11,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from oms.errors import OmsError
+from oms.venues.config import PassingLimits
 
-RUNNING_MAX: Final = 4  # of an account, which is half of what runs at a time for all
-WAITING_MAX: Final = 28
 WAIT_S: Final = 15.0
 RETRY_MS: Final = 1_000
 
@@ -21,16 +20,17 @@ RETRY_MS: Final = 1_000
 class Guests:
     """Of all accounts."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: PassingLimits) -> None:
+        self._limits = limits
         self._turns: dict[int, asyncio.Semaphore] = {}
         self._waiting: dict[int, int] = {}
 
     @contextlib.asynccontextmanager
     async def turn(self, account_id: int) -> AsyncIterator[None]:
         """One of those that run. Raises OmsError when too many wait already, or it has waited too long."""
-        turns = self._turns.setdefault(account_id, asyncio.Semaphore(RUNNING_MAX))
+        turns = self._turns.setdefault(account_id, asyncio.Semaphore(self._limits.guests_running_max))
         waiting = self._waiting.get(account_id, 0)
-        if waiting >= WAITING_MAX:
+        if waiting >= self._limits.guests_waiting_max:
             raise _too_many()
         self._waiting[account_id] = waiting + 1
         try:

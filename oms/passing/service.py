@@ -22,6 +22,7 @@ from oms.passing.features import features_here
 from oms.passing.guests import Guests
 from oms.passing.orders import Ordering
 from oms.passing.records import Records
+from oms.venues.config import PassingLimits
 
 if TYPE_CHECKING:
     from oms.service import Oms
@@ -45,11 +46,11 @@ _ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode
 class PassThrough:
     """For all accounts of an OMS."""
 
-    def __init__(self, oms: Oms, *, anonymous: bool) -> None:
-        """`anonymous`: market data is for everybody."""
+    def __init__(self, oms: Oms, *, anonymous: bool, limits: PassingLimits = PassingLimits()) -> None:  # noqa: B008  # immutable
+        """`anonymous`: market data is for everybody; `limits`: how many of them may ask."""
         self._oms = oms
         self._anonymous = anonymous
-        self._guests = Guests()
+        self._guests = Guests(limits)
         self._records = Records(oms)
         self._ordering = Ordering(oms, self._records)
 

@@ -28,6 +28,8 @@ class PassingLimits:
 
     running_max: int = 8  # at a time
     waiting_max: int = 64  # for their turn
+    guests_running_max: int = 4  # of an account, of those without a key: half of what runs at a time for all
+    guests_waiting_max: int = 28
     timeout_s: float = 20.0  # of one call, with its waiting
     result_bytes_max: int = 67_108_864  # of one answer: all markets of a large exchange are 30 MB
 

@@ -177,3 +177,31 @@ def test_arguments_that_were_left_out_are_not_sent() -> None:
     assert positional(signature, (None, "A"), {}) == ([None, "A"], {})
     assert positional(signature, (None, "A"), {"limit": 5}) == ([None, "A", None, 5], {})
     assert positional(signature, (None, "A", 1, None, {"x": 1}), {}) == ([None, "A", 1], {"x": 1})
+
+
+def test_more_orders_than_one_call_takes_are_several_calls_with_request_ids_of_their_own(
+    client: Client, stub: Stub
+) -> None:
+    orders = [{"symbol": "BTC/USDT", "type": "limit", "side": "buy", "amount": 0.01, "price": 1}] * 301
+    stub.on("POST /oms/commands", refused("unsupported_action", 404))
+    taken = [{"result": [BEHIND] * 100}, refused("insufficient_funds", 422), Answer(200, {"result": []}, cut=5)]
+    stub.on("POST /ccxt/1/create_orders", *taken)
+    client.exchange.options["retries"] = 1
+    made = client("create_orders", orders, {"request_id": "r"})
+    calls = [request.body for request in stub.asked("POST /ccxt/1/create_orders")]
+    assert [len(call["args"][0]) for call in calls] == [100, 100, 100]
+    assert [call["kwargs"]["params"]["request_id"] for call in calls] == ["r", "r:100", "r:200"]
+    statuses = [each["status"] for each in made]
+    assert statuses == ["open"] * 100 + ["rejected"] * 100 + [None] * 100 + ["rejected"]
+    assert made[100]["info"]["error"]["code"] == "insufficient_funds"
+    assert (made[300]["info"]["error"]["message"], made[300]["amount"]) == ("not sent", 0.01)
+    assert made[250]["clientOrderId"] == calls[2]["args"][0][50]["params"]["clientOrderId"]
+
+
+def test_what_refuses_the_first_of_several_calls_is_raised(client: Client, stub: Stub) -> None:
+    orders = [{"symbol": "BTC/USDT", "type": "market", "side": "buy", "amount": 1}] * 101
+    stub.on("POST /oms/commands", refused("unsupported_action", 404))
+    stub.on("POST /ccxt/1/create_orders", refused("insufficient_funds", 422))
+    with pytest.raises(InsufficientFunds):
+        client("create_orders", orders)
+    assert len(stub.asked("POST /ccxt/1/create_orders")) == 1

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Final
 
 import pytest
 
 from oms.errors import OmsError
 from oms.passing import guests
-from oms.passing.guests import RUNNING_MAX, WAITING_MAX, Guests
+from oms.passing.guests import Guests
+from oms.venues.config import PassingLimits
+
+RUNNING_MAX, WAITING_MAX = 2, 3
+LIMITS: Final = PassingLimits(guests_running_max=RUNNING_MAX, guests_waiting_max=WAITING_MAX)
 
 
 async def test_so_many_run_so_many_wait_and_the_next_is_refused() -> None:
-    asked, full, ends = Guests(), asyncio.Event(), asyncio.Event()
+    asked, full, ends = Guests(LIMITS), asyncio.Event(), asyncio.Event()
     running: list[int] = []
 
     async def one(number: int) -> None:
@@ -39,7 +44,7 @@ async def test_so_many_run_so_many_wait_and_the_next_is_refused() -> None:
 
 async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guests, "WAIT_S", 0.01)
-    asked = Guests()
+    asked = Guests(LIMITS)
     async with contextlib.AsyncExitStack() as held:
         for _ in range(RUNNING_MAX):
             await held.enter_async_context(asked.turn(1))
