@@ -65,14 +65,14 @@ def rendered(message: Message) -> bytes:
             code, colon, text = message["error"].partition(": ")
             failure = TickwireError(code, text) if colon else TickwireError("validation_error", code)
             return CODEC.error(failure, None, "c-1")
-        case "authenticated":
-            permissions = {each: Permission(account_id=each) for each in message["account_ids"]}
-            principal = Principal(user_id=1, user_name=message["user"], api_key_id=1, permissions=permissions)
-            return dashboard.authenticated(Entered(principal, message["reauthenticate_after_ms"]))
     return said_by_itself(message)
 
 
 def said_by_itself(message: Message) -> bytes:
+    if message["type"] == "authenticated":
+        permissions = {each: Permission(account_id=each) for each in message["account_ids"]}
+        principal = Principal(user_id=1, user_name=message["user"], api_key_id=1, permissions=permissions)
+        return dashboard.authenticated(Entered(principal, message["reauthenticate_after_ms"]))
     if message["type"] == "reauthenticate":
         return CODEC.reauthenticate(message["deadline_ms"])
     return CODEC.server_shutdown(message["deadline_ms"], message["reconnect_after_ms"])

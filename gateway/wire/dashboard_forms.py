@@ -1,7 +1,8 @@
 """How what many are told looks in the dashboard dialect: prices and signals, and its frames.
 
-Holds the templates; a frame is made once for everybody who is told the same. The dialect has no word for a gap and
-needs none: a message is the whole state, or a signal, of which the newest count. Must not know subscribers, sockets or the hub.
+Holds the templates; a frame is made once for everybody who is told the same. The dialect has no word for a gap: a
+message is the whole state, or a signal, and who is too slow for those has missed some. Must not know subscribers,
+sockets or the hub.
 """
 
 from __future__ import annotations
@@ -75,11 +76,12 @@ class DashboardForms:
 
     def __init__(self, limits: Limits, deflate: Callable[[bytes], bytes]) -> None:
         deflated = Squeeze(deflate, limits.deflate_bytes_min, None, rsv1=True)
-        self._sets = {
-            squeeze is not None: Set(DashboardForm(PRICES, squeeze), SignalForm(squeeze))
-            for squeeze in (None, deflated)
-        }
+        self._sets = {False: _made(None), True: _made(deflated)}
 
     def of(self, *, deflate: bool) -> Set:
         """Those of a connection that did or did not negotiate deflate."""
         return self._sets[deflate]
+
+
+def _made(squeeze: Squeeze | None) -> Set:
+    return Set(DashboardForm(PRICES, squeeze), SignalForm(squeeze))
