@@ -34,9 +34,11 @@ from gateway.net.dashboard_http import status_resource
 from gateway.net.deflate import compress
 from gateway.net.dialects import Dialect, Dialects
 from gateway.net.guard import Guards
+from gateway.net.http_portfolio import portfolio_resource
 from gateway.net.listener import Listener
 from gateway.net.oms import OmsService
 from gateway.net.origin import Origins
+from gateway.net.portfolio import Portfolios
 from gateway.net.private import PrivateService
 from gateway.net.session import StreamService
 from gateway.net.sessions import Sessions
@@ -215,6 +217,7 @@ class App:
         calls: Calls | None = None,
         standings: Standings | None = None,
         reader: Any = None,
+        portfolios: Portfolios | None = None,
     ) -> None:
         """Tell of accounts and take commands for them, from whoever has an API key.
 
@@ -225,6 +228,7 @@ class App:
         self.oms.calls = calls
         self.watching.accounts = standings
         self.dashboard.reader = reader
+        self.streams.portfolios = portfolios
 
     @property
     def port(self) -> int:
@@ -307,15 +311,21 @@ async def serving(config: Config) -> AsyncIterator[App]:
         stack.push_async_callback(markets.close)
         if config.oms.enabled:
             joined = await stack.enter_async_context(desk.serving(config, markets.hub, markets.sources))
+            portfolios = Portfolios(
+                joined.oms, joined.market, config.portfolio,
+                fanout=markets.fanout, loop=asyncio.get_running_loop(), limits=config.limits,
+            )  # fmt: skip
+            stack.push_async_callback(portfolios.close)
+            routes = [*joined.mounted.routes, portfolio_resource(portfolios)]
             app = App(
                 config,
                 markets=markets,
                 authenticator=joined.oms.auth,
-                mounted=joined.mounted,
+                mounted=joined.mounted._replace(routes=routes),
                 checks={"orders": joined.is_ready},
                 remarks={"accounts": joined.are_accounts_ready},
             )
-            app.serve_accounts(joined.oms, joined.passing, joined.standings, joined.reader)
+            app.serve_accounts(joined.oms, joined.passing, joined.standings, joined.reader, portfolios)
             assert app.guards is not None, "it has an authenticator"
             joined.oms.on_more = app.guards.gate.charge
         else:

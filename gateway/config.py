@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from gateway.core.day import Boundary, zone_of
 from gateway.limits import Limits
 from gateway.net.origin import normalised
 from gateway.sources.config import ExchangeConfig
@@ -169,6 +170,27 @@ class NewsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     feeds: dict[Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")], FeedConfig] = {}
 
 
+class PortfolioConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """In what accounts are valued, from when a day is counted, and how often that is told."""
+
+    currency: Annotated[str, msgspec.Meta(min_length=1)] = "USDT"
+    time_zone: str = "UTC"
+    day_starts_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] = 0
+    interval_ms: Annotated[int, msgspec.Meta(ge=10)] = 500  # between two valuations of an account
+    balance_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0  # balances are read this often, and after each deal
+
+    def __post_init__(self) -> None:
+        try:
+            zone_of(self.time_zone)
+        except ValueError as error:
+            raise ValueError(f"time_zone: {error}") from None
+
+    @property
+    def boundary(self) -> Boundary:
+        """When days begin."""
+        return Boundary(zone_of(self.time_zone), self.day_starts_hour)
+
+
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much to log, and how: `auto` is for people on a terminal and JSON everywhere else."""
 
@@ -187,6 +209,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     oms: OmsConfig = OmsConfig()
     dashboard: DashboardConfig = DashboardConfig()
     news: NewsConfig = NewsConfig()
+    portfolio: PortfolioConfig = PortfolioConfig()
     log: LogConfig = LogConfig()
 
     @property
@@ -197,7 +220,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
-    "server": ServerConfig, "limits": Limits, "auth": AuthConfig, "oms": OmsConfig, "dashboard": DashboardConfig,
+    "server": ServerConfig, "limits": Limits, "auth": AuthConfig, "oms": OmsConfig,
+    "portfolio": PortfolioConfig, "dashboard": DashboardConfig,
     "news": NewsConfig,
     "log": LogConfig,
 }  # fmt: skip

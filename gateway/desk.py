@@ -55,6 +55,7 @@ class Desk(NamedTuple):
     standings: Standings
     mounted: Mounted
     reader: Principal | None  # who may read the account that every dashboard is shown
+    market: MarketData[Quote]
 
     def is_ready(self) -> bool:
         """The order database is there. An account whose exchange is not is no reason to take this process out."""
@@ -95,7 +96,8 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
             raise TickwireError("engine_unavailable", str(error)) from error
         oms.publications.listen(lambda row: hub.announce(row.channel, row.symbols, row.data, row.created_ns))
         passing = PassThrough(oms, anonymous=config.serves_anonymous, limits=passing_of(config.limits))
-        yield Desk(oms, passing, Standings(oms, market), mounted(oms, passing), reader_of(config.dashboard.account_id))
+        reader = reader_of(config.dashboard.account_id)
+        yield Desk(oms, passing, Standings(oms, market), mounted(oms, passing), reader, market)
 
 
 def reader_of(account_id: int | None) -> Principal | None:

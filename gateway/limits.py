@@ -56,6 +56,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     commands_running_per_key_max: int = 1_000  # over all its connections and HTTP; a tenth is kept for cancels
     commands_running_per_account_max: int = 5_000  # of all its keys; likewise
 
+    portfolio_symbols_max: int = 200  # of one account: each is a watch; dust beyond it is said to be left out
+
     # Signals and news
     publications_waiting_max: int = 1_000  # for the database, of all publishers
     publications_kept_days: int = 30  # how far back they can be asked for, and sent again without being told twice

@@ -200,6 +200,11 @@ def may_read(principal: Principal, account_id: int) -> bool:
     return True
 
 
+def require_whole(principal: Principal, account_id: int) -> None:
+    """May look at all of the account, whatever strategy it belongs to: at what it is worth, say."""
+    _require(principal, account_id, None, "can_read", "read", whole=True)
+
+
 def require_trade(principal: Principal, account_id: int, strategy_id: int | None) -> None:
     """May send, change and cancel orders of the strategy; None: of all of them."""
     _require(principal, account_id, strategy_id, "can_trade", "trade", whole=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -195,6 +195,17 @@ class Outbox:
         self._pool = pool
         self._ring_events = ring_events
         self._feeds: dict[tuple[int, str], Feed] = {}
+        self._heard: dict[int, set[Callable[[], None]]] = {}  # who is told of whatever happens to an account
+
+    def listen(self, account_id: int, on_more: Callable[[], None]) -> None:
+        """Call this whenever something of the account has been committed, and when that is not known."""
+        self._heard.setdefault(account_id, set()).add(on_more)
+
+    def unlisten(self, account_id: int, on_more: Callable[[], None]) -> None:
+        heard = self._heard[account_id]
+        heard.discard(on_more)
+        if not heard:
+            del self._heard[account_id]
 
     def committed(self, events: Sequence[Event]) -> None:
         """These are durable, in this order and behind all that were told before: the journal's `on_committed`."""
@@ -206,12 +217,22 @@ class Outbox:
                 touched[feed] = None
         for feed in touched:
             feed.wake()
+        self._tell({event.account_id for event in events} & self._heard.keys())
 
     def reset(self) -> None:
         """A journal was lost, and another one is open: events may be durable that nobody was told of."""
         for feed in self._feeds.values():
             feed.forget()
             feed.wake()
+        self._tell(set(self._heard))
+
+    def _tell(self, accounts: Set[int]) -> None:
+        for account_id in accounts:
+            for on_more in list(self._heard[account_id]):
+                try:
+                    on_more()
+                except Exception:  # as in `Feed.wake`
+                    log.exception("change not told", account_id=account_id)
 
     async def open(self, principal: Principal, account_id: int, channel: str) -> View:
         """The channel as the principal may see it, where it is by now. Raises OmsError."""

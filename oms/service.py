@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 import structlog
 
-from oms.auth import Auth, may_read, require_known
+from oms.auth import Auth, may_read, require_known, require_whole
 from oms.commands import Request, parse
 from oms.desk.requests import RunningMax
 from oms.desk.results import CommandResult
@@ -36,12 +37,14 @@ from oms.store.migrate import migrate, require_current
 from oms.store.pool import FAILURES, UNAVAILABLE, Pool, connect, open_pool
 from oms.token_keys import TokenKey
 from oms.trader import Readiness, Trader
+from oms.valuing import Holdings, Valuer, opening_price
 from oms.vault import Vault
 
 log = structlog.get_logger(__name__)
 
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # before a lost database is tried again; the last one again and again
 RETRY_MS: Final = 1_000
+LOST: Final = "the order database is not available"
 TABLES: Final = frozenset({"accounts", "account_credentials", "account_risk", "strategies", "settings"})
 
 
@@ -72,6 +75,7 @@ class Oms:
         self.pool = pool
         self.vault = config.vault
         self.outbox = Outbox(pool)
+        self._valuer = Valuer(pool)
         self.keyring = Keyring(pool, config.token_keys, clock_ns=parts.clock_ns)
         self.publications = Publications(
             pool, kept=config.publications_kept, waiting_max=config.publications_waiting_max, clock_ns=parts.clock_ns
@@ -166,13 +170,36 @@ class Oms:
         """The accounts that a principal may read. Raises OmsError `engine_unavailable`."""
         return [account_id for account_id in self._running().traders if may_read(principal, account_id)]
 
+    # What an account is worth: see `oms.valuing`
+
+    def require_whole(self, principal: Principal, account_id: int) -> None:
+        """Raises OmsError for who may not see all of the account, and where there is none."""
+        require_whole(principal, account_id)
+        self.trader(account_id)
+
+    def listen(self, account_id: int, on_more: Callable[[], None]) -> None:
+        """Call this whenever something of the account has been committed."""
+        self.outbox.listen(account_id, on_more)
+
+    def unlisten(self, account_id: int, on_more: Callable[[], None]) -> None:
+        self.outbox.unlisten(account_id, on_more)
+
+    async def holdings(self, account_id: int, currency: str, since_ns: int) -> Holdings:
+        """What there is of an account, and what deals have changed of it since. Raises OmsError."""
+        with _reachable():
+            return await self._valuer.holdings(self.trader(account_id).desk, currency, since_ns)
+
+    async def opening_price(self, account_id: int, symbol: str, at_ns: int) -> Decimal | None:
+        """The first price of a market since a moment, at the account's exchange. Raises OmsError."""
+        return await opening_price(self.trader(account_id).desk, symbol, at_ns)
+
     def trader(self, account_id: int) -> Trader:
         """The account as it is now. Raises OmsError `account_not_found` or `engine_unavailable`."""
         return self._running().trader(account_id)
 
     def _running(self) -> Engine:
         if self._engine is None:
-            raise OmsError("engine_unavailable", "the order database is not available", retry_after_ms=RETRY_MS)
+            raise OmsError("engine_unavailable", LOST, retry_after_ms=RETRY_MS)
         return self._engine
 
     # What goes on by itself
@@ -278,6 +305,14 @@ async def serving(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await oms.stop()
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise OmsError("engine_unavailable", LOST, retry_after_ms=RETRY_MS) from error
 
 
 async def _logged(work: Callable[[], Awaitable[None]]) -> None:

@@ -25,6 +25,7 @@ from gateway.config import (
     JwtKeyConfig,
     LogConfig,
     OmsConfig,
+    PortfolioConfig,
     ServerConfig,
 )
 from gateway.config_file import load
@@ -113,6 +114,7 @@ def test_the_demo_shows_the_commands_of_the_readme() -> None:
         ("Each is a table `[[auth.jwt.keys]]`:", JwtKeyConfig),
         ("## `[oms]`", OmsConfig),
         ("## `[dashboard]`", DashboardConfig),
+        ("## `[portfolio]`", PortfolioConfig),
         ("## `[exchanges.NAME]`", ExchangeConfig),
         ("## `[news.feeds.NAME]`", FeedConfig),
         ("## `[log]`", LogConfig),

@@ -16,11 +16,21 @@ from _speedups.frame import Update
 from _speedups.text import number
 from gateway.auth import Gate
 from gateway.config import AuthConfig
-from gateway.core.key import OWN, PRIVATE_CHANNELS, STREAM_CHANNELS, TIERS_MS, Key, StreamId
+from gateway.core.key import (
+    CONFIRMED_CHANNELS,
+    OWN,
+    PORTFOLIO,
+    PRIVATE_CHANNELS,
+    STREAM_CHANNELS,
+    TIERS_MS,
+    Key,
+    StreamId,
+)
 from gateway.errors import CODES, Close, TickwireError
 from gateway.limits import Limits
 from gateway.net import http
 from gateway.net.dashboard_http import status_resource
+from gateway.net.http_portfolio import portfolio_resource
 from gateway.sources.channels import Quotes, Trades
 from gateway.stats import Stats
 from gateway.wire import private, stream
@@ -33,6 +43,7 @@ from tests.docs_parts import fences, table, text_of
 from tests.frames import whole
 from tests.gateway.net.accounts import Line, Notice, Taken
 from tests.gateway.net.fakes import Rig
+from tests.gateway.net.treasury import FakeTreasury
 from tests.gateway.users import Users
 
 NAME = "docs/protocol.md"
@@ -70,7 +81,7 @@ def subscribe_rendered(message: Message) -> bytes:
 
 def update_rendered(message: Message) -> bytes:
     data = message["data"]
-    row = STREAM_CHANNELS[message["channel"]]
+    row = STREAM_CHANNELS.get(message["channel"]) or PRIVATE_CHANNELS[message["channel"]]
     is_batch = message["type"] == "batch"
     assert message["type"] in {row.type, "batch"}
     topic = StreamId(Key("sim", row.name, "BTC/USDT"), 0, is_batch)
@@ -172,7 +183,8 @@ def reauthenticate_rendered(message: Message) -> bytes:
 def rendered(message: Message) -> Message:
     """What the codec makes for the values of a message."""
     updates = dict.fromkeys([row.type for row in STREAM_CHANNELS.values()] + ["batch"], update_rendered)
-    accounts = dict.fromkeys([row.type for row in PRIVATE_CHANNELS.values()], private_rendered)
+    accounts = dict.fromkeys([PRIVATE_CHANNELS[name].type for name in CONFIRMED_CHANNELS], private_rendered)
+    accounts[PORTFOLIO] = update_rendered
     renderers = {
         **updates, **accounts, "subscribed": subscribe_rendered, "unsubscribed": unsubscribe_rendered,
         "gap": gap_rendered, "error": error_rendered, "authenticated": authenticated_rendered,
@@ -319,7 +331,8 @@ async def test_http_resources_are_told() -> None:
         started_s=0.0,
     )
     gate = Gate(Users().auth, AuthConfig(), anonymous=True)
-    more = [status_resource(rig.dashboards)]
-    paths = {route.path for route in http.build(stats, dict, rig.limits, "0", gate, more=more).routes}
+    more = [status_resource(rig.dashboards), portfolio_resource(rig.connect_portfolios(FakeTreasury()))]
+    routes = http.build(stats, dict, rig.limits, "0", gate, more=more).routes
+    paths = {re.sub(r":\w+", "", route.path) for route in routes}
     shown = {path.removeprefix("GET ") for path, _ in table(NAME, "## 10. HTTP")}
-    assert shown == {path.replace(":str", "") for path in paths if not path.startswith(("/schema", "/openapi.json/"))}
+    assert shown == {path for path in paths if not path.startswith(("/schema", "/openapi.json/"))}

@@ -103,15 +103,21 @@ class Extent(NamedTuple):
         return cls(int(size or 0), timeframe, int(period_ms or 0))
 
 
-# What accounts tell, by account and not by symbol; durable, so a slow reader loses nothing but its connection.
+# What accounts tell, by account and not by symbol. What is critical is durable, so a slow reader loses nothing but its
+# connection.
 PRIVATE_CHANNELS: Final[dict[str, Channel]] = {
     row.name: row
     for row in (
         Channel("orders", "order", Delivery.CRITICAL, private=True),
         Channel("deals", "deal", Delivery.CRITICAL, private=True),
         Channel("positions", "position", Delivery.CRITICAL, private=True),
+        Channel("portfolio", "portfolio", Delivery.STATE, private=True),
     )
 }
+
+PORTFOLIO: Final = "portfolio"  # what accounts are worth: on a hub, as market data is
+# What comes again until it is confirmed.
+CONFIRMED_CHANNELS: Final = tuple(row.name for row in PRIVATE_CHANNELS.values() if row.delivery is Delivery.CRITICAL)
 
 # Conflation intervals a `throttle_ms` is rounded down to; each tier of a topic is a sequence of its own.
 TIERS_MS: Final[tuple[int, ...]] = (0, 50, 100, 250, 500, 1000, 3000, 5000)

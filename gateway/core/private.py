@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
+from gateway.core.holdings import Holdings
 from gateway.errors import CODES, TickwireError
 
 
@@ -123,6 +124,23 @@ class Accounts(Protocol):
 
     def execute(self, principal: Any, body: object) -> Awaitable[Sequence[Result]]:
         """Carry out a body of commands, one result each. A body that is none is raised as a `Refusal`."""
+
+
+class Treasury(Protocol):
+    """What accounts are valued from. What is refused is raised as a `Refusal`."""
+
+    def require_whole(self, principal: Any, account_id: int) -> None:
+        """Raises a `Refusal` for who may not see all of the account."""
+
+    def listen(self, account_id: int, on_more: Callable[[], None]) -> None:
+        """Call this whenever something of the account has been committed."""
+
+    def unlisten(self, account_id: int, on_more: Callable[[], None]) -> None: ...
+    def holdings(self, account_id: int, currency: str, since_ns: int) -> Awaitable[Holdings]:
+        """The account now, what deals changed since then, and how its currencies are converted to `currency`."""
+
+    def opening_price(self, account_id: int, symbol: str, at_ns: int) -> Awaitable[Decimal | None]:
+        """The first price since a moment; None: there was none."""
 
 
 class Calls(Protocol):

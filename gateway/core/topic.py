@@ -11,7 +11,7 @@ from typing import Protocol
 
 from _speedups.book import Book, Changes
 from _speedups.fanout import Fanout, Stream
-from gateway.core.key import PUBLIC_CHANNELS, UNIFIED_CHANNELS, Delivery, Extent, Key, StreamId
+from gateway.core.key import PRIVATE_CHANNELS, PUBLIC_CHANNELS, UNIFIED_CHANNELS, Delivery, Extent, Key, StreamId
 from gateway.core.tiers import Every, Item, Levels, Metronome, Newest, Pending
 from gateway.limits import Limits
 
@@ -34,7 +34,7 @@ class Topic:
 
     def __init__(self, key: Key) -> None:
         self.key = key
-        self.channel = PUBLIC_CHANNELS[key.channel]
+        self.channel = PUBLIC_CHANNELS.get(key.channel) or PRIVATE_CHANNELS[key.channel]
         self.lanes: dict[StreamId, Lane] = {}
         self.listeners: tuple[Listener, ...] = ()  # a new one at every change: who is told may stop listening
         self.newest: Item | None = None

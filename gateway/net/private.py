@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
-from gateway.core.key import PRIVATE_CHANNELS
+from gateway.core.key import CONFIRMED_CHANNELS
 from gateway.core.private import Accounts
 from gateway.errors import TickwireError
 from gateway.net.private_stream import PrivateStream, find_start, told
@@ -199,8 +199,9 @@ class PrivateSession:
         Who confirms faster than that for long is closed, as one who reads too slowly is: nothing is lost, what was not
         confirmed comes again.
         """
-        if request.channel not in PRIVATE_CHANNELS:
-            raise TickwireError("unsupported_channel", "no such channel", details={"channels": list(PRIVATE_CHANNELS)})
+        if request.channel not in CONFIRMED_CHANNELS:
+            details = {"channels": list(CONFIRMED_CHANNELS)}
+            raise TickwireError("unsupported_channel", "no channel that is confirmed", details=details)
         if self._acks_waiting >= self._service.limits.confirmations_waiting_max:
             self._conn.on_overflow()
             return

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from gateway.auth import SUBPROTOCOL
-from gateway.core.key import OWN, PRIVATE_CHANNELS, PUBLISHED_CHANNELS, STREAM_CHANNELS, Key
+from gateway.core.key import OWN, PORTFOLIO, PRIVATE_CHANNELS, PUBLISHED_CHANNELS, STREAM_CHANNELS, Key
 from gateway.errors import TickwireError
 from gateway.net.conversation import Conversation
+from gateway.net.portfolio_streams import PortfolioStreams
 from gateway.net.private import PrivateSession
 from gateway.net.subscriptions import Spelling, Subscriptions, variant_of
 from gateway.wire import stream
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
     from gateway.core.hub import Hub
     from gateway.net.guard import Guard
     from gateway.net.head import Head
+    from gateway.net.portfolio import Portfolios
     from gateway.net.private import PrivateService
     from gateway.net.sessions import Sessions
     from gateway.sources.base import Source
     from gateway.wire.forms import Forms
 
 CODEC: Final[Codec[stream.Request]] = stream
+NO_ACCOUNTS: Final = "this gateway has no accounts: market data only"
 
 
 class StreamService:
@@ -56,6 +60,7 @@ class StreamService:
         self.limits = sessions.limits
         self.tally = sessions.tally
         self.private = private
+        self.portfolios: Portfolios | None = None  # where there are accounts
 
     def session(self, guard: Guard | None, _head: Head | None = None) -> StreamSession:
         """A handler for one new connection."""
@@ -73,16 +78,17 @@ class StreamService:
 class StreamSession(Conversation[stream.Request]):
     """One connection."""
 
-    __slots__ = ("_private", "_service", "_streams")
+    __slots__ = ("_portfolios", "_private", "_service", "_streams")
 
     def __init__(self, service: StreamService, guard: Guard | None = None) -> None:
         super().__init__(service.sessions, CODEC, guard)
         self._service = service
         self._private: PrivateSession | None = None  # made when first needed
+        self._portfolios: PortfolioStreams | None = None  # likewise
 
     @property
     def subscriptions(self) -> int:
-        return len(self._streams) + len(self._private or ())
+        return len(self._streams) + len(self._private or ()) + len(self._portfolios or ())
 
     def opened(self) -> None:
         service, conn = self._service, self._conn
@@ -97,6 +103,9 @@ class StreamSession(Conversation[stream.Request]):
     def principal_changed(self) -> None:
         if self._private is not None:
             self._private.changed(self.principal)
+        if self._portfolios is not None:
+            for said in self._portfolios.changed(self.principal):
+                self.send(said)
 
     def is_for_anybody(self, request: stream.Request) -> bool:
         return isinstance(request, stream.Auth | stream.Ping)
@@ -109,8 +118,8 @@ class StreamSession(Conversation[stream.Request]):
             case stream.Ping():
                 return stream.pong(request)
             case stream.List():
-                private = [] if self._private is None else self._private.listed()
-                return stream.subscriptions(request, [*self._streams.listed(), *private])
+                listed = [each.listed() for each in (self._private, self._portfolios) if each is not None]
+                return stream.subscriptions(request, [*self._streams.listed(), *chain(*listed)])
             case stream.Unsubscribe() if request.channel not in PRIVATE_CHANNELS:
                 _known(request.channel)
                 return self._streams.unsubscribe(request)
@@ -121,20 +130,40 @@ class StreamSession(Conversation[stream.Request]):
                 if self._guard is None:
                     raise TickwireError("unsupported_action", "this gateway has no users: there is nobody to be")
                 return stream.authenticated(request, *self._guard.authenticate(request.token))
+        return self._answer_about_accounts(request, request_id)
+
+    def _answer_about_accounts(self, request: stream.Request, request_id: str) -> bytes | None:
+        if isinstance(request, stream.Unsubscribe) and request.channel == PORTFOLIO:
+            return self._worth().unsubscribe(request)
         return self._accounts().answer(request, self.principal, request_id)
 
     def _accounts(self) -> PrivateSession:
         """What of this connection is about accounts. Raises TickwireError for nobody, and where there are none."""
-        if self.principal is None:
-            raise TickwireError("not_authenticated", "this needs an API key: send `auth` first")
+        self._require_user()
         if self._service.private is None:
-            raise TickwireError("unsupported_action", "this gateway has no accounts: market data only")
+            raise TickwireError("unsupported_action", NO_ACCOUNTS)
         if self._private is None:
             self._private = PrivateSession(self._service.private, self._conn)
         return self._private
 
+    def _worth(self) -> PortfolioStreams:
+        """The same for what accounts are worth."""
+        self._require_user()
+        if self._service.portfolios is None:
+            raise TickwireError("unsupported_action", NO_ACCOUNTS)
+        if self._portfolios is None:
+            self._portfolios = PortfolioStreams(self._service.portfolios, self._service.forms, self._conn)
+        return self._portfolios
+
+    def _require_user(self) -> None:
+        if self.principal is None:
+            raise TickwireError("not_authenticated", "this needs an API key: send `auth` first")
+
     async def answer_later(self, request: stream.Request, _request_id: str) -> None:
         assert isinstance(request, stream.Subscribe)
+        if request.channel == PORTFOLIO:
+            self.send(self._worth().subscribe(request, self.principal))
+            return
         if request.channel in PRIVATE_CHANNELS:
             await self._accounts().subscribe(request, lambda: self.principal)
             return

@@ -79,9 +79,7 @@ class StreamForm(Form):
         fields: dict[str, Any] = {
             "type": "gap",
             "channel": topic.key.channel,
-            "symbol": f"{topic.key.exchange}:{topic.key.symbol}" if self._prefixed else topic.key.symbol,
-            **({} if topic.key.exchange == OWN else {"exchange": topic.key.exchange}),
-            **variant_field(topic.key),
+            **self._place(topic.key),
             "epoch": epoch,
             "from": first,
             "to": last,
@@ -90,6 +88,13 @@ class StreamForm(Form):
         if new_epoch is not None:
             fields["new_epoch"] = new_epoch
         return orjson.dumps(fields)
+
+    def _place(self, key: Key) -> dict[str, Any]:
+        """What a stream is of, for messages that carry no data."""
+        if key.channel in PRIVATE_CHANNELS:
+            return {"account_id": int(key.symbol)}
+        symbol = f"{key.exchange}:{key.symbol}" if self._prefixed else key.symbol
+        return {"symbol": symbol, **({} if key.exchange == OWN else {"exchange": key.exchange}), **variant_field(key)}
 
 
 class Squeeze(NamedTuple):

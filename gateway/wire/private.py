@@ -18,14 +18,16 @@ from gateway.errors import TickwireError
 from gateway.wire import stream
 
 
-class Listed(msgspec.Struct, frozen=True):
-    """One private stream of a `subscriptions` reply."""
+class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One private stream of a `subscriptions` reply; `throttle_ms` and `batch` where they can be chosen."""
 
     subscription_id: str
     channel: str
     account_id: int
     encoding: str
     compression: str
+    throttle_ms: int | None = None
+    batch: bool | None = None
 
 
 class Framer:
@@ -69,12 +71,13 @@ def subscribed(
     subscription_id: str,
     streams: Mapping[int, stream.StreamState],
     errors: Mapping[int, str],
+    throttle_ms: int = 0,
 ) -> bytes:
     """The one ack of a subscribe. `streams` and `errors` are by account."""
     data = {
         "subscription_id": subscription_id,
         "account_ids": list(streams),
-        "throttle_ms": 0,
+        "throttle_ms": throttle_ms,
         "streams": {str(account_id): state for account_id, state in streams.items()},
         "errors": {str(account_id): code for account_id, code in errors.items()},
     }

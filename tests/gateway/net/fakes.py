@@ -13,10 +13,11 @@ from multidict import CIMultiDict
 from _speedups.fanout import Fanout
 from _speedups.frame import OP_TEXT, encode
 from _speedups.outbox import Outbox
-from gateway.config import DashboardConfig
+from gateway.config import DashboardConfig, PortfolioConfig
 from gateway.core.hub import Hub
 from gateway.core.key import Key
-from gateway.core.private import Accounts, Calls
+from gateway.core.market_data import MarketData
+from gateway.core.private import Accounts, Calls, Treasury
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.net import deflate
@@ -26,6 +27,7 @@ from gateway.net.dashboard import DashboardService, DashboardSession
 from gateway.net.guard import Guard
 from gateway.net.head import Head, Refusal
 from gateway.net.oms import OmsService, OmsSession
+from gateway.net.portfolio import Portfolios
 from gateway.net.private import PrivateService
 from gateway.net.session import StreamService, StreamSession
 from gateway.net.sessions import Sessions
@@ -34,6 +36,7 @@ from gateway.stats import Tally
 from gateway.wire.dashboard_forms import DashboardForms
 from gateway.wire.forms import Forms
 from gateway.wire.oms_forms import OmsForms
+from oms.model import Quote
 from tests.frames import whole
 
 
@@ -193,6 +196,16 @@ class Rig:
         )
 
         self.watching = AccountService(sessions=self.sessions)
+
+    def connect_portfolios(self, treasury: Treasury, config: PortfolioConfig | None = None) -> Portfolios:
+        """What accounts are worth, by the quotes of this hub."""
+        loop = asyncio.get_running_loop()
+        market = MarketData(self.hub, self.sources, Quote)
+        self.service.portfolios = Portfolios(
+            treasury, market, config or PortfolioConfig(interval_ms=10),
+            fanout=self.fanout, loop=loop, limits=self.limits,
+        )  # fmt: skip
+        return self.service.portfolios
 
     @property
     def sim(self) -> FakeSource:

@@ -1,0 +1,59 @@
+"""What an account is worth, as the data of a `portfolio` message and as a resource: the same JSON object.
+
+Must not know how it was found out.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from gateway.core.portfolio import Valuation, Valued
+
+
+def portfolio_fields(valuation: Valuation) -> dict[str, Any]:
+    """JSON-ready; money is strings of digits, null where it is not known."""
+    started = datetime.fromtimestamp(valuation.day_start_ns // 1_000_000_000, UTC)
+    return {
+        "account_id": valuation.account_id,
+        "currency": valuation.currency,
+        "total_value": _number(valuation.total_value),
+        "day_pnl": _number(valuation.day_pnl),
+        "day_started_at": started.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "unrealized_pnl": _number(valuation.unrealized_pnl),
+        "stale": valuation.stale,
+        "unvalued": list(valuation.unvalued),
+        "opening_unknown": list(valuation.opening_unknown),
+        "positions": [_position(each) for each in valuation.positions],
+    }
+
+
+def portfolio_data(valuation: Valuation) -> bytes:
+    return orjson.dumps(portfolio_fields(valuation))
+
+
+def _position(valued: Valued) -> dict[str, Any]:
+    return {
+        "position_id": valued.position_id,
+        "symbol": valued.symbol,
+        "strategy_id": valued.strategy_id,
+        "quantity": _number(valued.quantity),
+        "average_price": _number(valued.average_price),
+        "market_price": _number(valued.market_price),
+        "unrealized_pnl": _number(valued.unrealized_pnl),
+        "unrealized_pnl_pct": _number(valued.unrealized_pnl_pct),
+        "currency": valued.currency,
+        "stale": valued.stale,
+    }
+
+
+def _number(value: Decimal | None) -> str | None:
+    if value is None:
+        return None
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
