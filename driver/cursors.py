@@ -191,7 +191,36 @@ class One(ByName, Newest):
     __slots__ = ()
 
 
-class EachOf(ByName):
+class _ManyOf(ByName):
+    """Several items of each name. When too many are unread in all, the name that has most gives up its oldest."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self, wakes: Wakes, unread_max: int = UNREAD_MAX, given_up: GivenUp = _as_it_is) -> None:
+        super().__init__(wakes, unread_max, given_up)
+        self._count = 0  # over all names
+
+    def take(self) -> Any:
+        name, items = super().take()
+        self._count -= len(items)
+        return name, items
+
+    def _counted(self) -> None:
+        """One more."""
+        self._count += 1
+        if self._count > self.unread_max:
+            name, items = max(self.unread.items(), key=lambda each: len(each[1]))
+            drop = min(self._too_many(), len(items) - 1)  # with so many names the last of each is kept
+            if drop:
+                self._count -= drop
+                self._drop(name, items, drop)
+
+    def _drop(self, name: Hashable, items: Any, count: int) -> None:
+        """The oldest, and that is said in what follows them."""
+        raise NotImplementedError
+
+
+class EachOf(_ManyOf):
     """Every item in order, of one name at a time: (name, items)."""
 
     __slots__ = ()
@@ -203,15 +232,16 @@ class EachOf(ByName):
         items = unread.get(name)
         if items is None:
             unread[name] = [item]
-            return
-        items.append(item)
-        if len(items) > self.unread_max:
-            drop = self._too_many()
-            del items[:drop]
-            items[0] = self._given_up(name, drop, items[0])
+        else:
+            items.append(item)
+        self._counted()
+
+    def _drop(self, name: Hashable, items: Any, count: int) -> None:
+        del items[:count]
+        items[0] = self._given_up(name, count, items[0])
 
 
-class NewestOf(ByName):
+class NewestOf(_ManyOf):
     """The newest item of each key that an item begins with, of one name at a time: (name, items)."""
 
     __slots__ = ()
@@ -223,9 +253,16 @@ class NewestOf(ByName):
         items = unread.get(name)
         if items is None:
             items = unread[name] = {}
-        elif len(items) >= self.unread_max and item[0] not in items:
-            del items[next(iter(items))]  # more than any cache of candles keeps
+        is_new = item[0] not in items
         items[item[0]] = item
+        if is_new:
+            self._counted()
+
+    def _drop(self, name: Hashable, items: Any, count: int) -> None:
+        for old in list(islice(items, count)):
+            del items[old]
+        first = next(iter(items))
+        items[first] = self._given_up(name, count, items[first])
 
     def take(self) -> Any:
         name, items = super().take()

@@ -201,10 +201,13 @@ class OmsCcxtProExchange(WatchMarket, WatchAccount, OrdersBySocket, FetchWs, Oms
         given, own = self.options.get("exchange"), (self.described or {}).get("exchange")
         return given is not None and own is not None and given != own
 
-    def given_up(self, channel: str, _name: Any, count: int, item: Any) -> Any:
+    def given_up(self, channel: str, name: Any, count: int, item: Any) -> Any:
         """So many that the program did not read came before this one, and are given up: it is told, here and in it."""
-        gap = Gap(channel, item["symbol"], UNREAD, "", 1, count, None)
+        is_candle = isinstance(item, list)
+        gap = Gap(channel, name[0] if is_candle else item["symbol"], UNREAD, "", 1, count, None)
         self.on_stream_gap(gap)
+        if is_candle:  # it has no room for more
+            return item
         return {**item, "info": {**item["info"], "gap": gap._asdict()}}
 
     def on_stream_gap(self, gap: Gap) -> None:

@@ -148,10 +148,36 @@ async def test_what_nobody_reads_is_bounded_and_what_is_given_up_is_told() -> No
         assert 90 <= len(unread) <= 100
         assert given_up[kind] + len(unread) == 1_000
         assert unread[0] == f"10 before {given_up[kind]}"
-    newest_of = NewestOf(wakes, 10)
-    for number in range(100):
-        newest_of.put("a", [number])
-    assert list(newest_of.unread["a"]) == list(range(90, 100))
+
+
+async def test_what_nobody_reads_of_several_names_is_bounded_in_all_and_the_longest_gives_up_its_oldest() -> None:
+    given_up: list[tuple[str, int]] = []
+
+    def told(name: Any, lost: int, item: Any) -> Any:
+        given_up.append((name, lost))
+        return item
+
+    wakes = Wakes(asyncio.get_running_loop().call_soon)
+    for cursor in (EachOf(wakes, 20, told), NewestOf(wakes, 20, told)):
+        given_up.clear()
+        for number in range(50):
+            cursor.put("much", [number])
+            cursor.put("much", [number])
+            if number < 5:
+                cursor.put("little", [number])
+        unread = {name: len(items) for name, items in cursor.unread.items()}
+        assert unread["little"] == 5
+        assert 18 <= sum(unread.values()) <= 20
+        assert {name for name, _ in given_up} == {"much"}
+        assert sum(lost for _, lost in given_up) == (100 if isinstance(cursor, EachOf) else 50) - unread["much"]
+        taken = dict([cursor.take(), cursor.take()])
+        assert taken["much"][-1] == [49]
+        assert taken["little"] == [[number] for number in range(5)]
+        for number in range(20):  # there is room again for as many
+            cursor.put(number, [number])
+        assert len(cursor.unread) == 20
+        cursor.put("one more", [0])
+        assert len(cursor.unread) == 21, "the last of each name is kept"
 
 
 @given(st.lists(st.one_of(st.integers(0, 3), st.just("read"), st.just("wait"), st.just("turn"))))

@@ -278,6 +278,15 @@ async def test_who_does_not_read_is_told_what_was_given_up(pro: Pro, monkeypatch
     assert "gap" not in pro.exchange.trades["BTC/USDT"][3]["info"], "others have read it all"
 
 
+def test_candles_that_are_given_up_are_told_and_the_next_one_stays_a_candle() -> None:
+    told: list[Any] = []
+    exchange = OmsCcxtProExchange({"apiKey": "k"})
+    exchange.on_gap = told.append
+    candle = [1, 2.0, 3.0, 1.0, 2.0, 5.0]
+    assert exchange.given_up("bars", ("BTC/USDT", "1m"), 7, candle) == candle
+    assert [(gap.channel, gap.name, gap.reason, gap.last) for gap in told] == [("bars", "BTC/USDT", "unread", 7)]
+
+
 async def test_a_gap_is_told_to_who_has_to_be_awaited(pro: Pro, caplog: pytest.LogCaptureFixture) -> None:
     told: list[Any] = []
 
