@@ -71,8 +71,10 @@ _GROUPS = {
             "credentials": "Store what opens an account at its venue.",
             "block": "Send nothing more for an account but what takes orders back.",
             "unblock": "Let a blocked account trade again.",
+            "require-signing": "Take signed commands only for an account.",
+            "allow-unsigned": "Take commands for an account whether they are signed or not.",
             "master-key": "Print a new master key.",
-            "reseal": "Seal all credentials under the first master key.",
+            "reseal": "Seal all secrets under the first master key.",
         },
     ),
     "db": (
@@ -87,7 +89,7 @@ _GROUPS = {
 for _group, (_about, _commands) in _GROUPS.items():
     _sub = App(name=_group, help=_about)
     for _name, _help in _commands.items():
-        _function = {"list": "list_", "master-key": "master_key"}.get(_name, _name)
+        _function = {"list": "list_"}.get(_name, _name.replace("-", "_"))
         _sub.command(f"gateway.commands.{_group}:{_function}", name=_name, help=_help)
     app.command(_sub)
 

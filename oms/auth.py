@@ -64,6 +64,10 @@ class Auth:
         self._by_prefix = {key.prefix: key for key in self._by_id.values()}
         self.version += 1
 
+    def key(self, api_key_id: int) -> ApiKey | None:
+        """As it is stored by now."""
+        return self._by_id.get(api_key_id)
+
     def take_used(self) -> dict[int, int]:
         """When each key was used last, of those used since the last call."""
         used, self._used_ns = self._used_ns, {}

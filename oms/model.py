@@ -113,6 +113,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment = Environment.SIMULATED
     position_mode: PositionMode = PositionMode.NETTING
     blocked: bool = False
+    requires_signing: bool = False  # of every command
     epoch: str  # of its private streams; durable, made with the account
 
 
@@ -327,6 +328,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_s: int | None = None
     created_ns: int
     permissions: Mapping[int, Permission] = {}
+    sealed_signing: bytes | None = None  # what signs its messages; of a key made before there was such, None
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,8 @@ from oms.publications import feeds
 from oms.publications.feeds import FeedConfig
 from oms.publications.service import Accepted, Publications
 from oms.report import Cause, Report
+from oms.signers import Signers
+from oms.signing import Signature
 from oms.store import changes
 from oms.store.migrate import migrate, require_current
 from oms.store.pool import FAILURES, UNAVAILABLE, Pool, connect, open_pool
@@ -80,6 +82,7 @@ class Oms:
         self.publications = Publications(
             pool, kept=config.publications_kept, waiting_max=config.publications_waiting_max, clock_ns=parts.clock_ns
         )
+        self.signers = Signers(self.keyring.auth, config.vault, parts.clock_ns)
         self.on_more: Callable[[Principal, int], None] = lambda principal, count: None  # commands of one request
         self._config = config
         self._parts = parts
@@ -102,12 +105,20 @@ class Oms:
         return {number: each.desk.obstacle for number, each in traders.items() if each.desk.obstacle is not None}
 
     async def execute(
-        self, principal: Principal, body: object, *, idempotency_key: str | None = None
+        self,
+        principal: Principal,
+        body: object,
+        *,
+        idempotency_key: str | None = None,
+        signature: Signature | None = None,
     ) -> list[CommandResult]:
         """Carry out what a decoded body asks for: one answer each, in the order asked.
 
-        Whoever asked may be gone before it ends. Raises OmsError for a body that is no command nor an array of them.
+        Whoever asked may be gone before it ends. Raises OmsError for a body that is no command nor an array of them,
+        and for one whose signature is not right.
         """
+        if signature is not None:
+            self.signers.check(principal, signature)
         asked = parse(body, request_id=idempotency_key)
         if len(asked) > 1:
             self.on_more(principal, len(asked) - 1)
@@ -115,11 +126,36 @@ class Oms:
             engine = self._running()
         except OmsError as error:
             return [CommandResult.of_refusal(error if isinstance(each, Request) else each) for each in asked]
+        if signature is None:
+            asked = [self._taken_unsigned(principal, each) for each in asked]
         return await engine.requests.execute(principal, asked)
 
     async def publish(self, principal: Principal, channel: str, body: bytes) -> Accepted:
         """Keep a signal or news and tell of it. Raises OmsError."""
         return await self.publications.publish_json(principal, channel, body)
+
+    def require_unsigned(self, principal: Principal, account_id: int) -> None:
+        """Raises OmsError where an account takes signed commands only; to who may not know it, it is not there."""
+        require_known(principal, account_id)
+        if self.trader(account_id).account.requires_signing:
+            raise OmsError(
+                "permission_denied",
+                "this account takes signed commands only",
+                details={"account_id": account_id, "reason": "signature_required"},
+            )
+
+    def signer(self, principal: Principal, connection_id: str) -> Callable[[bytes], str]:
+        """What signs events for the principal on a connection. Raises OmsError."""
+        return self.signers.signer(principal, connection_id)
+
+    def _taken_unsigned(self, principal: Principal, asked: Request | OmsError) -> Request | OmsError:
+        if isinstance(asked, Request):
+            try:
+                self.require_unsigned(principal, asked.account_id)
+            except OmsError as error:
+                if error.code == "permission_denied":  # what else is wrong is the desk's to say
+                    return error
+        return asked
 
     async def reconcile(self, account_id: int) -> Report:
         """Hold the account against its venue now; the report of a run that began after this was asked."""

@@ -200,6 +200,7 @@ class AccountShape(TypedDict):
     environment: Environment
     position_mode: PositionMode
     blocked: bool
+    requires_signing: bool
 
 
 class StrategyShape(TypedDict):

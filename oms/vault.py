@@ -1,8 +1,8 @@
-"""Credentials of venues at rest: sealed under a master key, each bound to its account.
+"""Credentials of venues, and signing secrets, at rest: sealed under a master key, each bound to whose it is.
 
-Sealed text is Fernet (AES-CBC with an HMAC over all of it); the account's id is inside, so that a row copied to another
-account does not open. The first master key seals, every one opens: that is how keys are changed. Must not know where
-sealed bytes are stored.
+Sealed text is Fernet (AES-CBC with an HMAC over all of it); the account's id, or the API key's prefix, is inside, so
+that a row copied to another does not open. The first master key seals, every one opens: that is how keys are changed.
+Must not know where sealed bytes are stored.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ KEY_FILE: Final = "master.key"
 
 class VaultError(Exception):
     """Credentials that cannot be sealed or opened; the message says what to do and holds no secret."""
+
+
+class _SealedKey(msgspec.Struct, frozen=True):
+    prefix: str
+    secret: bytes
 
 
 class _Sealed(msgspec.Struct, frozen=True):
@@ -59,6 +64,23 @@ class Vault:
         if content.account_id != account_id:
             raise VaultError(f"the credentials stored for account {account_id} are those of another account")
         return content.credentials
+
+    def seal_key(self, prefix: str, secret: bytes) -> bytes:
+        """What an API key signs with; bound to that key."""
+        return self._fernet.encrypt(msgspec.json.encode(_SealedKey(prefix, secret)))
+
+    def open_key(self, prefix: str, sealed: bytes) -> bytes:
+        """Raises VaultError as `open` does."""
+        try:
+            content = msgspec.json.decode(self._fernet.decrypt(sealed), type=_SealedKey)
+        except (InvalidToken, msgspec.DecodeError):
+            raise VaultError(
+                f"the signing secret of API key tw_{prefix} was sealed under another master key, or was changed: "
+                "configure that key too, or make another API key"
+            ) from None
+        if content.prefix != prefix:
+            raise VaultError(f"the signing secret stored for API key tw_{prefix} is that of another key")
+        return content.secret
 
     def rotate(self, sealed: bytes) -> bytes:
         """The same under the newest key."""

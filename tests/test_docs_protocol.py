@@ -35,9 +35,12 @@ from gateway.sources.channels import Quotes, Trades
 from gateway.stats import Stats
 from gateway.wire import private, stream
 from gateway.wire.forms import StreamForm
+from gateway.wire.signed import payload_of
+from oms import signing
 from oms.desk.results import CommandResult
 from oms.model import Permission, Principal
 from oms.publications.model import News, Signal, made
+from oms.signing import Signed
 from tests.conftest import ROOT
 from tests.docs_parts import fences, table, text_of
 from tests.frames import whole
@@ -48,6 +51,8 @@ from tests.gateway.users import Users
 
 NAME = "docs/protocol.md"
 Message = dict[str, Any]
+SECRET = signing.secret_of("tw_0123456789ab_" + 32 * "0f")
+CONNECTION_ID = "H_P43iEXPV1U"
 
 
 def lines(info: str) -> list[str]:
@@ -99,12 +104,14 @@ def plain(frame: bytes) -> bytes:
 def private_rendered(message: Message) -> bytes:
     """Of an event or a snapshot: what the room of accounts says is in `data`, before `event`."""
     data = dict(message["data"])
-    framer = private.Framer(StreamForm(), message["channel"], data.get("account_id", 1))
+    key = signing.events_key(SECRET, CONNECTION_ID)
+    sign = (lambda text: signing.sign(key, text)) if "sig" in message else None
+    framer = private.Framer(StreamForm(), message["channel"], data.get("account_id", 1), sign)
     epoch, number, t_in = message["epoch"], message["sequence"], message["t_in"]
     if message["kind"] == "snapshot":
         return plain(framer.snapshot(epoch, number, json.dumps(data["items"]).encode(), t_in))
     name = data.pop("event")
-    event = Line(number, name, json.dumps(data).encode(), t_in)
+    event = Line(number, name, json.dumps(data, separators=(",", ":")).encode(), t_in)
     return plain(framer.update(epoch, event, None, message["t_out"]))
 
 
@@ -200,6 +207,25 @@ def test_a_message_is_what_the_codec_makes(line: str) -> None:
     made = rendered(message)
     assert made == message
     assert list(made) == list(message), "in the order they are sent"
+
+
+def test_signatures_that_are_shown_are_right() -> None:
+    """A client in any language can be held against them."""
+    found = []
+    for connection_id, texts in (
+        (CONNECTION_ID, [line for line in lines("json client") if '"sig"' in line]),
+        ("", [line for line in lines("json oms-client") if '"sig"' in line]),
+    ):
+        for text in texts:
+            said = json.loads(text)
+            found.append((connection_id, said["sig"], said["ts"], said["nonce"], payload_of(text)))
+    (http,) = fences(NAME, "http")
+    head, _, content = http.rstrip("\n").partition("\n\n")
+    sig, ts, nonce = (line.partition(": ")[2] for line in head.splitlines()[1:])
+    found.append(("", sig, int(ts), nonce, b"\n" + content.encode()))
+    assert len(found) == 3
+    for connection_id, sig, ts_ms, nonce, payload in found:
+        signing.check(SECRET, Signed(sig, ts_ms, nonce, payload, connection_id), ts_ms, 0)
 
 
 def test_connected_is_what_the_codec_makes() -> None:

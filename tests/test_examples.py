@@ -28,8 +28,8 @@ from tests.gateway.net.fakes import FakeSource
 EXAMPLES = ROOT / "examples"
 PATIENCE_S = 30.0  # a Python process has to start on a busy machine
 TESTED_HERE = {"quotes.py", "book.py", "resume.py", "trades_msgpack_gzip.py", "client.js", "tickwire.toml"}
-# In tests/e2e: test_readme and test_driver_examples.
-TESTED_WITH_ORDERS = {"orders.py", "driver_sync.py", "driver_async.py", "driver_pro.py"}
+# In tests/e2e: test_readme, test_signing and test_driver_examples.
+TESTED_WITH_ORDERS = {"orders.py", "driver_sync.py", "driver_async.py", "driver_pro.py", "signed.py"}
 
 Level = list[float]
 

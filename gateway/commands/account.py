@@ -7,7 +7,6 @@ an argument, and are printed nowhere. Must not know how accounts are stored, nor
 from __future__ import annotations
 
 import getpass
-import os
 import sys
 from pathlib import Path
 from typing import Final, Literal
@@ -16,17 +15,15 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from gateway.commands.database import account_named, change, configured, note, require_name
+from gateway.commands.database import account_named, change, configured, note, require_name, vault_of
 from gateway.commands.failure import CommandError
 from gateway.commands.show import Row, account_row, show, show_one
-from gateway.config import Config
 from oms.model import Account, Environment, PositionMode
-from oms.postgres import state_folder
 from oms.store import admin
 from oms.store.pool import Connection
-from oms.vault import Vault, new_master_key, open_vault
+from oms.vault import new_master_key
 
-COLUMNS = ("id", "name", "exchange", "environment", "position_mode", "blocked", "credentials")
+COLUMNS = ("id", "name", "exchange", "environment", "position_mode", "blocked", "requires_signing", "credentials")
 # What venues ask for, by ccxt's names.
 FIELDS: Final = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress")
 
@@ -112,7 +109,7 @@ def block(account: str, *, config: Path | None = None) -> None:
     config
         The configuration; without it, tickwire.toml of this folder when there is one.
     """
-    print(f"Account {_set_blocked(account, config, blocked=True)} is blocked")
+    print(f"Account {_set(account, config, blocked=True)} is blocked")
 
 
 def unblock(account: str, *, config: Path | None = None) -> None:
@@ -125,7 +122,33 @@ def unblock(account: str, *, config: Path | None = None) -> None:
     config
         The configuration; without it, tickwire.toml of this folder when there is one.
     """
-    print(f"Account {_set_blocked(account, config, blocked=False)} trades again")
+    print(f"Account {_set(account, config, blocked=False)} trades again")
+
+
+def require_signing(account: str, *, config: Path | None = None) -> None:
+    """Take signed commands only for an account.
+
+    Parameters
+    ----------
+    account
+        Its name or number.
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+    print(f"Account {_set(account, config, requires_signing=True)} takes signed commands only")
+
+
+def allow_unsigned(account: str, *, config: Path | None = None) -> None:
+    """Take commands for an account whether they are signed or not.
+
+    Parameters
+    ----------
+    account
+        Its name or number.
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+    print(f"Account {_set(account, config, requires_signing=False)} takes unsigned commands, too")
 
 
 def credentials(account: str, *, config: Path | None = None) -> None:
@@ -146,7 +169,7 @@ def credentials(account: str, *, config: Path | None = None) -> None:
     async def work(connection: Connection) -> str:
         found = await account_named(connection, account)
         given = _asked() if sys.stdin.isatty() else _read(sys.stdin.buffer.read())
-        await admin.set_credentials(connection, found.id, _vault(settings).seal(found.id, given))
+        await admin.set_credentials(connection, found.id, vault_of(settings).seal(found.id, given))
         await note(connection, "account.credentials", f"account {found.id}", fields=sorted(given))
         return found.name
 
@@ -159,7 +182,8 @@ def master_key() -> None:
 
 
 def reseal(*, config: Path | None = None) -> None:
-    """Seal the credentials of all accounts under the first master key, after which older ones are not needed.
+    """Seal all secrets under the first master key, after which older ones are not needed: the credentials of accounts,
+    and what API keys sign with.
 
     Parameters
     ----------
@@ -169,10 +193,13 @@ def reseal(*, config: Path | None = None) -> None:
     settings = configured(config)
 
     async def work(connection: Connection) -> str:
-        vault = _vault(settings)
+        vault = vault_of(settings)
         sealed = await admin.all_credentials(connection)
         for number, each in sealed.items():
             await admin.set_credentials(connection, number, vault.rotate(each))
+        for key in await admin.api_keys(connection):
+            if key.sealed_signing is not None:
+                await admin.set_signing(connection, key.id, vault.rotate(key.sealed_signing))
         await note(connection, "account.reseal", "accounts", accounts=list(sealed))
         names = [account.name for account in await admin.accounts(connection) if account.id in sealed]
         return ", ".join(names) or "no account has credentials"
@@ -180,16 +207,12 @@ def reseal(*, config: Path | None = None) -> None:
     print(f"Sealed under the first master key: {change(settings, work)}")
 
 
-def _vault(settings: Config) -> Vault:
-    return open_vault(settings.auth.master_keys, state_folder(os.environ))
-
-
-def _set_blocked(name: str, config: Path | None, *, blocked: bool) -> str:
+def _set(name: str, config: Path | None, **changes: bool) -> str:
     async def work(connection: Connection) -> str:
         named = await account_named(connection, name)
         account = await admin.account_to_change(connection, named.id) or named
-        await admin.set_account(connection, replace(account, blocked=blocked))
-        await note(connection, "account.change", f"account {account.id}", blocked=blocked)
+        await admin.set_account(connection, replace(account, **changes))
+        await note(connection, "account.change", f"account {account.id}", **changes)
         return account.name
 
     return change(configured(config), work)

@@ -18,11 +18,11 @@ from gateway.config import Config
 from gateway.config_file import load
 from oms.errors import OmsError
 from oms.model import Account, ApiKey, User
-from oms.postgres import PostgresError, Server, serving
+from oms.postgres import PostgresError, Server, serving, state_folder
 from oms.store import admin
 from oms.store.migrate import MigrationError, migrate, require_current
 from oms.store.pool import FAILURES, Connection, connect
-from oms.vault import VaultError
+from oms.vault import Vault, VaultError, open_vault
 
 T = TypeVar("T")
 PREFIX_MAX = 18  # what is longer may be a key, and is not repeated
@@ -33,6 +33,11 @@ def configured(file: Path | None) -> Config:
     if file is None and DEFAULT_FILE.exists():
         file = DEFAULT_FILE
     return load(file, os.environ)
+
+
+def vault_of(config: Config) -> Vault:
+    """What seals secrets, as the gateway opens them. Raises VaultError."""
+    return open_vault(config.auth.master_keys, state_folder(os.environ))
 
 
 def change(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from gateway.commands.database import change, note
 from gateway.config import Config
-from oms import keys
+from oms import keys, signing
 from oms.journal import DESK_LOCK
 from oms.keys import NewKey
 from oms.model import Account, Environment, Permission, Role, Scope
@@ -59,7 +59,8 @@ def prepare(config: Config, state: Path, *, keep: bool = False) -> Trades:
         if any(key.revoked_ns is None and not key.user.disabled for key in known):
             return Trades(account.id, kept, is_new)
         made = keys.make() if known else keys.again(kept) or keys.make()
-        await _add_key(connection, made, account.id)
+        sealed = vault.seal_key(made.prefix, signing.secret_of(made.text))
+        await _add_key(connection, made, account.id, sealed)
         return Trades(account.id, made.text, is_new)
 
     trades = change(config, work)
@@ -81,12 +82,14 @@ async def _is_ours(connection: Connection) -> bool:
     return is_simulated and {*(row.name for row in accounts), *(row.name for row in users)} <= {NAME}
 
 
-async def _add_key(connection: Connection, made: NewKey, account_id: int) -> None:
+async def _add_key(connection: Connection, made: NewKey, account_id: int, sealed: bytes) -> None:
     users = await admin.users(connection)
     user = next((user for user in users if user.name == NAME), None)
     user = user or await admin.add_user(connection, NAME, Role.TRADER)
     scopes = frozenset({Scope.READ, Scope.TRADE, Scope.RISK})
-    key = await admin.add_key(connection, user.id, prefix=made.prefix, hash=made.hash, name=NAME, scopes=scopes)
+    key = await admin.add_key(
+        connection, user.id, prefix=made.prefix, hash=made.hash, name=NAME, scopes=scopes, sealed_signing=sealed
+    )
     await admin.grant(
         connection,
         key.id,

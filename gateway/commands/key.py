@@ -13,10 +13,10 @@ from typing import Annotated, Final, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gateway.commands.database import account_named, change, configured, key_named, note, user_named
+from gateway.commands.database import account_named, change, configured, key_named, note, user_named, vault_of
 from gateway.commands.failure import CommandError
 from gateway.commands.show import key_row, show, show_one
-from oms import keys
+from oms import keys, signing
 from oms.model import ApiKey, Permission, Role, Scope
 from oms.store import admin
 from oms.store.pool import Connection
@@ -67,6 +67,7 @@ def create(
         The configuration; without it, tickwire.toml of this folder when there is one.
     """
     made = keys.make()
+    settings = configured(config)
 
     async def work(connection: Connection) -> ApiKey:
         owner = await user_named(connection, user)
@@ -74,6 +75,7 @@ def create(
         key = await admin.add_key(
             connection, owner.id, prefix=made.prefix, hash=made.hash, name=name, scopes=scopes,
             expires_ns=None if days is None else time.time_ns() + int(days * DAY_NS), requests_per_s=requests_per_s,
+            sealed_signing=vault_of(settings).seal_key(made.prefix, signing.secret_of(made.text)),
         )  # fmt: skip
         for each in account:
             number = (await account_named(connection, each)).id
@@ -84,7 +86,7 @@ def create(
         await note(connection, "key.create", f"key {key.id}", user=user, scopes=sorted(scopes), accounts=account)
         return await key_named(connection, str(key.id))
 
-    key = change(configured(config), work)
+    key = change(settings, work)
     is_of_none = Scope.PUBLISH in key.scopes or (key.user.role is Role.ADMIN and Scope.ADMIN in key.scopes)
     needs_account = not key.permissions and not is_of_none
     hint = f"\nIt may use no account yet: tickwire key grant {key.id} ACCOUNT --trade" if needs_account else ""

@@ -71,6 +71,7 @@ def account_row(account: Account, *, has_credentials: bool) -> Row:
         "environment": account.environment.value,
         "position_mode": account.position_mode.value,
         "blocked": account.blocked,
+        "requires_signing": account.requires_signing,
         "credentials": has_credentials,
     }
 

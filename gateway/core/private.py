@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from gateway.core.holdings import Holdings
 from gateway.errors import CODES, TickwireError
@@ -108,6 +108,16 @@ class Accepted(Protocol):
     def replayed(self) -> bool: ...
 
 
+class Signature(NamedTuple):
+    """What a client said of a message of commands: `payload` is what was signed, as it came."""
+
+    sig: str
+    ts: int
+    nonce: str
+    payload: bytes
+    connection_id: str  # of the connection that it is for; empty where a connection has no name
+
+
 class Accounts(Protocol):
     """The room as a whole."""
 
@@ -122,8 +132,14 @@ class Accounts(Protocol):
     def readable(self, principal: Any) -> Sequence[int]:
         """The accounts that a principal may read. Raises a `Refusal`."""
 
-    def execute(self, principal: Any, body: object) -> Awaitable[Sequence[Result]]:
-        """Carry out a body of commands, one result each. A body that is none is raised as a `Refusal`."""
+    def execute(
+        self, principal: Any, body: object, *, signature: Signature | None = None
+    ) -> Awaitable[Sequence[Result]]:
+        """Carry out a body of commands, one result each. A body that is none, or whose signature is not right, is
+        raised as a `Refusal`."""
+
+    def signer(self, principal: Any, connection_id: str) -> Callable[[bytes], str]:
+        """What signs events for the principal on a connection. Raises a `Refusal`."""
 
 
 class Treasury(Protocol):

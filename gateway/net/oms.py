@@ -19,6 +19,7 @@ from gateway.net.private_stream import told
 from gateway.net.running import Running
 from gateway.wire import oms
 from gateway.wire.codec import Codec
+from gateway.wire.signed import signature_of
 
 if TYPE_CHECKING:
     from gateway.core.hub import Hub
@@ -192,8 +193,12 @@ class OmsSession(Conversation[oms.Request]):
         """Have it done; one answer for each command, when all are done."""
         accounts, principal = self._accounts().accounts, self._known()
 
+        payload = request.signed if isinstance(request, oms.SignedCommand) else b""
+        signature = signature_of(request, payload, "")
+
         async def work() -> None:
-            for index, result in enumerate(await told(accounts.execute(principal, request.payload))):
+            results = await told(accounts.execute(principal, request.payload, signature=signature))
+            for index, result in enumerate(results):
                 self.send(oms.command_result(request, result.plain(index)))
 
         self._begun().begin(work, request_id, lambda error: self.fail(error, oms.echo(request), request_id))

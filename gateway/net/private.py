@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import structlog
 
 from gateway.core.key import CONFIRMED_CHANNELS
-from gateway.core.private import Accounts
+from gateway.core.private import Accounts, refused
 from gateway.errors import TickwireError
 from gateway.net.private_stream import PrivateStream, find_start, told
 from gateway.net.running import Running
 from gateway.wire import private, stream
 from gateway.wire.codec import RequestId
+from gateway.wire.signed import signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -142,16 +143,34 @@ class PrivateSession:
         start = await find_start(view, position, confirmed, wants_state=request.snapshot)
         if position is None and confirmed is None:  # from here on, what is not confirmed comes again
             await told(streams.ack(principal, account_id, request.channel, start.state.sequence))
+        sign = self._signer(principal) if request.sign else None
         form = self._service.forms.of(request.encoding, request.compression, deflate=self._conn.deflate)
         return PrivateStream(
             self._conn,
             view,
-            private.Framer(form, request.channel, account_id),
-            private.Listed(subscription_id, request.channel, account_id, request.encoding, request.compression),
+            private.Framer(form, request.channel, account_id, sign),
+            private.Listed(
+                subscription_id,
+                request.channel,
+                account_id,
+                request.encoding,
+                request.compression,
+                sign=request.sign,
+            ),
             start,
             limits,
             lambda error: self._failed(slot, error),
         )
+
+    def _signer(self, principal: Any) -> Callable[[bytes], str]:
+        """Raises TickwireError for a key that cannot sign."""
+        try:
+            return self._service.accounts.signer(principal, self._conn.id)
+        except Exception as error:
+            failure = refused(error)
+            if failure is None:
+                raise
+            raise failure from None
 
     def _unsubscribe(self, request: stream.Unsubscribe) -> bytes:
         """The reply; an account that is not subscribed is named in its errors."""
@@ -241,8 +260,12 @@ class PrivateSession:
     def _command(self, request: stream.Command, principal: Any, request_id: str) -> None:
         """Have it done. The answer comes when it is, and other requests do not wait for that."""
 
+        payload = request.signed if isinstance(request, stream.SignedCommand) else b""
+        signature = signature_of(request, payload, self._conn.id)
+
         async def work() -> None:
-            results = await told(self._service.accounts.execute(principal, request.payload))
+            accounts = self._service.accounts
+            results = await told(accounts.execute(principal, request.payload, signature=signature))
             self._conn.send(private.command_result(request, results))
 
         self._running.begin(work, request_id, lambda error: self._refuse(error, request.id, request_id))

@@ -16,6 +16,7 @@ import orjson
 from gateway.core.key import UNIFIED_CHANNELS, Extent
 from gateway.errors import TickwireError
 from gateway.limits import Limits
+from gateway.wire import signed
 from gateway.wire.codec import UNREADABLE, AccountId, Name, RequestError, RequestId, Timeframe, id_of, is_echoable
 
 if TYPE_CHECKING:
@@ -138,6 +139,15 @@ class Command(_Request, tag="command", frozen=True, kw_only=True):
 
     within: ClassVar[str] = POSITION
     payload: dict[str, Any] | list[Any]
+    sig: signed.Text | None = None
+    ts: int | None = None
+    nonce: signed.Text | None = None
+
+
+class SignedCommand(Command, tag="command", frozen=True, kw_only=True):
+    """With the bytes of its payload, as they came."""
+
+    signed: bytes
 
 
 class Call(_Request, tag="call", frozen=True, kw_only=True):
@@ -173,6 +183,10 @@ def parse(raw: str | bytes, limits: Limits) -> Request:
     refusal = _refusal(request, limits)
     if refusal is not None:
         raise RequestError(refusal.code, refusal.message, echo(request), refusal.details)
+    if isinstance(request, Command) and not signed.is_whole(request):
+        raise RequestError("validation_error", "`sig`, `ts` and `nonce` belong together", echo(request), None)
+    if isinstance(request, Command) and request.sig is not None:
+        return SignedCommand(**msgspec.structs.asdict(request), signed=signed.payload_of(raw))
     return request
 
 

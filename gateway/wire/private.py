@@ -6,7 +6,8 @@ what an order is: resources come in as finished JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import orjson
@@ -16,6 +17,8 @@ from gateway.core.key import Key, StreamId
 from gateway.core.private import Accepted, Event, Result
 from gateway.errors import TickwireError
 from gateway.wire import stream
+
+AFTER_TIMESTAMP: Final = b'","t_ex":'
 
 
 class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,13 +31,15 @@ class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
     compression: str
     throttle_ms: int | None = None
     batch: bool | None = None
+    sign: bool = False
 
 
 class Framer:
-    """The numbered messages of one subscription, in its form."""
+    """The numbered messages of one subscription, in its form; `sign` where the client asked for signatures."""
 
-    def __init__(self, form: Form, channel: str, account_id: int) -> None:
+    def __init__(self, form: Form, channel: str, account_id: int, sign: Callable[[bytes], str] | None = None) -> None:
         self._form = form
+        self._sign = sign
         self._channel = channel
         self._account_id = account_id
         self._template = form.template(StreamId(Key("", channel, ""), 0, False))
@@ -63,7 +68,13 @@ class Framer:
         return self._form.finish(orjson.dumps(fields))
 
     def _frame(self, update: Update, epoch: str) -> bytes:
-        return self._form.finish(self._template.render(update, epoch))
+        payload = self._template.render(update, epoch)
+        if self._sign is not None:
+            before, _, _ = payload.partition(AFTER_TIMESTAMP)  # none of our words before it holds a comma or a quote
+            timestamp = before[before.rindex(b'"') + 1 :]
+            text = b"%s.%d.%s.%s" % (epoch.encode(), update.sequence, timestamp, update.data)
+            payload = payload[:-1] + b',"sig":"' + self._sign(text).encode() + b'"}'
+        return self._form.finish(payload)
 
 
 def subscribed(

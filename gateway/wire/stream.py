@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get
 import msgspec
 import orjson
 
-from gateway.core.key import CHANNELS, EVERY, PRIVATE_CHANNELS, PUBLISHED_CHANNELS, STREAM_CHANNELS
+from gateway.core.key import CHANNELS, CONFIRMED_CHANNELS, EVERY, PRIVATE_CHANNELS, PUBLISHED_CHANNELS, STREAM_CHANNELS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
+from gateway.wire import signed
 from gateway.wire.codec import UNREADABLE, AccountId, Name, RequestError, RequestId, Timeframe, id_of, is_echoable
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True):
     batch: bool = False
     encoding: Literal["json", "msgpack"] = "json"
     compression: Literal["none", "gzip"] = "none"
+    sign: bool = False
     resume: dict[Name, Position] = {}
 
     @property
@@ -92,6 +94,15 @@ class Command(_Request, tag="command", frozen=True, kw_only=True):
     """`payload` is a body of `POST /oms/commands`; its numbers keep their digits."""
 
     payload: dict[str, Any] | list[Any]
+    sig: signed.Text | None = None
+    ts: int | None = None
+    nonce: signed.Text | None = None
+
+
+class SignedCommand(Command, tag="command", frozen=True, kw_only=True):
+    """With the bytes of its payload, as they came."""
+
+    signed: bytes
 
 
 class Publish(_Request, tag="publish", frozen=True, kw_only=True):
@@ -130,10 +141,12 @@ def parse(raw: str | bytes, limits: Limits) -> Request:
     except UNREADABLE as error:
         raise _explain(raw, error, limits) from None
     refusal = _oversize(request, limits)
-    refusal = refusal or _misnamed(request)
+    refusal = refusal or _misnamed(request) or _missigned(request)
     if refusal is not None:
         echoed = request.id if is_echoable(request.id, limits) else None
         raise RequestError("validation_error", refusal, echoed, None)
+    if isinstance(request, Command) and request.sig is not None:
+        return SignedCommand(**msgspec.structs.asdict(request), signed=signed.payload_of(raw))
     return request
 
 
@@ -198,6 +211,22 @@ def _misnamed(request: Request) -> str | None:
             return f"`{request.channel}` have no `account_ids`"
         case Ack() if request.channel in STREAM_CHANNELS:
             return f"`{request.channel}` are not confirmed"
+    return None
+
+
+def _missigned(request: Request) -> str | None:
+    """What cannot be signed so, as a sentence."""
+    match request:
+        case Command() if not signed.is_whole(request):
+            return "`sig`, `ts` and `nonce` belong together"
+        case Subscribe() if (
+            request.sign
+            and request.channel in (*STREAM_CHANNELS, *PRIVATE_CHANNELS)
+            and (request.channel not in CONFIRMED_CHANNELS)
+        ):
+            return f"`{request.channel}` is not signed: there is {', '.join(CONFIRMED_CHANNELS)}"
+        case Subscribe() if request.sign and request.encoding != "json":
+            return "what is signed is JSON: `sign` needs the encoding `json`"
     return None
 
 

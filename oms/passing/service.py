@@ -82,6 +82,7 @@ class PassThrough:
                 raise OmsError("missing_api_key", "this needs an API key: send x-api-key, or Authorization: Bearer")
         elif access is Access.SET:  # of all strategies
             require_trade(principal, account_id, None)
+            self._oms.require_unsigned(principal, account_id)  # a call is not signed
         elif access is not Access.READ:  # of a command, the desk says who may have it done
             require_known(principal, account_id)
         elif strategies_of(principal, account_id) and function.name in OF_WHOLE_ACCOUNT:

@@ -232,6 +232,7 @@ def _account(account: Account) -> AccountShape:
         "environment": account.environment,
         "position_mode": account.position_mode,
         "blocked": account.blocked,
+        "requires_signing": account.requires_signing,
     }
 
 

@@ -23,6 +23,7 @@ from oms.errors import OmsError
 from oms.model import Principal
 from oms.resources.doors import Asks, Service, refusals
 from oms.shapes import ErrorShape, Results
+from oms.signing import Signed
 from oms.store import history
 from oms.store.pool import UNAVAILABLE, Pool
 
@@ -39,6 +40,20 @@ IdempotencyKey = Annotated[
 ]
 
 
+Sig = Annotated[
+    str | None,
+    HeaderParameter(
+        name="X-Tickwire-Signature",
+        max_length=128,
+        description="Of a signed body, with the two below: needed where an account takes signed commands only.",
+    ),
+]
+SignedAt = Annotated[
+    int | None, HeaderParameter(name="X-Tickwire-Timestamp", description="When it was signed, in ms since 1970.")
+]
+Nonce = Annotated[
+    str | None, HeaderParameter(name="X-Tickwire-Nonce", max_length=128, description="16 to 64 characters, once.")
+]
 Prefer = Annotated[
     str | None,
     HeaderParameter(
@@ -70,6 +85,9 @@ def routes(service: Service, status_of: Callable[[str], int]) -> list[HTTPRouteH
         principal: Asks,
         idempotency_key: IdempotencyKey = None,
         prefer: Prefer = None,
+        sig: Sig = None,
+        signed_at: SignedAt = None,
+        nonce: Nonce = None,
     ) -> Response[Results]:
         """Do one command, or an array of them; answered when each is done, or known to be doubtful.
 
@@ -77,14 +95,26 @@ def routes(service: Service, status_of: Callable[[str], int]) -> list[HTTPRouteH
 
         The same `request_id` with the same payload is answered again and not done again.
         """
-        body = decode(await request.body())
-        results = await service.execute(principal, body, idempotency_key=idempotency_key)
+        raw = await request.body()
+        signature = _signature(sig, signed_at, nonce, raw, idempotency_key)
+        body = decode(raw)
+        results = await service.execute(principal, body, idempotency_key=idempotency_key, signature=signature)
         content: Any = {"results": [result.plain(index) for index, result in enumerate(results)]}
         if prefer is not None and REPRESENTATION.search(prefer):
             await _show(service.pool, principal, content["results"])
         return Response(content, status_code=http_status(results, status_of), media_type=MediaType.JSON)
 
     return [commands]
+
+
+def _signature(sig: str | None, ts: int | None, nonce: str | None, raw: bytes, key: str | None) -> Signed | None:
+    """What was said of a body. Signed are the Idempotency-Key, which no line break can be in, and the body."""
+    if sig is None and ts is None and nonce is None:
+        return None
+    if sig is None or ts is None or nonce is None:
+        text = "X-Tickwire-Signature, X-Tickwire-Timestamp and X-Tickwire-Nonce belong together"
+        raise OmsError("validation_error", text)
+    return Signed(sig, ts, nonce, (key or "").encode() + b"\n" + raw)
 
 
 async def _show(pool: Pool, principal: Principal, answers: list[dict[str, Any]]) -> None:

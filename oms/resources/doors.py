@@ -17,6 +17,7 @@ from oms.shapes import ErrorShape
 if TYPE_CHECKING:
     from oms.desk.results import CommandResult
     from oms.publications.service import Publications
+    from oms.signing import Signature
     from oms.store.pool import Pool
     from oms.trader import Readiness
     from oms.vault import Vault
@@ -56,7 +57,12 @@ class Service(Protocol):
     def publications(self) -> Publications: ...
 
     async def execute(
-        self, principal: Principal, body: object, *, idempotency_key: str | None = None
+        self,
+        principal: Principal,
+        body: object,
+        *,
+        idempotency_key: str | None = None,
+        signature: Signature | None = None,
     ) -> list[CommandResult]: ...
 
     @property

@@ -90,12 +90,13 @@ async def add_key(
     scopes: frozenset[str],
     expires_ns: int | None = None,
     requests_per_s: int | None = None,
+    sealed_signing: bytes | None = None,
 ) -> ApiKey:
     """Store a new key, which may do nothing on any account until it is granted."""
     made = await db.fetchval(
-        "INSERT INTO api_keys (user_id, name, prefix, hash, scopes, expires_at, requests_per_s) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
-        user_id, name, prefix, hash, sorted(scopes), rows.time_or_none(expires_ns), requests_per_s,
+        "INSERT INTO api_keys (user_id, name, prefix, hash, scopes, expires_at, requests_per_s, sealed_signing) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
+        user_id, name, prefix, hash, sorted(scopes), rows.time_or_none(expires_ns), requests_per_s, sealed_signing,
     )  # fmt: skip
     (row,) = await db.fetch(f"{KEYS} WHERE api_keys.id = $1", made)
     return rows.key_of(row)
@@ -110,6 +111,11 @@ async def revoke_key(db: Database, key_id: int) -> bool:
     """From now on; False when there is no such key that is still good."""
     revoked = "UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING true"
     return bool(await db.fetchval(revoked, key_id))
+
+
+async def set_signing(db: Database, key_id: int, sealed: bytes) -> None:
+    """What a key signs with, sealed anew."""
+    await db.execute("UPDATE api_keys SET sealed_signing = $2 WHERE id = $1", key_id, sealed)
 
 
 async def touch_keys(db: Database, used_ns: Mapping[int, int]) -> None:
@@ -202,11 +208,11 @@ async def account_to_change(db: Database, account_id: int) -> Account | None:
 
 
 async def set_account(db: Database, account: Account) -> None:
-    """Store an account's name, position mode and whether it is blocked; what it trades on stays what it is."""
+    """Store an account's name, position mode, and what is taken for it; what it trades on stays what it is."""
     with _unique(f"an account named {account.name}"):
         await db.execute(
-            "UPDATE accounts SET name = $2, position_mode = $3, blocked = $4 WHERE id = $1",
-            account.id, account.name, account.position_mode, account.blocked,
+            "UPDATE accounts SET name = $2, position_mode = $3, blocked = $4, requires_signing = $5 WHERE id = $1",
+            account.id, account.name, account.position_mode, account.blocked, account.requires_signing,
         )  # fmt: skip
 
 

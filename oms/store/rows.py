@@ -336,6 +336,7 @@ def account_of(row: Record) -> Account:
         environment=Environment(row["environment"]),
         position_mode=PositionMode(row["position_mode"]),
         blocked=row["blocked"],
+        requires_signing=row["requires_signing"],
         epoch=row["epoch"],
     )
 
@@ -400,4 +401,5 @@ def key_of(row: Record) -> ApiKey:
         requests_per_s=row["requests_per_s"],
         created_ns=ns_of(row["created_at"]),
         permissions={each["account_id"]: permission_of(each) for each in row["permissions"]},
+        sealed_signing=row["sealed_signing"],
     )

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from gateway.app import App, serving
 from gateway.config import AuthConfig, Config, OmsConfig
-from oms import keys
+from oms import keys, signing
 from oms.model import Permission, Role, Scope
 from oms.postgres import Embedded
 from oms.store import admin
@@ -215,7 +215,8 @@ async def _prepare(dsn: str, exchange: Exchange, vault: Vault) -> dict[str, str]
             user = await admin.add_user(pool, name, Role.ADMIN if name == "root" else Role.TRADER)
             made = keys.make()
             key = await admin.add_key(
-                pool, user.id, prefix=made.prefix, hash=made.hash, scopes=frozenset(Scope)
+                pool, user.id, prefix=made.prefix, hash=made.hash, scopes=frozenset(Scope),
+                sealed_signing=vault.seal_key(made.prefix, signing.secret_of(made.text)),
             )  # fmt: skip
             texts[name] = made.text
             if name == "root":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.app import App
 from gateway.config import AuthConfig, Config, ServerConfig
+from gateway.core.private import Signature
 from gateway.limits import Limits
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
@@ -74,7 +75,12 @@ class Trading:
     def readable(self, _principal: Principal) -> list[int]:
         return [1]
 
-    async def execute(self, principal: Principal, body: object) -> Sequence[CommandResult]:
+    def signer(self, _principal: Principal, _connection_id: str) -> Callable[[bytes], str]:
+        raise OmsError("permission_denied", "nothing is signed here")
+
+    async def execute(
+        self, principal: Principal, body: object, *, signature: Signature | None = None
+    ) -> Sequence[CommandResult]:
         await self.gate.wait()
         await self.commit(1)
         return [CommandResult(ok=True, command_id=1, order_id=self.memory.sequences.orders)]

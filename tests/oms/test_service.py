@@ -16,9 +16,11 @@ from oms.engine import Engine
 from oms.errors import OmsError
 from oms.model import Account, Environment, OrderState, Permission, Principal
 from oms.postgres import PostgresError
+from oms.signing import Signed
 from oms.store import admin, history
 from oms.store.migrate import MigrationError
 from oms.store.pool import Pool
+from tests.oms.desk.desks import ADMIN
 from tests.oms.desk.scripted_venue import Fault, ScriptedVenue
 from tests.oms.desk.trading_made import code
 from tests.oms.serving import World, asking, is_ready, lose_database, one, sending
@@ -263,3 +265,20 @@ async def test_a_report_can_be_asked_for_and_orders_given_away(world: World, poo
         assert [order.strategy_id for order in orders] == [strategy.id]
         with pytest.raises(OmsError):
             await oms.reconcile(7)
+
+
+async def test_an_account_that_takes_signed_commands_only(world: World, pool: Pool) -> None:
+    await world.account("other")
+    account, _ = await admin.accounts(pool)
+    async with world.ready() as oms:
+        await admin.set_account(pool, msgspec.structs.replace(account, requires_signing=True))
+        await oms.changed()
+        answers = await oms.execute(ADMIN, [sending(), sending(account_id=2), sending(account_id=9)])
+        assert [code(answer) for answer in answers] == ["permission_denied", None, "account_not_found"]
+        stranger = Principal(user_id=5, user_name="x", api_key_id=5, permissions={})
+        assert code(await one(oms, sending(), stranger)) == "account_not_found", "it is not even there"
+        with pytest.raises(OmsError, match="before keys could sign"):
+            await oms.execute(ADMIN, sending(account_id=2), signature=Signed("s", 1, "n" * 16, b""))
+        await admin.set_account(pool, account)
+        await oms.changed()
+        assert (await one(oms, sending())).ok

@@ -74,3 +74,15 @@ def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     (tmp_path / KEY_FILE).chmod(0o644)
     with pytest.raises(VaultError, match="mode 644"):
         open_vault([], tmp_path)
+
+
+def test_the_signing_secret_of_another_key_does_not_open() -> None:
+    vault = Vault([new_master_key()])
+    sealed = vault.seal_key("p1", b"a secret")
+    assert vault.open_key("p1", sealed) == b"a secret"
+    assert vault.open_key("p1", vault.rotate(sealed)) == b"a secret"
+    with pytest.raises(VaultError, match="another key"):
+        vault.open_key("p2", sealed)
+    for wrong in (vault.seal(1, CREDENTIALS), Vault([new_master_key()]).seal_key("p1", b"a secret"), b"x"):
+        with pytest.raises(VaultError, match="tw_p1"):
+            vault.open_key("p1", wrong)

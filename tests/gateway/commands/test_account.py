@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from oms import signing
 from oms.model import Environment, PositionMode
 from oms.store import admin
 from oms.store.pool import Connection
@@ -45,15 +46,15 @@ def test_accounts_are_added_and_listed(tickwire: Tickwire, ask: Ask) -> None:
     options = ["--environment", "live", "--position-mode", "hedge", "--json"]
     assert json.loads(tickwire("account", "add", "real", "kraken", *options).out) == {
         "id": 2, "name": "real", "exchange": "kraken", "environment": "live", "position_mode": "hedge",
-        "blocked": False, "credentials": False,
+        "blocked": False, "requires_signing": False, "credentials": False,
     }  # fmt: skip
     first, second = ask(admin.accounts)
     assert (second.environment, second.position_mode) == (Environment.LIVE, PositionMode.HEDGE)
     assert first.epoch != second.epoch
     assert tickwire("account", "list").out.splitlines() == [
-        "id  name  exchange  environment  position_mode  blocked  credentials",
-        "1   main  sim       simulated    netting        no       no",
-        "2   real  kraken    live         hedge          no       no",
+        "id  name  exchange  environment  position_mode  blocked  requires_signing  credentials",
+        "1   main  sim       simulated    netting        no       no                no",
+        "2   real  kraken    live         hedge          no       no                no",
     ]
     assert [row["name"] for row in json.loads(tickwire("account", "list", "--json").out)] == ["main", "real"]
 
@@ -69,6 +70,15 @@ def test_an_account_is_blocked(tickwire: Tickwire, ask: Ask) -> None:
     assert ask(admin.accounts)[0].blocked
     assert tickwire("account", "unblock", "1").out == "Account main trades again\n"
     assert not ask(admin.accounts)[0].blocked
+
+
+def test_an_account_takes_signed_commands_only(tickwire: Tickwire, ask: Ask) -> None:
+    tickwire("account", "add", "main", "sim")
+    assert tickwire("account", "require-signing", "main").out == "Account main takes signed commands only\n"
+    tickwire("account", "block", "main")
+    assert [(row.requires_signing, row.blocked) for row in ask(admin.accounts)] == [(True, True)]
+    assert tickwire("account", "allow-unsigned", "1").out == "Account main takes unsigned commands, too\n"
+    assert [(row.requires_signing, row.blocked) for row in ask(admin.accounts)] == [(False, True)]
 
 
 def test_credentials_are_read_from_standard_input_and_sealed(
@@ -114,6 +124,8 @@ def test_a_master_key_is_changed(
     for name in ("main", "spare"):
         typed(json.dumps(GIVEN).encode())
         assert tickwire("account", "credentials", name).code == 0
+    tickwire("user", "add", "ann")
+    made = json.loads(tickwire("key", "create", "ann", "--json").out)["key"]
     monkeypatch.setenv(MASTER_KEYS, json.dumps([new]))
     assert tickwire("account", "reseal") == (
         1, "", "tickwire: sealed under a master key that is not configured any more, or changed\n",
@@ -124,6 +136,8 @@ def test_a_master_key_is_changed(
     assert {number: Vault([new]).open(number, each) for number, each in sealed.items()} == {1: GIVEN, 2: GIVEN}
     with pytest.raises(VaultError):
         Vault([old]).open(1, sealed[1])
+    (key,) = ask(admin.api_keys)
+    assert Vault([new]).open_key(key.prefix, key.sealed_signing) == signing.secret_of(made)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gateway.core.private import Signature
+from oms import signing
 from oms.errors import OmsError
 
 
@@ -93,6 +95,8 @@ class FakeAccounts:
         self.gate = asyncio.Event()
         self.gate.set()
         self.fault: Exception | None = None
+        self.signatures: list[Signature | None] = []
+        self.signing_secret: bytes | None = b"a secret of 32 bytes............"
         self.exchanges = {1: "sim", 2: "sim", 3: "kraken", 4: "nowhere"}
 
     @property
@@ -147,7 +151,14 @@ class FakeAccounts:
         await self.reachable()
         return b'{"symbol":"BTC/USDT","last":1.5}'
 
-    async def execute(self, principal: Any, body: object) -> Sequence[Done]:
+    def signer(self, principal: Any, connection_id: str) -> Callable[[bytes], str]:
+        if self.signing_secret is None:
+            raise OmsError("permission_denied", "this API key cannot sign")
+        key = signing.events_key(self.signing_secret, connection_id)
+        return lambda text: signing.sign(key, text)
+
+    async def execute(self, principal: Any, body: object, *, signature: Signature | None = None) -> Sequence[Done]:
+        self.signatures.append(signature)
         self.asked.append((principal.user_name, body))
         await self.gate.wait()
         await self.reachable()

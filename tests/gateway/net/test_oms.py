@@ -11,6 +11,7 @@ import pytest
 from gateway.auth import Gate
 from gateway.config import AuthConfig
 from gateway.core.key import Key
+from gateway.core.private import Signature
 from gateway.limits import Limits
 from gateway.net.guard import Guard, Guards
 from oms.errors import OmsError
@@ -240,6 +241,17 @@ async def test_digits_of_a_command_are_kept() -> None:
     ((_, body),) = scene.room.asked
     assert body["qty"] == Decimal("0.10")
     assert str(body["qty"]) == "0.10"
+
+
+async def test_a_signature_reaches_the_room_with_the_payload_as_it_came() -> None:
+    """A connection has no name in this dialect."""
+    scene = Scene()
+    client = scene.connect()
+    raw = '{"action":"command","payload": {"qty" : 0.10},"sig":"s","ts":5,"nonce":"n"}'
+    client.session.on_message(client.conn, raw)  # type: ignore[arg-type]  # a stand-in
+    await scene.settle()
+    assert events(client.conn.take()) == ["command_result"], "it is a `command` that was asked"
+    assert scene.room.signatures == [Signature("s", 5, "n", b'{"qty" : 0.10}', "")]
 
 
 async def test_other_requests_do_not_wait_for_a_command_and_it_outlives_its_connection() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any, NamedTuple
 
@@ -57,6 +58,32 @@ def test_every_channel_has_its_type(channel: Any) -> None:
 def test_whatever_the_data_is_it_stays_an_object_with_its_event(data: dict[str, Any], event: str) -> None:
     frame = private.Framer(FORM, "deals", 1).update("e1", Said(1, event, json.dumps(data).encode(), T), 0, T)
     assert json.loads(payload(frame))["data"] == {**data, "event": event, "prev_sequence": 0}
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_what_is_signed_is_the_data_as_it_stands_in_the_message(compression: str) -> None:
+    """Whoever has the message can say again what was signed, whatever the data is."""
+    texts: list[bytes] = []
+
+    def sign(text: bytes) -> str:
+        texts.append(text)
+        return "made-of-it"
+
+    form = Forms(Limits(gzip_bytes_min=1), compress).of("json", compression, deflate=False)
+    framer = private.Framer(form, "orders", 1, sign)
+    tricky = b'{"comment":"\\",\\"t_ex\\":,\\"sig\\":\\"x","id":10}'
+    for frame, sequence in (
+        (framer.update("e1", Said(88, "order_updated", tricky, T), None, T), 88),
+        (framer.snapshot("e1", 4, b"[" + tricky + b"]", T), 4),
+    ):
+        raw = payload(frame)
+        text = gzip.decompress(raw) if compression == "gzip" else raw
+        message = json.loads(text)
+        data = text[text.index(b',"data":') + 8 : text.rindex(b',"sig":"')]
+        assert (message["sig"], list(message)[-2:]) == ("made-of-it", ["data", "sig"])
+        assert texts.pop(0) == b"e1.%d.2026-02-07T14:30:00.123Z.%s" % (sequence, data)
+        assert json.loads(data) == message["data"]
+    assert b'"sig"' not in private.Framer(form, "orders", 1).update("e1", Said(1, "x", b"{}", T), None, T)
 
 
 def test_a_gap_names_the_account() -> None:

@@ -13,6 +13,7 @@ from oms.errors import OmsError
 from oms.model import Permission, Principal
 from oms.passing import calls
 from oms.passing.service import OF_WHOLE_ACCOUNT, PassThrough, described
+from oms.store import admin
 from tests.oms.desk.desks import ADMIN
 from tests.oms.serving import World
 
@@ -104,6 +105,18 @@ async def test_who_may_trade_with_the_whole_account_may_set_how(world: World) ->
             assert await code(passing, who(can_read=True), func, *args) == "permission_denied"
             assert await code(passing, who(), func, *args) == "account_not_found"
             assert await code(passing, None, func, *args) == "missing_api_key"
+
+
+async def test_a_call_changes_nothing_of_an_account_that_takes_signed_commands_only(world: World) -> None:
+    await world.account()
+    async with world.ready() as oms:
+        (account,) = await admin.accounts(oms.pool)
+        await admin.set_account(oms.pool, msgspec.structs.replace(account, requires_signing=True))
+        await oms.changed()
+        passing = PassThrough(oms, anonymous=True)
+        for func, arguments in (("create_order", ["BTC/USDT", "limit", "buy", 1, 50]), ("set_leverage", [5])):
+            assert await code(passing, ADMIN, func, *arguments) == "permission_denied"
+        assert await code(passing, ADMIN, "fetch_balance") == ""
 
 
 def test_an_exchange_is_described_by_its_name_here_and_has_is_true_of_what_can_be_called() -> None:

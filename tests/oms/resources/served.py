@@ -21,6 +21,7 @@ from oms.model import Account, Order, Permission, Position, Principal, Role
 from oms.publications.service import Publications
 from oms.resources.openapi import describe
 from oms.resources.router import router
+from oms.signing import Signature
 from oms.store.pool import Pool
 from oms.trader import Readiness
 from oms.vault import Vault, new_master_key
@@ -37,6 +38,7 @@ class NotingService:
         self.vault = Vault([new_master_key()])
         self.publications = Publications(pool)
         self.asked: list[tuple[Any, ...]] = []
+        self.signatures: list[Signature | None] = []
         self.results: list[CommandResult] = []
         self.given: tuple[list[Order], list[Position]] = ([], [])
         self.refusal: OmsError | None = None
@@ -49,8 +51,14 @@ class NotingService:
             raise self.refusal
 
     async def execute(
-        self, principal: Principal, body: object, *, idempotency_key: str | None = None
+        self,
+        principal: Principal,
+        body: object,
+        *,
+        idempotency_key: str | None = None,
+        signature: Signature | None = None,
     ) -> list[CommandResult]:
+        self.signatures.append(signature)
         self._note("execute", principal.user_name, body, idempotency_key)
         return self.results
 

@@ -10,6 +10,7 @@ from oms import render
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
 from oms.journal import open_journal
+from oms.signing import Signed
 from oms.writes import Writes
 from tests.oms import full_rows
 from tests.oms.resources.served import Served
@@ -50,6 +51,25 @@ async def test_the_status_of_a_body_says_whether_all_some_or_none_was_done(
     response = await served.send("ann", "POST", "/oms/commands", [{}] * len(results))
     assert response.status_code == status
     assert [result["index"] for result in response.json()["results"]] == list(range(len(results)))
+
+
+async def test_a_signature_is_of_the_idempotency_key_and_the_body_as_they_came(served: Served) -> None:
+    headers = {"x-tickwire-signature": "s", "x-tickwire-timestamp": "5", "x-tickwire-nonce": "n"}
+    for more in ({}, {"idempotency-key": "k1"}):
+        await served.send("ann", "POST", "/oms/commands", b'{ "qty":0.10 }', **headers, **more)
+    await served.send("ann", "POST", "/oms/commands", b"{}")
+    assert served.service.signatures == [
+        Signed("s", 5, "n", b'\n{ "qty":0.10 }'), Signed("s", 5, "n", b'k1\n{ "qty":0.10 }'), None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", ["signature", "timestamp", "nonce"])
+async def test_half_a_signature_is_none(served: Served, missing: str) -> None:
+    headers = {"x-tickwire-signature": "s", "x-tickwire-timestamp": "5", "x-tickwire-nonce": "n"}
+    del headers[f"x-tickwire-{missing}"]
+    response = await served.send("ann", "POST", "/oms/commands", b"{}", **headers)
+    assert (response.status_code, response.json()["code"]) == (422, "validation_error")
+    assert served.service.asked == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"a":NaN}', b"\xff", b"[" * 3000])
