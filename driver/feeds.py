@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
@@ -21,6 +22,8 @@ from driver.cursors import Wakes
 from driver.stream import Gap, Stream
 
 Message = dict[str, Any]
+POLLED: Final = "polled"  # the reason of a gap between what REST and what the stream has told
+POLLED_MAX: Final = 10_000  # trades of REST that a stream is expected to bring again: more than the gateway keeps
 
 
 class Watcher(Protocol):
@@ -193,28 +196,62 @@ class TradeFeed(Feed):
         self.cache: Any = caches.get(symbol)
         if self.cache is None:
             self.cache = caches[symbol] = ArrayCache(limit)
-        self._polled: set[str] = set()  # ids that came by REST: the stream may bring them once more
+        self._polled: dict[str, None] = {}  # ids that came by REST: the stream may bring them once more
+        # While REST has yet to tell what was between its last answer and the stream: from when on, and what the stream
+        # has told since.
+        self._from_ms: int | None = None
+        self._streamed: set[str] = set()
 
     def update(self, message: Message) -> None:
         if self._gap is not None:
             self._noted(message)
         trade = trade_of(self.symbol, message)
         if self._polled and trade["id"] in self._polled:
-            self._polled.discard(trade["id"])
+            del self._polled[trade["id"]]
             return
+        if self._from_ms is not None:
+            self._streamed.add(trade["id"])
+            if len(self._streamed) > POLLED_MAX:
+                self.given_up()
         self.cache.append(trade)
         for watcher in self.watchers:
             watcher.put(self.symbol, trade)
 
-    def polled(self, trades: list[dict[str, Any]]) -> None:
-        """What REST tells while there is no stream: the last trades, also those that are known."""
-        known = {trade["id"] for trade in self.cache}
-        self._polled &= known  # the stream begins with what is new: it brings no older ones
-        for trade in trades:
-            if trade["id"] not in known:
-                self._polled.add(trade["id"])
-                self.cache.append(trade)
-                self._give(trade)
+    def polled(self, trades: list[dict[str, Any]]) -> int:
+        """What REST tells while there is no stream: the last trades, also those that are known. How many were new."""
+        known = self._streamed.union(self._polled, (trade["id"] for trade in self.cache))
+        new = [trade for trade in trades if trade["id"] not in known]
+        for trade in new:
+            self._polled[trade["id"]] = None
+            self.cache.append(trade)
+            self._give(trade)
+        for old in list(islice(self._polled, max(0, len(self._polled) - POLLED_MAX))):
+            del self._polled[old]
+        return len(new)
+
+    def newest_ms(self, otherwise: int) -> int:
+        """When the newest trade that is known was."""
+        return max((trade["timestamp"] for trade in self.cache), default=otherwise)
+
+    @property
+    def looks_back_from_ms(self) -> int | None:
+        """None: nothing is missing between REST and the stream."""
+        return self._from_ms
+
+    def look_back(self, from_ms: int) -> None:
+        """REST has told all up to here, and a stream that begins meanwhile does not begin there."""
+        self._from_ms = from_ms
+        self._streamed.clear()
+
+    def looked_back(self) -> None:
+        """REST has told what was before the stream."""
+        self._from_ms = None
+        self._streamed.clear()
+
+    def given_up(self) -> None:
+        """REST does not tell it: nobody knows how many are missing."""
+        self.looked_back()
+        self.gap(Gap("trades", self.symbol, POLLED, "", 0, 0, None))
 
 
 def trade_of(symbol: str, message: Message) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from driver.errors import Refusal, exception_of
 from driver.link import Link, LinkError
 from driver.socket_commands import SocketCommands
 from driver.stream import PRIVATE, Key, Stream
-from driver.streams import Streams
+from driver.streams import TRADES, Streams
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Hub:
         self._host = host
         self._link: Link | None = None
         self._poller: asyncio.Task[None] | None = None
-        self._polled: set[Stream] = set()  # private, and not seen on the stream since
+        self._polled: set[Stream] = set()  # of those that are looked back for, and not seen on the stream since
         self._tasks: set[asyncio.Task[None]] = set()
         self._flushing = False
         self._timers: set[asyncio.TimerHandle] = set()
@@ -272,10 +272,11 @@ class Hub:
     async def _poll(self, poll_ms: float) -> None:
         while True:
             streams = list(self.streams.by_key.values())
+            self._polled.update(each for each in streams if each.key.channel == TRADES and not each.epoch)
             try:
                 await self._host.poll(streams)
                 self.is_polling = True
-                self._polled.update(stream for stream in streams if stream.key.channel in PRIVATE and not stream.epoch)
+                self._polled.update(each for each in streams if each.key.channel in PRIVATE and not each.epoch)
             except Exception as error:
                 if not isinstance(error, NetworkError):  # a fault of ours: nobody would be told anything any more
                     log.exception("polling failed")

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 from ccxt.base.errors import BaseError, NetworkError, NotSupported
 
+from driver.feeds import TradeFeed
 from driver.private_feeds import DealFeed, OrderFeed, PositionFeed
 from driver.stream import PRIVATE, Stream
 
 AT_ONCE: Final = 8  # requests
 PAGE: Final = 500  # rows of a request
+TRADE_PAGES_MAX: Final = 10  # of what was between REST and the stream
 
 
 async def poll(exchange: Any, streams: Sequence[Stream]) -> None:
@@ -52,9 +54,28 @@ async def _book(exchange: Any, stream: Stream) -> None:
 
 
 async def _trades(exchange: Any, stream: Stream) -> None:
-    feed: Any = stream.sink
-    since = feed.cache[-1]["timestamp"] if feed.cache else exchange.milliseconds() - 1000
+    feed = stream.sink
+    assert isinstance(feed, TradeFeed)
+    since = feed.looks_back_from_ms
+    if stream.is_live:
+        if since is not None:
+            await _trades_before(exchange, feed, since)
+        return
+    since = feed.newest_ms(exchange.milliseconds() - 1000)
     feed.polled(await exchange.fetch_trades(feed.symbol, since))
+    if not stream.epoch:  # else the stream goes on from where it was, and tells all of it, or a gap
+        feed.look_back(feed.newest_ms(since))
+
+
+async def _trades_before(exchange: Any, feed: TradeFeed, since: int) -> None:
+    """What was between the last answer of REST and the stream; a gap when there is no end of it."""
+    for _ in range(TRADE_PAGES_MAX):
+        trades = await exchange.fetch_trades(feed.symbol, since)
+        if not feed.polled(trades):
+            feed.looked_back()
+            return
+        since = max(trade["timestamp"] for trade in trades)
+    feed.given_up()
 
 
 async def _bars(exchange: Any, stream: Stream) -> None:

@@ -11,6 +11,7 @@ import ccxt
 import pytest
 from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheByTimestamp
 
+from driver import feeds
 from driver.books import checksum
 from driver.cursors import EachOf, Newest, NewestOf, One, Wakes
 from driver.feeds import BarFeed, BookFeed, Candles, QuoteFeed, TradeFeed, ticker_of, trade_of
@@ -173,11 +174,37 @@ def test_trades_that_came_by_rest_are_not_told_twice(told: Told) -> None:
     assert [each["id"] for each in cursor.unread["BTC/USDT"]] == ["1", "2", "3", "4"]
 
 
-def test_of_trades_that_rest_told_no_more_is_remembered_than_is_kept(told: Told) -> None:
+def test_of_trades_that_rest_told_the_newest_are_remembered(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "POLLED_MAX", 20)
     feed = TradeFeed("BTC/USDT", {}, 10, *told.hooks)
     for number in range(100):
-        feed.polled([trade_of("BTC/USDT", trade(number))])
-    assert len(feed._polled) <= 11
+        assert feed.polled([trade_of("BTC/USDT", trade(number))]) == 1
+    assert list(feed._polled) == [str(number) for number in range(80, 100)]
+
+
+def test_what_the_stream_told_before_rest_tells_it_is_not_told_twice_however_little_is_kept(told: Told) -> None:
+    feed, cursor = TradeFeed("BTC/USDT", {}, 1, *told.hooks), EachOf(told.wakes)
+    feed.watch(cursor)
+    feed.polled([trade_of("BTC/USDT", trade(1))])
+    feed.look_back(feed.newest_ms(0))
+    for number in (3, 4, 5):
+        feed.update(trade(number))
+    assert feed.polled([trade_of("BTC/USDT", trade(number)) for number in range(1, 6)]) == 1
+    feed.looked_back()
+    assert [each["id"] for each in cursor.unread["BTC/USDT"]] == ["1", "3", "4", "5", "2"]
+    assert (feed.looks_back_from_ms, feed._streamed) == (None, set())
+
+
+def test_what_rest_never_tells_is_a_gap_and_not_remembered_for_ever(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "POLLED_MAX", 5)
+    feed = TradeFeed("BTC/USDT", {}, 10, *told.hooks)
+    feed.look_back(7)
+    for number in range(10):
+        feed.update(trade(number))
+    assert [(gap.channel, gap.name, gap.reason) for gap in told.gaps] == [("trades", "BTC/USDT", "polled")]
+    assert (feed.looks_back_from_ms, feed._streamed) == (None, set())
 
 
 def test_candles_grow_and_close(told: Told) -> None:

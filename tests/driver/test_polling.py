@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -87,6 +88,47 @@ async def test_trades_come_once_each_whatever_way(pro: Pro) -> None:
         data: dict[str, Any] = {"price": 1, "size": 2, "side": "buy", "trade_id": str(number)}
         await pro.update("trades", sequence, **data)
     assert [each["id"] for each in await pro.exchange.watch_trades("BTC/USDT")] == ["6"]
+
+
+def public_trade(number: int, at_ms: int) -> dict[str, Any]:
+    return {"id": str(number), "symbol": "BTC/USDT", "timestamp": at_ms + number, "price": 1, "info": {}}
+
+
+async def test_a_trade_between_the_last_look_and_the_stream_is_not_missed(pro: Pro) -> None:
+    now_ms, unavailable = pro.exchange.milliseconds() + 10**6, {"code": "engine_unavailable", "message": "no"}
+    made = [public_trade(number, now_ms) for number in range(1, 6)]
+    answers = pro.server.answers
+    answers["/ccxt/1/fetch_trades"] = lambda _: {"result": made[:2]}
+    assert [each["id"] for each in await pro.exchange.watch_trades("BTC/USDT")] == ["1", "2"]
+    answers["/ccxt/1/fetch_trades"] = lambda _: {**unavailable, "status": 503}
+    await back(pro)
+    await pro.server.until_asked("subscribe")
+    await pro.update("trades", 1, price=1, size=2, side="buy", trade_id="5")  # 3 and 4 were before it began
+    seen = [each["id"] for each in await pro.exchange.watch_trades("BTC/USDT")]
+    answers["/ccxt/1/fetch_trades"] = lambda asked: {
+        "result": [each for each in made if each["timestamp"] >= asked["args"][1]][:3]
+    }
+    while len(seen) < 3:
+        seen += [each["id"] for each in await pro.exchange.watch_trades("BTC/USDT")]
+    (feed,) = [stream.sink for stream in pro.exchange.hub.streams.by_key.values()]
+    await until(lambda: feed.looks_back_from_ms is None)
+    await pro.update("trades", 2, price=1, size=2, side="buy", trade_id="6")
+    seen += [each["id"] for each in await pro.exchange.watch_trades("BTC/USDT")]
+    assert (seen, pro.gaps) == (["5", "3", "4", "6"], [])
+
+
+async def test_a_gap_of_trades_that_has_no_end_is_told(pro: Pro) -> None:
+    numbers, now_ms = count(1), pro.exchange.milliseconds() + 10**6
+    pro.server.answers["/ccxt/1/fetch_trades"] = lambda _: {"result": [public_trade(next(numbers), now_ms)]}
+    await pro.exchange.watch_trades("BTC/USDT")
+    await back(pro)
+    await until(lambda: pro.gaps)
+    assert [(gap.channel, gap.name, gap.reason) for gap in pro.gaps] == [("trades", "BTC/USDT", "polled")]
+    await pro.update("trades", 1, price=1, size=2, side="buy", trade_id="x")
+    told = await pro.exchange.watch_trades("BTC/USDT")
+    while told[-1]["id"] != "x":
+        told = await pro.exchange.watch_trades("BTC/USDT")
+    assert told[-1]["info"]["gap"]["reason"] == "polled"
 
 
 async def test_fills_orders_and_positions_come_once_each_whatever_way(pro: Pro) -> None:
