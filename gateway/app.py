@@ -85,7 +85,10 @@ class Markets:
         )
         self.sources: dict[str, Source] = {}
         self.hub = Hub(self.fanout, loop, limits, self.sources)
+        self._expects_none = bool(config.exchanges) and not any(each.has_market for each in config.exchanges.values())
         for name, exchange in config.exchanges.items():
+            if not exchange.has_market:
+                continue
             self.sources[name] = make_source(name, exchange, self.hub, limits)
         self.starting: list[asyncio.Task[None]] = []
         self._started: set[str] = set()  # sources that were able to serve
@@ -93,7 +96,8 @@ class Markets:
     @property
     def are_able(self) -> bool:
         """One exchange that works is enough: the others are reported, not a reason to take this process out."""
-        return any(is_able(source.status(), started=name in self._started) for name, source in self.sources.items())
+        able = (is_able(source.status(), started=name in self._started) for name, source in self.sources.items())
+        return self._expects_none or any(able)
 
     def start(self) -> None:
         """In the background."""

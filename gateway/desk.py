@@ -22,7 +22,7 @@ from gateway.errors import CODES, TickwireError
 from gateway.limits import Limits
 from gateway.net.http import Mounted
 from gateway.sources.base import Source
-from gateway.sources.config import ExchangeConfig
+from gateway.sources.config import MT5, ExchangeConfig
 from oms import postgres, service, token_keys
 from oms.desk.requests import RunningMax
 from oms.engine import VenueOf
@@ -39,8 +39,10 @@ from oms.standing import Standings
 from oms.store.migrate import MigrationError
 from oms.store.pool import FAILURES, UNAVAILABLE
 from oms.vault import VaultError, open_vault
+from oms.venues.base import Venue
 from oms.venues.ccxt import CcxtVenue
 from oms.venues.config import PassingLimits, VenueConfig
+from oms.venues.mt5 import Mt5Venue
 
 log = structlog.get_logger(__name__)
 
@@ -173,7 +175,7 @@ def venues_of(exchanges: Mapping[str, ExchangeConfig], limits: Limits = Limits()
     """Where an account's orders go: the exchange of its name, as it is configured. May raise OmsError."""
     passing = passing_of(limits)
 
-    def venue_of(account: Account, credentials: Mapping[str, Any]) -> CcxtVenue:
+    def venue_of(account: Account, credentials: Mapping[str, Any]) -> Venue:
         exchange = exchanges.get(account.exchange)
         if exchange is None:
             there_are = f"; there is {', '.join(exchanges)}" if exchanges else ""
@@ -181,6 +183,8 @@ def venues_of(exchanges: Mapping[str, ExchangeConfig], limits: Limits = Limits()
         if exchange.sandbox and account.environment is Environment.LIVE:
             text = f"{account.exchange} is configured as its sandbox, and the account is a live one"
             raise OmsError("unsupported_engine", text)
+        if exchange.klass == MT5:
+            return Mt5Venue(credentials, exchange.options)
         return CcxtVenue(
             VenueConfig(
                 klass=exchange.klass,

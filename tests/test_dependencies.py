@@ -105,6 +105,7 @@ def test_what_runs_asks_for_what_it_imports_and_for_nothing_else() -> None:
     assert {canonicalize_name(Requirement(text).name) for text in project["dependencies"]} == (
         imported("gateway", "oms", "loadtest/exchange") | NOT_IMPORTED
     )
+    assert [Requirement(text).name for text in project["optional-dependencies"]["mt5"]] == ["rpyc"], "where it is there"
 
 
 def test_the_driver_asks_for_ccxt_and_uses_what_comes_with_it() -> None:

@@ -39,6 +39,7 @@ from oms.commands import COMMANDS
 from oms.model import OrderState
 from oms.resources.doors import Service
 from oms.resources.router import router
+from oms.venues.mt5_link import Mt5Options
 from tests.conftest import ROOT
 from tests.docs_parts import fences, table, text_of
 
@@ -140,7 +141,12 @@ def test_top_level_settings_are_told() -> None:
     assert ", ".join(f"{channel} {budget}" for channel, budget in STALE_AFTER_MS.items()) in text
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/configuration.md"])
+def test_every_option_of_a_terminal_is_told_with_its_default() -> None:
+    shown = {row.name: json.loads(row.value) for row in table("docs/accounts.md", "## At MetaTrader 5")}
+    assert shown == msgspec.structs.asdict(Mt5Options())
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/configuration.md", "docs/accounts.md"])
 def test_configurations_load(name: str, tmp_path: Path) -> None:
     for fence in fences(name, "toml"):
         file = tmp_path / "tickwire.toml"

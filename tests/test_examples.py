@@ -28,8 +28,8 @@ from tests.gateway.net.fakes import FakeSource
 EXAMPLES = ROOT / "examples"
 PATIENCE_S = 30.0  # a Python process has to start on a busy machine
 TESTED_HERE = {"quotes.py", "book.py", "resume.py", "trades_msgpack_gzip.py", "client.js", "tickwire.toml"}
-# In tests/e2e: test_readme, test_signing and test_driver_examples.
-TESTED_WITH_ORDERS = {"orders.py", "driver_sync.py", "driver_async.py", "driver_pro.py", "signed.py"}
+# In tests/e2e: test_readme, test_signing, test_account_dialect and test_driver_examples.
+TESTED_WITH_ORDERS = {"orders.py", "account.py", "driver_sync.py", "driver_async.py", "driver_pro.py", "signed.py"}
 
 Level = list[float]
 
@@ -270,5 +270,5 @@ def test_examples_show_defaults_of_the_demo() -> None:
     address = f"127.0.0.1:{ServerConfig().port}"
     for path in EXAMPLES.iterdir():
         if path.suffix in {".py", ".js"}:
-            shown = address if path.name.startswith("driver_") else f"{address}/v1/stream"
+            shown = address if path.name.startswith(("driver_", "account")) else f"{address}/v1/stream"
             assert shown in path.read_text(encoding="utf-8"), path.name

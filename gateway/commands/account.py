@@ -25,7 +25,7 @@ from oms.vault import new_master_key
 
 COLUMNS = ("id", "name", "exchange", "environment", "position_mode", "blocked", "requires_signing", "credentials")
 # What venues ask for, by ccxt's names.
-FIELDS: Final = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress")
+FIELDS: Final = ("apiKey", "secret", "password", "uid", "login", "privateKey", "walletAddress")
 
 
 def add(
@@ -155,7 +155,7 @@ def credentials(account: str, *, config: Path | None = None) -> None:
     """Store what opens an account at its venue, sealed under the master key.
 
     Asks for it on a terminal; elsewhere reads one JSON object from standard input:
-    {"apiKey": "..", "secret": ".."}, and where the venue has them password, uid, privateKey, walletAddress.
+    {"apiKey": "..", "secret": ".."}, and where the venue has them password, uid, login, privateKey, walletAddress.
 
     Parameters
     ----------

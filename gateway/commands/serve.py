@@ -18,6 +18,7 @@ from gateway.commands.failure import CommandError
 from gateway.config import Config
 from gateway.config_file import ConfigError, Problem, load, where
 from gateway.errors import TickwireError
+from oms.errors import OmsError
 
 DEFAULT_FILE: Final = Path("tickwire.toml")
 EXAMPLE: Final = '[exchanges.binance]\nclass = "binance"\n'
@@ -115,6 +116,7 @@ def _unusable(settings: Config, file: Path) -> Iterator[Problem]:
     from gateway.net.certificate import Certificate, CertificateError  # noqa: PLC0415  # as below
     from gateway.sources import synthetic  # noqa: PLC0415  # it needs the compiled modules
     from gateway.sources.ccxt_source import make_exchange  # noqa: PLC0415  # ccxt takes a second to load
+    from oms.venues.mt5_link import read_options as read_mt5_options  # noqa: PLC0415  # as above
 
     read = file if file.exists() else None
     try:
@@ -125,9 +127,11 @@ def _unusable(settings: Config, file: Path) -> Iterator[Problem]:
         try:
             if exchange.klass == synthetic.KLASS:
                 synthetic.read_options(exchange.options)
+            elif not exchange.has_market:
+                read_mt5_options(exchange.options)
             else:
                 make_exchange(exchange)
-        except TickwireError as error:
+        except (TickwireError, OmsError) as error:
             setting = (error.details or {}).get("setting", "class")
             place = where(read, os.environ, ("exchanges", name, setting))
             yield Problem(place, f"exchanges.{name}", error.message)

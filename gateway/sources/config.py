@@ -17,6 +17,9 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=0)]
 STALE_AFTER_MS: Final[dict[str, int]] = {"quotes": 30_000, "trades": 0, "bars": 0, "book": 30_000}
 
 
+MT5: Final = "mt5"  # a class that is none of ccxt's: accounts at a MetaTrader 5 terminal, and no market data
+
+
 class ExchangeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One exchange, or one environment of it: several entries may name the same class."""
 
@@ -36,6 +39,11 @@ class ExchangeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         unknown = set(self.stale_after_ms) - set(CHANNELS)
         if unknown:
             raise ValueError(f"stale_after_ms: no such channel: {', '.join(sorted(unknown))}")
+
+    @property
+    def has_market(self) -> bool:
+        """Whether there is market data of it."""
+        return self.klass != MT5
 
     def stale_after(self, channel: str) -> int:
         """The silence budget of a channel in ms; 0: none."""

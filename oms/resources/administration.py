@@ -35,7 +35,7 @@ Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 CountAboveZero = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Money = Annotated[str, Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?\Z")]
 Secret = Annotated[str, Meta(min_length=1, max_length=8192)]
-Credential = Annotated[str, Meta(pattern=r"^(apiKey|secret|password|uid|privateKey|walletAddress)\Z")]
+Credential = Annotated[str, Meta(pattern=r"^(apiKey|secret|password|uid|login|privateKey|walletAddress)\Z")]
 AccountId = Annotated[int, PathParameter(ge=1, le=10**18 - 1)]
 
 _LIMITS_OF_MONEY: Final = ("max_order_qty", "max_order_notional", "max_position_notional")

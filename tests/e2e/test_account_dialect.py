@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.conftest import ROOT
 from tests.e2e.ordering import Ordering
 
 
@@ -72,3 +75,22 @@ async def test_an_account_is_its_owner_s_only(gateway_with_orders: Ordering) -> 
             await asyncio.wait_for(socket.recv(), 30)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4403
+
+
+async def run_example(gateway: Ordering, user: str) -> tuple[int | None, str, str]:
+    """`examples/account.py` on account 1 for one message: its status, and what it printed."""
+    command = (sys.executable, str(ROOT / "examples" / "account.py"), "--count", "1")
+    url = f"http://127.0.0.1:{gateway.app.port}"
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *command, "--url", url, stdout=pipe, stderr=pipe, env={**os.environ, "KEY": gateway.keys[user]}
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_the_example_watches(gateway_with_orders: Ordering) -> None:
+    status, out, err = await run_example(gateway_with_orders, "ann")
+    assert (status, err) == (0, "")
+    assert out.startswith("account_update balance None -> 1000000")
+    assert await run_example(gateway_with_orders, "bob") == (1, "", "refused: 403\n")

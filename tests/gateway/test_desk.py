@@ -31,6 +31,7 @@ from oms.store import admin
 from oms.store.pool import open_pool
 from oms.vault import new_master_key
 from oms.venues.ccxt import CcxtVenue
+from oms.venues.mt5 import Mt5Venue
 from tests.gateway.users import say
 from tests.oms import database
 from tests.plain_http import NO_TLS
@@ -199,6 +200,16 @@ async def test_a_database_of_somebody_else_must_be_up_to_date(postgres: Embedded
 
 def account_of(exchange: str, environment: Environment) -> Account:
     return Account(id=1, name="a", exchange=exchange, environment=environment, epoch="e")
+
+
+async def test_an_account_at_a_terminal_is_watched_there() -> None:
+    broker = ExchangeConfig(klass="mt5", options={"host": "127.0.0.1"})
+    venue_of = venues_of({"broker": broker})
+    account = account_of("broker", Environment.LIVE)
+    assert isinstance(venue_of(account, {"login": "7", "password": "secret"}), Mt5Venue)
+    assert not broker.has_market
+    with pytest.raises(OmsError, match="login"):
+        venue_of(account, {"login": "ann"})
 
 
 async def test_orders_go_where_the_exchange_is_configured() -> None:

@@ -90,6 +90,7 @@ def test_an_exchange_that_is_none_is_found(command: Callable[[], None]) -> None:
     [
         ('class = "kraken"\noptions = {}\nsandbox = true', 4),
         ('class = "synthetic"\npoll_interval_ms = 100\n[exchanges.x.options]\nsymbols = -1', 4),
+        ('class = "mt5"\n[exchanges.x.options]\nport = 0', 3),
     ],
 )
 def test_the_line_of_the_setting_that_is_wrong(table: str, line: int) -> None:
