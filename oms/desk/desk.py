@@ -250,11 +250,13 @@ class Desk:
         order = self.book.by_exchange_id(symbol, exchange_order_id)
         if client_order_id is None:
             return order
-        named = self.book.by_client_id(client_order_id)
+        number = naming.order_id_of(self.account, client_order_id)
+        named = self.book.by_client_id(client_order_id) or self.book.orders.get(number or 0)
+        if named is None or named.symbol != symbol:  # somebody else may call an order of another market so
+            return order
         if order is not None:  # unless the venue gives the id again, to one of which it is not known yet
-            return named if named is not None and named.state in NOT_SEEN else order
-        number = None if named else naming.order_id_of(self.account, client_order_id)
-        return self.book.orders.get(number) if number is not None else named
+            return named if named.state in NOT_SEEN else order
+        return named
 
 
 def _forget(times_ns: deque[int], until_ns: int) -> None:

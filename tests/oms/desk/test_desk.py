@@ -119,6 +119,7 @@ async def test_an_order_is_found_by_any_name_it_has_had(dsn: str) -> None:
             assert found is not None
             assert found.id == 1
         assert made.desk.order_named("BTC/USDT", "x9", None) is None
+        assert made.desk.order_named("ETH/USDT", "x9", "mine") is None  # somebody else's
         made.desk.record(1, accepted("x9"))
         assert made.desk.order_named("BTC/USDT", "x9", None) is not None
         await made.desk.commit()
