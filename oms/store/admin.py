@@ -26,7 +26,7 @@ from oms.model import (
     User,
 )
 from oms.revocations import Kind, Revocation
-from oms.store import rows
+from oms.store import admin_rows, rows
 from oms.store.pool import Database
 
 
@@ -54,11 +54,11 @@ async def begin_anew(db: Database, desk_lock: int) -> bool:
 async def add_user(db: Database, name: str, role: Role = Role.TRADER) -> User:
     with _unique(f"a user named {name}"):
         (row,) = await db.fetch("INSERT INTO users (name, role) VALUES ($1, $2) RETURNING *", name, role)
-    return rows.user_of(row)
+    return admin_rows.user_of(row)
 
 
 async def users(db: Database) -> list[User]:
-    return [rows.user_of(row) for row in await db.fetch("SELECT * FROM users ORDER BY id")]
+    return [admin_rows.user_of(row) for row in await db.fetch("SELECT * FROM users ORDER BY id")]
 
 
 async def set_user(db: Database, user: User) -> None:
@@ -99,12 +99,12 @@ async def add_key(
         user_id, name, prefix, hash, sorted(scopes), rows.time_or_none(expires_ns), requests_per_s, sealed_signing,
     )  # fmt: skip
     (row,) = await db.fetch(f"{KEYS} WHERE api_keys.id = $1", made)
-    return rows.key_of(row)
+    return admin_rows.key_of(row)
 
 
 async def api_keys(db: Database) -> list[ApiKey]:
     """Every key, also of those revoked, with its user and permissions."""
-    return [rows.key_of(row) for row in await db.fetch(f"{KEYS} ORDER BY api_keys.id")]
+    return [admin_rows.key_of(row) for row in await db.fetch(f"{KEYS} ORDER BY api_keys.id")]
 
 
 async def revoke_key(db: Database, key_id: int) -> bool:
@@ -194,17 +194,17 @@ async def add_account(
             "limited AS (INSERT INTO account_risk (account_id) SELECT id FROM made) SELECT * FROM made",
             name, exchange, environment, position_mode, epoch,
         )  # fmt: skip
-    return rows.account_of(row)
+    return admin_rows.account_of(row)
 
 
 async def accounts(db: Database) -> list[Account]:
-    return [rows.account_of(row) for row in await db.fetch("SELECT * FROM accounts ORDER BY id")]
+    return [admin_rows.account_of(row) for row in await db.fetch("SELECT * FROM accounts ORDER BY id")]
 
 
 async def account_to_change(db: Database, account_id: int) -> Account | None:
     """As it is, and nobody else changes it before the transaction that this is called in has ended."""
     found = await db.fetch("SELECT * FROM accounts WHERE id = $1 FOR NO KEY UPDATE", account_id)
-    return rows.account_of(found[0]) if found else None
+    return admin_rows.account_of(found[0]) if found else None
 
 
 async def set_account(db: Database, account: Account) -> None:
@@ -242,13 +242,13 @@ async def all_credentials(db: Database) -> dict[int, bytes]:
 
 async def risk(db: Database, account_id: int) -> Risk | None:
     found = await db.fetch("SELECT * FROM account_risk WHERE account_id = $1", account_id)
-    return rows.risk_of(found[0]) if found else None
+    return admin_rows.risk_of(found[0]) if found else None
 
 
 async def risk_to_change(db: Database, account_id: int) -> Risk | None:
     """As they are, and nobody else changes them before the transaction that this is called in has ended."""
     found = await db.fetch("SELECT * FROM account_risk WHERE account_id = $1 FOR NO KEY UPDATE", account_id)
-    return rows.risk_of(found[0]) if found else None
+    return admin_rows.risk_of(found[0]) if found else None
 
 
 async def set_risk(db: Database, risk: Risk) -> None:
@@ -271,19 +271,19 @@ async def add_strategy(db: Database, account_id: int, name: str) -> Strategy:
             )
     except asyncpg.ForeignKeyViolationError:
         raise OmsError("account_not_found", f"there is no account {account_id}") from None
-    return rows.strategy_of(row)
+    return admin_rows.strategy_of(row)
 
 
 async def strategies(db: Database) -> list[Strategy]:
     """Of every account."""
-    return [rows.strategy_of(row) for row in await db.fetch("SELECT * FROM strategies ORDER BY id")]
+    return [admin_rows.strategy_of(row) for row in await db.fetch("SELECT * FROM strategies ORDER BY id")]
 
 
 async def rename_strategy(db: Database, strategy_id: int, name: str) -> Strategy | None:
     """None when there is none of this id."""
     with _unique(f"a strategy named {name}"):
         found = await db.fetch("UPDATE strategies SET name = $2 WHERE id = $1 RETURNING *", strategy_id, name)
-    return rows.strategy_of(found[0]) if found else None
+    return admin_rows.strategy_of(found[0]) if found else None
 
 
 # Settings and the audit log

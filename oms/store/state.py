@@ -12,7 +12,7 @@ import msgspec
 from asyncpg import Record
 
 from oms.model import Account, Deal, Order, Position, Risk
-from oms.store import rows
+from oms.store import admin_rows, rows
 from oms.store.pool import Database
 from oms.writes import CommandRow, Sequences
 
@@ -82,8 +82,8 @@ async def _account(db: Database, row: Record, remembered: int) -> LoadedAccount:
         "SELECT * FROM oms_positions WHERE account_id = $1 AND state = 'open' ORDER BY id", number
     )
     return LoadedAccount(
-        account=rows.account_of(row),
-        risk=rows.risk_of(row),
+        account=admin_rows.account_of(row),
+        risk=admin_rows.risk_of(row),
         sequences=rows.sequences_of(row),
         orders=orders,
         deals=[rows.deal_of(each) for each in deals],
