@@ -32,7 +32,7 @@ PINNED := $(VENV)/.pins $(CONSTRAINTS) pyproject.toml driver/pyproject.toml
 FREQTRADE := .venv-freqtrade
 COMPILED := setup.py $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.h)
 
-.PHONY: setup demo test freqtrade crash lint bench load pins clean
+.PHONY: setup demo test browser freqtrade crash lint bench load pins clean
 .DELETE_ON_ERROR:
 
 setup: build/.compiled
@@ -40,7 +40,7 @@ setup: build/.compiled
 demo: setup
 	$(BIN)/tickwire demo $(ARGS)
 
-test: setup $(VENV)/.with-test $(VENV)/.with-load $(FREQTRADE)/.installed
+test: setup $(VENV)/.with-test $(VENV)/.with-load $(FREQTRADE)/.installed browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --benchmark-disable $(ARGS)
 
 freqtrade: setup $(VENV)/.with-test $(FREQTRADE)/.installed
@@ -98,6 +98,16 @@ $(FREQTRADE)/.installed: $(VENV)/.made .ci/constraints-freqtrade.txt
 	$(FREQTRADE)/bin/python -m pip --disable-pip-version-check install --quiet \
 		--constraint .ci/constraints-freqtrade.txt freqtrade
 	@touch $@
+
+# For the page of examples/dashboard. Only root can install it; for others its test is skipped where there is none.
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
+			>/dev/null || echo "Chromium could not be installed: the test of a page is skipped" >&2; \
+	else \
+		echo "No Chromium: the test of a page is skipped. On Debian, apt-get install chromium" >&2; \
+	fi
 
 build/.compiled: $(VENV)/.installed $(COMPILED)
 	CC="$(CC)" TICKWIRE_REQUIRE_SPEEDUPS=1 $(BIN)/python setup.py --quiet build_ext --inplace --parallel $(JOBS)
