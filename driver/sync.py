@@ -29,11 +29,15 @@ NEVER_SENT = (InvalidURL, InvalidSchema, MissingSchema, InvalidHeader, TooManyRe
 class OmsCcxtExchange(Base, Exchange):  # type: ignore[misc]  # ccxt is not followed: its classes are Any
     """One account of a gateway, as ccxt has them: `OmsCcxtExchange({"apiKey": .., "options": {"account_id": 1}})`."""
 
+    validateServerSsl: Any  # noqa: N815  # ccxt's: whether, and by which file, certificates are believed
+
     def __init__(self, config: dict[str, Any] = {}) -> None:
         own_session = config.get("session") is None
         super().__init__(config)
         if own_session:
             self.session.max_redirects = 0  # whoever a redirect leads to would get the key
+        if config.get("cafile") and self.validateServerSsl is True:
+            self.validateServerSsl = config["cafile"]  # ccxt's awaited classes take it, and this is what requests takes
 
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """As ccxt's, but an answer that broke off is no refusal. Raises NetworkError for it."""
