@@ -20,8 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from oms.book import EXTERNAL
 from oms.desk import naming
+from oms.desk.desk import Desk
 from oms.desk.results import CommandResult
 from oms.desk.settling import DOUBTFUL
+from oms.desk.shrinking import too_large
 from oms.model import Instrument, Order, Position, PositionMode
 from oms.postgres import Embedded
 from oms.service import Oms
@@ -117,6 +119,7 @@ class Trading(RuleBasedStateMachine):
         if filled < 8:
             self.venue.fill_on_place.append(Decimal(qty) if filled < 3 else Decimal("0.1"))
         order: dict[str, Any] = {"symbol": self.instrument.symbol, "qty": qty, "price": str(price), "side": side}
+        order["reduce_only"] = filled % 2 == 0
         self.ask(sending(request_id=self.next_id(), strategy_id=strategy, **order))
 
     @rule(sides=st.lists(SIDES, min_size=1, max_size=3), qty=QTY, strategy=st.integers(0, 2))
@@ -124,7 +127,7 @@ class Trading(RuleBasedStateMachine):
         """Positions, which the next steps may close or net: when it is quiet, and filled at once."""
         self.do(self.quiet())
         for side in sides:
-            self.send(qty, 100, side, strategy, Fault.NONE, 0)
+            self.send(qty, 100, side, strategy, Fault.NONE, 1)
         self.do(self.answered())
 
     async def answered(self) -> None:
@@ -155,10 +158,14 @@ class Trading(RuleBasedStateMachine):
             body = asking("merge_positions", request_id=self.next_id(), **pair)
         self.ask(body)
 
+    @property
+    def desk(self) -> Desk:
+        assert self.oms._engine is not None
+        return self.oms._engine.trader(1).desk
+
     def held(self) -> list[Position]:
         """What is open, as far as we know by now."""
-        engine = self.oms._engine
-        return list(engine.trader(1).desk.book.positions.values()) if engine else []
+        return list(self.desk.book.positions.values()) if self.oms._engine else []
 
     @rule(order=WHICH, price=st.integers(98, 102), qty=QTY, fault=CANCELS, second=WRITES, native=st.booleans())
     def change(self, order: int, price: int, qty: str, fault: Fault, second: Fault, native: bool) -> None:
@@ -266,24 +273,25 @@ class Trading(RuleBasedStateMachine):
         venue.arrive()
         self.connect(True)
         venue.deliver()
-        settled, doubtful, engine = False, list[Order](), self.oms._engine
+        settled, doubtful, requests = False, list[Order](), None
         for _ in range(ROUNDS_MAX):
             self.world.clock.advance(6)
             await until(lambda: is_ready(self.oms))
             await self.oms.reconcile(1)
-            engine = self.oms._engine
-            assert engine is not None
-            book = engine.trader(1).desk.book
-            doubtful = [order for order in book.open_orders.values() if order.state in DOUBTFUL]
-            settled = not doubtful and not engine.requests._entries and not engine.requests._tasks
+            assert self.oms._engine is not None
+            requests = self.oms._engine.requests
+            doubtful = [order for order in self.desk.book.open_orders.values() if order.state in DOUBTFUL]
+            settled = not doubtful and not requests._entries and not requests._tasks
             if settled:
                 break
             await asyncio.sleep(0.03)
-        assert settled, (doubtful, engine and engine.requests._entries)
+        assert settled, (doubtful, requests and requests._entries)
         self.world.clock.advance(6)
         await self.oms.reconcile(1)
 
     async def agree(self) -> None:
+        await until(lambda: not too_large(self.desk, {self.instrument.symbol}) and not self.desk._tasks)
+        await self.desk.commit()
         orders = await history.orders(self.oms.pool, EVERYTHING)
         deals = await history.deals(self.oms.pool, EVERYTHING)
         assert len(set(self.venue.placed)) == len(self.venue.placed), "sent twice"
@@ -312,8 +320,7 @@ class Trading(RuleBasedStateMachine):
 
     def selves(self, order: Order) -> dict[str, VenueOrder]:
         """What the venue has of an order: each time it was created."""
-        assert self.oms._engine is not None
-        account = self.oms._engine.trader(1).account
+        account = self.desk.account
         return {
             there.exchange_order_id: there
             for there in self.venue.orders.values()
@@ -384,6 +391,7 @@ def test_any_history_ends_in_agreement(
     monkeypatch.setattr("oms.service.RETRY_S", (0.005,))
     monkeypatch.setattr("oms.trader.RETRY_S", (0.005,))
     monkeypatch.setattr("oms.keeper.BACKOFF_S", (0.005,))
+    monkeypatch.setattr("oms.desk.shrinking.RETRY_S", 0.005)
     for name, value in (("server", postgres), ("mode", mode), ("instrument", instrument)):
         monkeypatch.setattr(Trading, name, value, raising=False)
     run_state_machine_as_test(
