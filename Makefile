@@ -5,7 +5,7 @@
 #   make test     the test suite                                                           (ARGS="-k book")
 #   make freqtrade  freqtrade for minutes on a gateway, live, on paper, and with answers lost   (TRADES=20)
 #   make crash    kill the gateway and PostgreSQL in the middle of everything, again and again   (RUNS=300 SEED=1)
-#   make lint     ruff, mypy, cython-lint
+#   make lint     ruff, mypy, cython-lint, hadolint
 #   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C")
 #   make load     locust's users against a demo gateway, or another one                    (ARGS="--host http://...")
 #   make setup    only the environment and the extensions
@@ -54,6 +54,7 @@ lint: setup $(VENV)/.with-test $(VENV)/.with-load $(VENV)/.with-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint --max-line-length=120 _speedups
+	$(BIN)/hadolint deploy/Dockerfile
 
 bench: setup $(VENV)/.with-test $(VENV)/.with-load
 	$(BIN)/python -m loadtest.bench $(ARGS)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+import msgspec
 import structlog
 from litestar import Litestar
 
@@ -47,6 +50,7 @@ from gateway.sources.base import Sink, Source, is_able
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.stats import Stats, Tally
+from gateway.systemd import Notifier, inherited_socket
 from gateway.wire.dashboard_forms import DashboardForms
 from gateway.wire.forms import Forms
 from gateway.wire.oms_forms import OmsForms
@@ -239,10 +243,13 @@ class App:
         """The open port; the configured one may be 0."""
         return self.listener.port
 
-    async def start(self) -> None:
-        """Listen, and start the sources behind that. Raises OSError when the port cannot be opened."""
+    async def start(self, inherited: socket.socket | None = None) -> None:
+        """Listen, and start the sources behind that. Raises OSError when the port cannot be opened.
+
+        `inherited`: the socket to listen on, instead of the configured address.
+        """
         server = self.config.server
-        await self.listener.start(server.host, server.port)
+        await self.listener.start(server.host, server.port, reuse_port=server.reuse_port, inherited=inherited)
         self._listening = True
         self.markets.start()
         self._sample()
@@ -305,11 +312,16 @@ class App:
 
 
 @contextlib.asynccontextmanager
-async def serving(config: Config) -> AsyncIterator[App]:
+async def serving(config: Config, inherited: socket.socket | None = None) -> AsyncIterator[App]:
     """A gateway that listens, with all its configuration asks for. Ends at once: first the doors, then what is behind.
+
+    `inherited`: see `App.start`; who may come in is decided by its address.
 
     Raises TickwireError for what cannot be served, and OSError when the port cannot be opened.
     """
+    if inherited is not None:
+        host, port = inherited.getsockname()[:2]
+        config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, host=host, port=port))
     async with contextlib.AsyncExitStack() as stack:
         markets = Markets(config)
         stack.push_async_callback(markets.close)
@@ -335,35 +347,52 @@ async def serving(config: Config) -> AsyncIterator[App]:
         else:
             app = App(config, markets=markets)
         stack.push_async_callback(app.close)
-        await app.start()
+        await app.start(inherited)
         yield app
 
 
 async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once. SIGHUP: `App.reload`.
 
-    `ready` is told the port once it is open.
+    `ready` is told the port once it is open; systemd is, where it has started us.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    starting = asyncio.current_task()  # until it is ready, which may take long: another process has to end first
 
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         stop.set()
+        if starting is not None:
+            starting.cancel()
 
+    notifier = Notifier(os.environ, loop.call_later)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     try:
-        async with serving(config) as app:
-            loop.add_signal_handler(signal.SIGHUP, app.reload)
+        async with serving(config, inherited_socket(os.environ)) as app:
+            starting = None
+            loop.add_signal_handler(signal.SIGHUP, _reload, app, notifier)
             if ready is not None:
                 ready(app.port)
+            notifier.ready()
             with collecting(loop.call_later):
                 await stop.wait()
                 log.info("shutting down", connections=len(app.sessions.open))
+                notifier.stopping()
                 await app.drain()
+    except asyncio.CancelledError:
+        if starting is None or not stop.is_set():
+            raise
     finally:
+        notifier.close()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
+
+
+def _reload(app: App, notifier: Notifier) -> None:
+    notifier.reloading()
+    app.reload()
+    notifier.ready()

@@ -68,9 +68,12 @@ class Engine:
         self._refreshing = asyncio.Lock()
         self._stopped = False
 
-    async def start(self, on_committed: Callable[[Sequence[Event]], None]) -> None:
-        """Become the one writer, load, and open the venues in the background. Raises OmsError."""
-        self._journal = await open_journal(self._parts.dsn, on_committed=on_committed, on_lost=self._on_lost)
+    async def start(self, on_committed: Callable[[Sequence[Event]], None], *, wait_s: float | None = None) -> None:
+        """Become the one writer, load, and open the venues in the background. Raises OmsError; `wait_s`: see
+        `open_journal`."""
+        self._journal = await open_journal(
+            self._parts.dsn, on_committed=on_committed, on_lost=self._on_lost, wait_s=wait_s
+        )
         try:
             loaded = await state.load(self._parts.pool)
             self._ids = _ids_after(loaded)

@@ -143,16 +143,31 @@ def _refuse(done: asyncio.Future[None]) -> None:
     done.exception()  # told once by `on_lost`: nobody has to wait for each
 
 
+class DeskTakenError(OmsError):
+    """Another process is the one writer."""
+
+    def __init__(self) -> None:
+        super().__init__("engine_unavailable", "another process runs the desk of this database")
+
+
 async def open_journal(
-    dsn: str, *, on_committed: Callable[[Sequence[Event]], None], on_lost: Callable[[Exception], None]
+    dsn: str,
+    *,
+    on_committed: Callable[[Sequence[Event]], None],
+    on_lost: Callable[[Exception], None],
+    wait_s: float | None = None,
 ) -> Journal:
-    """Become the one writer of a database, until `close`. OmsError when another process is."""
+    """Become the one writer of a database, until `close`. DeskTakenError when another process still is, after
+    `wait_s` (LOCK_WAIT_S)."""
     connection = await connect(dsn, json_as_text=True)
     try:
-        await connection.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'")
+        await connection.execute(f"SET lock_timeout = '{LOCK_WAIT_S if wait_s is None else wait_s}s'")
         await connection.execute("SELECT pg_advisory_lock($1)", DESK_LOCK)
         await connection.execute("RESET lock_timeout")
     except asyncpg.LockNotAvailableError:
         await connection.close()
-        raise OmsError("engine_unavailable", "another process runs the desk of this database") from None
+        raise DeskTakenError from None
+    except BaseException:  # cancelled, too: whoever waits can be told to end
+        connection.terminate()
+        raise
     return Journal(connection, on_committed=on_committed, on_lost=on_lost)

@@ -23,6 +23,7 @@ from oms.desk.requests import RunningMax
 from oms.desk.results import CommandResult
 from oms.engine import Engine, Parts, VenueOf
 from oms.errors import OmsError
+from oms.journal import DESK_LOCK, DeskTakenError
 from oms.keyring import Keyring
 from oms.market import MarketData
 from oms.model import Account, Order, Position, Principal, Quote
@@ -35,8 +36,8 @@ from oms.report import Cause, Report
 from oms.signers import Signers
 from oms.signing import Signature
 from oms.store import changes
-from oms.store.migrate import migrate, require_current
-from oms.store.pool import FAILURES, UNAVAILABLE, Pool, connect, open_pool
+from oms.store.migrate import migrate, require_current, status
+from oms.store.pool import FAILURES, UNAVAILABLE, Connection, Pool, connect, open_pool
 from oms.token_keys import TokenKey
 from oms.trader import Readiness, Trader
 from oms.valuing import Holdings, Valuer, opening_price
@@ -46,7 +47,9 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # before a lost database is tried again; the last one again and again
 RETRY_MS: Final = 1_000
+TAKEN_WAIT_S: Final = 1.0  # for the server to notice that the process before us has died
 LOST: Final = "the order database is not available"
+TAKEN: Final = "another process takes the orders still: this one does when that has ended"
 TABLES: Final = frozenset({"accounts", "account_credentials", "account_risk", "strategies", "settings"})
 
 
@@ -87,6 +90,7 @@ class Oms:
         self._config = config
         self._parts = parts
         self._engine: Engine | None = None
+        self._absence = LOST  # why there is none, when there is none
         self._changed = asyncio.Event()
 
     @property
@@ -235,27 +239,33 @@ class Oms:
 
     def _running(self) -> Engine:
         if self._engine is None:
-            raise OmsError("engine_unavailable", LOST, retry_after_ms=RETRY_MS)
+            raise OmsError("engine_unavailable", self._absence, retry_after_ms=RETRY_MS)
         return self._engine
 
     # What goes on by itself
 
     async def start(self) -> None:
-        """Become the one writer of the database. Raises OmsError when that cannot be."""
+        """Become the one writer of the database, or begin without that where another process still is: `run` waits
+        for its end. Raises OmsError when neither can be."""
         await self.keyring.load()
         self._parts.market.listen(self._on_quote)
-        self._engine = await self._new_engine()
+        try:
+            self._engine = await self._new_engine(wait_s=TAKEN_WAIT_S)
+        except DeskTakenError as error:
+            self._absence = TAKEN
+            log.warning("orders are refused until it ends", reason=str(error))
 
     async def run(self) -> None:
         """Until cancelled: one engine after another."""
         while True:
-            assert self._engine is not None
-            await self._engine.lost.wait()
-            lost, self._engine = self._engine, None
-            await lost.stop(0)
+            if self._engine is not None:
+                await self._engine.lost.wait()
+                self._absence = LOST
+                lost, self._engine = self._engine, None
+                await lost.stop(0)
             self._engine = await self._until_there()
             self.outbox.reset()
-            log.info("the order database is back")
+            log.info("orders are taken" if self._absence == TAKEN else "the order database is back")
 
     async def stop(self) -> None:
         engine, self._engine = self._engine, None
@@ -297,9 +307,9 @@ class Oms:
         if self._engine is not None:
             self._engine.on_quote(exchange, symbol, quote)
 
-    async def _new_engine(self) -> Engine:
+    async def _new_engine(self, *, wait_s: float | None = None) -> Engine:
         engine = Engine(self._parts)
-        await engine.start(self.outbox.committed)
+        await engine.start(self.outbox.committed, wait_s=wait_s)
         return engine
 
     async def _until_there(self) -> Engine:
@@ -309,6 +319,8 @@ class Oms:
                 if tries:
                     await self._config.revive()
                 return await self._new_engine()
+            except DeskTakenError:
+                continue  # it has been waited for
             except (OmsError, *UNAVAILABLE) as error:
                 reason = str(error) or type(error).__name__
                 if reason != told:  # once each, however long it is away
@@ -362,8 +374,17 @@ async def _prepare(config: OmsConfig) -> None:
     connection = await connect(config.dsn)
     try:
         if config.migrates:
+            if (await status(connection)).waiting:
+                await _without_a_desk(connection)
             await migrate(connection)
         else:
             await require_current(connection)
     finally:
         await connection.close()
+
+
+async def _without_a_desk(connection: Connection) -> None:
+    """Until no other process, which may know the tables as they were only, writes; for as long as the connection."""
+    if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", DESK_LOCK):
+        log.warning("another process runs the desk of a database that has to be migrated: it is waited for")
+        await connection.execute("SELECT pg_advisory_lock($1)", DESK_LOCK)

@@ -23,7 +23,7 @@ FUNCTION_LINES_MAX = 60
 
 TOP_LEVEL = {
     *ROOMS,
-    *("tests", "docs", "examples", ".ci"),
+    *("tests", "docs", "examples", "deploy", ".ci"),
     *("setup.py", "pyproject.toml", "README.md", "Makefile", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE"),
     ".gitignore",
 }

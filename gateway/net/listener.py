@@ -87,10 +87,16 @@ class Listener:
         """All sockets that are held, whatever they speak."""
         return len(self.doors) + len(self.connections) + len(self.http.connections)
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen. Raises OSError when the port is taken or the address is not this machine's."""
+    async def start(
+        self, host: str, port: int, *, reuse_port: bool = False, inherited: socket.socket | None = None
+    ) -> None:
+        """Listen. Raises OSError when the port is taken or the address is not this machine's.
+
+        `inherited`: a socket that listens already, instead. With `reuse_port` another process may have the port too,
+        if it says so as well.
+        """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        sock = inherited or socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
         # Inherited by accepted sockets: a small kernel buffer shows a slow reader early
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.shared.limits.send_buffer_bytes)
         self.port = sock.getsockname()[1]

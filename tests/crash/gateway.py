@@ -35,6 +35,7 @@ class Spec(NamedTuple):
     log_file: Path
     native: bool = True  # whether the venue's own replace is used, or a cancel and a create
     trap: Trap | None = None
+    shared_port: int | None = None  # that another life may have at the same time; 0: any free one
 
 
 def serve(spec: Spec, ready: Connection) -> None:
@@ -55,7 +56,7 @@ def serve(spec: Spec, ready: Connection) -> None:
 def config_of(spec: Spec) -> Config:
     options = {**sim_options(spec.exchange_url), "timeout": TIMEOUT_MS, "enableRateLimit": False}
     return Config(
-        server=ServerConfig(port=0),
+        server=ServerConfig(port=spec.shared_port or 0, reuse_port=spec.shared_port is not None),
         default_exchange="sim",
         exchanges={"sim": ExchangeConfig(klass="binance", options=options)},
         auth=AuthConfig(master_keys=[spec.master_key]),

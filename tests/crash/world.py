@@ -186,6 +186,15 @@ class Gateway:
         except EOFError:
             return
 
+    async def stop(self) -> None:
+        """The end, in order."""
+        self._process.terminate()
+        await asyncio.wait_for(self.ended.wait(), START_S)
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.exitcode
+
     async def kill(self) -> None:
         """The end, whatever it is doing."""
         if not self.ended.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,12 +15,13 @@ from structlog.testing import capture_logs
 
 from oms.engine import Engine
 from oms.errors import OmsError
+from oms.journal import DESK_LOCK
 from oms.model import Account, Environment, OrderState, Permission, Principal
 from oms.postgres import PostgresError
 from oms.signing import Signed
 from oms.store import admin, history
 from oms.store.migrate import MigrationError
-from oms.store.pool import Pool
+from oms.store.pool import Pool, connect
 from tests.oms.desk.desks import ADMIN
 from tests.oms.desk.scripted_venue import Fault, ScriptedVenue
 from tests.oms.desk.trading_made import code
@@ -236,12 +238,50 @@ async def test_changes_by_others_are_in_force_soon_and_ours_at_once(world: World
         assert (await one(oms, sending(strategy_id=strategy.id))).ok
 
 
-async def test_another_desk_of_the_same_database_does_not_begin(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oms.journal.LOCK_WAIT_S", 0.05)
-    async with world.ready():
-        with pytest.raises(OmsError, match="another process"):
-            async with world.serving():
-                pass
+async def test_another_desk_of_the_same_database_begins_when_the_first_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oms.service.TAKEN_WAIT_S", 0.01)
+    monkeypatch.setattr("oms.journal.LOCK_WAIT_S", 0.2)
+    async with world.ready() as first, contextlib.AsyncExitStack() as stack:
+        late = await stack.enter_async_context(world.serving())
+        assert (await one(first, sending(request_id="a"))).ok
+        refused = await one(late, sending(request_id="b"))
+        assert refused.error is not None
+        assert (refused.error["code"], refused.error["retry_after_ms"]) == ("engine_unavailable", 1_000)
+        assert "another process" in refused.error["message"]
+        assert not late.is_ready
+        assert late.auth.version == first.auth.version, "who may come in is known before"
+        await first.stop()
+        await until(lambda: is_ready(late))
+        assert (await one(late, sending(request_id="b"))).ok
+        again = await one(late, sending(request_id="a"))
+        assert again.ok, "what the first one did is known"
+
+
+async def test_tables_are_changed_when_nobody_writes_any_more(empty_dsn: str) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
+    former = await connect(empty_dsn)
+    try:
+        await former.execute("SELECT pg_advisory_lock($1)", DESK_LOCK)
+        async with contextlib.AsyncExitStack() as stack:
+            beginning = asyncio.create_task(stack.enter_async_context(World(empty_dsn).serving()))
+            async with asyncio.timeout(10):
+                while not await former.fetchval(waiting, DESK_LOCK):  # noqa: ASYNC110  # the server's, not an event of ours
+                    await asyncio.sleep(0.01)
+            assert await former.fetchval("SELECT to_regclass('accounts') IS NULL")
+            await former.close()
+            assert (await beginning).is_ready
+    finally:
+        await former.close()
+
+
+async def test_a_desk_that_waits_can_be_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms.service.TAKEN_WAIT_S", 0.01)
+    async with world.ready() as first:
+        async with world.serving() as late:
+            assert not late.is_ready
+        assert (await one(first, sending())).ok
 
 
 @pytest.mark.every_server
