@@ -65,6 +65,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # Accounts that are watched
     account_read_timeout_s: float = 10.0  # of one reading of an account: its backend counts as lost after it
 
+    # Subscriptions of connections that ended, for who comes back
+    restore_within_s: float = 300.0
+    restorable_bytes_max: int = 33_554_432  # 100 bytes a subscription; the oldest connections are forgotten first
+
     # Functions of ccxt called for an account; public and private ones count apart
     ccxt_calls_running_max: int = 8  # exchanges answer few requests a second
     ccxt_calls_waiting_max: int = 64  # behind them

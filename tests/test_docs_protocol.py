@@ -167,6 +167,9 @@ def reply_rendered(message: Message) -> bytes:
         case "published":
             asked = stream.Publish(channel=message["channel"], data=msgspec.Raw(), **common)
             return private.published(asked, Taken(Notice(data["id"], message["channel"], (), b"", 0), data["replayed"]))
+        case "restored":
+            request = stream.Restore(connection_id=data["connection_id"], **common)
+            return stream.restored(request, data["requests"])
         case "pong":
             return stream.pong(stream.Ping(**common))
         case "server_shutdown":

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from gateway.core.key import PORTFOLIO, tier_of
 from gateway.errors import TickwireError
 from gateway.net.portfolio import key_of
@@ -45,6 +47,15 @@ class PortfolioStreams:
     def listed(self) -> list[private.Listed]:
         """Every stream, in the order of subscription."""
         return [each.listed for each in self._active.values()]
+
+    def kept(self) -> list[stream.Subscribe]:
+        """The requests that bring each stream back to where it is."""
+        found = []
+        for account_id, active in self._active.items():
+            position = self._portfolios.hub.position(active.at.id)
+            resume = {} if position is None else {str(account_id): stream.Position(*position)}
+            found.append(replace(active.request, id=None, account_ids=[account_id], resume=resume))
+        return found
 
     def subscribe(self, request: stream.Subscribe, principal: Any) -> bytes:
         """The ack: replays, gaps and snapshots leave behind it."""

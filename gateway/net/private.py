@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import structlog
 
 from gateway.core.key import CONFIRMED_CHANNELS
@@ -98,6 +99,19 @@ class PrivateSession:
     def listed(self) -> list[private.Listed]:
         """Every stream, in the order of subscription."""
         return [each.listed for each in self._streams.values()]
+
+    def kept(self) -> list[stream.Subscribe]:
+        """The requests that begin each stream again: behind what was confirmed, unless the client says where it is."""
+        return [
+            msgspec.convert(
+                {
+                    "action": "subscribe", "channel": each.channel, "account_ids": [each.account_id],
+                    "encoding": each.encoding, "compression": each.compression, "sign": each.sign is True,
+                },
+                stream.Subscribe,
+            )
+            for each in self.listed()
+        ]  # fmt: skip
 
     async def subscribe(self, request: stream.Subscribe, principal_of: Callable[[], Any]) -> None:
         """Answer, and begin what was asked for: everything else leaves behind the answer."""

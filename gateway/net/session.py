@@ -7,19 +7,22 @@ connection's, the hub's and the sources'; nor the order of requests, which is th
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from gateway.auth import SUBPROTOCOL
 from gateway.core.key import OWN, PORTFOLIO, PRIVATE_CHANNELS, PUBLISHED_CHANNELS, STREAM_CHANNELS, Key
-from gateway.errors import TickwireError
+from gateway.core.remembering import Remembering
+from gateway.errors import Close, TickwireError
 from gateway.net.conversation import Conversation
 from gateway.net.portfolio_streams import PortfolioStreams
 from gateway.net.private import PrivateSession
 from gateway.net.subscriptions import Spelling, Subscriptions, variant_of
 from gateway.wire import stream
 from gateway.wire.codec import Codec
+from gateway.wire.restoring import packed, unpacked
 
 if TYPE_CHECKING:
     from gateway.core.hub import Hub
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.wire.forms import Forms
 
 CODEC: Final[Codec[stream.Request]] = stream
+NOT_KEPT: Final = "no connection of yours had this id, or it ended too long ago: subscribe anew"
 NO_ACCOUNTS: Final = "this gateway has no accounts: market data only"
 
 
@@ -61,6 +65,8 @@ class StreamService:
         self.tally = sessions.tally
         self.private = private
         self.portfolios: Portfolios | None = None  # where there are accounts
+        self.past = Remembering(self.limits.restore_within_s, self.limits.restorable_bytes_max)
+        self.open: dict[str, StreamSession] = {}  # by connection id
 
     def session(self, guard: Guard | None, _head: Head | None = None) -> StreamSession:
         """A handler for one new connection."""
@@ -93,10 +99,15 @@ class StreamSession(Conversation[stream.Request]):
     def opened(self) -> None:
         service, conn = self._service, self._conn
         self._streams = Subscriptions(service.hub, service.forms, service.limits, service.spelling, conn.outbox)
+        service.open[conn.id] = self
         self.send(stream.connected(conn.id, service.limits))
 
     def left(self) -> None:
         """The streams know: their outbox is discarded."""
+        service, conn = self._service, self._conn
+        del service.open[conn.id]
+        if self.subscriptions:
+            service.past.keep(conn.id, self.owner, packed(self.kept()), time.monotonic())
         if self._private is not None:
             self._private.close()
 
@@ -107,11 +118,21 @@ class StreamSession(Conversation[stream.Request]):
             for said in self._portfolios.changed(self.principal):
                 self.send(said)
 
+    @property
+    def owner(self) -> int | None:
+        """The API key that it speaks for."""
+        return None if self.principal is None else self.principal.api_key_id
+
+    def kept(self) -> list[stream.Subscribe]:
+        """The requests that bring back what it is subscribed to."""
+        others = [each.kept() for each in (self._private, self._portfolios) if each is not None]
+        return [*self._streams.kept(), *chain(*others)]
+
     def is_for_anybody(self, request: stream.Request) -> bool:
         return isinstance(request, stream.Auth | stream.Ping)
 
     def waits(self, request: stream.Request) -> bool:
-        return isinstance(request, stream.Subscribe)
+        return isinstance(request, stream.Subscribe | stream.Restore)
 
     def answer(self, request: stream.Request, request_id: str) -> bytes | None:
         match request:
@@ -159,8 +180,34 @@ class StreamSession(Conversation[stream.Request]):
         if self.principal is None:
             raise TickwireError("not_authenticated", "this needs an API key: send `auth` first")
 
-    async def answer_later(self, request: stream.Request, _request_id: str) -> None:
-        assert isinstance(request, stream.Subscribe)
+    async def answer_later(self, request: stream.Request, request_id: str) -> None:
+        if isinstance(request, stream.Restore):
+            await self._restore(request, request_id)
+        else:
+            assert isinstance(request, stream.Subscribe)
+            await self._subscribe(request)
+
+    async def _restore(self, request: stream.Restore, request_id: str) -> None:
+        """Subscribe to what a connection of the same API key was subscribed to, which ends if it is still there."""
+        former = self._service.open.get(request.connection_id)
+        if former is not None and former is not self and former.owner == self.owner:
+            former.close(Close.GOING_AWAY, "taken over by another connection")
+            body: bytes | None = packed(former.kept())
+        else:
+            body = self._service.past.find(request.connection_id, self.owner, time.monotonic())
+        if body is None:
+            raise TickwireError("validation_error", NOT_KEPT, details={"connection_id": request.connection_id})
+        requests = unpacked(body, request)
+        self.send(stream.restored(request, len(requests)))
+        for each in requests:
+            if not self._conn.is_open:
+                return
+            try:
+                await self._subscribe(each)
+            except TickwireError as error:  # of a channel that is not there any more
+                self.fail(error, None, request_id)
+
+    async def _subscribe(self, request: stream.Subscribe) -> None:
         if request.channel == PORTFOLIO:
             self.send(self._worth().subscribe(request, self.principal))
             return

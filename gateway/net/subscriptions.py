@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
-from gateway.core.key import OWN, Key, stream_id, tier_of
+from gateway.core.key import EVERY, OWN, Key, stream_id, tier_of
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.wire import stream
@@ -194,6 +195,16 @@ class Subscriptions:
             )
             for active in self._active.values()
         ]
+
+    def kept(self) -> list[stream.Subscribe]:
+        """The requests that bring each stream back to where it is."""
+        found = []
+        for active in self._active.values():
+            position = self._hub.position(active.at.id)
+            resume = {} if position is None else {active.spelling: stream.Position(*position)}
+            symbols = [] if active.spelling == EVERY else [active.spelling]
+            found.append(replace(active.request, id=None, symbols=symbols, resume=resume))
+        return found
 
     def _find(self, channel: str, listings: set[Listing] | None, timeframe: str | None) -> list[Slot]:
         return [

@@ -64,6 +64,13 @@ class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True):
         return self.symbols or ([EVERY] if self.channel in PUBLISHED_CHANNELS else [])
 
 
+class Restore(_Request, tag="restore", frozen=True, kw_only=True):
+    """The subscriptions of a connection that ended. `resume`: where the client is, by channel and name."""
+
+    connection_id: Name
+    resume: dict[Name, dict[Name, Position]] = {}
+
+
 class Unsubscribe(_Request, tag="unsubscribe", frozen=True, kw_only=True):
     """Without names the whole channel; without `timeframe` every timeframe of a symbol's bars."""
 
@@ -127,7 +134,7 @@ class List(_Request, tag="list", frozen=True, kw_only=True):
     pass
 
 
-Request: TypeAlias = Subscribe | Unsubscribe | Resend | Ack | Command | Publish | Auth | Ping | List
+Request: TypeAlias = Subscribe | Restore | Unsubscribe | Resend | Ack | Command | Publish | Auth | Ping | List
 ACTIONS: Final[tuple[str, ...]] = tuple(kind.__struct_config__.tag for kind in get_args(Request))
 
 _requests: Final = msgspec.json.Decoder(Request, float_hook=Decimal)
@@ -289,6 +296,12 @@ def subscribed(
     if retry_after_ms:
         data["retry_after_ms"] = retry_after_ms
     return reply("subscribed", request.id, {"channel": request.channel, "data": data})
+
+
+def restored(request: Restore, requests: int) -> bytes:
+    """The reply, ahead of a `subscribed` for each of so many `requests`."""
+    data = {"connection_id": request.connection_id, "requests": requests}
+    return reply("restored", request.id, {"data": data})
 
 
 def unsubscribed(request: Unsubscribe, symbols: Sequence[str], errors: Mapping[str, str]) -> bytes:

@@ -1,0 +1,54 @@
+"""Subscriptions as they are kept for a client that comes back: requests of the stream dialect, with where they were.
+
+Must not know who keeps them, nor where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.wire.stream import Position, Restore, Subscribe
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(list[Subscribe]).decode
+
+
+def packed(requests: Iterable[Subscribe]) -> bytes:
+    """As JSON, those with the same options as one."""
+    groups: dict[bytes, list[Subscribe]] = {}
+    for request in requests:
+        options = replace(request, id=None, symbols=[], account_ids=[], resume={})
+        groups.setdefault(_encode(options), []).append(request)
+    return _encode([_filled(_joined(group)) for group in groups.values()])
+
+
+def unpacked(body: bytes, request: Restore) -> list[Subscribe]:
+    """The requests to make again; where the client says that it is counts before what was kept.
+
+    Raises msgspec.MsgspecError for what another release has kept and this one does not read.
+    """
+    return [_at(each, request.resume.get(each.channel, {})) for each in _decode(body)]
+
+
+def _filled(request: Subscribe) -> dict[str, Any]:
+    """Without lists that would have to have something in them."""
+    return {name: value for name, value in msgspec.to_builtins(request).items() if value not in ([], None)}
+
+
+def _joined(group: list[Subscribe]) -> Subscribe:
+    return replace(
+        group[0],
+        id=None,
+        symbols=[symbol for each in group for symbol in each.symbols],
+        account_ids=[account_id for each in group for account_id in each.account_ids],
+        resume={name: position for each in group for name, position in each.resume.items()},
+    )
+
+
+def _at(request: Subscribe, positions: Mapping[str, Position]) -> Subscribe:
+    named = {*request.named, *map(str, request.account_ids)}
+    return replace(request, resume={**request.resume, **{name: positions[name] for name in named & positions.keys()}})
