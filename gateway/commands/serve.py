@@ -37,7 +37,8 @@ def serve(config: Path | None = None) -> None:
     """
     settings = _usable(config)
     log.configure(settings.log.level, settings.log.format)
-    start(settings)
+    with log.masking_uncaught(CommandError):
+        start(settings)
 
 
 def check(config: Path | None = None) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from gateway.log import configure, mask, mask_text
+from gateway.log import configure, mask, mask_text, masking_uncaught
 
 
 class Terminal(io.StringIO):
@@ -104,6 +109,12 @@ def test_secrets_are_masked_in_fields_messages_and_tracebacks() -> None:
         ('{"apiKey": "abc", "symbol": "X"}', '{"apiKey": "***", "symbol": "X"}'),
         ("{'secret': 'abc'}", "{'secret': '***'}"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("/ws%3Ftoken%3Dabc", "/ws%3Ftoken%3D***"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----***-----END PRIVATE KEY-----",
+        ),
+        ("x-tickwire-signature: abc", "x-tickwire-signature: ***"),
         ("tokens=3", "tokens=3"),
         ("subprotocol bearer.eyJhbGciOi", "subprotocol bearer.***"),
         ("X-MBX-APIKEY: abc", "X-MBX-APIKEY: ***"),
@@ -125,3 +136,81 @@ def test_values_are_masked_by_name_at_any_depth() -> None:
         "n": 1,
         "token": None,
     }
+
+
+class Request:
+    """Something of a library, that shows what it was made of."""
+
+    def __repr__(self) -> str:
+        return "<Request /ws?token=hunter2>"
+
+
+def test_what_is_no_text_is_masked_as_what_it_is_shown_as() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    structlog.get_logger("x").info(
+        "asked", raw=b"token=hunter2", by=Request(), error=ValueError("password: hunter2"), at=Path("/x"),
+        headers=[(b"x-api-key", b"hunter2"), ("cookie", "hunter2"), (b"host", b"h")],
+        scope={b"authorization": b"hunter2"}, number=1, when=datetime.date(2026, 11, 21),
+    )  # fmt: skip
+    (line,) = lines(stream)
+    assert "hunter2" not in stream.getvalue()
+    assert (line["by"], line["number"], line["when"]) == ("<Request /ws?token=***", 1, "2026-11-21")
+    assert line["headers"][2] == ["b'host'", "b'h'"]
+
+
+def test_what_nobody_catches_is_masked_in_every_thread() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    before = (threading.excepthook, sys.unraisablehook)
+
+    def fail() -> None:
+        raise ValueError("api_key=hunter2")
+
+    class Failing:
+        def __del__(self) -> None:
+            fail()
+
+    def fail_everywhere() -> None:
+        with masking_uncaught(KeyError):
+            thread = threading.Thread(target=fail, name="t1")
+            thread.start()
+            thread.join()
+            Failing()
+            fail()
+
+    with pytest.raises(SystemExit) as ended:
+        fail_everywhere()
+    assert ended.value.code == 1
+    assert (threading.excepthook, sys.unraisablehook) == before
+    assert [line["event"] for line in lines(stream)] == [
+        "a thread has failed", "an exception that cannot be raised", "the process has failed",
+    ]  # fmt: skip
+    assert all("ValueError: api_key=***" in line["exception"] for line in lines(stream))
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_what_somebody_else_tells_is_let_through() -> None:
+    with pytest.raises(KeyError), masking_uncaught(KeyError):
+        raise KeyError("k")
+
+
+async def test_a_task_that_nobody_waited_for_is_masked() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    asyncio.get_running_loop().call_exception_handler({"message": "lost", "exception": ValueError("token=hunter2")})
+    assert "lost" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise TypeError("hunter2")
+
+
+def test_a_line_that_cannot_be_written_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    structlog.get_logger("x").info("asked with hunter2", by=Unprintable())
+    assert stream.getvalue() == ""
+    assert capsys.readouterr().err == "tickwire: a line of x cannot be logged: TypeError\n"
