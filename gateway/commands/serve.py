@@ -54,8 +54,8 @@ def check(config: Path | None = None) -> None:
     for name, exchange in settings.exchanges.items():
         is_default = " (default)" if name == settings.default_exchange else ""
         print(f"  {name}{is_default}: {exchange.klass}{', sandbox' if exchange.sandbox else ''}")
-    if settings.default_exchange is None:
-        prefix = next(iter(settings.exchanges))
+    prefix = next((name for name, exchange in settings.exchanges.items() if exchange.has_market), None)
+    if settings.default_exchange is None and prefix is not None:
         print(f"No exchange is the default: symbols need a prefix ({prefix}:BTC/USDT), or set `default_exchange`")
 
 

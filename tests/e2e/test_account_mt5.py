@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -117,4 +118,31 @@ async def test_a_terminal_is_lost_under_those_who_watch_and_found_again(dsn: str
         assert (fresh["changes"], fresh["stale"]) == ({"equity": {"old": 1160.1, "new": 1161.1}}, False)
         assert (await until_told(other, type="position_opened"))[1] == raw
         assert (await until_told(other, type="account_update"))[1] == last
-    await until(lambda: not any(each.name == "mt5" for each in threading.enumerate()))
+    await until(lambda: not terminals())
+
+
+async def test_a_hundred_who_come_and_go_leave_no_descriptor_task_or_thread(dsn: str, server: TerminalServer) -> None:
+    async with watched(dsn, server) as (app, key):
+        async with watching(app, key) as socket:
+            await until_told(socket, snapshot=True)
+        before = held()
+        for number in range(100):
+            await look(app, key, number)
+        await until(lambda: not app.watching._tasks and not terminals())
+        # The database's connections come and go by themselves: a few, where a leak would be a hundred.
+        await until(lambda: all(now < then + 20 for now, then in zip(held(), before, strict=True)))
+
+
+async def look(app: App, key: str, number: int) -> None:
+    """Some leave before anything was read, some after."""
+    async with watching(app, key) as socket:
+        if number % 2:
+            await take(socket)
+
+
+def terminals() -> int:
+    return sum(each.name == "mt5" for each in threading.enumerate())
+
+
+def held() -> tuple[int, int, int]:
+    return len(list(Path("/proc/self/fd").iterdir())), len(asyncio.all_tasks()), threading.active_count()

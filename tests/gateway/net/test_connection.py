@@ -50,6 +50,18 @@ async def test_pings_between_fragments_are_answered_first(serve: Serve) -> None:
     assert handler.messages == ["ab"]
 
 
+async def test_when_the_peer_pinged_last_is_known_and_a_pong_is_no_ping(serve: Serve) -> None:
+    server, client, handler = await opened(serve)
+    opened_s = handler.conn.pinged_s
+    server.listener.shared.clock = lambda: opened_s + 7
+    client.send(frame(PONG) + frame(TEXT, b"a"))
+    assert await client.frame() == Frame(TEXT, b"a")
+    assert handler.conn.pinged_s == opened_s
+    client.send(frame(PING))
+    assert await client.frame() == Frame(PONG, b"")
+    assert handler.conn.pinged_s == opened_s + 7
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
