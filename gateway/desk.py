@@ -24,6 +24,7 @@ from gateway.net.http import Mounted
 from gateway.sources.base import Source
 from gateway.sources.config import MT5, ExchangeConfig
 from oms import postgres, service, token_keys
+from oms.alerts.service import AlertLimits
 from oms.desk.requests import RunningMax
 from oms.engine import VenueOf
 from oms.errors import OmsError
@@ -87,6 +88,9 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
                 token_keys=token_keys_of(config.auth.jwt),
                 running_max=RunningMax(
                     config.limits.commands_running_per_key_max, config.limits.commands_running_per_account_max
+                ),
+                alert_limits=AlertLimits(
+                    per_user_max=config.limits.alerts_per_user_max, per_account_max=config.limits.alerts_per_account_max
                 ),
                 publications_kept=timedelta(days=config.limits.publications_kept_days),
                 publications_waiting_max=config.limits.publications_waiting_max,

@@ -26,6 +26,7 @@ CODES: Final[dict[str, int]] = {
     "order_not_found": 404,
     "position_not_found": 404,
     "deal_not_found": 404,
+    "alert_not_found": 404,
     "invalid_order_state": 409,
     "position_close_in_progress": 409,
     "duplicate_client_order_id": 409,

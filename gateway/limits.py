@@ -58,6 +58,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     portfolio_symbols_max: int = 200  # of one account: each is a watch; dust beyond it is said to be left out
 
+    # Alerts, armed or triggered, until they are deleted: all are held in memory
+    alerts_per_user_max: int = 1_000
+    alerts_per_account_max: int = 5_000  # of all its users
+
     # Signals and news
     publications_waiting_max: int = 1_000  # for the database, of all publishers
     publications_kept_days: int = 30  # how far back they can be asked for, and sent again without being told twice

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from oms import render
 from oms.errors import OmsError
 from oms.memory import Channel, Memory
-from oms.model import Account, Deal, Instrument, Order, OrderState, Position, PositionMode, Risk
+from oms.model import Account, Alert, Deal, Instrument, Order, OrderState, Position, PositionMode, Risk
 from oms.positions import (
     AMOUNT_STEP,
     AVERAGE_STEP,
@@ -126,6 +126,10 @@ class AccountBook:
     ) -> None:
         """An event that changes no row of ours: `position_mismatch` on positions, a change of risk on orders."""
         self._memory.tell(channel, event, data, now_ns, command_id)
+
+    def put_alert(self, alert: Alert, now_ns: int, *, is_met: bool = False) -> None:
+        """A rule of the account as it is now; that it was met is told."""
+        self._memory.put_alert(alert, now_ns, is_met=is_met)
 
     # Orders
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from oms.alerts.service import AlertLimits, Alerts
 from oms.book import AccountBook, Ids
 from oms.commands import Request
 from oms.desk.dispatch import Run
@@ -24,7 +25,7 @@ from oms.journal import Journal, open_journal
 from oms.market import MarketData
 from oms.model import Account, Event, Principal, Quote, TradingState
 from oms.payloads import Payloads
-from oms.store import admin, state
+from oms.store import admin, alerts, state
 from oms.store.pool import Pool
 from oms.store.state import Loaded, LoadedAccount
 from oms.trader import Trader
@@ -47,6 +48,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     venue_of: VenueOf
     wait_s: float = 10.0  # how long whoever sends a command waits for its end
     running_max: RunningMax = RunningMax()
+    alert_limits: AlertLimits = AlertLimits()
     clock_ns: Callable[[], int] = time.time_ns
 
 
@@ -60,6 +62,7 @@ class Engine:
             parts.pool,
             run_of=self._run, carry_out=self._carry_out, wait_s=parts.wait_s, running_max=parts.running_max,
         )  # fmt: skip
+        self.alerts = Alerts(parts.market, parts.pool, parts.alert_limits, lambda number: self.trader(number).desk)
         self._parts = parts
         self._ids = Ids()
         self._journal: Journal | None = None
@@ -81,6 +84,7 @@ class Engine:
             await self._read_kill_switch()
             for account in loaded.accounts:
                 self._add(account, strategies.get(account.account.id, frozenset()))
+            self.alerts.load(await alerts.every(self._parts.pool))
         except BaseException:
             await self._journal.close()
             raise
@@ -91,6 +95,7 @@ class Engine:
 
     async def stop(self, timeout_s: float) -> None:
         """Let what is under way end, in this time, and let go of everything."""
+        self.alerts.stop()
         await self.requests.close(timeout_s)
         async with self._refreshing:
             self._stopped = True
@@ -113,6 +118,7 @@ class Engine:
         for trader in self.traders.values():
             if trader.account.exchange == exchange:
                 trader.stops.on_quote(exchange, symbol, quote)
+        self.alerts.on_quote(exchange, symbol, quote)
 
     async def refresh(self) -> None:
         """Take over whatever was changed in the database about accounts, limits and strategies."""

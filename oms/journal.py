@@ -15,6 +15,7 @@ import asyncpg
 
 from oms.errors import OmsError
 from oms.model import Event
+from oms.store import alerts as alerts_store
 from oms.store import rows
 from oms.store.pool import Connection, connect
 from oms.writes import Writes
@@ -24,6 +25,7 @@ LOCK_WAIT_S: Final = 5.0  # the lock of a desk that died is let go once the serv
 COMMIT_S: Final = 30.0
 ROWS_MAX: Final = 2_000
 WRITE: Final = "SELECT oms_write($1, $2, $3, $4, $5, $6)"
+WRITE_ALERTS: Final = f"{WRITE}, oms_write_alerts($1, $7)"
 
 
 class _Unit(NamedTuple):
@@ -109,14 +111,16 @@ class Journal:
         return batch
 
     async def _commit(self, batch: Writes) -> None:
+        alerts = [rows.encode([alerts_store.row_of(alert) for alert in batch.alerts.values()])] if batch.alerts else []
         await self._connection.execute(
-            WRITE,
+            WRITE_ALERTS if alerts else WRITE,
             rows.encode([rows.step_row(step) for step in batch.sequences.values()]),
             rows.encode([rows.command_row(command) for command in batch.commands.values()]),
             rows.encode([rows.order_row(order) for order in batch.orders.values()]),
             rows.encode([rows.position_row(position) for position in batch.positions.values()]),
             rows.encode([rows.deal_row(deal) for deal in batch.deals.values()]),
             rows.encode([rows.event_row(event) for event in batch.events]),
+            *alerts,
             timeout=COMMIT_S,
         )
 

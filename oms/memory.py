@@ -13,11 +13,13 @@ import msgspec
 from msgspec.structs import replace
 
 from oms import render
-from oms.model import Deal, Event, Order, Position, PositionState
+from oms.alerts import rules
+from oms.model import Alert, Deal, Event, Order, Position, PositionState
 from oms.tracking import OrderIndex
 from oms.writes import CommandRow, Sequences, SequenceStep, Writes
 
 Channel = Literal["orders", "deals", "positions"]
+AnyChannel = Channel | Literal["alerts"]  # of which each event comes with a row, by `put_alert`
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -87,13 +89,20 @@ class Memory:
         event = "position_closed" if position.state is PositionState.CLOSED else "position_updated"
         self._tell("positions", event, data, now_ns, command_id)
 
+    def put_alert(self, alert: Alert, now_ns: int, *, is_met: bool) -> None:
+        """A rule as it is now; that it was met is told."""
+        data = _ENCODE(rules.told(alert)) if is_met else b""
+        self._pending.alerts[alert.id] = alert
+        if is_met:
+            self._tell("alerts", "alert_triggered", data, now_ns, None)
+
     def tell(
         self, channel: Channel, event: str, data: Mapping[str, object], now_ns: int, command_id: int | None
     ) -> None:
         """Append to the outbox under the next numbers of the account and of the channel."""
         self._tell(channel, event, _ENCODE(data), now_ns, command_id)
 
-    def _tell(self, channel: Channel, event: str, data: bytes, now_ns: int, command_id: int | None) -> None:
+    def _tell(self, channel: AnyChannel, event: str, data: bytes, now_ns: int, command_id: int | None) -> None:
         former = self._sequences
         number: int = getattr(former, channel) + 1
         self._sequences = replace(former, event=former.event + 1, **{channel: number})

@@ -270,12 +270,52 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     account_id: int
     sequence: int
-    channel: str  # orders, deals, positions
+    channel: str  # orders, deals, positions, alerts
     channel_sequence: int
-    event: str  # order_created, order_updated, deal_created, position_updated, position_closed, command_failed
+    event: str  # order_created, order_updated, deal_created, position_updated, position_closed, command_failed, ..
     data: bytes  # the resource, a finished JSON object
     command_id: int | None = None
     created_ns: int
+
+
+class AlertType(StrEnum):
+    ABOVE = "above"  # the price is at the level, or above it
+    BELOW = "below"  # .. or below it
+    CROSSES = "crosses"  # it has come to the level, or beyond it, from the side it was on
+    PERCENT_CHANGE = "percent_change"  # it is so far from the lowest (highest) of the window
+
+
+class AlertState(StrEnum):
+    ARMED = "armed"
+    TRIGGERED = "triggered"
+    DELETED = "deleted"
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule. `price` is the level of all but `percent_change`, which has `percent` (a fall: below 0), `window_s`."""
+
+    id: int
+    account_id: int
+    user_id: int  # whose it is
+    exchange: str
+    symbol: str
+    type: AlertType
+    price: Decimal | None = None
+    percent: Decimal | None = None
+    window_s: int | None = None
+    message: str = ""
+    state: AlertState = AlertState.ARMED
+    created_ns: int
+    updated_ns: int
+    triggered_ns: int | None = None
+    triggered_price: Decimal | None = None
+
+    @property
+    def level(self) -> Decimal:
+        """What it is sorted by: a price, or a percentage."""
+        level = self.percent if self.type is AlertType.PERCENT_CHANGE else self.price
+        assert level is not None, "whoever made it has seen to that"
+        return level
 
 
 class Permission(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from oms.store.pool import UNAVAILABLE, Pool
 
 log = structlog.get_logger(__name__)
 
-CHANNELS: Final = ("orders", "deals", "positions")
+CHANNELS: Final = ("orders", "deals", "positions", "alerts")
 RING_EVENTS: Final = 1_024  # of each channel of each account: about 1 MB
 RETRY_MS: Final = 1_000
 
@@ -49,7 +49,7 @@ class Page(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What is open as of a number, a finished JSON array; None where nothing is ever open (deals)."""
+    """What is open as of a number, a finished JSON array; None where nothing is ever open (deals, alerts)."""
 
     sequence: int
     items: bytes | None

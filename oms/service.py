@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from oms.alerts.service import AlertLimits, Alerts
 from oms.auth import Auth, may_read, require_known, require_whole
 from oms.commands import Request, parse
 from oms.desk.requests import RunningMax
@@ -68,6 +69,7 @@ class OmsConfig(msgspec.Struct, frozen=True, kw_only=True):
     running_max: RunningMax = RunningMax()
     token_keys: Sequence[TokenKey] = ()  # the newest first
     stop_s: float = 5.0  # how long a stop waits for what is under way
+    alert_limits: AlertLimits = AlertLimits()
     publications_kept: timedelta = timedelta(days=30)
     publications_waiting_max: int = 1_000
     feeds: Sequence[FeedConfig] = ()
@@ -233,6 +235,11 @@ class Oms:
         """The first price of a market since a moment, at the account's exchange. Raises OmsError."""
         return await opening_price(self.trader(account_id).desk, symbol, at_ns)
 
+    @property
+    def alerts(self) -> Alerts:
+        """The alerts of all accounts. Raises OmsError `engine_unavailable`."""
+        return self._running().alerts
+
     def trader(self, account_id: int) -> Trader:
         """The account as it is now. Raises OmsError `account_not_found` or `engine_unavailable`."""
         return self._running().trader(account_id)
@@ -341,7 +348,8 @@ async def serving(
     async with await open_pool(config.dsn) as pool:
         parts = Parts(
             dsn=config.dsn, pool=pool, market=market, payloads=Payloads(pool), vault=config.vault, venue_of=venue_of,
-            wait_s=config.wait_s, running_max=config.running_max, clock_ns=clock_ns,
+            wait_s=config.wait_s, running_max=config.running_max,
+            alert_limits=config.alert_limits, clock_ns=clock_ns,
         )  # fmt: skip
         oms = Oms(config, pool, parts)
         await oms.start()

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from oms.model import (
+    AlertState,
+    AlertType,
     Environment,
     OrderState,
     OrderType,
@@ -294,6 +296,32 @@ class Reassigned(TypedDict):
 
     orders: list[OrderShape]
     positions: list[PositionShape]
+
+
+class AlertShape(TypedDict):
+    """A rule on a price: `price`, or `percent` within `window_s`. What was met last stays when it is armed again."""
+
+    id: int
+    account_id: int
+    user_id: int
+    exchange: str
+    symbol: str
+    type: AlertType
+    price: str | None
+    percent: str | None
+    window_s: int | None
+    message: str
+    state: AlertState
+    created_at: str
+    triggered_at: str | None
+    triggered_price: str | None
+
+
+class AlertPage(TypedDict):
+    """Alerts by ascending id. `next_after_id` is the `after_id` of the page behind a full one."""
+
+    items: list[AlertShape]
+    next_after_id: int | None
 
 
 class SignalShape(TypedDict):

@@ -5,13 +5,13 @@ Holds values only, each row once and in its newest form. Must not know how rows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from oms.model import Deal, Event, Order, Position
+from oms.model import Alert, Deal, Event, Order, Position
 
 
 class CommandStatus(StrEnum):
@@ -44,6 +44,7 @@ class Sequences(msgspec.Struct, frozen=True, kw_only=True):
     orders: int = 0
     deals: int = 0
     positions: int = 0
+    alerts: int = 0
 
 
 class SequenceStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +62,7 @@ class Writes(msgspec.Struct, kw_only=True):
     orders: dict[int, Order] = {}
     deals: dict[int, Deal] = {}
     positions: dict[int, Position] = {}
+    alerts: dict[int, Alert] = {}
     events: list[Event] = []
     sequences: dict[int, SequenceStep] = {}
 
@@ -70,7 +72,8 @@ class Writes(msgspec.Struct, kw_only=True):
     @property
     def rows(self) -> int:
         """How many rows this writes; the steps are updates of accounts that come with the events."""
-        return len(self.commands) + len(self.orders) + len(self.deals) + len(self.positions) + len(self.events)
+        tables: tuple[Sized, ...] = (self.commands, self.orders, self.deals, self.positions, self.alerts, self.events)
+        return sum(len(table) for table in tables)
 
     def extend(self, later: Writes) -> None:
         """Take in what happened after this, to be committed with it."""
@@ -85,4 +88,5 @@ class Writes(msgspec.Struct, kw_only=True):
         self.orders.update(later.orders)
         self.deals.update(later.deals)
         self.positions.update(later.positions)
+        self.alerts.update(later.alerts)
         self.events += later.events

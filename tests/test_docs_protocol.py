@@ -110,7 +110,7 @@ def private_rendered(message: Message) -> bytes:
     epoch, number, t_in = message["epoch"], message["sequence"], message["t_in"]
     if message["kind"] == "snapshot":
         return plain(framer.snapshot(epoch, number, json.dumps(data["items"]).encode(), t_in))
-    name = data.pop("event")
+    name = data.pop("event", "alert_triggered")
     event = Line(number, name, json.dumps(data, separators=(",", ":")).encode(), t_in)
     return plain(framer.update(epoch, event, None, message["t_out"]))
 

@@ -44,6 +44,7 @@ class Channel(msgspec.Struct, frozen=True):
     type: str  # the `type` of its messages: "quote"
     delivery: Delivery
     private: bool = False
+    names_events: bool = True  # of a private one: `data` says which event it is, of several
 
 
 CHANNELS: Final[dict[str, Channel]] = {
@@ -112,6 +113,7 @@ PRIVATE_CHANNELS: Final[dict[str, Channel]] = {
         Channel("deals", "deal", Delivery.CRITICAL, private=True),
         Channel("positions", "position", Delivery.CRITICAL, private=True),
         Channel("portfolio", "portfolio", Delivery.STATE, private=True),
+        Channel("alerts", "alert", Delivery.CRITICAL, private=True, names_events=False),
     )
 }
 

@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from _speedups.frame import Form, Update
-from gateway.core.key import Key, StreamId
+from gateway.core.key import PRIVATE_CHANNELS, Key, StreamId
 from gateway.core.private import Accepted, Event, Result
 from gateway.errors import TickwireError
 from gateway.wire import stream
@@ -41,12 +41,13 @@ class Framer:
         self._form = form
         self._sign = sign
         self._channel = channel
+        self._names_events = PRIVATE_CHANNELS[channel].names_events
         self._account_id = account_id
         self._template = form.template(StreamId(Key("", channel, ""), 0, False))
 
     def update(self, epoch: str, event: Event, prev_sequence: int | None, t_out: int) -> bytes:
         """The frame of an event. `prev_sequence`: the number before it, for who is not shown every number."""
-        more = b',"event":' + orjson.dumps(event.event)
+        more = b',"event":' + orjson.dumps(event.event) if self._names_events else b""
         if prev_sequence is not None:
             more += b',"prev_sequence":%d' % prev_sequence
         data = event.data[:-1] + (more if len(event.data) > len(b"{}") else more[1:]) + b"}"

@@ -15,6 +15,7 @@ from oms.model import Account, Order, Position, Principal
 from oms.shapes import ErrorShape
 
 if TYPE_CHECKING:
+    from oms.alerts.service import Alerts
     from oms.desk.results import CommandResult
     from oms.publications.service import Publications
     from oms.signing import Signature
@@ -55,6 +56,10 @@ class Service(Protocol):
 
     @property
     def publications(self) -> Publications: ...
+
+    @property
+    def alerts(self) -> Alerts:
+        """Raises OmsError while the database is away."""
 
     async def execute(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from litestar import Router
 from litestar.di import Provide
 
-from oms.resources import administration, commands, operating, publishing, reading, reconciling
+from oms.resources import administration, alerts, commands, operating, publishing, reading, reconciling
 from oms.resources.doors import Service
 
 
@@ -25,6 +25,7 @@ def router(service: Service, status_of: Callable[[str], int]) -> Router:
             *reconciling.routes(service),
             *operating.routes(service),
             *publishing.routes(service),
+            *alerts.routes(service),
         ],
         dependencies={"asked": Provide(reading.wanted, sync_to_thread=False)},
     )

@@ -196,6 +196,7 @@ def step_row(step: SequenceStep) -> Row:
         "orders": step.new.orders,
         "deals": step.new.deals,
         "positions": step.new.positions,
+        "alerts": step.new.alerts,
     }
 
 
@@ -324,4 +325,5 @@ def sequences_of(row: Record) -> Sequences:
         orders=row["orders_sequence"],
         deals=row["deals_sequence"],
         positions=row["positions_sequence"],
+        alerts=row["alerts_sequence"],
     )

@@ -18,6 +18,7 @@ TABLE = {
     "account_not_found": "AccountNotEnabled", "account_blocked": "AccountSuspended", "unknown_symbol": "BadSymbol",
     "order_not_found": "OrderNotFound", "invalid_order_state": "InvalidOrder", "position_not_found": "InvalidOrder",
     "position_close_in_progress": "InvalidOrder", "deal_not_found": "ExchangeError",
+    "alert_not_found": "ExchangeError",
     "duplicate_client_order_id": "DuplicateOrderId", "idempotency_conflict": "DuplicateOrderId",
     "risk_blocked": "OperationRejected", "reduce_only_violation": "OperationRejected",
     "stale_market_data": "OperationRejected", "insufficient_funds": "InsufficientFunds",

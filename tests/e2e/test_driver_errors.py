@@ -65,6 +65,7 @@ DATABASE: Final[Mapping[str, type[ccxt.BaseError]]] = {"engine_unavailable": ccx
 BY_SOCKET: Final = ("not_authenticated", "too_many_subscriptions")  # tests/e2e/test_driver_errors_pro.py
 UNSEEN: Final = {
     "deal_not_found": "nothing is refused with it: a deal that is not there is among `missing`",
+    "alert_not_found": "the driver asks for no alerts",
     "unsupported_channel": "the driver subscribes to no other channels than there are",
     "too_many_connections": "the driver asks by HTTP instead, until there is room",
 }

@@ -142,6 +142,10 @@ def succeed(attack: Attack) -> dict[str, Any]:
     command("cancel_all_orders", symbol="BTC/USDT", strategy_ids=[0])
     command("cancel_all_after", timeout_ms=60_000)
     attack.ask("POST /oms/reconcile", {"account_id": HEDGED})
+    alert = {"account_id": HEDGED, "symbol": "BTC/USDT", "type": "above", "price": "1"}
+    number = attack.ask("POST /api/alerts", alert)["id"]
+    attack.ask("POST /api/alerts/{alert_id}/rearm", alert_id=number)
+    attack.ask("DELETE /api/alerts/{alert_id}", alert_id=number)
     attack.ask("POST /api/signals", {"signal_type": "BUY", "symbol": "BTC/USDT", "price": 1.5})
     attack.ask("POST /api/news", {"headline": "Bitcoin surges", "symbols": ["BTC/USDT"]})
     attack.ask("POST /ccxt/{account_id}/{func}", {"args": ["BTC/USDT"]}, account_id=HEDGED, func="fetch_ticker")

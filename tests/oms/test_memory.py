@@ -10,6 +10,7 @@ from oms.memory import Memory
 from oms.model import Position, PositionState
 from oms.writes import Sequences
 from tests.oms.orders_made import T0_NS, order
+from tests.oms.resources.served import alert_of
 
 
 def position(number: int = 1, **changes: object) -> Position:
@@ -90,3 +91,14 @@ def test_views_cannot_be_written_to() -> None:
     for view in (memory.positions, memory.orders.all, memory.orders.open):
         with pytest.raises(TypeError):
             view[1] = None  # type: ignore[index]  # the point of it
+
+
+def test_a_rule_that_is_met_is_told_and_one_that_is_only_changed_is_not() -> None:
+    memory = Memory(1, Sequences(event=10, orders=4), 10)
+    memory.put_alert(alert_of(1), T0_NS, is_met=True)
+    memory.put_alert(alert_of(2), T0_NS, is_met=False)
+    writes = memory.take()
+    (event,) = writes.events
+    assert (event.channel, event.sequence, event.channel_sequence, event.event) == ("alerts", 11, 1, "alert_triggered")
+    assert list(writes.alerts) == [1, 2]
+    assert writes.sequences[1].new == Sequences(event=11, orders=4, alerts=1)

@@ -11,6 +11,8 @@ from gateway.core.private import Signature
 from oms import signing
 from oms.errors import OmsError
 
+CHANNELS = ("orders", "deals", "positions", "alerts")  # that are durable
+
 
 class Line(NamedTuple):
     channel_sequence: int
@@ -90,7 +92,7 @@ class FakeAccounts:
     """Accounts 1 and 2 with all channels; also the outbox of itself."""
 
     def __init__(self) -> None:
-        self.channels = {(number, name): Channel() for number in (1, 2) for name in ("orders", "deals", "positions")}
+        self.channels = {(number, name): Channel() for number in (1, 2) for name in CHANNELS}
         self.asked: list[Any] = []
         self.gate = asyncio.Event()
         self.gate.set()

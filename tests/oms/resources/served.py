@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any, cast
 
 import httpx
@@ -15,9 +16,10 @@ from gateway.errors import CODES, TickwireError
 from gateway.limits import Limits
 from gateway.net import http
 from gateway.stats import Stats, Tally
+from oms.alerts.service import Alerts, NewAlert
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
-from oms.model import Account, Order, Permission, Position, Principal, Role
+from oms.model import Account, Alert, AlertState, AlertType, Order, Permission, Position, Principal, Role
 from oms.publications.service import Publications
 from oms.resources.openapi import describe
 from oms.resources.router import router
@@ -27,6 +29,7 @@ from oms.trader import Readiness
 from oms.vault import Vault, new_master_key
 from tests.gateway.net.test_http import Nothing
 from tests.gateway.users import Users
+from tests.oms.full_rows import T
 from tests.plain_http import NO_TLS
 
 
@@ -37,6 +40,7 @@ class NotingService:
         self.pool = pool
         self.vault = Vault([new_master_key()])
         self.publications = Publications(pool)
+        self.alerts = cast(Alerts, NotingAlerts(self))
         self.asked: list[tuple[Any, ...]] = []
         self.signatures: list[Signature | None] = []
         self.results: list[CommandResult] = []
@@ -86,6 +90,36 @@ class NotingService:
     ) -> tuple[list[Order], list[Position]]:
         self._note("reassign", account_id, strategy_id, list(order_ids), list(position_ids))
         return self.given
+
+
+class NotingAlerts:
+    """The same of alerts: what is asked about one is answered with it."""
+
+    def __init__(self, service: NotingService) -> None:
+        self._service = service
+
+    async def create(self, principal: Principal, wanted: NewAlert) -> Alert:
+        self._service._note("create", principal.user_name, wanted)
+        fields = {name: getattr(wanted, name) for name in wanted.__struct_fields__ if name != "exchange"}
+        return Alert(id=1, user_id=7, exchange="sim", created_ns=0, updated_ns=0, **fields)
+
+    async def rearm(self, principal: Principal, number: int) -> Alert:
+        self._service._note("rearm", principal.user_name, number)
+        return alert_of(number)
+
+    async def delete(self, principal: Principal, number: int) -> Alert:
+        self._service._note("delete", principal.user_name, number)
+        return alert_of(number)
+
+
+def alert_of(number: int, account_id: int = 1, **fields: Any) -> Alert:
+    """One that was met."""
+    ordinary = {
+        "user_id": 7, "exchange": "sim", "symbol": "BTC/USDT", "type": AlertType.ABOVE, "price": Decimal("61000.5"),
+        "state": AlertState.TRIGGERED, "created_ns": T, "updated_ns": T, "triggered_ns": T,
+        "triggered_price": Decimal("61001"),
+    }  # fmt: skip
+    return Alert(id=number, account_id=account_id, **{**ordinary, **fields})
 
 
 class Served:

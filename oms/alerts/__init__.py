@@ -1,0 +1,1 @@
+"""Alerts: rules on prices, when one is met, and what is told then."""
