@@ -25,7 +25,7 @@ from gateway.auth import Authenticator, Gate
 from gateway.collector import collecting
 from gateway.config import Config
 from gateway.core.hub import Hub
-from gateway.core.private import Accounts, Calls, Standings
+from gateway.core.private import Accounts, Calls, Register, Standings
 from gateway.errors import Close
 from gateway.limits import Limits
 from gateway.net import http
@@ -43,6 +43,7 @@ from gateway.net.oms import OmsService
 from gateway.net.origin import Origins
 from gateway.net.portfolio import Portfolios
 from gateway.net.private import PrivateService
+from gateway.net.record import Record
 from gateway.net.session import StreamService
 from gateway.net.sessions import Sessions
 from gateway.sources import synthetic
@@ -58,6 +59,7 @@ from gateway.wire.oms_forms import OmsForms
 log = structlog.get_logger(__name__)
 
 SAMPLE_S = 1.0  # how often rates are measured
+METRICS_EVERY = 10  # samples between two that are kept in the database
 RECONNECT_AFTER_MS = 250  # a client that comes back at once finds this process still listed, or none yet
 SOURCE_CLOSE_S = 5.0  # an exchange that does not answer its close is left
 
@@ -190,6 +192,7 @@ class App:
         self._checks = checks
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
+        self._samples = 0
 
     def _listener(self, dialects: Dialects, resources: Litestar) -> Listener:
         server, certificate = self.config.server, self.certificate
@@ -237,6 +240,11 @@ class App:
         self.watching.accounts = standings
         self.dashboard.reader = reader
         self.streams.portfolios = portfolios
+
+    def record(self, register: Register) -> None:
+        """Tell it what connections do, and give back to clients what it knows of them."""
+        self.sessions.record = Record(register)
+        self.streams.register = register
 
     @property
     def port(self) -> int:
@@ -308,6 +316,11 @@ class App:
         if self.certificate is not None:
             self.certificate.remind(time.time())
         self.watching.tick()
+        if self.sessions.record is not None:
+            self.sessions.record.tick()
+        self._samples += 1
+        if self.streams.register is not None and self._samples % METRICS_EVERY == 0:
+            self.streams.register.measured(self.stats.measures())
         self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
 
 
@@ -342,6 +355,7 @@ async def serving(config: Config, inherited: socket.socket | None = None) -> Asy
                 remarks={"accounts": joined.are_accounts_ready},
             )
             app.serve_accounts(joined.oms, joined.passing, joined.standings, joined.reader, portfolios)
+            app.record(joined.oms.connections)
             assert app.guards is not None, "it has an authenticator"
             joined.oms.on_more = app.guards.gate.charge
         else:

@@ -85,6 +85,7 @@ async def serving(config: Config, hub: Hub, sources: Mapping[str, Source]) -> As
                 vault=open_vault(config.auth.master_keys, postgres.state_folder(os.environ)),
                 migrates=server.embedded is not None,
                 revive=server.revive,
+                connections_kept_days=config.limits.connections_kept_days,
                 token_keys=token_keys_of(config.auth.jwt),
                 running_max=RunningMax(
                     config.limits.commands_running_per_key_max, config.limits.commands_running_per_account_max

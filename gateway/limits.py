@@ -71,6 +71,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     # Subscriptions of connections that ended, for who comes back
     restore_within_s: float = 300.0
+    connections_kept_days: float = 30.0  # in the database, with what they were subscribed to
     restorable_bytes_max: int = 33_554_432  # 100 bytes a subscription; the oldest connections are forgotten first
 
     # Functions of ccxt called for an account; public and private ones count apart

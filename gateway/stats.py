@@ -125,6 +125,21 @@ class Stats:
         counters = self._fanned.counters()
         self.rates.sample(Sample(now_s, counters["messages"], counters["bytes"]))
 
+    def measures(self) -> dict[str, float]:
+        """What is worth keeping over time, by name."""
+        counters = self._fanned.counters()
+        messages_per_s, bytes_per_s = self.rates.per_second()
+        return {
+            "connections": self._connected.connections(),
+            "subscriptions": self._connected.subscriptions(),
+            "messages_per_s": messages_per_s,
+            "bytes_per_s": bytes_per_s,
+            "requests": self._tally.requests,
+            "errors": sum(self._tally.errors.values()),
+            "gaps": counters["gaps"],
+            **{name: counters[name] for name in DROPS},
+        }
+
     def status(self, now_s: float, now_ns: int) -> dict[str, Any]:
         """The status document."""
         counters = self._fanned.counters()

@@ -20,6 +20,7 @@ import structlog
 from oms.alerts.service import AlertLimits, Alerts
 from oms.auth import Auth, may_read, require_known, require_whole
 from oms.commands import Request, parse
+from oms.connections import Connections
 from oms.desk.requests import RunningMax
 from oms.desk.results import CommandResult
 from oms.engine import Engine, Parts, VenueOf
@@ -68,6 +69,7 @@ class OmsConfig(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float = 10.0  # how long whoever sends a command waits for its end, before being told that it runs
     running_max: RunningMax = RunningMax()
     token_keys: Sequence[TokenKey] = ()  # the newest first
+    connections_kept_days: float = 30.0  # what was recorded of connections, and of how the gateway did
     stop_s: float = 5.0  # how long a stop waits for what is under way
     alert_limits: AlertLimits = AlertLimits()
     publications_kept: timedelta = timedelta(days=30)
@@ -83,6 +85,7 @@ class Oms:
         self.vault = config.vault
         self.outbox = Outbox(pool)
         self._valuer = Valuer(pool)
+        self.connections = Connections(pool, kept_days=config.connections_kept_days, clock_ns=parts.clock_ns)
         self.keyring = Keyring(pool, config.token_keys, clock_ns=parts.clock_ns)
         self.publications = Publications(
             pool, kept=config.publications_kept, waiting_max=config.publications_waiting_max, clock_ns=parts.clock_ns
@@ -279,6 +282,7 @@ class Oms:
         if engine is not None:
             await engine.stop(self._config.stop_s)
         await self._parts.payloads.flush()
+        await self.connections.flush()
 
     async def follow(self) -> None:
         """Until cancelled: take over what others change in the database."""
@@ -287,6 +291,7 @@ class Oms:
             group.create_task(self.keyring.keep())
             group.create_task(self._refresh())
             group.create_task(self._parts.payloads.keep())
+            group.create_task(self.connections.keep())
 
     async def read_feeds(self) -> None:
         """Until cancelled: publish what feeds have that is new."""

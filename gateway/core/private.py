@@ -6,7 +6,7 @@ A principal is handed back to the room that made it, and only it looks inside: h
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -157,6 +157,31 @@ class Treasury(Protocol):
 
     def opening_price(self, account_id: int, symbol: str, at_ns: int) -> Awaitable[Decimal | None]:
         """The first price since a moment; None: there was none."""
+
+
+class Register(Protocol):
+    """Where it is kept what connections did. Nothing of it waits, but for what is read."""
+
+    def told(
+        self,
+        connection_id: str,
+        *,
+        dialect: str,
+        api_key_id: int | None,
+        peer: str,
+        opened_ns: int,
+        closed_ns: int | None,
+        close_code: int | None,
+        body: bytes,
+        streams: Iterable[tuple[str, str, str, int]],
+    ) -> None:
+        """A connection as it is now. `streams`: channel, name, timeframe, throttle_ms; `body` brings them back."""
+
+    def measured(self, values: Mapping[str, float]) -> None:
+        """How the process does now, by name."""
+
+    def restorable(self, connection_id: str, within_s: float) -> Awaitable[tuple[int | None, bytes] | None]:
+        """The API key and the `body` of a connection that is there, or ended within this time."""
 
 
 class Calls(Protocol):

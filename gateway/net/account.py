@@ -112,6 +112,7 @@ class AccountSession(Conversation[account.Request]):
     """One connection. It has to ping: a pong, or whatever else it says, is no sign that its client is well."""
 
     __slots__ = ("_monitor", "_pinged_s", "_reference", "_service", "due_tick")
+    dialect = "account"
 
     def __init__(self, service: AccountService, guard: Guard, reference: str) -> None:
         super().__init__(service.sessions, CODEC, guard)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import structlog
 
 from gateway.errors import Close, TickwireError
 from gateway.net.bucket import TokenBucket
 from gateway.net.guard import CredentialError
+from gateway.net.record import Subscribed
 from gateway.wire.codec import Codec, RequestError
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ class Conversation(ABC, Generic[R]):
 
     __slots__ = (
         *("_codec", "_conn", "_guard", "_received", "_refusals", "_requests", "_sessions", "_waiting"),
-        *("_waiting_bytes", "_worker"),
+        *("_waiting_bytes", "_worker", "opened_ns"),
     )
+
+    dialect: ClassVar[str]
 
     def __init__(self, sessions: Sessions, codec: Codec[R], guard: Guard | None) -> None:
         """`guard`: whom it speaks for; None where there are no users."""
@@ -52,6 +55,7 @@ class Conversation(ABC, Generic[R]):
         # Raw, so that what waits is bounded by its bytes; a list, because an empty deque holds 600 bytes.
         self._waiting: list[tuple[str | bytes, str]] = []
         self._waiting_bytes = 0
+        self.opened_ns = time.time_ns()
         self._worker: asyncio.Task[None] | None = None  # only while a request waits for somebody
 
     # What a dialect says
@@ -100,11 +104,14 @@ class Conversation(ABC, Generic[R]):
         self.opened()
         if self._guard is not None:
             self._guard.begin(self)
+        self.changed()
 
-    def on_closed(self, _conn: Connection) -> None:
+    def on_closed(self, conn: Connection) -> None:
         self._sessions.forget(self)
         if self._guard is not None:
             self._guard.end()
+        if self._sessions.record is not None:
+            self._sessions.record.closed(self, conn.close_code)
         self.left()
         self._waiting.clear()
         if self._worker is not None:
@@ -133,8 +140,26 @@ class Conversation(ABC, Generic[R]):
         return None if self._guard is None else self._guard.principal
 
     @property
+    def owner(self) -> int | None:
+        """The API key that it speaks for."""
+        return None if self.principal is None else self.principal.api_key_id
+
+    @property
+    def id(self) -> str:
+        return self._conn.id
+
+    @property
     def peer(self) -> str:
         return self._conn.peer
+
+    def subscribed(self) -> Subscribed:
+        """What is kept of its subscriptions; a dialect that can bring them back says more."""
+        return Subscribed()
+
+    def changed(self) -> None:
+        """What is recorded of it is another from now on."""
+        if self._sessions.record is not None:
+            self._sessions.record.touch(self)
 
     def ask_again(self, deadline_ms: int) -> None:
         """Credentials have to be shown again."""

@@ -112,6 +112,7 @@ class DashboardSession(Conversation[dashboard.Request]):
     """One connection."""
 
     __slots__ = ("_prices", "_private", "_service", "_signals", "_symbols", "_wanted")
+    dialect = "dashboard"
 
     def __init__(self, service: DashboardService, guard: Guard | None = None) -> None:
         super().__init__(service.sessions, service.codec, guard)

@@ -71,6 +71,7 @@ class OmsSession(Conversation[oms.Request]):
     """One connection."""
 
     __slots__ = ("_markets", "_private", "_running", "_service")
+    dialect = "oms"
 
     def __init__(self, service: OmsService, guard: Guard | None = None) -> None:
         super().__init__(service.sessions, CODEC, guard)

@@ -19,13 +19,15 @@ from gateway.errors import Close, TickwireError
 from gateway.net.conversation import Conversation
 from gateway.net.portfolio_streams import PortfolioStreams
 from gateway.net.private import PrivateSession
+from gateway.net.record import Subscribed
 from gateway.net.subscriptions import Spelling, Subscriptions, variant_of
 from gateway.wire import stream
 from gateway.wire.codec import Codec
-from gateway.wire.restoring import packed, unpacked
+from gateway.wire.restoring import packed, streams_of, unpacked
 
 if TYPE_CHECKING:
     from gateway.core.hub import Hub
+    from gateway.core.private import Register
     from gateway.net.guard import Guard
     from gateway.net.head import Head
     from gateway.net.portfolio import Portfolios
@@ -65,6 +67,7 @@ class StreamService:
         self.tally = sessions.tally
         self.private = private
         self.portfolios: Portfolios | None = None  # where there are accounts
+        self.register: Register | None = None  # where there is a database
         self.past = Remembering(self.limits.restore_within_s, self.limits.restorable_bytes_max)
         self.open: dict[str, StreamSession] = {}  # by connection id
 
@@ -85,6 +88,7 @@ class StreamSession(Conversation[stream.Request]):
     """One connection."""
 
     __slots__ = ("_portfolios", "_private", "_service", "_streams")
+    dialect = "stream"
 
     def __init__(self, service: StreamService, guard: Guard | None = None) -> None:
         super().__init__(service.sessions, CODEC, guard)
@@ -105,28 +109,28 @@ class StreamSession(Conversation[stream.Request]):
     def left(self) -> None:
         """The streams know: their outbox is discarded."""
         service, conn = self._service, self._conn
-        del service.open[conn.id]
+        service.open.pop(conn.id, None)
         if self.subscriptions:
             service.past.keep(conn.id, self.owner, packed(self.kept()), time.monotonic())
         if self._private is not None:
             self._private.close()
 
     def principal_changed(self) -> None:
+        self.changed()
         if self._private is not None:
             self._private.changed(self.principal)
         if self._portfolios is not None:
             for said in self._portfolios.changed(self.principal):
                 self.send(said)
 
-    @property
-    def owner(self) -> int | None:
-        """The API key that it speaks for."""
-        return None if self.principal is None else self.principal.api_key_id
-
     def kept(self) -> list[stream.Subscribe]:
         """The requests that bring back what it is subscribed to."""
         others = [each.kept() for each in (self._private, self._portfolios) if each is not None]
         return [*self._streams.kept(), *chain(*others)]
+
+    def subscribed(self) -> Subscribed:
+        kept = self.kept()
+        return Subscribed(chain(*map(streams_of, kept)), packed(kept))
 
     def is_for_anybody(self, request: stream.Request) -> bool:
         return isinstance(request, stream.Auth | stream.Ping)
@@ -138,12 +142,12 @@ class StreamSession(Conversation[stream.Request]):
         match request:
             case stream.Ping():
                 return stream.pong(request)
+            case stream.Unsubscribe():
+                self.changed()
+                return self._unsubscribe(request, request_id)
             case stream.List():
                 listed = [each.listed() for each in (self._private, self._portfolios) if each is not None]
                 return stream.subscriptions(request, [*self._streams.listed(), *chain(*listed)])
-            case stream.Unsubscribe() if request.channel not in PRIVATE_CHANNELS:
-                _known(request.channel)
-                return self._streams.unsubscribe(request)
             case stream.Resend():
                 _known(request.channel)
                 return self._streams.resend(request)
@@ -151,12 +155,15 @@ class StreamSession(Conversation[stream.Request]):
                 if self._guard is None:
                     raise TickwireError("unsupported_action", "this gateway has no users: there is nobody to be")
                 return stream.authenticated(request, *self._guard.authenticate(request.token))
-        return self._answer_about_accounts(request, request_id)
-
-    def _answer_about_accounts(self, request: stream.Request, request_id: str) -> bytes | None:
-        if isinstance(request, stream.Unsubscribe) and request.channel == PORTFOLIO:
-            return self._worth().unsubscribe(request)
         return self._accounts().answer(request, self.principal, request_id)
+
+    def _unsubscribe(self, request: stream.Unsubscribe, request_id: str) -> bytes | None:
+        if request.channel == PORTFOLIO:
+            return self._worth().unsubscribe(request)
+        if request.channel in PRIVATE_CHANNELS:
+            return self._accounts().answer(request, self.principal, request_id)
+        _known(request.channel)
+        return self._streams.unsubscribe(request)
 
     def _accounts(self) -> PrivateSession:
         """What of this connection is about accounts. Raises TickwireError for nobody, and where there are none."""
@@ -186,6 +193,7 @@ class StreamSession(Conversation[stream.Request]):
         else:
             assert isinstance(request, stream.Subscribe)
             await self._subscribe(request)
+        self.changed()
 
     async def _restore(self, request: stream.Restore, request_id: str) -> None:
         """Subscribe to what a connection of the same API key was subscribed to, which ends if it is still there."""
@@ -195,6 +203,8 @@ class StreamSession(Conversation[stream.Request]):
             body: bytes | None = packed(former.kept())
         else:
             body = self._service.past.find(request.connection_id, self.owner, time.monotonic())
+        if body is None:
+            body = await self._recorded(request.connection_id)
         if body is None:
             raise TickwireError("validation_error", NOT_KEPT, details={"connection_id": request.connection_id})
         requests = unpacked(body, request)
@@ -206,6 +216,14 @@ class StreamSession(Conversation[stream.Request]):
                 await self._subscribe(each)
             except TickwireError as error:  # of a channel that is not there any more
                 self.fail(error, None, request_id)
+
+    async def _recorded(self, connection_id: str) -> bytes | None:
+        """What another process, or this one before it was started again, has recorded of a connection of ours."""
+        register = self._service.register
+        if register is None:
+            return None
+        found = await register.restorable(connection_id, self._service.limits.restore_within_s)
+        return found[1] if found is not None and found[0] == self.owner else None
 
     async def _subscribe(self, request: stream.Subscribe) -> None:
         if request.channel == PORTFOLIO:

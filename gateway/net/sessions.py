@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from gateway.auth import Principal
     from gateway.limits import Limits
+    from gateway.net.record import Record
     from gateway.stats import Tally
 
 CLOSE_SPACING_S: Final = 0.001  # between two closes of a shutdown
@@ -39,6 +40,7 @@ class Sessions:
         self.limits = limits
         self.tally = tally
         self.open: set[Session] = set()
+        self.record: Record | None = None  # where there is a database
         self._emptied = asyncio.Event()
 
     def connections(self) -> int:

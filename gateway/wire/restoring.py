@@ -5,12 +5,13 @@ Must not know who keeps them, nor where.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
+from gateway.core.key import tier_of
 from gateway.wire.stream import Position, Restore, Subscribe
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -32,6 +33,13 @@ def unpacked(body: bytes, request: Restore) -> list[Subscribe]:
     Raises msgspec.MsgspecError for what another release has kept and this one does not read.
     """
     return [_at(each, request.resume.get(each.channel, {})) for each in _decode(body)]
+
+
+def streams_of(request: Subscribe) -> Iterator[tuple[str, str, str, int]]:
+    """(channel, name, timeframe, tier in ms) of what a request asks for."""
+    timeframe = request.timeframe if request.channel == "bars" else ""
+    for name in (*request.named, *map(str, request.account_ids)):
+        yield request.channel, name, timeframe, tier_of(request.throttle_ms)
 
 
 def _filled(request: Subscribe) -> dict[str, Any]:

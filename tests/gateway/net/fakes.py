@@ -113,6 +113,7 @@ class FakeConnection:
         self.socket = FakeSocket()
         self.outbox = Outbox(fanout, -1, self.socket, self)
         self.closed: tuple[int, str] | None = None
+        self.close_code = 1006
         self.on_writable: Callable[[], None] | None = None
         self.heartbeat_s = 0.0
         self._fanout = fanout

@@ -1,0 +1,83 @@
+"""What is told of connections to whoever keeps that: as they are now, at most once a second each, and at their end.
+
+Holds which ones have changed. Must not know a dialect, nor a database.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from gateway.core.private import Register
+
+
+class Subscribed(NamedTuple):
+    """What a connection is subscribed to: (channel, name, timeframe, throttle_ms), and what brings it back."""
+
+    streams: Iterable[tuple[str, str, str, int]] = ()
+    body: bytes = b"[]"
+
+
+class Recorded(Protocol):
+    """A session, as far as it is told of."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def dialect(self) -> str: ...
+    @property
+    def owner(self) -> int | None: ...
+    @property
+    def peer(self) -> str: ...
+    @property
+    def opened_ns(self) -> int: ...
+    def subscribed(self) -> Subscribed: ...
+
+
+class Record:
+    """Of one process."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._changed: dict[Recorded, None] = {}
+
+    def touch(self, session: Recorded) -> None:
+        """Something of it has changed, or it is new."""
+        self._changed[session] = None
+
+    def closed(self, session: Recorded, code: int) -> None:
+        """Its connection is gone; it still knows what it was subscribed to."""
+        self._changed.pop(session, None)
+        self._tell(session, time.time_ns(), code)
+
+    def tick(self) -> None:
+        """Once a second: tell what has changed."""
+        changed, self._changed = self._changed, {}
+        for session in changed:
+            self._tell(session, None, None)
+
+    def _tell(self, session: Recorded, closed_ns: int | None, code: int | None) -> None:
+        subscribed = session.subscribed()
+        self._register.told(
+            session.id,
+            dialect=session.dialect,
+            api_key_id=session.owner,
+            peer=network_of(session.peer),
+            opened_ns=session.opened_ns,
+            closed_ns=closed_ns,
+            close_code=code,
+            body=subscribed.body,
+            streams=subscribed.streams,
+        )
+
+
+def network_of(peer: str) -> str:
+    """Where a peer is from, without who it is: its /24, of IPv6 its /48. What is no address is left out."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return ""
+    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))

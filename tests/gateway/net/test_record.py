@@ -1,0 +1,101 @@
+"""What is told of connections, of whatever dialect."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.core.private import Register
+from gateway.net.record import Record, network_of
+from tests.gateway.net.test_private import Scene
+
+
+class FakeRegister:
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, dict[str, Any]]] = []
+        self.restored: dict[str, tuple[int | None, bytes]] = {}
+
+    def told(self, connection_id: str, **fields: Any) -> None:
+        self.rows.append((connection_id, {**fields, "streams": list(fields["streams"])}))
+
+    def measured(self, values: Any) -> None:
+        raise AssertionError("it is not asked")
+
+    async def restorable(self, connection_id: str, within_s: float) -> tuple[int | None, bytes] | None:
+        return self.restored.get(connection_id)
+
+
+class Recorded(Scene):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register = FakeRegister()
+        wanted: Register = self.register
+        self.record = self.rig.sessions.record = Record(wanted)
+        self.rig.service.register = wanted
+
+    def take(self) -> list[tuple[str, dict[str, Any]]]:
+        rows, self.register.rows = self.register.rows, []
+        return rows
+
+
+async def test_a_connection_is_told_of_when_it_has_changed_and_at_its_end() -> None:
+    scene = Recorded()
+    client = scene.connect("ann")
+    await scene.ask(client, action="subscribe", channel="bars", symbols=["BTC/USDT"], throttle_ms=60, timeframe="5m")
+    await scene.subscribe(client)
+    assert scene.take() == []
+    scene.record.tick()
+    ((name, row),) = scene.take()
+    key_id = scene.users.rows["ann"].id
+    assert (name, row["dialect"], row["api_key_id"], row["peer"]) == ("c1", "stream", key_id, "127.0.0.0/24")
+    assert row["streams"] == [("bars", "BTC/USDT", "5m", 50), ("orders", "1", "", 0)]
+    assert (row["closed_ns"], row["close_code"]) == (None, None)
+    assert [each["channel"] for each in json.loads(row["body"])] == ["bars", "orders"]
+    scene.record.tick()
+    assert scene.take() == [], "nothing has changed"
+    await scene.ask(client, action="unsubscribe", channel="bars")
+    scene.record.tick()
+    assert scene.take()[0][1]["streams"] == [("orders", "1", "", 0)]
+    client.conn.close_code = 1001
+    client.leave()
+    ((_, row),) = scene.take()
+    assert (row["close_code"], row["closed_ns"] > row["opened_ns"], len(row["streams"])) == (1001, True, 1)
+    scene.record.tick()
+    assert scene.take() == []
+
+
+async def test_other_dialects_are_told_of_without_what_they_read() -> None:
+    scene = Recorded()
+    scene.rig.connect_oms()
+    scene.rig.connect_dashboard()
+    scene.record.tick()
+    assert sorted((row["dialect"], row["api_key_id"], row["body"]) for _, row in scene.take()) == [
+        ("dashboard", None, b"[]"), ("oms", None, b"[]"),
+    ]  # fmt: skip
+
+
+async def test_what_another_process_recorded_is_restored_to_its_owner() -> None:
+    scene = Recorded()
+    body = b'[{"action":"subscribe","channel":"orders","account_ids":[1]}]'
+    scene.register.restored = {"old": (scene.users.rows["ann"].id, body), "other": (99, body)}
+    client = scene.connect("ann")
+    restored, answer, _ = await scene.ask(client, action="restore", connection_id="old")
+    assert (restored["data"]["requests"], answer["data"]["account_ids"]) == (1, [1])
+    (answer,) = await scene.ask(client, action="restore", connection_id="other")
+    assert answer["code"] == "validation_error"
+
+
+@pytest.mark.parametrize(
+    ("peer", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("", ""),
+        ("unix", ""),
+    ],
+)
+def test_where_a_peer_is_from_is_told_without_who_it_is(peer: str, network: str) -> None:
+    assert network_of(peer) == network

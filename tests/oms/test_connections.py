@@ -1,0 +1,114 @@
+"""Connections on their way to the database: bounded, in batches, and never in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.core.private import Register
+from oms import connections
+from oms.connections import Connections
+from oms.store.connections import ConnectionRow
+from oms.store.pool import Pool
+
+T = 1_790_000_000_000_000_000
+
+
+def told(some: Register, name: str = "one", **fields: Any) -> None:
+    given: dict[str, Any] = {
+        "dialect": "stream", "api_key_id": 7, "peer": "", "opened_ns": T, "closed_ns": None, "close_code": None,
+        "body": b"[]", "streams": (),
+    }  # fmt: skip
+    some.told(name, **{**given, **fields})
+
+
+async def count(pool: Pool, table: str) -> int:
+    return int(await pool.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+async def test_what_is_told_is_written_once_as_it_is_by_then(pool: Pool) -> None:
+    some = Connections(pool, clock_ns=lambda: T)
+    told(some)
+    told(some, streams=[("quotes", "BTC/USDT", "", 50)])
+    told(some, "two", closed_ns=T, close_code=1000)
+    some.measured({"connections": 2, "messages_per_s": 1.5})
+    assert await count(pool, "websocket_connections") == 0, "nothing waits for the database"
+    await some.flush()
+    tables = ("websocket_connections", "websocket_subscriptions", "websocket_metrics")
+    assert [await count(pool, table) for table in tables] == [2, 1, 2]
+
+
+async def test_many_are_written_in_several_batches(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "BATCH_MAX", 3)
+    some = Connections(pool, clock_ns=lambda: T)
+    for number in range(5):
+        told(some, str(number), streams=[("quotes", "A", "", 0), ("quotes", "B", "", 0)])
+    some.measured({str(number): 1.0 for number in range(7)})
+    await some.flush()
+    assert (await count(pool, "websocket_subscriptions"), await count(pool, "websocket_metrics")) == (10, 7)
+
+
+async def test_without_a_database_what_does_not_fit_is_given_up_and_counted(pool: Pool) -> None:
+    some = Connections(pool, waiting_max=2, clock_ns=lambda: T)
+    for number in range(5):
+        told(some, str(number))
+    told(some, "0", close_code=1001)
+    assert some.given_up == 3
+    await pool.close()
+    some.measured({"a": 1})
+    with capture_logs() as logs:
+        await some.flush()
+        await some.flush()
+    assert [each["count"] for each in logs if each["log_level"] == "warning"] == [3], "told once"
+    assert [*some._waiting] == ["0", "1"]
+    assert some._waiting["0"].close_code == 1001, "they wait on"
+    assert (await some.restorable("0", 9), await some.restorable("9", 9)) == ((7, b"[]"), None)
+
+
+async def test_what_is_told_while_it_is_written_counts(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = Connections(pool, clock_ns=lambda: T)
+
+    async def lost(_pool: Pool, rows: list[ConnectionRow]) -> None:
+        told(some, body=b"[2]")
+        raise OSError
+
+    monkeypatch.setattr("oms.store.connections.write", lost)
+    told(some, body=b"[1]")
+    told(some, "two")
+    await some.flush()
+    assert {name: row.body for name, row in some._waiting.items()} == {"one": "[2]", "two": "[]"}
+
+
+async def test_a_row_that_cannot_be_written_does_not_keep_the_others_back(pool: Pool) -> None:
+    some = Connections(pool, clock_ns=lambda: T)
+    told(some, body=b"\x00")
+    with capture_logs() as logs:
+        await some.flush()
+    assert [each["log_level"] for each in logs] == ["error"]
+    told(some, "two")
+    await some.flush()
+    assert await count(pool, "websocket_connections") == 1
+
+
+async def test_subscriptions_are_given_back_for_a_while_and_forgotten_in_the_end(pool: Pool) -> None:
+    now_ns = T
+    some = Connections(pool, kept_days=1, clock_ns=lambda: now_ns)
+    told(some, body=b"[1]", closed_ns=T)
+    now_ns += 5_000_000_000
+    assert [await some.restorable("one", within_s) for within_s in (9, 1)] == [(7, b"[1]"), None]
+    await some.flush()
+    assert [await some.restorable("one", within_s) for within_s in (9, 1)] == [(7, b"[1]"), None]
+    now_ns += 2 * 86_400_000_000_000
+    some._forgot_s = 0.0
+    await some.flush()
+    assert await count(pool, "websocket_connections") == 0
+
+
+async def test_metrics_are_bounded(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "METRICS_MAX", 3)
+    some = Connections(pool, clock_ns=lambda: T)
+    some.measured({"a": 1.0, "b": 1.0})
+    some.measured({"a": 2.0, "b": 2.0})
+    assert some.given_up == 2
