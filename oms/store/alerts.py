@@ -21,8 +21,9 @@ async def next_id(db: Database) -> int:
 
 
 async def every(db: Database) -> list[Alert]:
-    """All that there are, by their levels, so that they are sorted as fast as can be."""
-    return [_alert_of(row) for row in await db.fetch("SELECT * FROM alerts ORDER BY coalesce(price, percent), id")]
+    """All that there are, in the order in which their levels are kept, so that each is put behind the last."""
+    order = "CASE WHEN type = 'below' THEN -price ELSE coalesce(price, percent) END"
+    return [_alert_of(row) for row in await db.fetch(f"SELECT * FROM alerts ORDER BY {order}, id")]
 
 
 async def page(

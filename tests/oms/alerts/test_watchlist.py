@@ -93,7 +93,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(ACTIONS, max_size=60))
 def test_it_meets_what_the_model_meets(actions: list[tuple[Any, ...]]) -> None:
     watchlist, model, now_ns, number = Watchlist(), Model(), T, 0
@@ -182,7 +182,7 @@ class Counted(Decimal):
 
 
 def test_a_price_is_not_compared_with_every_rule() -> None:
-    watchlist, count = Watchlist(), 20_000
+    watchlist, count = Watchlist(), 5_000
     for number in range(count):
         watchlist.add(alert(number, AlertType.ABOVE, Counted(100 + number * CENT)))
         watchlist.add(alert(count + number, AlertType.BELOW, Counted(99 - number * CENT)))

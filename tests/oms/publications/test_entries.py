@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,20 +90,15 @@ def test_what_is_cut_off_is_read_as_far_as_it_goes() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_characters="]"), max_size=600), max_size=4))
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="]"), max_size=600), max_size=4))
 def test_whatever_a_feed_says_can_be_published(titles: list[str]) -> None:
     try:
-        found = news(feed(*titles).decode("utf-8", "replace").encode())
+        found = news(feed(*titles))
     except NotAFeedError:
         return
     for each in found:
         told = model.made(each, "wire", 1_790_000_000_000_000_000)
         assert 0 < len(each.headline) <= HEADLINE_MAX
         assert "\n" not in each.headline
-        assert isinstance(model.parse("news", _given(each)), News), told
-
-
-def _given(news: News) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode({"headline": news.headline, "url": news.url, "symbols": news.symbols})
+        given = {"headline": each.headline, "url": each.url, "symbols": each.symbols}
+        assert isinstance(model.parse("news", msgspec.json.encode(given)), News), told
