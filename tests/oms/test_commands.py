@@ -215,3 +215,25 @@ def test_params_reach_the_exchange_as_any_reader_of_json_would_have_them() -> No
 )  # fmt: skip
 def test_what_is_no_object_is_refused_by_the_name_of_what_should_be_one(body: object, field: str) -> None:
     assert refusal(body).details == {"field": field}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1e999999999", "1e-999999999", "9" * 60_000, '"' + "9" * 60_000 + '"', "0." + "0" * 60_000 + "1", "-1e400",
+        '"1e999999999"', '"sNaN"', '"Infinity"', "[" * 20_000 + "]" * 20_000, '{"a":' * 5_000 + "1" + "}" * 5_000,
+    ],
+    ids=lambda text: text[:12],
+)  # fmt: skip
+def test_amounts_and_depths_without_end_are_refused(value: str) -> None:
+    for field in ("qty", "price", "stop_loss", "strategy_id", "params"):
+        order = {"symbol": '"A"', "side": '"buy"', "order_type": '"limit"', "qty": "1", "price": "1", field: value}
+        payload = ",".join(f'"{name}":{text}' for name, text in order.items())
+        body = f'{{"account_id":1,"command":"send_order","payload":{{{payload}}}}}'.encode()
+        try:
+            (made,) = commands.parse(commands.decode(body))
+        except OmsError as error:
+            made = error
+        assert isinstance(made, OmsError), field
+        assert made.code == "validation_error"
+        assert len(made.message) < 1_000
