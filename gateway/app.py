@@ -235,11 +235,12 @@ class App:
         `calls`: ccxt's functions. `reader`: the principal whose account every dashboard may read.
         """
         private = PrivateService(accounts, self._forms, self.config.limits, self._tally.errors)
-        self.streams.private = self.oms.private = self.dashboard.private = private
+        self.streams.private = self.oms.private = private
         self.oms.calls = calls
         self.watching.accounts = standings
-        self.dashboard.reader = reader
         self.streams.portfolios = portfolios
+        if portfolios is not None:
+            self.dashboard.serve_accounts(private, portfolios, reader)
 
     def record(self, register: Register) -> None:
         """Tell it what connections do, and give back to clients what it knows of them."""

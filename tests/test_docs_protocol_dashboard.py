@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any, get_args
 
 import msgspec
@@ -15,8 +16,10 @@ from gateway.net.deflate import compress
 from gateway.net.guard import Entered
 from gateway.wire import dashboard
 from gateway.wire.dashboard_forms import DashboardForms
+from gateway.wire.dashboard_portfolio import portfolio
 from oms.model import Permission, Principal
 from tests.docs_parts import fences, text_of
+from tests.gateway.wire.test_dashboard_portfolio import held, valuation
 
 NAME = "docs/protocol.md"
 NOW_NS = 1_770_474_600_123_000_000
@@ -55,8 +58,8 @@ def rendered(message: Message) -> bytes:
             }
             update = Update(1, dashboard.prices(said), None, NOW_NS, 0, False)
             return FORMS.prices.template(None).render(update, "e1")
-        case "signal":
-            return dashboard.signal(json.dumps(message | {"source": "s"}).encode())[1]
+        case "portfolio_update":
+            return portfolio_rendered(message["data"])
         case "trade_executed":
             deal = {"symbol": message["symbol"], "side": message["side"].lower(), "qty": str(message["quantity"]),
                     "price": str(message["price"]), "executed_at": message["timestamp"]}  # fmt: skip
@@ -68,11 +71,22 @@ def rendered(message: Message) -> bytes:
     return said_by_itself(message)
 
 
+def portfolio_rendered(data: Message) -> bytes:
+    positions = tuple(
+        held(symbol, **{name: Decimal(str(value)) for name, value in each.items() if name != "symbol"})
+        for symbol, each in data["positions"].items()
+    )
+    told = portfolio([valuation(*positions, pnl=str(data["total_pnl"]))])
+    return FORMS.portfolio.template(None).render(Update(1, told, None, NOW_NS, 0, False), "e1")
+
+
 def said_by_itself(message: Message) -> bytes:
     if message["type"] == "authenticated":
         permissions = {each: Permission(account_id=each) for each in message["account_ids"]}
         principal = Principal(user_id=1, user_name=message["user"], api_key_id=1, permissions=permissions)
         return dashboard.authenticated(Entered(principal, message["reauthenticate_after_ms"]))
+    if message["type"] == "signal":
+        return dashboard.signal(json.dumps(message | {"source": "s"}).encode())[1]
     if message["type"] == "reauthenticate":
         return CODEC.reauthenticate(message["deadline_ms"])
     return CODEC.server_shutdown(message["deadline_ms"], message["reconnect_after_ms"])

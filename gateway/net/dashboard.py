@@ -11,11 +11,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.health import StreamHealth
 from gateway.core.key import EVERY, OWN, Extent, Key, stream_id
 from gateway.errors import TickwireError
 from gateway.net.conversation import Conversation
+from gateway.net.dashboard_portfolio import PortfolioBoard
 from gateway.net.dashboard_prices import PriceBoard, Symbols
-from gateway.net.dashboard_private import DashboardPrivate
+from gateway.net.dashboard_private import DashboardAccounts, DashboardPrivate, Follows
 from gateway.net.dashboard_wanted import NOTHING, Choice, Wanted
 from gateway.net.dialects import Name
 from gateway.net.head import Refusal
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.core.hub import Hub
     from gateway.net.guard import Guard
     from gateway.net.head import Head
+    from gateway.net.portfolio import Portfolios
     from gateway.net.private import PrivateService
     from gateway.net.sessions import Sessions
     from gateway.wire.codec import Codec
@@ -55,29 +58,34 @@ class DashboardService:
         spelling: Spelling,
         forms: DashboardForms,
         config: DashboardConfig,
-        private: PrivateService | None = None,
-        reader: Any = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`resolve`: the key that a channel, a client's spelling and a variant mean.
-
-        `private`: accounts; `reader`: the principal that may read the one account of single-user mode, for everybody
-        who has not said who they are.
-        """
+        """`resolve`: the key that a channel, a client's spelling and a variant mean."""
         self.sessions = sessions
         self.hub = hub
         self.spelling = spelling
         self.forms = forms
         self.config = config
         self.limits = sessions.limits
-        self.private = private
-        self.reader = reader
+        self.accounts: DashboardAccounts | None = None
+        self.reader: Any = None
         self.codec: Codec[dashboard.Request] = dashboard.DashboardCodec(now_ns)
         self.prices = PriceBoard(hub, fanout, self.key_of, config.price_update_interval_s, now_ns)
         self.connections = 0
+        self._fanout = fanout
         self._variant = str(Extent(period_ms=int(config.price_update_interval_s * 1_000)))
         self._resolve = resolve
         self._now_ns = now_ns
+
+    def serve_accounts(self, private: PrivateService, portfolios: Portfolios, reader: Any = None) -> None:
+        """Tell of accounts too.
+
+        `reader`: the principal that may read the one account of single-user mode, for who has not said who they are.
+        """
+        interval_s = self.config.portfolio_update_interval_s
+        board = PortfolioBoard(portfolios.follow, self._fanout, interval_s, self._now_ns)
+        self.accounts = DashboardAccounts(private, portfolios, board)
+        self.reader = reader
 
     def session(self, guard: Guard | None, _head: Head | None = None) -> DashboardSession | Refusal:
         """A handler for one new connection, or why there is none."""
@@ -100,12 +108,19 @@ class DashboardService:
             "ping_interval": _seconds(config.ping_interval_s),
             "price_update_interval": _seconds(config.price_update_interval_s),
             "portfolio_update_interval": _seconds(config.portfolio_update_interval_s),
-            "stream_health": {dashboard.PRICES: _told(self.prices.health.at(now_ns))},
+            "stream_health": {name: _told(health.at(now_ns)) for name, health in self._health().items()},
         }
+
+    def _health(self) -> dict[str, StreamHealth]:
+        """Of what is told by the clock."""
+        portfolio = self.accounts.board.health if self.accounts is not None else StreamHealth()
+        return {dashboard.PRICES: self.prices.health, dashboard.PORTFOLIO: portfolio}
 
     def close(self) -> None:
         """Tell nothing more."""
         self.prices.close()
+        if self.accounts is not None:
+            self.accounts.board.close()
 
 
 class DashboardSession(Conversation[dashboard.Request]):
@@ -136,7 +151,7 @@ class DashboardSession(Conversation[dashboard.Request]):
         """The streams know: their outbox is discarded."""
         self._service.connections -= 1
         if self._private is not None:
-            self._private.follow(None)
+            self._private.close()
 
     def principal_changed(self) -> None:
         self._follow()
@@ -160,7 +175,7 @@ class DashboardSession(Conversation[dashboard.Request]):
                 return dashboard.authenticated(self._guard.authenticate(request.token))
             case dashboard.Subscribe():
                 if request.channel in (dashboard.TRADES, dashboard.PORTFOLIO):
-                    self._require_account()
+                    self._require_reader()
                 self._wanted.subscribe(request.channel, self._named(request))
             case dashboard.Unsubscribe():
                 self._wanted.unsubscribe(request.channel, self._named(request))
@@ -233,28 +248,31 @@ class DashboardSession(Conversation[dashboard.Request]):
 
     def _reader(self) -> Any:
         """Whose accounts are told of; None: nobody's."""
-        if self._service.private is None:
+        if self._service.accounts is None:
             return None
         if self.principal is None and self._guard is not None and self._guard.may_ask:
             return self._service.reader
         return self.principal
 
-    def _require_account(self) -> None:
+    def _require_reader(self) -> None:
         """Raises TickwireError where there is none that may be told of."""
-        if self._service.private is None:
+        if self._service.accounts is None:
             raise TickwireError("unsupported_action", "this gateway has no accounts: prices and signals only")
         if self._reader() is None:
             raise TickwireError("not_authenticated", "this needs an API key: send `auth` first")
 
     def _follow_accounts(self) -> None:
-        reader = self._reader() if self._wanted.has(dashboard.TRADES) else None
+        wanted = self._wanted
+        trades, portfolio = wanted.has(dashboard.TRADES), wanted.has(dashboard.PORTFOLIO)
+        reader = self._reader() if trades or portfolio else None
         if self._private is None:
             if reader is None:
                 return
-            assert self._service.private is not None, "there is somebody who reads"
-            form = self._service.forms.of(deflate=self._conn.deflate).prices
-            self._private = DashboardPrivate(self._service.private, self._conn, form, self._shows_trade)
-        self._private.follow(reader)
+            assert self._service.accounts is not None, "there is somebody who reads"
+            forms = self._service.forms.of(deflate=self._conn.deflate)
+            self._private = DashboardPrivate(self._service.accounts, self._conn, forms, self._shows_trade)
+        is_there = reader is not None
+        self._private.follow(Follows(reader, trades=is_there and trades, portfolio=is_there and portfolio))
 
     def _shows_trade(self, symbol: str) -> bool:
         return self._wanted.shows(dashboard.TRADES, symbol)

@@ -79,6 +79,12 @@ class Board(ABC, Generic[K]):
     def state(self, what: K) -> bytes | None:
         """What is to be told, finished JSON; None while nothing is known."""
 
+    def on_tick(self) -> None:  # nothing, unless a board has more to do
+        """An interval is over."""
+
+    def on_told(self) -> None:  # likewise
+        """Something has been told."""
+
     def join(self, outbox: Outbox, what: K, form: Form) -> Stream:
         """Tell of this from now on, and what is known at once. To leave, detach from the stream."""
         audience = self._audiences.get(what)
@@ -119,6 +125,7 @@ class Board(ABC, Generic[K]):
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._tick)
+        self.on_tick()
         if self._slice is None:  # else the last interval's are not all out yet, and each will be the newest
             self._publish()
 
@@ -131,6 +138,6 @@ class Board(ABC, Generic[K]):
             del self._changed[audience]
             parts += 1 + len(audience.what)
             if audience.publish():
-                self.health.updated(self.now_ns())
+                self.on_told()
         if self._changed:
             self._slice = asyncio.get_running_loop().call_soon(self._publish)

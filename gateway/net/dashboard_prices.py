@@ -123,6 +123,10 @@ class PriceBoard(Board[Symbols]):
                 del self._prices[symbol]
                 price.end()
 
+    def on_told(self) -> None:
+        """Somewhere a price has changed."""
+        self.health.updated(self.now_ns())
+
     def state(self, what: Symbols) -> bytes | None:
         said = {symbol: said for symbol in what if (said := self._prices[symbol].said) is not None}
         return dashboard.prices(said) if said else None

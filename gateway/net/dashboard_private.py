@@ -1,4 +1,4 @@
-"""What accounts tell a dashboard: the executions of every account that its principal may read, as they are committed.
+"""What accounts tell a dashboard: what those that its principal may read execute, as it is committed, and are worth.
 
 Holds which accounts are followed, and tries again where one cannot be read. Nothing is confirmed or resumed in this
 dialect, but what is committed while the database is away is told when it is back. Must not know where events are kept.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import structlog
 
@@ -22,14 +22,17 @@ from gateway.wire import dashboard
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _speedups.fanout import Stream
     from gateway.core.private import Page, View
     from gateway.net.connection import Connection
+    from gateway.net.dashboard_portfolio import AccountIds, PortfolioBoard
     from gateway.net.private import PrivateService
-    from gateway.wire.dashboard_forms import DashboardForm
+    from gateway.wire.dashboard_forms import DashboardForm, Set
 
 log = structlog.get_logger(__name__)
 
 CHANNEL: Final = "deals"
+NOT_YOURS: Final = (403, 404)  # of a refusal that no other try would change
 RETRY_S: Final = (1.0, 30.0)  # first and longest pause after an account could not be read
 
 Shows = Callable[[str], bool]  # whether a symbol is to be told of
@@ -66,15 +69,39 @@ class Executions(Follower):
         return [self._form.finish(message) for symbol, message in told_now if self._shows(symbol)]
 
 
+class DashboardAccounts(NamedTuple):
+    """What dashboards share where there are accounts. `portfolios` says who may know what one is worth."""
+
+    private: PrivateService
+    portfolios: Owned
+    board: PortfolioBoard
+
+
+class Owned(Protocol):
+    def require(self, principal: Any, account_id: int) -> None:
+        """Raises TickwireError for who may not see all of the account."""
+
+
+class Follows(NamedTuple):
+    """Whose accounts a client is told of, and what of them."""
+
+    principal: Any
+    trades: bool
+    portfolio: bool
+
+
 class DashboardPrivate:
     """Of one connection."""
 
-    def __init__(self, service: PrivateService, conn: Connection, form: DashboardForm, shows: Shows) -> None:
-        self._service = service
+    def __init__(self, accounts: DashboardAccounts, conn: Connection, forms: Set, shows: Shows) -> None:
+        self._accounts = accounts
+        self._service = accounts.private
         self._conn = conn
-        self._form = form
+        self._forms = forms
         self._shows = shows
-        self._principal: Any = None
+        self._follows = Follows(None, trades=False, portfolio=False)
+        self._shown: AccountIds = ()  # whose worth is told
+        self._portfolio: Stream | None = None
         self._streams: dict[int, Executions] = {}  # by account
         self._left: dict[int, tuple[str, int]] = {}  # where a stream that failed had been
         self._refused: set[int] = set()  # accounts that this principal may not read after all
@@ -82,30 +109,39 @@ class DashboardPrivate:
         conn.on_writable = self._on_writable
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self._streams) + len(self._shown)
 
-    def follow(self, principal: Any) -> None:
-        """Tell of the accounts that this principal may read, and of no others any more; None: of none."""
-        self._principal = principal
+    def follow(self, follows: Follows) -> None:
+        """Tell this of the accounts that this principal may read, and nothing else any more."""
+        self._follows = follows
         self._refused.clear()
         for account_id, each in list(self._streams.items()):
-            if principal is None or not each.view.is_for(principal):
+            if not follows.trades or not each.view.is_for(follows.principal):
                 self._stop(account_id)
-        if principal is None:
+        if not follows.trades:
             self._left.clear()
+        self._show([each for each in self._shown if follows.portfolio and self._may_still_show(each)])
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
-        if principal is not None:
+        if follows.trades or follows.portfolio:
             self._opening = asyncio.create_task(self._open(), name=f"dashboard {self._conn.id}")
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self.follow(Follows(None, trades=False, portfolio=False))
 
     async def _open(self) -> None:
         """Until every account is followed; those that cannot be read just now again after a pause."""
         failures = 0
         while True:
             try:
-                for account_id in self._missing():
-                    await self._begin(account_id)
+                readable = self._readable()
+                if self._follows.portfolio:
+                    self._show([each for each in readable if self._may_show(each)])
+                if self._follows.trades:
+                    for account_id in readable:
+                        await self._begin(account_id)
             except TickwireError as error:
                 if not failures:
                     log.info("account not followed", connection_id=self._conn.id, code=error.code)
@@ -118,22 +154,51 @@ class DashboardPrivate:
                 break
         self._opening = None
 
-    def _missing(self) -> Sequence[int]:
-        """The accounts to be followed that are not. Raises TickwireError."""
+    def _readable(self) -> Sequence[int]:
+        """The accounts to tell of. Raises TickwireError."""
         try:
-            readable = self._service.accounts.readable(self._principal)
+            return self._service.accounts.readable(self._follows.principal)
         except Exception as error:
             failure = refused(error)
             if failure is None:
                 raise
             raise failure from error
-        return [each for each in readable if each not in self._streams and each not in self._refused]
+
+    def _may_show(self, account_id: int) -> bool:
+        """Whether the principal may know what it is worth: only who may see all of it. Raises TickwireError."""
+        try:
+            self._accounts.portfolios.require(self._follows.principal, account_id)
+        except TickwireError as error:
+            if error.status not in NOT_YOURS:
+                raise
+            return False
+        return True
+
+    def _may_still_show(self, account_id: int) -> bool:
+        """What cannot be told just now is asked again in `_open`."""
+        try:
+            return self._may_show(account_id)
+        except TickwireError:
+            return False
+
+    def _show(self, account_ids: Sequence[int]) -> None:
+        """Tell what these are worth, all together."""
+        shown = tuple(sorted(account_ids))
+        if shown == self._shown or not self._conn.is_open:
+            return
+        outbox, form = self._conn.outbox, self._forms.portfolio
+        if self._portfolio is not None:
+            self._portfolio.detach(outbox, form)
+        self._shown = shown
+        self._portfolio = self._accounts.board.join(outbox, shown, form) if shown else None
 
     async def _begin(self, account_id: int) -> None:
+        if account_id in self._streams or account_id in self._refused:
+            return
         try:
-            view = await told(self._service.accounts.outbox.open(self._principal, account_id, CHANNEL))
+            view = await told(self._service.accounts.outbox.open(self._follows.principal, account_id, CHANNEL))
         except TickwireError as error:
-            if error.status not in (403, 404):
+            if error.status not in NOT_YOURS:
                 raise
             self._refused.add(account_id)
             return
@@ -141,7 +206,7 @@ class DashboardPrivate:
         if epoch != view.epoch:  # it is new here, or what its numbers named is gone
             at = view.newest
         on_failed = self._failer(account_id)
-        stream = Executions(self._conn, view, at, self._service, on_failed, self._form, self._shows)
+        stream = Executions(self._conn, view, at, self._service, on_failed, self._forms.prices, self._shows)
         self._streams[account_id] = stream
         stream.begin()
 

@@ -1,4 +1,4 @@
-"""How what many are told looks in the dashboard dialect: prices and signals, and its frames.
+"""How what many are told looks in the dashboard dialect: prices, portfolios and signals, and its frames.
 
 Holds the templates; a frame is made once for everybody who is told the same. The dialect has no word for a gap: a
 message is the whole state, or a signal, and who is too slow for those has missed some. Must not know subscribers,
@@ -19,6 +19,9 @@ from gateway.wire.forms import Squeeze
 NOTHING: Final = encode(OP_PONG, b"")
 
 PRICES: Final = (b'{"type":"price_update","symbols":', DATA, b',"timestamp":"', TIMESTAMP, b'"}')
+PORTFOLIO: Final = (
+    b'{"type":"portfolio_update","channel":"portfolio","timestamp":"', TIMESTAMP, b'","data":', DATA, b"}",
+)  # fmt: skip
 
 
 class DashboardForm(Form):
@@ -68,6 +71,7 @@ class Set(NamedTuple):
     """The forms of a connection."""
 
     prices: DashboardForm
+    portfolio: DashboardForm
     signals: SignalForm
 
 
@@ -84,4 +88,4 @@ class DashboardForms:
 
 
 def _made(squeeze: Squeeze | None) -> Set:
-    return Set(DashboardForm(PRICES, squeeze), SignalForm(squeeze))
+    return Set(DashboardForm(PRICES, squeeze), DashboardForm(PORTFOLIO, squeeze), SignalForm(squeeze))

@@ -20,16 +20,21 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from gateway.app import App
-from gateway.config import Config, DashboardConfig, ServerConfig
+from gateway.config import Config, DashboardConfig, PortfolioConfig, ServerConfig
+from gateway.core.market_data import MarketData
 from gateway.desk import reader_of
 from gateway.limits import Limits
 from gateway.net.dashboard import DashboardSession
+from gateway.net.portfolio import Portfolios
 from gateway.sources.base import Sink
 from gateway.sources.config import ExchangeConfig
 from gateway.wire.dashboard import CHANNELS
+from oms.model import Quote
 from tests.conftest import ROOT
+from tests.gateway.core.holdings_made import holdings, position
 from tests.gateway.net.accounts import FakeAccounts, Line
 from tests.gateway.net.fakes import FakeSource
+from tests.gateway.net.treasury import FakeTreasury
 from tests.gateway.users import Users
 from tests.waiting import until
 
@@ -46,11 +51,19 @@ class Gateway:
             server=ServerConfig(port=0),
             default_exchange="sim",
             exchanges={"sim": ExchangeConfig(klass="binance")},
-            dashboard=DashboardConfig(symbols=["BTC/USDT"], account_id=1, price_update_interval_s=0.1),
+            dashboard=DashboardConfig(
+                symbols=["BTC/USDT"], account_id=1, price_update_interval_s=0.1, portfolio_update_interval_s=0.1
+            ),
         )
         self.app = App(config, make_source=self._make, authenticator=Users().auth)
         self.room = FakeAccounts()
-        self.app.serve_accounts(self.room, reader=reader_of(1))
+        self.treasury = FakeTreasury()
+        self.treasury.now = holdings({"USDT": 100}, [position("BTC/USDT", "2")])
+        portfolios = Portfolios(
+            self.treasury, MarketData(self.app.hub, self.app.sources, Quote), PortfolioConfig(interval_ms=10),
+            fanout=self.app.fanout, loop=asyncio.get_running_loop(), limits=config.limits,
+        )  # fmt: skip
+        self.app.serve_accounts(self.room, reader=reader_of(1), portfolios=portfolios)
 
     def _make(self, name: str, _config: ExchangeConfig, sink: Sink, _limits: Limits) -> FakeSource:
         self.source = FakeSource(name, {"BTC/USDT", "ETH/USDT"}, sink)
@@ -69,13 +82,13 @@ class Gateway:
 
         def is_there() -> bool:
             wanted = [each._symbols for each in self.sessions if len(each._wanted) == len(CHANNELS)]
-            watched = {key.symbol for key in self.source.watched}
+            watched = {key.symbol for key in self.source.watched if key.channel == "ccxt_ticker"}
             return wanted == [symbols] and watched >= set(symbols) and bool(self.room.channels[1, "deals"].listeners)
 
         await until(is_there, PATIENCE_S)
 
     def quote(self, symbol: str, last: float) -> None:
-        (key,) = [key for key in self.source.watched if key.symbol == symbol]
+        (key,) = [key for key in self.source.watched if (key.channel, key.symbol) == ("ccxt_ticker", symbol)]
         self.source.publish("ccxt_ticker", symbol, key.variant, last=last, percentage=-1.25)
 
     def announce(self) -> None:
@@ -128,29 +141,42 @@ def node() -> list[str]:
     return [found, "--experimental-websocket", "--no-warnings"]
 
 
-async def line_of(process: asyncio.subprocess.Process) -> dict[str, Any]:
+async def line_of(process: asyncio.subprocess.Process, kind: str | None = None) -> dict[str, Any]:
+    """The next message that it prints, of this type."""
     assert process.stdout is not None
     line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
     if not line:
         assert process.stderr is not None
         pytest.fail((await process.stderr.read()).decode())
-    return dict(json.loads(line))
+    message = dict(json.loads(line))
+    return message if kind in {None, message.get("type")} else await line_of(process, kind)
 
 
 async def test_in_node_it_is_told_everything_and_comes_back(gateway: Gateway, node: list[str]) -> None:
-    async with running(*node, str(CLIENT), gateway.url, "ETH/USDT", "4") as run:
+    async with running(*node, str(CLIENT), gateway.url, "ETH/USDT") as run:
         for last in (3_000, 3_001):
             await gateway.joined("ETH/USDT")
             gateway.quote("ETH/USDT", last)
-            told = await line_of(run)
+            told = await line_of(run, "price_update")
             assert {symbol: said["price"] for symbol, said in told["symbols"].items()} == {"ETH/USDT": last}
             if last == 3_000:
                 gateway.drop_all()
                 await until(lambda: not gateway.sessions)
         gateway.announce()
-        assert (await line_of(run))["symbol"] == "AAPL"
+        assert (await line_of(run, "signal"))["symbol"] == "AAPL"
         gateway.deal()
-        assert (await line_of(run))["side"] == "SELL"
+        assert (await line_of(run, "trade_executed"))["side"] == "SELL"
+        gateway.source.publish("quotes", "BTC/USDT", bid=110, ask=110)
+        while not (told := await line_of(run, "portfolio_update"))["data"]["total_pnl"]:
+            pass  # what was known before there was a price
+        assert (told["data"]["total_pnl"], told["data"]["position_count"]) == (20, 1)
+
+
+async def test_in_node_it_ends_when_it_has_told_enough(gateway: Gateway, node: list[str]) -> None:
+    async with running(*node, str(CLIENT), gateway.url, "BTC/USDT", "1") as run:
+        await gateway.joined("BTC/USDT")
+        gateway.announce()
+        assert (await line_of(run))["type"] == "signal"
         assert await asyncio.wait_for(run.wait(), PATIENCE_S) == 0
 
 
@@ -275,6 +301,9 @@ async def test_in_a_browser_the_page_shows_it(gateway: Gateway, site: str, tmp_p
         await gateway.joined("BTC/USDT")
         gateway.quote("BTC/USDT", 60_000.5)
         assert await page.text("#prices tr") == "BTC/USDT60,000.5-1.25 %–––"
+        gateway.source.publish("quotes", "BTC/USDT", bid=110, ask=110)
+        assert await page.text("#positions tr", "110") == "BTC/USDT21001102010"
+        assert await page.text("#total") == "20"
         gateway.announce()
         assert (await page.text("#signals tr")).startswith("AAPLBUY182.5100.83")
         gateway.deal()

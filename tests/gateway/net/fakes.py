@@ -192,7 +192,6 @@ class Rig:
             spelling=self.service.spelling,
             forms=DashboardForms(self.limits, deflate.compress),
             config=dashboards or DashboardConfig(symbols=["BTC/USDT"]),
-            private=self.private,
             now_ns=lambda: self.now_ns,
         )
 

@@ -24,10 +24,11 @@ async def test_the_status_has_exactly_these_keys() -> None:
             "price_update_interval": 3,
             "portfolio_update_interval": 5,
             "stream_health": {
-                "price_updates": {
+                name: {
                     "last_update": None, "error_count": 0, "recovery_attempts": 0, "is_healthy": True,
                     "started_at": None,
                 }
+                for name in ("price_updates", "portfolio")
             },
         }  # fmt: skip
 

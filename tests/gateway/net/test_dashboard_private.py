@@ -12,11 +12,14 @@ from gateway.config import AuthConfig, DashboardConfig
 from gateway.desk import reader_of
 from gateway.errors import Close
 from gateway.net import dashboard_private
+from gateway.net.dashboard_portfolio import PortfolioBoard
 from gateway.net.guard import Guard, Guards
 from oms.errors import OmsError
 from oms.model import Permission
+from tests.gateway.core.holdings_made import holdings, position
 from tests.gateway.net.accounts import Channel, FakeAccounts, Line
 from tests.gateway.net.fakes import DashboardClient, Rig
+from tests.gateway.net.treasury import FakeTreasury
 from tests.gateway.users import Users
 from tests.waiting import until
 
@@ -32,8 +35,14 @@ class Scene:
         self.users.add("ann", permissions={number: Permission(account_id=number) for number in (1, 2)})
         self.users.add("bob", permissions={2: Permission(account_id=2)})
         self.guards = Guards(Gate(self.users.auth, AuthConfig(), anonymous=anonymous))
-        self.rig = Rig(accounts=self.room, dashboards=DashboardConfig(symbols=["BTC/USDT"]))
-        self.rig.dashboards.reader = reader_of(reader)
+        self.rig = Rig(
+            accounts=self.room, dashboards=DashboardConfig(symbols=["BTC/USDT"], portfolio_update_interval_s=3600)
+        )
+        self.treasury = FakeTreasury()
+        self.treasury.now = holdings({"USDT": 100, "BTC": 2}, [position("BTC/USDT", "2")])
+        assert self.rig.private is not None
+        portfolios = self.rig.connect_portfolios(self.treasury)
+        self.rig.dashboards.serve_accounts(self.rig.private, portfolios, reader_of(reader))
 
     async def connect(self, name: str | None = "ann") -> DashboardClient:
         verdict = self.users.auth.authenticate(self.users.texts[name], "x-api-key") if name else None
@@ -207,3 +216,91 @@ async def test_an_account_that_may_not_be_read_after_all_is_left_alone() -> None
     assert listening(scene) == [1]
     assert client.session._private is not None
     assert client.session._private._opening is None, "and not asked for again and again"
+
+
+PORTFOLIO = {
+    "type": "portfolio_update",
+    "channel": "portfolio",
+    "timestamp": "2026-02-07T14:30:00.123Z",
+    "data": {
+        "positions": {
+            "BTC/USDT": {
+                "symbol": "BTC/USDT", "quantity": 2, "average_price": 100, "market_price": 110,
+                "unrealized_pnl": 20, "unrealized_pnl_pct": 10,
+            }
+        },
+        "total_pnl": 20,
+        "position_count": 1,
+    },
+}  # fmt: skip
+
+
+async def valued(scene: Scene, price: float = 110) -> None:
+    """What account 1 is worth is known."""
+    await until(lambda: any(key.channel == "quotes" for key in scene.rig.sim.watched))
+    scene.rig.sim.publish("quotes", "BTC/USDT", bid=price, ask=price)
+    board = board_of(scene)
+    await until(lambda: (shown := board._accounts.get(1)) and shown.newest and shown.newest.positions)
+
+
+def board_of(scene: Scene) -> PortfolioBoard:
+    assert scene.rig.dashboards.accounts is not None
+    return scene.rig.dashboards.accounts.board
+
+
+async def test_a_portfolio_is_told_as_the_protocol_has_it_and_when_it_has_changed() -> None:
+    scene = Scene()
+    client, bob, nobody = [await scene.connect(name) for name in ("ann", "bob", None)]
+    await valued(scene)
+    board_of(scene)._tick()
+    (message,) = client.take()
+    assert message == PORTFOLIO
+    assert list(message) == list(PORTFOLIO)
+    assert list(message["data"]) == ["positions", "total_pnl", "position_count"]
+    board_of(scene)._tick()
+    assert client.take() == [], "nothing has changed"
+    assert (await scene.connect()).take() == [PORTFOLIO], "a newcomer is told at once"
+    assert (bob.take(), nobody.take()) == ([], []), "it is not theirs"
+
+
+async def test_what_is_not_live_says_so_and_no_change_is_no_silence() -> None:
+    scene = Scene()
+    client = await scene.connect()
+    await valued(scene)
+    (key,) = [key for key in scene.rig.sim.watched if key.channel == "quotes"]
+    scene.rig.now_ns += 1
+    board_of(scene)._tick()
+    board_of(scene)._tick()
+    assert board_of(scene).health.at(scene.rig.now_ns).last_update_ns == scene.rig.now_ns
+    client.take()
+    scene.rig.hub.lost(key, "upstream")
+    await until(lambda: not board_of(scene)._accounts[1].is_live)
+    scene.rig.now_ns += 1
+    board_of(scene)._tick()
+    (message,) = client.take()
+    assert (message["data"]["stale"], message["data"]["positions"]["BTC/USDT"]["stale"]) == (True, True)
+    health = board_of(scene).health.at(scene.rig.now_ns)
+    assert (health.last_update_ns, health.error_count) == (scene.rig.now_ns - 1, 1)
+
+
+async def test_a_portfolio_is_unsubscribed_and_taken_away_with_its_account() -> None:
+    scene = Scene(reader=1)
+    ann, nobody = await scene.connect(), await scene.connect(None)
+    await valued(scene)
+    assert [len(each.take()) for each in (ann, nobody)] == [0, 0], "the interval is not over"
+    nobody.say(type="unsubscribe", channel="portfolio")
+    scene.users.change("ann", permissions={1: Permission(account_id=1, strategies=frozenset({5}))})
+    scene.guards.tick()
+    await scene.settle()
+    board_of(scene)._tick()
+    assert (ann.take(), nobody.take()) == ([], []), "a part of an account is worth nothing by itself"
+    assert not board_of(scene)._accounts
+
+
+async def test_nothing_is_left_of_a_portfolio_that_nobody_is_shown() -> None:
+    scene = Scene()
+    client = await scene.connect()
+    await valued(scene)
+    client.leave()
+    assert not board_of(scene)._accounts
+    assert board_of(scene)._timer is None

@@ -1,0 +1,54 @@
+"""What accounts hold and gain, as the data of a `portfolio_update` of the dashboard dialect.
+
+All accounts that a client is told of are one portfolio there, by symbol. Must not know how a valuation is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from gateway.core.portfolio import Valuation, Valued, by_symbol
+
+
+def portfolio(valuations: Sequence[Valuation]) -> bytes:
+    """Finished JSON; numbers have the digits of their source, and are null where nobody knows them.
+
+    What counts prices or balances that are not live has `"stale":true`, and the whole then too.
+    """
+    positions = by_symbol(each for valuation in valuations for each in valuation.positions)
+    said: dict[str, Any] = {
+        "positions": {symbol: _position(held) for symbol, held in sorted(positions.items())},
+        "total_pnl": _number(sum((each.unrealized_pnl for each in valuations), Decimal(0))),
+        "position_count": len(positions),
+    }
+    if any(each.stale for each in valuations):
+        said["stale"] = True
+    return orjson.dumps(said)
+
+
+def _position(held: Valued) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "symbol": held.symbol,
+        "quantity": _number(held.quantity),
+        "average_price": _number(held.average_price),
+        "market_price": _number(held.market_price),
+        "unrealized_pnl": _number(held.unrealized_pnl),
+        "unrealized_pnl_pct": _number(held.unrealized_pnl_pct),
+    }
+    if held.stale and held.market_price is not None:
+        said["stale"] = True
+    return said
+
+
+def _number(value: Decimal | None) -> orjson.Fragment | None:
+    """As a JSON number."""
+    if value is None:
+        return None
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return orjson.Fragment("0" if text == "-0" else text)
