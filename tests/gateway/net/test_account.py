@@ -189,6 +189,22 @@ async def test_messages_of_other_dialects_are_refused_and_the_connection_lives()
     client.leave()
 
 
+async def test_a_reader_that_takes_nothing_is_closed_and_others_go_on() -> None:
+    scene = Scene()
+    slow, other = await scene.open(), await scene.open()
+    slow.conn.outbox.pause()
+    seconds = 0
+    while slow.conn.closed is None and seconds < 20:
+        seconds += 1
+        tickets = range(seconds * 2_000, seconds * 2_000 + 2_000)
+        scene.backend.now = standing("1000", *(Holding(ticket) for ticket in tickets))
+        await scene.pass_time(1)
+    assert slow.conn.closed == (4008, "")
+    assert other.conn.closed is None
+    slow.leave()
+    other.leave()
+
+
 # --- heartbeat --------------------------------------------------------------------------------------------------------
 
 
