@@ -106,7 +106,7 @@ class FakeConnection:
     """A connection without a network: its outbox is real."""
 
     def __init__(self, fanout: Fanout, *, deflated: bool = False) -> None:
-        self.id = "c1"
+        self.id = "c1"  # of the first; a rig numbers those after it
         self.peer = "127.0.0.1"
         self.pinged_s = 0.0
         self.deflate = deflated
@@ -155,6 +155,7 @@ class Rig:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.limits = limits or Limits()
+        self.connected = 0  # clients so far
         self.fanout = Fanout(loop.call_soon, loop.call_later)
         self.sources = {
             "sim": FakeSource("sim", {"BTC/USDT", "ETH/USDT", "BTC/USDT:USDT", "btc/usdt", "CRASH"}),
@@ -240,6 +241,8 @@ class AnyClient(Generic[S]):
 
     def __init__(self, rig: Rig, session: S, *, deflated: bool) -> None:
         self.conn = FakeConnection(rig.fanout, deflated=deflated)
+        rig.connected += 1
+        self.conn.id = f"c{rig.connected}"
         self.session = session
         self.session.on_open(self.conn)  # type: ignore[arg-type]  # a stand-in with the parts a session uses
 
