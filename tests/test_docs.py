@@ -93,7 +93,10 @@ def test_commands_and_resources_of_orders_are_told() -> None:
     assert set(re.findall(r"[A-Z_]{5,}", states)) == {state.value for state in OrderState}
     paths = set(re.findall(r"`(?:GET |POST )?(/oms/[a-z_/{}]+)`", text_of("docs/oms.md")))
     nobody = {"principal": Provide(lambda: None, sync_to_thread=False)}
-    served = {route.path for route in Litestar([router(cast("Service", None), int)], dependencies=nobody).routes}
+    served = {
+        route.path
+        for route in Litestar([router(cast("Service", None), int)], dependencies=nobody, logging_config=None).routes
+    }
     assert {re.sub(r":\w+", "", path) for path in served if path.startswith("/oms/")} == paths
 
 

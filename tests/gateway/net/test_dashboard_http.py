@@ -15,7 +15,7 @@ MINUTE_NS = 60_000_000_000
 
 async def test_the_status_has_exactly_these_keys() -> None:
     rig = Rig()
-    with TestClient(Litestar([status_resource(rig.dashboards)])) as client:
+    with TestClient(Litestar([status_resource(rig.dashboards)], logging_config=None)) as client:
         assert client.get("/websocket/status").json() == {
             "enabled": True,
             "active_connections": 0,

@@ -146,7 +146,7 @@ async def test_it_is_neither_confirmed_nor_sent_again_by_number(scene: Scene) ->
     client = scene.connect()
     (answer,) = await scene.ask(client, action="ack", channel="portfolio", account_id=1, sequence=1)
     assert (answer["code"], answer["details"]["channels"]) == (
-        "unsupported_channel", ["orders", "deals", "positions"],
+        "unsupported_channel", ["orders", "deals", "positions", "alerts"],
     )  # fmt: skip
     request = {"action": "resend", "channel": "portfolio", "symbol": "1", "from": 1, "to": 2}
     (answer,) = await scene.ask(client, **request)
