@@ -44,6 +44,7 @@ from gateway.net.origin import Origins
 from gateway.net.portfolio import Portfolios
 from gateway.net.private import PrivateService
 from gateway.net.record import Record
+from gateway.net.roster import Roster
 from gateway.net.session import StreamService
 from gateway.net.sessions import Sessions
 from gateway.sources import synthetic
@@ -187,7 +188,8 @@ class App:
             expires_s=(lambda: certificate.expires_s) if certificate else None,
         )
         routes = [status_resource(self.dashboard)]
-        resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks, routes)
+        roster = Roster(self.sessions)
+        resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks, routes, roster)
         self.listener = self._listener(dialects, resources)
         self._checks = checks
         self._listening = False

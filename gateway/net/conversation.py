@@ -152,6 +152,11 @@ class Conversation(ABC, Generic[R]):
     def peer(self) -> str:
         return self._conn.peer
 
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for its socket."""
+        return self._conn.outbox.queued_bytes
+
     def subscribed(self) -> Subscribed:
         """What is kept of its subscriptions; a dialect that can bring them back says more."""
         return Subscribed()

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 from uuid import uuid4
 
 import structlog
 from litestar import Litestar, MediaType, Request, Response, get
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler, ExceptionHandler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -27,6 +29,8 @@ from gateway.limits import Limits
 from gateway.log import mask_text
 from gateway.net.dialects import ACCOUNT_PATH, SHARED_PATH
 from gateway.net.http_auth import principal_dependencies, token_resource
+from gateway.net.http_refusals import refusals
+from gateway.net.roster import PAGE_MAX, Roster
 from gateway.stats import Stats, StatsCollector
 from gateway.wire.stream import STREAM_PATH
 
@@ -41,6 +45,10 @@ CODE_OF_STATUS: Final[dict[int, str]] = {
     429: "rate_limited",
 }
 FIELD_OF_OBJECT: Final = re.compile(r"^Object .* field `([^`]+)`$")  # missing or unknown, in msgspec's words
+
+
+Page = Annotated[int, QueryParameter(ge=1, le=10**6)]
+PageSize = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
 
 
 class Mounted(NamedTuple):
@@ -71,19 +79,21 @@ def build(
     mounted: Mounted = Mounted(),  # noqa: B008  # immutable
     remarks: Mapping[str, Callable[[], bool]] = {},
     more: Sequence[ControllerRouterHandler] = (),
+    roster: Roster | None = None,
 ) -> Litestar:
     """The ASGI application. `readiness` names what must be true before traffic should come; `gate` knows the users.
 
-    `remarks` are told beside what counts for being ready; `more` are what dialects have over HTTP.
+    `remarks` are told beside what counts for being ready; `more` are what dialects have over HTTP; `roster`
+    knows who is connected.
     """
     return Litestar(
         [
-            *_own_routes(stats, readiness, remarks),
+            *_own_routes(stats, readiness, remarks, roster),
             *([token_resource(gate)] if gate else []),
             *more,
             *mounted.routes,
         ],
-        dependencies=principal_dependencies(gate) if gate else {},
+        dependencies=principal_dependencies(gate) if gate else {"caller": Provide(lambda: None, sync_to_thread=False)},
         exception_handlers={
             **{kind: _translated(reads) for kind, reads in mounted.errors.items()},
             TickwireError: _known,
@@ -99,7 +109,10 @@ def build(
 
 
 def _own_routes(
-    stats: Stats, readiness: Callable[[], dict[str, bool]], remarks: Mapping[str, Callable[[], bool]]
+    stats: Stats,
+    readiness: Callable[[], dict[str, bool]],
+    remarks: Mapping[str, Callable[[], bool]],
+    roster: Roster | None,
 ) -> list[ControllerRouterHandler]:
     registry = CollectorRegistry()
     registry.register(StatsCollector(stats))
@@ -131,10 +144,11 @@ def _own_routes(
         ]
         return {"channels": rows, "throttle_tiers_ms": list(TIERS_MS)}
 
-    @get("/api/ws/status", sync_to_thread=False)
-    def status() -> dict[str, Any]:
-        """Connections, subscriptions, watches, rates, latency and drops."""
-        return stats.status(time.monotonic(), time.time_ns())
+    @get("/api/ws/status", responses=refusals(), sync_to_thread=False)
+    def status(caller: NamedDependency[Any], page: Page = 1, page_size: PageSize = 100) -> dict[str, Any]:
+        """Connections, subscriptions, watches, rates, latency and drops; who is connected, for who may know."""
+        told = {} if caller is None or roster is None else roster.told(caller, page, page_size)
+        return stats.status(time.monotonic(), time.time_ns()) | told
 
     @get([STREAM_PATH, SHARED_PATH, ACCOUNT_PATH + "{account_id:str}"], include_in_schema=False, sync_to_thread=False)
     def stream() -> Response[dict[str, Any]]:

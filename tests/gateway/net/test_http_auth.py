@@ -13,6 +13,8 @@ from gateway.auth import Gate
 from gateway.config import AuthConfig
 from gateway.limits import Limits
 from gateway.net import http
+from gateway.net.roster import Roster
+from gateway.net.sessions import Sessions
 from gateway.stats import Stats, Tally
 from oms.model import Principal
 from tests.gateway.net.test_http import Nothing
@@ -40,7 +42,7 @@ def _users() -> Users:
 def _client(users: Users) -> Iterator[TestClient[Litestar]]:
     stats = Stats(fanned=Nothing(), published=Nothing(), connected=Nothing(), sources={}, tally=Tally(), started_s=0.0)
     gate = Gate(users.auth, AuthConfig(), anonymous=True)
-    app = http.build(stats, dict, Limits(), "1.2.3", gate)
+    app = http.build(stats, dict, Limits(), "1.2.3", gate, roster=Roster(Sessions(Limits(), Tally())))
     app.register(who)
     app.register(caller)
     with TestClient(app, raise_server_exceptions=False) as client:
@@ -93,3 +95,14 @@ def test_a_token_does_not_make_another(client: TestClient[Litestar], users: User
     assert client.get("/who", headers=headers).json() == {"user": "ann", "accounts": [1]}
     response = client.get("/api/ws/token", headers=headers)
     assert (response.status_code, response.json()["code"]) == (403, "permission_denied")
+
+
+def test_the_status_says_who_is_connected_to_who_sends_a_key(client: TestClient[Litestar], users: Users) -> None:
+    headers = {"x-api-key": users.texts["ann"]}
+    known = client.get("/api/ws/status", params={"page": 2, "page_size": 5}, headers=headers).json()
+    assert (known["users"], known["items"], known["total"], known["page"]) == ([], [], 0, 2)
+    anonymous = client.get("/api/ws/status")
+    assert (anonymous.status_code, "items" in anonymous.json()) == (200, False)
+    assert client.get("/api/ws/status", headers={"x-api-key": "tw_wrong"}).status_code == 401
+    refused = client.get("/api/ws/status", params={"page_size": 501}, headers=headers)
+    assert (refused.status_code, refused.json()["details"]) == (422, {"field": "page_size"})
