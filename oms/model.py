@@ -212,6 +212,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return self.state not in TERMINAL
 
     @property
+    def waits(self) -> bool:
+        """Whether it waits for its trigger price, as far as is known: what is filled in part does no more."""
+        return self.trigger_price is not None and not self.filled
+
+    @property
     def remaining(self) -> Decimal:
         return max(ZERO, self.qty - self.filled)
 

@@ -17,14 +17,14 @@ from msgspec.structs import replace
 from oms import render
 from oms.commands import ChangeOrder
 from oms.desk import fates
-from oms.desk.desk import Desk
+from oms.desk.desk import Conditions, Desk
 from oms.desk.dispatch import Handler, Run
 from oms.desk.hearing import Hearing, claim
 from oms.desk.orders import Orders, asked
 from oms.desk.results import Outcome
 from oms.desk.settling import DOUBTFUL, Settler
 from oms.errors import OmsError
-from oms.model import Order
+from oms.model import Order, OrderType
 from oms.states import Refused, ReplaceFailed
 from oms.venues import base
 from oms.venues.base import VenueOrder
@@ -63,6 +63,7 @@ class Changing:
                     continue
                 wanted = amended(order, payload)
                 desk.check(wanted, desk.venue.instrument(order.symbol), quote)
+                under = desk.conditions()
                 if run.validate:
                     return Outcome()
                 if fates.has_terms(order, payload):
@@ -71,7 +72,7 @@ class Changing:
                 desk.record_change(wanted, command_id)
                 desk.count_sent()
                 await desk.commit()
-                refusal = await self._replace(wanted, command_id)
+                refusal = self._overtaken(wanted, under, command_id) or await self._replace(wanted, under, command_id)
                 if desk.book.orders[order_id].state in DOUBTFUL:
                     desk.on_doubt(order_id)
                     desk.commit()
@@ -79,13 +80,22 @@ class Changing:
             changed = (after.price, after.qty) != (order.price, order.qty)
             return fates.of_change(after, changed=changed, refusal=refusal)
 
-    async def _replace(self, wanted: Order, command_id: int) -> OmsError | None:
+    def _overtaken(self, wanted: Order, under: Conditions, command_id: int) -> OmsError | None:
+        """Why nothing is asked for after all."""
+        try:
+            self._desk.check_again(wanted, under)
+        except OmsError as error:
+            self._desk.record(wanted.id, ReplaceFailed(), command_id)
+            return error
+        return None
+
+    async def _replace(self, wanted: Order, under: Conditions, command_id: int) -> OmsError | None:
         """What the venue answered, when it refused."""
         order = self._desk.book.orders[wanted.id]
         if not self._desk.venue.can_replace or order.filled:
             # Partly filled, it may be filled further meanwhile, and one request would order that again: what is left is
             # known once it is canceled. Of one that was not filled at all the venue itself sees to that.
-            return await self._anew(order, wanted, command_id)
+            return await self._anew(order, wanted, under, command_id)
         try:
             said = await asked(self._desk.venue.replace(order, wanted.price, wanted.qty, self._desk.name_of(order)))
         except base.Ambiguous as error:
@@ -112,7 +122,7 @@ class Changing:
             code = "invalid_order_state" if refused.code == fates.NOT_FOUND else refused.code
             self._desk.record(order.id, Refused(code=code, message=refused.message), command_id)
 
-    async def _anew(self, order: Order, wanted: Order, command_id: int) -> OmsError | None:
+    async def _anew(self, order: Order, wanted: Order, under: Conditions, command_id: int) -> OmsError | None:
         try:
             former = await self._canceled(order)
         except base.Refused as error:
@@ -126,16 +136,24 @@ class Changing:
         if former.status != "canceled" or wanted.qty <= filled:
             self._over(order, former, command_id)
             return None
+        return await self._create(_triggered(replace(wanted, filled=filled)), under, command_id)
+
+    async def _create(self, wanted: Order, under: Conditions, command_id: int) -> OmsError | None:
+        """What is left of it, once its former self is canceled. That a price has become old is no reason not to."""
         try:
-            name = self._desk.name_of(order)
-            said = await asked(self._desk.venue.place(replace(wanted, filled=filled), name))
+            self._desk.check_again(wanted, under._replace(at_ns=self._desk.clock_ns()))
+            said = await asked(self._desk.venue.place(wanted, self._desk.name_of(self._desk.book.orders[wanted.id])))
+        except OmsError as error:
+            self._desk.record(wanted.id, Refused(code=error.code, message=error.message), command_id)
+            return error
         except base.Refused as error:
-            self._desk.record(order.id, Refused(code=error.code, message=error.message), command_id)
+            self._desk.record(wanted.id, Refused(code=error.code, message=error.message), command_id)
             return fates.refusal_of(error)
         except base.Ambiguous as error:
-            log.warning("no answer to creating an order anew", order_id=order.id, error=error.message)
+            log.warning("no answer to creating an order anew", order_id=wanted.id, error=error.message)
             return None
-        self._settler.replaced(self._desk.book.orders[order.id], said, said.qty + filled, command_id)
+        order = self._desk.book.orders[wanted.id]
+        self._settler.replaced(order, said, said.qty + wanted.filled, command_id)
         return None
 
     async def _canceled(self, order: Order) -> VenueOrder | None:
@@ -181,7 +199,16 @@ def amended(order: Order, payload: ChangeOrder) -> Order:
     qty: Decimal = payload.new_qty if payload.new_qty is not None else order.qty
     if qty <= order.filled:
         raise _wrong("new_qty", f"{render.number(order.filled)} is filled already: to end the order, cancel it")
-    return replace(order, price=payload.new_price if payload.new_price is not None else order.price, qty=qty)
+    price = payload.new_price if payload.new_price is not None else order.price
+    return _triggered(replace(order, price=price, qty=qty))
+
+
+def _triggered(order: Order) -> Order:
+    """As it is to be created: what is filled in part has been triggered, and would not be kept as what waits for that,
+    or would wait once more."""
+    if order.order_type.is_triggered and order.order_type.is_limited and not order.waits:
+        return replace(order, order_type=OrderType.LIMIT, trigger_price=None)
+    return order
 
 
 def _wrong(field: str, message: str) -> OmsError:

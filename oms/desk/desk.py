@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
@@ -23,7 +23,7 @@ from oms.desk import naming
 from oms.errors import OmsError
 from oms.journal import Journal
 from oms.market import MarketData
-from oms.model import Account, Instrument, Order, OrderState, Position, Quote, TradingState
+from oms.model import Account, Instrument, Order, OrderState, Position, Quote, Risk, TradingState
 from oms.risk import Situation
 from oms.states import NOT_SEEN, Happening, ImpossibleError, ReplaceRequested
 from oms.store.pool import Pool
@@ -33,6 +33,16 @@ log = structlog.get_logger(__name__)
 
 QUOTE_S: Final = 2.0  # how long an order priced off the market waits for its first price
 SECOND_NS: Final = 1_000_000_000
+CHECKED_NS: Final = SECOND_NS  # how long what was found when an order was checked may take to be written down
+
+
+class Conditions(NamedTuple):
+    """What an order was checked under."""
+
+    at_ns: int
+    account: Account
+    risk: Risk
+    everywhere: TradingState
 
 
 class Desk:
@@ -181,8 +191,20 @@ class Desk:
             quote = await self.market.fresh(self.account.exchange, symbol, QUOTE_S)
         return quote
 
-    def check(self, order: Order, instrument: Instrument, quote: Quote | None) -> None:
-        """Raises OmsError unless the order may be sent now."""
+    def conditions(self) -> Conditions:
+        """Of now."""
+        return Conditions(self.clock_ns(), self.account, self.book.risk, self._everywhere())
+
+    def check_again(self, order: Order, under: Conditions) -> None:
+        """Raises OmsError when an order that was checked, and counted as sent, may not be sent any more: trading was
+        halted or limited meanwhile, or it took so long that the market is another one."""
+        now = self.conditions()
+        if now[1:] != under[1:] or now.at_ns - under.at_ns > CHECKED_NS:
+            quote = self.market.quote(self.account.exchange, order.symbol)
+            self.check(order, self.venue.instrument(order.symbol), quote, is_counted=True)
+
+    def check(self, order: Order, instrument: Instrument, quote: Quote | None, *, is_counted: bool = False) -> None:
+        """Raises OmsError unless the order may be sent now; `is_counted`: as one that was sent already."""
         now_ns = self.clock_ns()
         _forget(self._sent_ns, now_ns - SECOND_NS)
         situation = Situation(
@@ -193,7 +215,7 @@ class Desk:
             quote=quote,
             position=self.book.target_of(order),
             others=[self.at_most(other) for other in self.book.open_orders.values() if other.id != order.id],
-            sent_last_s=len(self._sent_ns),
+            sent_last_s=max(0, len(self._sent_ns) - is_counted),
             now_ns=now_ns,
         )
         risk.check(order, situation)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from oms import risk
 from oms.commands import CancelAllOrders, CancelOrder, SendOrder
 from oms.desk import fates, naming
-from oms.desk.desk import Desk
+from oms.desk.desk import Conditions, Desk
 from oms.desk.dispatch import Handler, Run, open_position
 from oms.desk.grouped import Grouped
 from oms.desk.hearing import Hearing
@@ -108,6 +108,7 @@ class Orders:
         It is given its id, and without a client id its name, here. `run` is the command that it is sent for.
         """
         desk = self._desk
+        under = desk.conditions()
         order_id = desk.ids.order()
         name = order.client_order_id or naming.derived(desk.account, order_id)
         command_id = run.begin() if run else None
@@ -117,13 +118,18 @@ class Orders:
         desk.count_sent()
         async with desk.lock(order_id):
             await desk.commit()
-            refusal = await self._place(desk.book.orders[order_id], command_id)
+            refusal = await self._place(desk.book.orders[order_id], under, command_id)
         if run is None or desk.book.orders[order_id].state in DOUBTFUL:
             desk.commit()  # what is known is told now: there is no answer that it could go with
         return fates.of_send(await self.settled(order_id), refusal)
 
-    async def _place(self, order: Order, command_id: int | None) -> OmsError | None:
-        """What the venue answered, when it refused."""
+    async def _place(self, order: Order, under: Conditions, command_id: int | None) -> OmsError | None:
+        """Why it is not there: what the venue answered, or that it was not sent after all."""
+        try:
+            self._desk.check_again(order, under)
+        except OmsError as error:
+            self._desk.record(order.id, Refused(code=error.code, message=error.message), command_id)
+            return error
         try:
             said = await asked(self._desk.venue.place(order, self._desk.name_of(order)))
         except base.Refused as error:

@@ -302,17 +302,17 @@ def _against(position: Position) -> Side:
 def may_execute(order: Order, quote: Quote | None) -> bool:
     """Whether the venue may be executing an open order now, so that what it reduces must not be counted on. One that is
     known to rest, or would rest if it arrived, is not: without a price nobody knows."""
-    if order.order_type is OrderType.MARKET:
+    if order.price is None and not order.waits:
         return True
     if order.state not in DOUBTFUL:
         return False
     market = None if quote is None else quote.bid if order.side is Side.SELL else quote.ask
     if market is None:
         return True
-    if order.trigger_price is not None and not order.order_type.takes_profit:
-        return (market - order.trigger_price) * order.side.sign >= 0
-    better = order.price if order.trigger_price is None else order.trigger_price
-    assert better is not None, "a limit order has one"
+    better = order.trigger_price if order.waits else order.price
+    assert better is not None, "what does not wait for one has a limit"
+    if order.waits and not order.order_type.takes_profit:
+        return (market - better) * order.side.sign >= 0
     return (market - better) * order.side.sign <= 0
 
 

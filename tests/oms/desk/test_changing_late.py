@@ -6,8 +6,9 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
-from oms.model import OrderState
+from oms.model import OrderState, OrderType, TradingState
 from tests.oms.desk.desks import Setting
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.trading_made import code, send, trading
@@ -105,3 +106,64 @@ async def test_what_is_heard_while_an_answer_is_written_down_is_asked_about_agai
         assert [made.order().qty, made.order().remaining] == [3, Decimal("1.5")]
         assert await made.settler.settle(1)
         assert [made.order().qty, made.order().remaining] == [Decimal("3.5"), 2]
+
+
+def halt(made: Setting) -> None:
+    made.book.risk = replace(made.book.risk, trading_state=TradingState.HALTED)
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_what_is_halted_while_it_is_written_down_stays_as_it_was(dsn: str, native: bool) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made)
+        async with made.nothing_written():
+            changing = asyncio.create_task(made.run("change_order", order_id=1, new_price="101"))
+            await until(lambda: made.order().state is OrderState.PENDING_REPLACE)
+            halt(made)
+        assert code(await changing) == "risk_blocked"
+        assert [made.order().state, made.order().price] == [OrderState.SUBMITTED, 100]
+        assert made.venue.requests == ["place"]
+
+
+async def test_what_is_halted_between_cancel_and_create_is_not_created(dsn: str) -> None:
+    async with trading(dsn) as made:
+        await send(made)
+        made.venue.gate.clear()
+        changing = asyncio.create_task(made.run("change_order", order_id=1, new_price="101"))
+        await until(lambda: made.venue.requests == ["place", "cancel"])
+        halt(made)
+        made.venue.gate.set()
+        result = await changing
+        assert result.error is not None
+        assert (result.error["code"], result.error["details"]["state"]) == ("risk_blocked", OrderState.CANCELED)
+        assert (made.order().state, made.venue.placed) == (OrderState.CANCELED, ["tw-e1-1"])
+
+
+async def test_a_price_that_is_old_by_then_loses_no_order_that_was_canceled_to_be_created_anew(dsn: str) -> None:
+    async with trading(dsn) as made:
+        made.book.risk = replace(made.book.risk, price_collar_bps=500)
+        made.market.set("BTC/USDT", "99", "101")
+        await send(made)
+        made.venue.gate.clear()
+        changing = asyncio.create_task(made.run("change_order", order_id=1, new_price="101"))
+        await until(lambda: made.venue.requests == ["place", "cancel"])
+        made.clock.advance(25)
+        made.venue.gate.set()
+        assert (await changing).ok
+
+
+@pytest.mark.parametrize("kind", [OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT])
+@pytest.mark.parametrize("native", [True, False])
+async def test_what_was_triggered_does_not_wait_for_its_trigger_again(dsn: str, native: bool, kind: OrderType) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made, order_type=kind, trigger_price="90")
+        assert (await made.run("change_order", order_id=1, new_price="101")).ok
+        made.venue.fill(str(made.order().exchange_order_id), "0.25")
+        await until(lambda: bool(made.order().filled))
+        for price in ("102", "103"):
+            assert (await made.run("change_order", order_id=1, new_price=price)).ok
+        kinds = [order.order_type for order in made.venue.orders.values()]
+        assert kinds == [kind, kind, OrderType.LIMIT, OrderType.LIMIT]
+        assert [made.order().price, made.order().qty, made.order().filled] == [103, 1, Decimal("0.25")]

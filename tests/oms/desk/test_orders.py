@@ -166,6 +166,38 @@ async def test_trading_halted_lets_nothing_be_sent_and_everything_be_canceled(ds
         assert (await made.run("cancel_order", order_id=1)).ok
 
 
+async def test_trading_halted_lets_nothing_be_sent_that_is_still_being_written_down(dsn: str) -> None:
+    async with trading(dsn) as made:
+        made.book.risk = replace(made.book.risk, max_orders_per_s=1)
+        async with made.nothing_written():
+            sending = asyncio.create_task(send(made))
+            await until(lambda: made.book.orders)
+            made.book.risk = replace(made.book.risk, trading_state=TradingState.HALTED)
+        assert code(await sending) == "risk_blocked"
+        assert (made.venue.placed, made.order().state) == ([], OrderState.REJECTED)
+        made.clock.advance(2)
+        made.book.risk = replace(made.book.risk, trading_state=TradingState.ACTIVE)
+        async with made.nothing_written():
+            sending = asyncio.create_task(send(made))
+            await until(lambda: 2 in made.book.orders)
+            made.book.risk = replace(made.book.risk, max_open_orders=1)  # it is not one too many beside itself
+        assert (await sending).ok
+
+
+async def test_a_price_that_has_become_old_while_an_order_was_written_down_is_not_used(dsn: str) -> None:
+    async with trading(dsn) as made:
+        for fresh in (False, True):
+            made.market.set("BTC/USDT", "99", "101")
+            async with made.nothing_written():
+                sending = asyncio.create_task(send(made, order_type="market", price=None))
+                await until(lambda: made.book.open_orders)
+                made.clock.advance(25)
+                if fresh:
+                    made.market.set("BTC/USDT", "89", "91")
+            assert code(await sending) == (None if fresh else "stale_market_data")
+        assert made.venue.placed == ["tw-e1-2"]
+
+
 async def test_a_client_order_id_is_used_once_also_by_orders_long_over(dsn: str, pool: Pool) -> None:
     async with trading(dsn) as made:
         await send(made, client_order_id="mine")

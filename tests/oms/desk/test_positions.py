@@ -230,6 +230,11 @@ async def test_an_order_that_may_be_closing_it_already_is_left_room_for(dsn: str
         (OrderType.TAKE_PROFIT, Side.SELL, {"trigger_price": "99.01"}, True, False),
         (OrderType.TAKE_PROFIT_LIMIT, Side.BUY, {"trigger_price": "101", "price": "50"}, True, True),
         (OrderType.TAKE_PROFIT_LIMIT, Side.BUY, {"trigger_price": "100.99", "price": "200"}, True, False),
+        # Filled in part, it waits for its trigger no more.
+        (OrderType.TAKE_PROFIT_LIMIT, Side.BUY, {"trigger_price": "100", "price": "200", "filled": "0.1"}, True, True),
+        (OrderType.STOP_LIMIT, Side.SELL, {"trigger_price": "98", "price": "99", "filled": "0.1"}, True, True),
+        (OrderType.STOP_LIMIT, Side.SELL, {"trigger_price": "99", "price": "100", "filled": "0.1"}, True, False),
+        (OrderType.STOP, Side.SELL, {"trigger_price": "98", "filled": "0.1"}, False, True),
     ],
 )
 def test_what_the_market_would_execute_may_be_executed_while_it_is_in_doubt(
