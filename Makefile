@@ -6,7 +6,7 @@
 #   make freqtrade  freqtrade for minutes on a gateway, live, on paper, and with answers lost   (TRADES=20)
 #   make crash    kill the gateway and PostgreSQL in the middle of everything, again and again   (RUNS=300 SEED=1)
 #   make lint     ruff, mypy, cython-lint, hadolint
-#   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C")
+#   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C", ARGS="A --tls")
 #   make load     locust's users against a demo gateway, or another one                    (ARGS="--host http://...")
 #   make setup    only the environment and the extensions
 #   make pins     resolve the constraints files anew

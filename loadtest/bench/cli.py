@@ -12,8 +12,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from loadtest.bench import machine, orders, orders_report, report, tools
+from loadtest.bench import machine, orders, orders_report, report, tls, tools
 from loadtest.bench.orders import OrdersResult
+from loadtest.bench.tls import TlsResult
 from loadtest.bench.workloads import WORKLOADS, Plan, Result, measure
 from loadtest.swarm import ToolError, raise_open_files
 
@@ -42,7 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
         peers=not asked.no_peers,
         say=_say,
     )
+    command = f"python -m loadtest.bench {' '.join(words)}".strip()
     names = asked.workloads or [*WORKLOADS, orders.NAME]
+    if asked.tls:
+        return _over_tls(plan, found, command, keeps=not asked.no_write and asked.conns == CONNS_MAX)
     results: list[Result] = []
     of_orders: OrdersResult | None = None
     for name in names:
@@ -58,7 +62,6 @@ def main(arguments: list[str] | None = None) -> int:
             _say(f"{name} could not be run: {error}")
     _show("\n".join([*([report.summary(results)] if results else []), *(f"- {note}" for note in notes)]))
     _keep(found, [*results, *([of_orders] if of_orders else [])])
-    command = f"python -m loadtest.bench {' '.join(words)}".strip()
     if asked.no_write or asked.conns != CONNS_MAX:
         _say(f"{DOCUMENT.name} stays as it is")
     else:
@@ -69,14 +72,34 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if len(results) + bool(of_orders) == len(names) else 1
 
 
+def _over_tls(plan: Plan, found: machine.Machine, command: str, *, keeps: bool) -> int:
+    """Workload A over TLS alone; its part of the document is written, the others stay."""
+    try:
+        result = tls.measure(plan)
+    except ToolError as error:
+        _say(f"A over TLS could not be run: {error}")
+        return 1
+    _show(tls.section(result))
+    _keep(found, [result])
+    if keeps:
+        former = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
+        others, of_orders = orders_report.apart(former)
+        DOCUMENT.write_text(
+            orders_report.joined(tls.apart(others)[0], tls.part(command, found, result), of_orders), encoding="utf-8"
+        )
+        _say(f"written to {DOCUMENT}")
+    return 0
+
+
 def _write(market_data: str | None, of_orders: str | None) -> None:
     """Each part when it is there whole; the other stays as it was."""
     former = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
     others, mine = orders_report.apart(former)
+    others, of_tls = tls.apart(others)
     if market_data is None:
         _say(f"workloads without {orders.NAME} stay as they are in {DOCUMENT.name}: only all of them are written down")
     if market_data or of_orders:
-        DOCUMENT.write_text(orders_report.joined(market_data or others, of_orders or mine), encoding="utf-8")
+        DOCUMENT.write_text(orders_report.joined(market_data or others, of_tls, of_orders or mine), encoding="utf-8")
         _say(f"written to {DOCUMENT}")
 
 
@@ -86,14 +109,17 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each measurement lasts")
     parser.add_argument("--conns", type=int, default=CONNS_MAX, help="at most this many connections")
     parser.add_argument("--no-peers", action="store_true", help="only the gateway and the floor")
+    parser.add_argument("--tls", action="store_true", help="workload A over TLS, and nothing else")
     parser.add_argument("--no-write", action="store_true", help="leave docs/benchmarks.md as it is")
     asked = parser.parse_args(words)
+    if asked.tls and asked.workloads not in ([], ["A"]):
+        parser.error("only A is run over TLS")
     if unknown := set(asked.workloads) - set(NAMES):
         parser.error(f"no workload {', '.join(sorted(unknown))}: there are {' '.join(NAMES)}")
     return asked
 
 
-def _keep(found: machine.Machine, results: Sequence[Result | OrdersResult]) -> None:
+def _keep(found: machine.Machine, results: Sequence[Result | OrdersResult | TlsResult]) -> None:
     path = tools.results_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     raw = {"machine": asdict(found), "results": [asdict(result) for result in results]}
     path.write_text(json.dumps(raw, indent=1), encoding="utf-8")

@@ -82,5 +82,5 @@ def apart(document: str) -> tuple[str, str]:
     return before.rstrip("\n") + "\n" if before.strip() else "", heading + after
 
 
-def joined(others: str, mine: str) -> str:
-    return "\n".join(text for text in (others, mine) if text)
+def joined(*parts: str) -> str:
+    return "\n".join(text for text in parts if text)

@@ -150,14 +150,14 @@ GOALS: dict[str, Callable[[Result], Iterable[Verdict]]] = {
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table with aligned columns: the first to the left, numbers to the right."""
     lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    widths = [max(len(each[i]) for each in lines) for i in range(len(header))]
 
-    def row(cells: Sequence[str]) -> str:
+    def line(cells: Sequence[str]) -> str:
         padded = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
         return "| " + " | ".join(padded) + " |"
 
     rule = "| " + " | ".join("-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)) + " |"
-    return "\n".join([row(lines[0]), rule, *map(row, lines[1:])])
+    return "\n".join([line(lines[0]), rule, *map(line, lines[1:])])
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -167,7 +167,8 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
 
 
-def _row(label: str, seen: Figures) -> list[str]:
+def row(label: str, seen: Figures) -> list[str]:
+    """One run as a row of COLUMNS."""
     missing = "-" if seen.unannounced is None else str(seen.unannounced)
     if seen.announced:
         missing += f" (+{seen.announced} announced)"
@@ -195,9 +196,9 @@ def figures_table(result: Result) -> str:
         (result.floor.server if result.floor else "", result.floor),
     ):
         if seen is not None:
-            rows.append(_row(label, seen))
-    rows += [_row(seen.server, seen) for seen in result.peers]
-    rows += [_row(f"tickwire, {channel}", seen) for channel, seen in result.channels.items()]
+            rows.append(row(label, seen))
+    rows += [row(seen.server, seen) for seen in result.peers]
+    rows += [row(f"tickwire, {channel}", seen) for channel, seen in result.channels.items()]
     return table(COLUMNS, rows)
 
 

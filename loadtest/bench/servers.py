@@ -120,12 +120,15 @@ def wait_for_port(name: str, pid: int, port: int, log: Path) -> None:
 
 
 @contextlib.contextmanager
-def gateway(exchange: str, options: dict[str, Any], *, klass: str) -> Iterator[Server]:
-    """The real gateway as `tickwire serve` starts it, with everything on and one configured exchange, the default."""
+def gateway(exchange: str, options: dict[str, Any], *, klass: str, certificate: Path | None = None) -> Iterator[Server]:
+    """The real gateway as `tickwire serve` starts it, with everything on and one configured exchange, the default;
+    with a certificate (its key in the same file) it speaks TLS."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="tickwire-bench-") as folder:
         config = Path(folder) / "tickwire.toml"
-        config.write_text(gateway_config(port, exchange, options, klass=klass), encoding="utf-8")
+        config.write_text(
+            gateway_config(port, exchange, options, klass=klass, certificate=certificate), encoding="utf-8"
+        )
         words = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
         with process("gateway", words, cpu=server_cpu()) as (pid, log):
             wait_for_port("gateway", pid, port, log)
@@ -141,12 +144,15 @@ def gateway(exchange: str, options: dict[str, Any], *, klass: str) -> Iterator[S
             )
 
 
-def gateway_config(port: int, exchange: str, options: dict[str, Any], *, klass: str) -> str:
+def gateway_config(
+    port: int, exchange: str, options: dict[str, Any], *, klass: str, certificate: Path | None = None
+) -> str:
     """The configuration file: every default kept, except where to listen, what to read, and no orders."""
     lines = [
         f"default_exchange = {json.dumps(exchange)}",
         "[server]",
         f"port = {port}",
+        *([f'tls_{name} = "{certificate}"' for name in ("certificate", "key")] if certificate else []),
         "[oms]",
         "enabled = false",
         f"[exchanges.{exchange}]",

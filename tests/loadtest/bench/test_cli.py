@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.bench import cli, orders, tools
+from loadtest.bench import cli, orders, tls, tools
 from loadtest.bench.orders import OrdersResult
+from loadtest.bench.tls import TlsResult
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import WORKLOADS, Plan, Result
 from loadtest.swarm import ToolError
@@ -47,6 +48,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(cli, "measure", runs.measure)
     monkeypatch.setattr(orders, "measure", runs.measure_orders)
+    monkeypatch.setattr(tls, "measure", lambda _: TlsResult(made.FIGURES, made.FIGURES))
     monkeypatch.setattr(cli, "DOCUMENT", tmp_path / "benchmarks.md")
     monkeypatch.setattr(tools, "find", lambda: Tools(None, None, {}, None, ("no load tools found",)))
     return runs
@@ -65,6 +67,19 @@ def test_all_workloads_are_run_written_down_and_kept(runs: Runs, capsys: pytest.
     assert [row["workload"]["name"] for row in rows if "workload" in row] == list(WORKLOADS)
     assert rows[-1]["crowd"]["per_s"] == made.ORDERS.crowd.per_s
     assert text.index("# Benchmarks") < text.index("## G:") < text.index("## H:")
+
+
+def test_tls_is_measured_alone_and_its_part_survives_the_others(runs: Runs) -> None:
+    assert cli.main(["A", "--tls"]) == 0
+    assert runs.names == []
+    assert "## A over TLS" in cli.DOCUMENT.read_text()
+    assert cli.main([]) == 0
+    text = cli.DOCUMENT.read_text()
+    assert text.index("## G:") < text.index("## A over TLS") < text.index("## H:")
+    assert cli.main(["--tls"]) == 0
+    assert cli.DOCUMENT.read_text().count("## A over TLS") == 1
+    with pytest.raises(SystemExit):
+        cli.main(["B", "--tls"])
 
 
 def test_orders_are_written_down_alone_and_the_others_alone(runs: Runs) -> None:

@@ -30,6 +30,11 @@ def test_the_configuration_is_toml_with_everything_else_at_its_default() -> None
     }
 
 
+def test_a_certificate_is_configured_with_the_key_in_the_same_file() -> None:
+    text = servers.gateway_config(1, "bench", {}, klass="synthetic", certificate=Path("both.pem"))
+    assert tomllib.loads(text)["server"] == {"port": 1, "tls_certificate": "both.pem", "tls_key": "both.pem"}
+
+
 def test_ccxt_is_pointed_at_the_exchange_for_market_data_and_rest() -> None:
     options = servers.binance_at(Server("exchange", 1, 4567, Path("log")))
     assert options["urls"]["api"]["public"] == "http://127.0.0.1:4567/api/v3"
