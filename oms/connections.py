@@ -16,7 +16,7 @@ import structlog
 
 from oms.store import connections
 from oms.store.connections import ConnectionRow, MetricRow, StreamRow
-from oms.store.pool import FAILURES, UNAVAILABLE, Pool
+from oms.store.pool import UNAVAILABLE, Pool
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class Connections:
             return
         self._waiting[connection_id] = ConnectionRow(
             connection_id, dialect, api_key_id, peer, opened_ns, self._clock_ns(), closed_ns, close_code,
-            body.decode(), tuple(StreamRow(*stream) for stream in streams),
+            body.decode(), tuple(StreamRow(*stream)._replace(symbol=_text(stream[1])) for stream in streams),
         )  # fmt: skip
 
     def measured(self, values: Mapping[str, float]) -> None:
@@ -122,7 +122,7 @@ class Connections:
                 await connections.forget(self._pool, self._clock_ns() - self._kept_ns)
         except UNAVAILABLE as error:
             log.debug("connections cannot be recorded", error=str(error) or type(error).__name__)
-        except FAILURES:  # what cannot be written at all must not keep the next ones from being
+        except Exception:  # what cannot be written at all must not keep the next ones from being
             log.exception("connections not recorded")
 
     async def _write(self) -> None:
@@ -139,3 +139,8 @@ class Connections:
             for row in batch:
                 self._waiting.setdefault(row.id, row)
             raise
+
+
+def _text(name: str) -> str:
+    """As a column takes it: a client may have written anything, and must not spoil the batch of others."""
+    return name.replace("\x00", "").encode(errors="replace").decode()

@@ -126,6 +126,16 @@ def test_the_status_document() -> None:
     assert (failed["state"], failed["update_age_s"]) == ("backoff", None)
 
 
+def test_what_is_kept_over_time() -> None:
+    stats, _, tally = made()
+    tally.requests = 11
+    tally.errors.update({"rate_limited": 4, "unknown_symbol": 1})
+    assert stats.measures() == {
+        "connections": 2, "subscriptions": 5, "messages_per_s": 0, "bytes_per_s": 0, "requests": 11, "errors": 5,
+        "gaps": 4, "conflated": 3, "skipped": 2, "send_errors": 1,
+    }  # fmt: skip
+
+
 def test_metrics_say_the_same() -> None:
     stats, _, tally = made([(1_000, 9), (3_000_000, 1)])
     tally.errors["rate_limited"] += 4

@@ -92,6 +92,15 @@ async def test_a_row_that_cannot_be_written_does_not_keep_the_others_back(pool: 
     assert await count(pool, "websocket_connections") == 1
 
 
+async def test_a_name_that_no_column_takes_spoils_nothing(pool: Pool) -> None:
+    some = Connections(pool, clock_ns=lambda: T)
+    told(some, streams=[("news", "A\x00B\ud800", "", 0)])
+    told(some, "two")
+    await some.flush()
+    assert await pool.fetchval("SELECT symbol FROM websocket_subscriptions") == "AB?"
+    assert await count(pool, "websocket_connections") == 2
+
+
 async def test_subscriptions_are_given_back_for_a_while_and_forgotten_in_the_end(pool: Pool) -> None:
     now_ns = T
     some = Connections(pool, kept_days=1, clock_ns=lambda: now_ns)

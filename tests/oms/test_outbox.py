@@ -100,6 +100,30 @@ async def test_who_cannot_hear_of_it_does_not_stop_the_journal(dsn: str, pool: P
     assert woken == [1, 2]
 
 
+async def test_whoever_listens_to_an_account_hears_of_each_commit_and_of_a_reset(dsn: str, pool: Pool) -> None:
+    await full_rows.make_account(pool)
+    outbox, memory = Outbox(pool), teller()
+    heard: list[str] = []
+
+    def fails() -> None:
+        heard.append("failed")
+        raise RuntimeError("a bug of who listens")
+
+    def listens() -> None:
+        heard.append("heard")
+
+    outbox.listen(1, fails)
+    outbox.listen(1, listens)
+    outbox.listen(2, listens)
+    async with opened(dsn, outbox) as journal:
+        await journal.append(told(memory, 0, 0))
+        assert sorted(heard) == ["failed", "heard"], "once, and the journal goes on"
+        outbox.unlisten(1, fails)
+        outbox.unlisten(2, listens)
+        outbox.reset()
+        assert sorted(heard) == ["failed", "heard", "heard"]
+
+
 async def test_older_events_are_read_from_the_table_and_are_the_same(dsn: str, pool: Pool) -> None:
     await full_rows.make_account(pool)
     outbox, memory = Outbox(pool, ring_events=4), teller()

@@ -6,22 +6,27 @@ import json
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
+from gateway.app import App
+from gateway.config import Config, ServerConfig
 from gateway.core.private import Register
 from gateway.net.record import Record, network_of
 from tests.gateway.net.test_private import Scene
+from tests.waiting import until
 
 
 class FakeRegister:
     def __init__(self) -> None:
         self.rows: list[tuple[str, dict[str, Any]]] = []
+        self.measures: list[Any] = []
         self.restored: dict[str, tuple[int | None, bytes]] = {}
 
     def told(self, connection_id: str, **fields: Any) -> None:
         self.rows.append((connection_id, {**fields, "streams": list(fields["streams"])}))
 
     def measured(self, values: Any) -> None:
-        raise AssertionError("it is not asked")
+        self.measures.append(values)
 
     async def restorable(self, connection_id: str, within_s: float) -> tuple[int | None, bytes] | None:
         return self.restored.get(connection_id)
@@ -99,3 +104,21 @@ async def test_what_another_process_recorded_is_restored_to_its_owner() -> None:
 )
 def test_where_a_peer_is_from_is_told_without_who_it_is(peer: str, network: str) -> None:
     assert network_of(peer) == network
+
+
+async def test_what_connections_do_is_recorded_and_how_the_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.app.SAMPLE_S", 0.01)
+    app = App(Config(server=ServerConfig(port=0)))
+    register = FakeRegister()
+    app.record(register)
+    await app.start()
+    try:
+        async with connect(f"ws://127.0.0.1:{app.port}/v1/stream"):
+            await until(lambda: register.rows and register.measures)
+        await until(lambda: register.rows[-1][1]["closed_ns"])
+    finally:
+        await app.close()
+    (opened, closed) = register.rows[0], register.rows[-1]
+    assert (opened[0], opened[1]["dialect"], opened[1]["close_code"]) == (closed[0], "stream", None)
+    assert closed[1]["close_code"] == 1000
+    assert "connections" in register.measures[0]
