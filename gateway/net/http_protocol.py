@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from httptools import HttpParserError
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -134,6 +135,8 @@ class HttpConnection(HttpToolsProtocol):
         self._due_in(self._shared.limits.handshake_timeout_s)
 
     def on_headers_complete(self) -> None:
+        if sum(name == b"host" for name, _ in self.headers) > 1:  # RFC 9112 section 3.2: who is meant is not clear
+            raise HttpParserError("Host is given twice")  # which uvicorn answers with 400
         self._due_in(self._shared.limits.silence_s)
         forwarded = [value.decode("latin-1") for name, value in self.headers if name == b"x-forwarded-for"]
         client = self._proxies.client(self.peer, forwarded)

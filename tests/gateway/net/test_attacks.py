@@ -43,6 +43,8 @@ AMBIGUOUS = {
     "a chunk without end": b"Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n\r\n",
     "a chunk below nothing": b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n",
     "a chunk that is longer": b"Transfer-Encoding: chunked\r\n\r\n1\r\nxx\r\n" + BODY,
+    "two hosts": b"Host: another\r\nContent-Length: 0\r\n\r\n",
+    "two hosts and a body": b"Host: another\r\nContent-Length: 35\r\n\r\n",
     "an extension with a line": b"Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\nx\r\n" + BODY,
 }
 
