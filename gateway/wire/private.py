@@ -71,7 +71,7 @@ class Framer:
     def _frame(self, update: Update, epoch: str) -> bytes:
         payload = self._template.render(update, epoch)
         if self._sign is not None:
-            before, _, _ = payload.partition(AFTER_TIMESTAMP)  # none of our words before it holds a comma or a quote
+            before, _, _ = payload.partition(AFTER_TIMESTAMP)  # the first there is: what stands before it is ours
             timestamp = before[before.rindex(b'"') + 1 :]
             text = b"%s.%d.%s.%s" % (epoch.encode(), update.sequence, timestamp, update.data)
             payload = payload[:-1] + b',"sig":"' + self._sign(text).encode() + b'"}'
