@@ -50,6 +50,7 @@ COMMON: Final = dict.fromkeys(
 PASSED: Final = frozenset({
     *("set_leverage", "set_margin_mode", "set_position_mode", "set_margin", "add_margin", "reduce_margin"),
 })  # fmt: skip
+TAKE_PROFIT_WS: Final = "createTakeProfitOrderWs"
 LOCAL: Final = frozenset({"fetchL2OrderBook"})  # ccxt makes it of another one
 TIMEFRAMES: Final = {
     frame: frame
@@ -92,7 +93,10 @@ def has_of(behind: Mapping[str, Any], own: Mapping[str, Any], known: Iterable[st
     What needs a socket is the client's own, or None; so is what is only `known`: ccxt's own methods look for it.
     """
     passed = {name: None if is_of_socket(name) else value for name, value in behind.items()}
-    return {**dict.fromkeys(known), **passed, **OMS_HAS, **NEVER, **own}
+    has = {**dict.fromkeys(known), **passed, **OMS_HAS, **NEVER, **own}
+    if TAKE_PROFIT_WS in own:  # over the socket, what there is of it at all
+        has[TAKE_PROFIT_WS] = has.get("createTakeProfitOrder")
+    return has
 
 
 def is_of_socket(name: str) -> bool:

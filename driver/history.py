@@ -272,6 +272,13 @@ def order_id(text: object) -> int:
     return int(str(text))
 
 
+def order_ids(ids: Sequence[object]) -> list[int]:
+    """The same of each. Raises ArgumentsRequired for a text: its digits would be ids of other orders."""
+    if isinstance(ids, str):
+        raise ArgumentsRequired(f"tickwire requires a list of ids, not the text {ids[:64]!r}")
+    return [order_id(each) for each in ids]
+
+
 def cut(rows: list[Row], since: int | None, limit: int | None) -> list[Row]:
     """The first ones since a time, or without one the last ones."""
     if limit is None:

@@ -16,7 +16,7 @@ from ccxt.base.errors import ArgumentsRequired, BaseError, InvalidOrder, Network
 from driver.asking import elapsed_ms, new_request_id
 from driver.errors import refusal_of
 from driver.fallback import command_first
-from driver.history import History, Row, order_id
+from driver.history import History, Row, order_id, order_ids
 from driver.mappers.values import above_zero, milliseconds, plain, whole
 from driver.payloads import check_change, send_order
 from driver.plan import Call, Params, Pause, Plan
@@ -169,7 +169,7 @@ class Orders(History):
         """
         if not ids:
             return []
-        return (yield from self._cancel("cancel_order", {"order_ids": [order_id(each) for each in ids]}, params))
+        return (yield from self._cancel("cancel_order", {"order_ids": order_ids(ids)}, params))
 
     @command_first()
     def cancel_all_orders(self, symbol: str | None = None, params: Params = {}) -> Plan[list[dict[str, Any]]]:
@@ -368,7 +368,9 @@ class Orders(History):
 
 
 def _is_over_at_once(order: Row) -> bool:
-    return order["order_type"] == "market" or order["time_in_force"] in {"IOC", "FOK"}
+    """What waits for a price is not, whatever it becomes when that has come."""
+    rests = order["order_type"] != "market" and order["time_in_force"] not in {"IOC", "FOK"}
+    return not rests and order["trigger_price"] is None
 
 
 def _code(told: Mapping[str, Any]) -> str | None:

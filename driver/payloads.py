@@ -106,7 +106,7 @@ def _order_type(*, limited: bool, waits: bool, takes_profit: bool) -> str:
 def _named(rest: dict[str, Any], in_steps: Callable[[Any], str]) -> dict[str, Any]:
     """What ccxt and the gateway have other words for, and what goes by the gateway's own."""
     fields: dict[str, Any] = {}
-    if rest.pop("reduceOnly", False):
+    if _flag(rest, "reduceOnly"):
         fields["reduce_only"] = True
     for name, field in (("stopLoss", "stop_loss"), ("takeProfit", "stop_gain")):
         if (attached := rest.pop(name, None)) is not None:
@@ -129,7 +129,7 @@ def _trigger(rest: dict[str, Any]) -> object:
 def _force(rest: dict[str, Any], *, limited: bool) -> dict[str, Any]:
     """How long it may rest, and whether it must."""
     force = rest.pop("timeInForce", None)
-    post_only = bool(rest.pop("postOnly", False)) or force == "PO"
+    post_only = _flag(rest, "postOnly") or force == "PO"
     until = rest.pop("goodTillDate", rest.pop("expiryTime", None)) if force == "GTD" else None
     if post_only:
         if force not in {None, "PO", "GTC"}:
@@ -142,6 +142,14 @@ def _force(rest: dict[str, Any], *, limited: bool) -> dict[str, Any]:
         "time_in_force": str(force),
         **({} if until is None else {"expires_at": iso8601(whole("goodTillDate", until))}),
     }
+
+
+def _flag(rest: dict[str, Any], name: str) -> bool:
+    """Programs read their settings as texts: "false" makes no order another one."""
+    given = rest.pop(name, None)
+    if given not in (None, True, False):
+        raise InvalidOrder(f"tickwire: {name}: True or False, not {str(given)[:64]!r}")
+    return bool(given)
 
 
 def _attached(name: str, given: object) -> object:

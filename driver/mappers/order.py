@@ -29,7 +29,7 @@ def order_fields(order: Mapping[str, Any], deals: Sequence[Mapping[str, Any]] = 
         "lastUpdateTimestamp": milliseconds(order["updated_at"]),
         "symbol": order["symbol"],
         "type": order_type(order),
-        # ccxt says PO of what may only rest, and IOC of a market order.
+        # ccxt says PO of what may only rest, and IOC of a market order; one that waits for a price rests until then.
         "timeInForce": None if post_only or order["order_type"] == "market" else order["time_in_force"],
         "postOnly": post_only,
         "reduceOnly": bool(order["reduce_only"]),

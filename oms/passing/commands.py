@@ -156,7 +156,7 @@ def _trigger(name: str, rest: dict[str, Any]) -> Decimal | None:
 def _force(rest: dict[str, Any], *, limited: bool) -> Payload:
     """How long it may rest, and whether it must."""
     force = rest.pop("timeInForce", None)
-    post_only = rest.pop("postOnly", None) or force == "PO"
+    post_only = _flag(rest, "postOnly") or force == "PO"
     until = rest.pop("goodTillDate", rest.pop("expiryTime", None)) if force == "GTD" else None
     if post_only:
         if force not in {None, "PO", "GTC"}:
@@ -168,6 +168,13 @@ def _force(rest: dict[str, Any], *, limited: bool) -> Payload:
     return {"time_in_force": force, **({} if until is None else {"expires_at": _moment(until)})}
 
 
+def _flag(rest: dict[str, Any], name: str) -> bool:
+    given = rest.pop(name, None)
+    if given not in (None, True, False):  # a text such as "false" makes no order another one
+        raise bad(name, "true or false", "InvalidOrder")
+    return bool(given)
+
+
 def _moment(time_ms: object) -> str:
     if isinstance(time_ms, bool) or not isinstance(time_ms, int | Decimal) or not 0 <= time_ms <= TIME_MS_MAX:
         raise bad("goodTillDate", "a time in milliseconds", "InvalidOrder")
@@ -176,7 +183,7 @@ def _moment(time_ms: object) -> str:
 
 def _named(rest: dict[str, Any]) -> Payload:
     fields: Payload = {}
-    if rest.pop("reduceOnly", None):
+    if _flag(rest, "reduceOnly"):
         fields["reduce_only"] = True
     for name, field in ATTACHED.items():
         if (attached := rest.pop(name, None)) is not None:

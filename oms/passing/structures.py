@@ -11,7 +11,7 @@ from decimal import Decimal, localcontext
 from typing import Any, Final
 
 from oms import render
-from oms.model import ZERO, Deal, Instrument, Order, Position, PositionState
+from oms.model import ZERO, Deal, Instrument, Order, OrderType, Position, PositionState
 from oms.positions import CONTEXT
 
 Structure = dict[str, Any]
@@ -39,8 +39,12 @@ def order(row: Order, deals: Sequence[Deal] = (), instrument: Instrument | None 
         "lastUpdateTimestamp": milliseconds(row.updated_ns),
         "symbol": row.symbol,
         "type": "limit" if row.order_type.is_limited else "market",
-        # ccxt says PO of what may only rest, and IOC of a market order.
-        "timeInForce": "PO" if row.post_only else row.time_in_force.value if row.order_type.is_limited else "IOC",
+        # ccxt says PO of what may only rest, and IOC of a market order; one that waits for a price rests until then.
+        "timeInForce": "PO"
+        if row.post_only
+        else "IOC"
+        if row.order_type is OrderType.MARKET
+        else row.time_in_force.value,
         "postOnly": row.post_only,
         "reduceOnly": row.reduce_only,
         "side": row.side.value,

@@ -33,6 +33,13 @@ def test_what_needs_a_socket_is_the_clients_own() -> None:
     assert [name for name in behind if is_of_socket(name)] == ["watchTicker", "unWatchTicker", "createOrderWs", "ws"]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_orders_that_take_a_profit_are_sent_over_the_socket_where_the_exchange_keeps_them(kept: bool) -> None:
+    has = has_of({"createTakeProfitOrder": kept}, dict.fromkeys(["createTakeProfitOrderWs"], True))
+    assert has["createTakeProfitOrderWs"] is has["createTakeProfitOrder"] is kept
+    assert "createTakeProfitOrderWs" not in has_of({"createTakeProfitOrder": kept}, {})
+
+
 def test_each_client_has_a_description_of_its_own() -> None:
     first = description()
     first["timeframes"]["7m"] = "7m"

@@ -99,9 +99,12 @@ def test_that_is_not_waited_for_longer_than_asked(client: Client, stub: Stub) ->
     assert client("create_order", "BTC/USDT", "market", "buy", 0.01)["status"] == "open"
 
 
-def test_an_order_that_may_rest_is_not_waited_for(client: Client, stub: Stub) -> None:
+@pytest.mark.parametrize(
+    "changes", [{}, {"order_type": "take_profit_limit", "trigger_price": "49000", "time_in_force": "IOC"}]
+)
+def test_an_order_that_may_rest_is_not_waited_for(client: Client, stub: Stub, changes: dict[str, Any]) -> None:
     client("load_markets")
-    stub.on("POST /oms/commands", results(result(order=order())))
+    stub.on("POST /oms/commands", results(result(order=order(**changes))))
     client("create_order", "BTC/USDT", "limit", "buy", 0.01, 50000)
     assert not stub.asked("GET /oms/orders/10")
 
@@ -374,6 +377,9 @@ def test_several_orders_are_canceled_by_one_command(client: Client, stub: Stub) 
         ("10", "canceled", None), ("11", "closed", over), ("12", "rejected", gone)
     ]  # fmt: skip
     assert client("cancel_orders", []) == []
+    with pytest.raises(ArgumentsRequired):
+        client("cancel_orders", "12")  # no orders 1 and 2
+    assert len(commands(stub)) == 1
 
 
 def test_none_of_several_that_could_be_canceled_is_an_exception(client: Client, stub: Stub) -> None:

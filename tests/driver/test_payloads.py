@@ -75,6 +75,8 @@ def test_each_param_is_its_field(kind: str, params: dict[str, Any], expected: di
         ("market", {"cost": 100}, NotSupported),
         ("market", {"triggerPrice": 1, "stopLossPrice": 2}, InvalidOrder),
         ("limit", {"postOnly": True, "timeInForce": "IOC"}, InvalidOrder),
+        ("limit", {"postOnly": "false"}, InvalidOrder),
+        ("limit", {"reduceOnly": ["false"]}, InvalidOrder),
         ("limit", {"stopLoss": {"triggerPrice": 1, "price": 2}}, NotSupported),
         ("limit", {"takeProfit": {"triggerPrice": 1, "type": "limit"}}, NotSupported),
         ("limit", {"takeProfit": {}}, ArgumentsRequired),

@@ -40,6 +40,9 @@ async def test_every_order_method_answers_the_same_by_either_way(gateway_with_or
         assert edited == (await own.fetch_open_orders(BTC))[0] == (await passed.fetch_open_orders(BTC))[0]
         canceled = await passed.cancel_order(made["id"], BTC)
         assert (canceled["status"], canceled) == ("canceled", await own.fetch_order(made["id"]))
+        profit = await passed.create_order(BTC, "market", "sell", 0.01, None, {"takeProfitPrice": 80_000.126})
+        assert (profit["takeProfitPrice"], profit) == (80_000.13, await own.fetch_order(profit["id"]))
+        await own.cancel_order(profit["id"])
         several = await passed.create_orders([
             {"symbol": BTC, "type": "limit", "side": "buy", "amount": 0.01, "price": 50_000 + number}
             for number in range(3)
@@ -66,7 +69,7 @@ async def test_every_order_method_answers_the_same_by_either_way(gateway_with_or
         history = await passed.fetch_positions_history([BTC])
         assert [each["info"] for each in history] == [each["info"] for each in await own.fetch_positions_history([BTC])]
     assert any(path.startswith("oms/") for path in passed.asked), "they were looked for first"
-    assert len((await gateway.exchange.get("/admin/ledger", account="ann"))["orders"]) == 7
+    assert len((await gateway.exchange.get("/admin/ledger", account="ann"))["orders"]) == 8
 
 
 async def test_what_is_refused_that_way_is_the_same_exception(gateway_with_orders: Ordering) -> None:

@@ -43,6 +43,7 @@ async def orders_of_all_kinds(exchange: Any) -> dict[str, dict[str, Any]]:
         "crossing": await exchange.create_order(SYMBOL, *limit, 61_000, {"timeInForce": "IOC"}),
         "nothing there": await exchange.create_order(SYMBOL, *limit, 50_000, {"timeInForce": "IOC"}),
         "stop": await exchange.create_order(SYMBOL, "market", "sell", 0.001, None, {"triggerPrice": 40_000}),
+        "profit": await exchange.create_order(SYMBOL, "limit", "sell", 0.001, 80_000, {"takeProfitPrice": 79_000}),
         "edited": await exchange.edit_order(resting["id"], SYMBOL, *limit, 50_002),
     }
     other = await exchange.create_order(SYMBOL, *limit, 50_003)
@@ -57,14 +58,15 @@ async def test_orders_trades_and_positions(exchange: Any) -> None:
         structures.order(row, SYMBOL)
     statuses = {name: row["status"] for name, row in made.items()}
     assert statuses == {
-        **dict.fromkeys(("resting", "post only", "stop", "edited"), "open"),
+        **dict.fromkeys(("resting", "post only", "stop", "profit", "edited"), "open"),
         **dict.fromkeys(("bought", "sold", "crossing"), "closed"),
         **dict.fromkeys(("nothing there",), "expired"),
         "canceled": "canceled",
     }
     assert made["resting"]["clientOrderId"] == "resting"
     assert made["post only"]["postOnly"]
-    assert made["stop"]["triggerPrice"] == 40_000
+    assert (made["stop"]["triggerPrice"], made["stop"]["takeProfitPrice"]) == (40_000, None)
+    assert made["profit"]["triggerPrice"] == made["profit"]["takeProfitPrice"] == 79_000
     for name, row in made.items():
         again = await exchange.fetch_order(row["id"], SYMBOL)
         structures.order(again, SYMBOL)

@@ -70,6 +70,7 @@ def test_an_order_that_may_only_rest_says_so_as_ccxt_does() -> None:
 def test_a_stop_order_has_a_trigger(kind: str, word: str) -> None:
     made = unified(order(order_type=kind, trigger_price="49000", price=None if kind == "stop" else "50000"))
     assert (made["type"], made["triggerPrice"], made["stopPrice"]) == (word, 49000.0, 49000.0)
+    assert made["timeInForce"] == "GTC"
 
 
 @pytest.mark.parametrize(("kind", "word"), [("take_profit", "market"), ("take_profit_limit", "limit")])

@@ -117,6 +117,8 @@ def test_to_ccxt_a_market_order_is_one_that_is_filled_at_once() -> None:
         (ASKED, {"trailingPercent": 5}, ("unsupported_action", "NotSupported")),
         (ASKED, {"triggerPrice": 5, "stopPrice": 6}, ("validation_error", "InvalidOrder")),
         (ASKED, {"postOnly": True, "timeInForce": "FOK"}, ("validation_error", "InvalidOrder")),
+        (ASKED, {"postOnly": "false"}, ("validation_error", "InvalidOrder")),
+        (ASKED, {"reduceOnly": {}}, ("validation_error", "InvalidOrder")),
         (ASKED, {"timeInForce": "GTD", "goodTillDate": "soon"}, ("validation_error", "InvalidOrder")),
         (ASKED, {"stopLoss": {}}, ("validation_error", "ArgumentsRequired")),
         (ASKED, {"stopLoss": {"triggerPrice": 5, "price": 4}}, ("unsupported_action", "NotSupported")),

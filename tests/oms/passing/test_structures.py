@@ -73,10 +73,13 @@ def test_deals_of_an_order_tell_its_fees_and_its_last_trade() -> None:
         ({"order_type": OrderType.MARKET, "price": None}, {"type": "market", "timeInForce": "IOC", "price": None}),
         ({"order_type": OrderType.MARKET, "price": None, "average_price": Decimal(7)}, {"price": 7.0}),
         ({"order_type": OrderType.STOP_LIMIT, "trigger_price": Decimal(9)}, {"type": "limit", "triggerPrice": 9.0}),
-        ({"order_type": OrderType.STOP, "price": None, "trigger_price": Decimal(9)}, {"type": "market"}),
+        (
+            {"order_type": OrderType.STOP, "price": None, "trigger_price": Decimal(9)},
+            {"type": "market", "timeInForce": "GTC"},
+        ),
         (
             {"order_type": OrderType.TAKE_PROFIT, "price": None, "trigger_price": Decimal(9), "stop_gain": Decimal(8)},
-            {"type": "market", "triggerPrice": 9.0, "takeProfitPrice": 9.0},
+            {"type": "market", "triggerPrice": 9.0, "takeProfitPrice": 9.0, "timeInForce": "GTC"},
         ),
         ({"order_type": OrderType.TAKE_PROFIT_LIMIT, "trigger_price": Decimal(9)}, {"type": "limit"}),
         ({"post_only": True}, {"timeInForce": "PO", "postOnly": True}),
