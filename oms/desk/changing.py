@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
-from oms import render
+from oms import render, risk
 from oms.commands import ChangeOrder
 from oms.desk import fates
 from oms.desk.desk import Conditions, Desk
@@ -24,7 +24,7 @@ from oms.desk.orders import Orders, asked
 from oms.desk.results import Outcome
 from oms.desk.settling import DOUBTFUL, Settler
 from oms.errors import OmsError
-from oms.model import Order, OrderType
+from oms.model import Order, OrderType, Quote, Side
 from oms.states import Refused, ReplaceFailed
 from oms.venues import base
 from oms.venues.base import VenueOrder
@@ -56,12 +56,14 @@ class Changing:
             if order_id not in desk.book.orders:
                 raise fates.is_over(order)
             await self._orders.settled(order_id)
-            quote = await self._orders.quote_for(order)
+            quote = await (desk.quote(order.symbol) if order.waits else self._orders.quote_for(order))
             async with desk.lock(order_id):
                 order = desk.book.orders[order_id]
                 if order.state in DOUBTFUL:
                     continue
                 wanted = amended(order, payload)
+                if wanted.waits:
+                    _not_reached(wanted, risk.fresh(quote, desk.book.risk, desk.clock_ns()))
                 desk.check(wanted, desk.venue.instrument(order.symbol), quote)
                 under = desk.conditions()
                 if run.validate:
@@ -209,6 +211,23 @@ def _triggered(order: Order) -> Order:
     if order.order_type.is_triggered and order.order_type.is_limited and not order.waits:
         return replace(order, order_type=OrderType.LIMIT, trigger_price=None)
     return order
+
+
+def _not_reached(order: Order, quote: Quote | None) -> None:
+    """Raises while the market is at its trigger price or beyond: created anew it would be refused as one that is
+    triggered at once, with its former self canceled. Without a price nobody knows."""
+    if quote is None:
+        return
+    assert order.trigger_price is not None, "it waits for one"
+    rises = (order.side is Side.BUY) is not order.order_type.takes_profit
+    for price in (quote.last, quote.bid if rises else quote.ask):
+        if price is not None and (price >= order.trigger_price if rises else price <= order.trigger_price):
+            raise OmsError(
+                "invalid_order_state",
+                f"order {order.id} is triggered, or about to be: the market is at {render.number(price)}; cancel it and"
+                " send what is wanted now",
+                details={"state": order.state},
+            )
 
 
 def _wrong(field: str, message: str) -> OmsError:

@@ -167,3 +167,29 @@ async def test_what_was_triggered_does_not_wait_for_its_trigger_again(dsn: str, 
         kinds = [order.order_type for order in made.venue.orders.values()]
         assert kinds == [kind, kind, OrderType.LIMIT, OrderType.LIMIT]
         assert [made.order().price, made.order().qty, made.order().filled] == [103, 1, Decimal("0.25")]
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "side", "at", "beyond"),
+    [
+        (OrderType.STOP_LIMIT, "sell", ("100", "102"), ("97", "101")),
+        (OrderType.STOP_LIMIT, "buy", ("95", "99"), ("98", "103")),
+        (OrderType.TAKE_PROFIT_LIMIT, "sell", ("95", "99"), ("98", "103")),
+        (OrderType.TAKE_PROFIT_LIMIT, "buy", ("100", "102"), ("97", "101")),
+    ],
+)
+async def test_what_the_market_has_triggered_is_not_canceled_for_a_change_that_would_be_refused(
+    dsn: str, native: bool, kind: OrderType, side: str, at: tuple[str, str], beyond: tuple[str, str]
+) -> None:
+    async with trading(dsn) as made:
+        made.venue.can_replace = native
+        await send(made, order_type=kind, side=side, trigger_price="98")
+        made.market.set("BTC/USDT", *at)
+        assert (await made.run("change_order", order_id=1, new_price="101")).ok
+        made.market.set("BTC/USDT", *beyond)
+        requests = len(made.venue.requests)
+        assert code(await made.run("change_order", order_id=1, new_price="102")) == "invalid_order_state"
+        assert [made.order().state, len(made.venue.requests)] == [OrderState.SUBMITTED, requests]
+        made.clock.advance(25)  # where the market is, nobody knows any more
+        assert (await made.run("change_order", order_id=1, new_price="102")).ok
