@@ -25,7 +25,10 @@ HEADING = "## A over TLS"
 HOW = """\
 The clients are one Python process, since the C ones speak no TLS; the first row is the same client without it. Every
 connection has TLS 1.3 with AES-256-GCM of its own, so what is made once for all is encrypted for each. *KiB/conn* is
-with OpenSSL's buffers, *accept s* one handshake after the other, before updates go out."""
+with OpenSSL's buffers, *accept s* one handshake after the other, before updates go out.
+
+Where *load before the run* is not near 0 the machine had other work: then clients do not keep up, updates gather, and
+rates, latencies and the cost of a message are those of a shared machine."""
 
 
 @dataclass(frozen=True)
