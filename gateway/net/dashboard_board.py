@@ -31,6 +31,7 @@ class Audience(Generic[K]):
     def __init__(self, board: Board[K], what: K, fanout: Fanout) -> None:
         self.what = what
         self._board = board
+        self._told: bytes | None = None
         self.stream = Stream(
             fanout,
             what,
@@ -43,9 +44,10 @@ class Audience(Generic[K]):
         )
 
     def publish(self) -> bool:
-        """Tell everybody; whether there was anything to tell."""
+        """Tell everybody, unless it is the same as before; whether anything is known."""
         state = self._state()
-        if state is not None:
+        if state is not None and state[0] != self._told:
+            self._told = state[0]
             self.stream.publish(*state)
         return state is not None
 
@@ -83,7 +85,7 @@ class Board(ABC, Generic[K]):
         """An interval is over."""
 
     def on_told(self) -> None:  # likewise
-        """Something has been told."""
+        """Something has come that an audience is told of, if it makes a difference."""
 
     def join(self, outbox: Outbox, what: K, form: Form) -> Stream:
         """Tell of this from now on, and what is known at once. To leave, detach from the stream."""

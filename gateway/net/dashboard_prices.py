@@ -124,7 +124,7 @@ class PriceBoard(Board[Symbols]):
                 price.end()
 
     def on_told(self) -> None:
-        """Somewhere a price has changed."""
+        """Prices come, also where they are the same."""
         self.health.updated(self.now_ns())
 
     def state(self, what: Symbols) -> bytes | None:

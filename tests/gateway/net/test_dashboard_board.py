@@ -63,6 +63,17 @@ async def test_what_has_changed_is_told_by_itself_as_long_as_somebody_is_there(f
     assert board.health.at(0).started_at_ns is None
 
 
+async def test_what_is_the_same_as_before_is_not_told_again(fanout: Fanout) -> None:
+    board = Numbers(fanout, 3_600)
+    client = FakeConnection(fanout)
+    board.join(client.outbox, "a", FORM)
+    for value in (1, 1, 2, 1):
+        board.set(value)
+        board._tick()
+    assert told(client) == [{"a": 1}, {"a": 2}, {"a": 1}]
+    board.close()
+
+
 async def test_many_audiences_are_told_in_slices(fanout: Fanout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dashboard_board, "SLICE_PARTS", 4)
     board = Numbers(fanout, 3_600)
