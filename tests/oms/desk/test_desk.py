@@ -14,7 +14,11 @@ from oms.model import OrderState, OrderType, Position
 from oms.states import Absent, Accepted, CancelFailed, CancelRequested, Refused
 from tests.oms import orders_made
 from tests.oms.desk.desks import Clock, setting
+from tests.oms.desk.trading_made import send, trading
 from tests.oms.orders_made import SPOT, T0_NS
+from tests.waiting import until
+
+TURNS = 20  # of the loop: many more than a task takes to its first request, when nothing keeps it
 
 
 def accepted(exchange_order_id: str = "x1") -> Accepted:
@@ -68,6 +72,36 @@ async def test_an_order_is_busy_while_it_is_locked(dsn: str) -> None:
             assert made.desk.is_busy(1)
             assert not made.desk.is_busy(2)
         assert not made.desk.is_busy(1)
+
+
+@pytest.mark.parametrize("request_", ["place", "cancel", "replace"])
+async def test_while_a_request_is_under_way_nothing_else_is_asked_about_its_order(dsn: str, request_: str) -> None:
+    """Not even what became of it: the venue would say that there is nothing, because it is not there yet."""
+    async with trading(dsn) as made:
+        made.venue.can_replace = True
+        if request_ != "place":
+            await send(made)
+        made.venue.gate.clear()
+        before = [*made.venue.requests, request_]
+        asked = {
+            "place": lambda: send(made),
+            "cancel": lambda: made.run("cancel_order", order_id=1),
+            "replace": lambda: made.run("change_order", order_id=1, new_price="101"),
+        }
+        first = asyncio.create_task(asked[request_]())
+        await until(lambda: made.venue.requests == before)
+        others = [
+            asyncio.create_task(made.settler.settle(1)),
+            asyncio.create_task(made.run("change_order", order_id=1, new_price="102")),
+            asyncio.create_task(made.run("cancel_order", order_id=1)),
+        ]
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        assert made.venue.requests == before
+        made.venue.gate.set()
+        assert (await first).ok
+        await asyncio.gather(*others)
+        assert made.order().state is OrderState.CANCELED
 
 
 async def test_what_fails_in_the_background_fails_alone(dsn: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -128,13 +128,21 @@ async def test_reached_it_closes_all_of_it_at_the_market_once(
 async def test_what_is_stale_old_or_of_another_exchange_reaches_nothing(dsn: str) -> None:
     async with guarded(dsn) as held:
         await held.trade("buy", "2", stop_loss="90")
-        held.market.set(SYMBOL, "80", "81", stale=True)
-        played_back = Quote(bid=Decimal(80), ask=Decimal(81), last=None, t_in_ns=T0_NS - 5_000_000_001)
-        through = replace(played_back, t_in_ns=T0_NS)
-        for listener in held.market._listeners:
-            listener("sim", SYMBOL, played_back)
-            listener("binance", SYMBOL, through)
-            listener("sim", "ETH/USDT", through)
+        beyond = Quote(bid=Decimal(80), ask=Decimal(81), last=None, t_in_ns=T0_NS)
+        played_back = replace(beyond, t_in_ns=T0_NS - 5_000_000_001)
+        # Each is all that is known meanwhile: a better price right after it would hide that it was believed.
+        for exchange, symbol, quote in (
+            ("sim", SYMBOL, replace(beyond, stale=True)),
+            ("sim", SYMBOL, played_back),
+            ("binance", SYMBOL, beyond),
+            ("sim", "ETH/USDT", beyond),
+        ):
+            if (exchange, symbol) == ("sim", SYMBOL):
+                held.market.quotes[SYMBOL] = quote
+            for listener in held.market._listeners:
+                listener(exchange, symbol, quote)
+            await settled(held)
+            assert (closers(held), held.told("stop_refused")) == ([], []), (exchange, symbol, quote)
         held.market.set(SYMBOL, "90.01", "91")
         await settled(held)
         assert not closers(held)
