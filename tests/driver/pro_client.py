@@ -87,7 +87,7 @@ def deal(number: int, order_id: int = 7, **more: Any) -> dict[str, Any]:
     return {
         "id": number, "account_id": 1, "order_id": order_id, "position_id": 3, "symbol": "BTC/USDT", "side": "buy",
         "qty": "0.5", "price": "59000", "exchange_trade_id": f"x{number}", "fee": "1.5", "fee_currency": "USDT",
-        "realized_pnl": "0", "strategy_id": 0, "maker": True, "reason": "", "event": "deal_created",
+        "more_fees": {}, "realized_pnl": "0", "strategy_id": 0, "maker": True, "reason": "", "event": "deal_created",
         "executed_at": "2026-11-21T09:02:54.100Z", "created_at": "2026-11-21T09:02:54.100Z", **more,
     }  # fmt: skip
 

@@ -26,7 +26,7 @@ DESCRIPTION = {
     "id": "binance",
     "exchange": "sim",
     "precisionMode": 4,
-    "has": {"fetchTicker": True, "fetchCurrencies": False},
+    "has": {"fetchTicker": True, "fetchCurrencies": False, "createTakeProfitOrder": True},
 }
 
 

@@ -201,7 +201,7 @@ def deal(number: int = 1, order_id: int = 10, **changes: Any) -> dict[str, Any]:
     return {
         "id": number, "account_id": 1, "order_id": order_id, "position_id": 3, "symbol": "BTC/USDT", "side": "buy",
         "qty": "0.005", "price": "49999.5", "exchange_trade_id": f"t{number}", "fee": "0.000005",
-        "fee_currency": "BTC", "realized_pnl": "0", "strategy_id": 0, "maker": False, "reason": "",
+        "fee_currency": "BTC", "more_fees": {}, "realized_pnl": "0", "strategy_id": 0, "maker": False, "reason": "",
         "executed_at": f"2026-02-07T14:30:{30 + number % 30:02d}.250Z", "created_at": "2026-02-07T14:30:40.000Z",
         **changes,
     }  # fmt: skip
