@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import structlog
@@ -99,7 +100,9 @@ class Changing:
             # known once it is canceled. Of one that was not filled at all the venue itself sees to that.
             return await self._anew(order, wanted, under, command_id)
         try:
-            said = await asked(self._desk.venue.replace(order, wanted.price, wanted.qty, self._desk.name_of(order)))
+            on_turn = partial(self._desk.on_turn, wanted, under)
+            name = self._desk.name_of(order)
+            said = await asked(self._desk.venue.replace(order, wanted.price, wanted.qty, name, on_turn))
         except base.Ambiguous as error:
             log.warning("no answer to a replace", order_id=order.id, error=error.message)
             return None
@@ -142,12 +145,10 @@ class Changing:
 
     async def _create(self, wanted: Order, under: Conditions, command_id: int) -> OmsError | None:
         """What is left of it, once its former self is canceled. That a price has become old is no reason not to."""
+        on_turn = partial(self._desk.on_turn, wanted, under._replace(at_ns=None))
+        name = self._desk.name_of(self._desk.book.orders[wanted.id])
         try:
-            self._desk.check_again(wanted, under._replace(at_ns=self._desk.clock_ns()))
-            said = await asked(self._desk.venue.place(wanted, self._desk.name_of(self._desk.book.orders[wanted.id])))
-        except OmsError as error:
-            self._desk.record(wanted.id, Refused(code=error.code, message=error.message), command_id)
-            return error
+            said = await asked(self._desk.venue.place(wanted, name, on_turn))
         except base.Refused as error:
             self._desk.record(wanted.id, Refused(code=error.code, message=error.message), command_id)
             return fates.refusal_of(error)

@@ -27,7 +27,7 @@ from oms.model import Account, Instrument, Order, OrderState, Position, Quote, R
 from oms.risk import Situation
 from oms.states import NOT_SEEN, Happening, ImpossibleError, ReplaceRequested
 from oms.store.pool import Pool
-from oms.venues.base import Venue
+from oms.venues.base import Refused, Venue
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ CHECKED_NS: Final = SECOND_NS  # how long what was found when an order was check
 class Conditions(NamedTuple):
     """What an order was checked under."""
 
-    at_ns: int
+    at_ns: int | None  # None: it does not matter when
     account: Account
     risk: Risk
     everywhere: TradingState
@@ -195,11 +195,18 @@ class Desk:
         """Of now."""
         return Conditions(self.clock_ns(), self.account, self.book.risk, self._everywhere())
 
+    def on_turn(self, order: Order, under: Conditions) -> None:
+        """The same as `check_again`, for the venue: called when the order is about to be sent. Raises `Refused`."""
+        try:
+            self.check_again(order, under)
+        except OmsError as error:
+            raise Refused(error.code, error.message, error.details) from None
+
     def check_again(self, order: Order, under: Conditions) -> None:
         """Raises OmsError when an order that was checked, and counted as sent, may not be sent any more: trading was
         halted or limited meanwhile, or it took so long that the market is another one."""
         now = self.conditions()
-        if now[1:] != under[1:] or now.at_ns - under.at_ns > CHECKED_NS:
+        if now[1:] != under[1:] or (under.at_ns is not None and self.clock_ns() - under.at_ns > CHECKED_NS):
             quote = self.market.quote(self.account.exchange, order.symbol)
             self.check(order, self.venue.instrument(order.symbol), quote, is_counted=True)
 

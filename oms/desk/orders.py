@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -125,13 +126,9 @@ class Orders:
 
     async def _place(self, order: Order, under: Conditions, command_id: int | None) -> OmsError | None:
         """Why it is not there: what the venue answered, or that it was not sent after all."""
+        desk = self._desk
         try:
-            self._desk.check_again(order, under)
-        except OmsError as error:
-            self._desk.record(order.id, Refused(code=error.code, message=error.message), command_id)
-            return error
-        try:
-            said = await asked(self._desk.venue.place(order, self._desk.name_of(order)))
+            said = await asked(desk.venue.place(order, desk.name_of(order), partial(desk.on_turn, order, under)))
         except base.Refused as error:
             self._desk.record(order.id, Refused(code=error.code, message=error.message), command_id)
             return fates.refusal_of(error)

@@ -5,7 +5,7 @@ Holds the values a venue hands to the desk. Must not know a state, a database or
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
@@ -125,6 +125,13 @@ class Listener(Protocol):
         """The private stream began or ended: what happened in between was not told."""
 
 
+OnTurn = Callable[[], None]  # called when a request is about to be sent; raises `Refused` when it must not be any more
+
+
+def at_any_time() -> None:
+    """However long it had to wait for its turn."""
+
+
 class Venue(Protocol):
     """Where the orders of one account go. Each request raises `Refused` or `Ambiguous`, and is never sent twice."""
 
@@ -141,13 +148,15 @@ class Venue(Protocol):
     def check(self, order: Order) -> None:
         """Raises OmsError for an order that cannot be placed as it is, as far as is known without asking: pure."""
 
-    async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
+    async def place(self, order: Order, venue_client_id: str, on_turn: OnTurn = at_any_time) -> VenueOrder:
         """Create what `order.remaining` says, once."""
 
     async def cancel(self, order: Order) -> VenueOrder | None:
         """None: it is canceled, or about to be, and the answer says no more."""
 
-    async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
+    async def replace(
+        self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str, on_turn: OnTurn = at_any_time
+    ) -> VenueOrder:
         """To this price and quantity, while nothing of it is filled. After `Refused` it may be gone."""
 
     async def find(self, order: Order) -> VenueOrder | None:

@@ -17,7 +17,16 @@ from oms.errors import OmsError
 from oms.model import Instrument, Order
 from oms.venues import binance, checking, client, convert, errors, paging, requests
 from oms.venues.balances import Balances
-from oms.venues.base import Ambiguous, Listener, Refused, VenueOrder, VenuePosition, VenueTrade
+from oms.venues.base import (
+    Ambiguous,
+    Listener,
+    OnTurn,
+    Refused,
+    VenueOrder,
+    VenuePosition,
+    VenueTrade,
+    at_any_time,
+)
 from oms.venues.beside import Beside
 from oms.venues.client import SENDING
 from oms.venues.config import VenueConfig
@@ -150,16 +159,24 @@ class CcxtVenue:
 
     # What changes something
 
-    async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
-        return await self._create(order, venue_client_id, order.remaining, order.price, None)
+    async def place(self, order: Order, venue_client_id: str, on_turn: OnTurn = at_any_time) -> VenueOrder:
+        return await self._create(order, venue_client_id, order.remaining, order.price, None, on_turn)
 
-    async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
+    async def replace(
+        self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str, on_turn: OnTurn = at_any_time
+    ) -> VenueOrder:
         if order.exchange_order_id is None or order.filled or not self.can_replace:
             raise Refused("unsupported_action", f"{self._config.klass} cannot replace this order")
-        return await self._create(order, venue_client_id, qty, price, order.exchange_order_id)
+        return await self._create(order, venue_client_id, qty, price, order.exchange_order_id, on_turn)
 
     async def _create(
-        self, order: Order, client_order_id: str, qty: Decimal, price: Decimal | None, replaced_id: str | None
+        self,
+        order: Order,
+        client_order_id: str,
+        qty: Decimal,
+        price: Decimal | None,
+        replaced_id: str | None,
+        on_turn: OnTurn,
     ) -> VenueOrder:
         contract = self._is_contract(order.symbol)
         if order.params:
@@ -174,7 +191,7 @@ class CcxtVenue:
                 told = await self._replace(replaced_id, binance.replacing(request))
             return convert.order(told, order, client_order_id)
 
-        return await self._write(create)
+        return await self._ask(create, errors.of_write, on_turn)
 
     async def _replace(self, replaced_id: str, asked: Create) -> Any:
         try:
@@ -283,12 +300,17 @@ class CcxtVenue:
         return await self._ask(call, errors.of_read)
 
     async def _ask(
-        self, call: Callable[[], Awaitable[T]], judge: Callable[[Exception, Sending], Refused | Ambiguous]
+        self,
+        call: Callable[[], Awaitable[T]],
+        judge: Callable[[Exception, Sending], Refused | Ambiguous],
+        on_turn: OnTurn = at_any_time,
     ) -> T:
-        sending = Sending()
+        sending = Sending(on_turn)
         token = SENDING.set(sending)
         try:
             return await call()
+        except Refused:  # by `on_turn`
+            raise
         except Exception as error:
             outcome = judge(error, sending)
         finally:

@@ -113,6 +113,7 @@ class VenueMixin:
         sending = SENDING.get()
         if sending is None:
             return await super().fetch(url, method, headers, body)  # type: ignore[misc]  # as above
+        sending.on_turn()
         sending.sent, sending.status, sending.taken = True, None, False
         answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]  # as above
         sending.taken = True

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 from ccxt.base import errors as ccxt
 
-from oms.venues.base import Ambiguous, Refused
+from oms.venues.base import Ambiguous, OnTurn, Refused, at_any_time
 
 # The most special class that fits says the code.
 CODES: Final[dict[type[Exception], str]] = {
@@ -51,7 +51,8 @@ QUERY: Final = re.compile(r"(\w+://[^\s?]+)\?\S*")
 class Sending:
     """How far a request came."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_turn: OnTurn = at_any_time) -> None:
+        self.on_turn = on_turn
         self.sent = False  # handed to the network, for all we know
         self.status: int | None = None  # of the answer, once it was read whole
         self.body = ""

@@ -16,7 +16,17 @@ import structlog
 from oms.errors import OmsError
 from oms.model import Instrument, Order
 from oms.venues import mt5_reading
-from oms.venues.base import Ending, Listener, Refused, Statement, VenueOrder, VenuePosition, VenueTrade
+from oms.venues.base import (
+    Ending,
+    Listener,
+    OnTurn,
+    Refused,
+    Statement,
+    VenueOrder,
+    VenuePosition,
+    VenueTrade,
+    at_any_time,
+)
 from oms.venues.mt5_link import Link, Mt5Options, open_link, read_options
 from oms.venues.worker import Worker
 
@@ -66,13 +76,15 @@ class Mt5Venue:
     def check(self, order: Order) -> None:
         raise OmsError("unsupported_engine", NOT_TRADED)
 
-    async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
+    async def place(self, order: Order, venue_client_id: str, on_turn: OnTurn = at_any_time) -> VenueOrder:
         _refuse()
 
     async def cancel(self, order: Order) -> VenueOrder | None:
         _refuse()
 
-    async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
+    async def replace(
+        self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str, on_turn: OnTurn = at_any_time
+    ) -> VenueOrder:
         _refuse()
 
     async def find(self, order: Order) -> VenueOrder | None:

@@ -24,12 +24,14 @@ from oms.venues.base import (
     Ending,
     Holding,
     Listener,
+    OnTurn,
     Refused,
     Statement,
     VenueOrder,
     VenueOrderStatus,
     VenuePosition,
     VenueTrade,
+    at_any_time,
 )
 from tests.oms.orders_made import SPOT, T0_NS
 
@@ -204,9 +206,16 @@ class ScriptedVenue:
         if self.unfit is not None:
             raise self.unfit
 
-    async def _do(self, method: Method, work: Callable[[], T], pretend: Callable[[], T] | None = None) -> T:
+    async def _do(
+        self,
+        method: Method,
+        work: Callable[[], T],
+        pretend: Callable[[], T] | None = None,
+        on_turn: OnTurn = at_any_time,
+    ) -> T:
         self.requests.append(method)
         await self.gate.wait()
+        on_turn()
         script = self._script.get(method)
         fault = script.popleft() if script else Fault.NONE
         if fault is Fault.REFUSED:
@@ -223,8 +232,8 @@ class ScriptedVenue:
             raise RuntimeError("the adapter is broken")
         raise Ambiguous(f"no answer to {method}")
 
-    async def place(self, order: Order, venue_client_id: str) -> VenueOrder:
-        return await self._do("place", lambda: self._place(order, venue_client_id))
+    async def place(self, order: Order, venue_client_id: str, on_turn: OnTurn = at_any_time) -> VenueOrder:
+        return await self._do("place", lambda: self._place(order, venue_client_id), on_turn=on_turn)
 
     def _place(self, order: Order, client_id: str) -> VenueOrder:
         self.placed.append(client_id)
@@ -271,12 +280,14 @@ class ScriptedVenue:
         self.pretended.add(there.exchange_order_id)
         return replace(there, status="canceled", time_ns=next(self._clock))
 
-    async def replace(self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str) -> VenueOrder:
+    async def replace(
+        self, order: Order, price: Decimal | None, qty: Decimal, venue_client_id: str, on_turn: OnTurn = at_any_time
+    ) -> VenueOrder:
         def work() -> VenueOrder:
             self._cancel(order)
             return self._place(replace(order, price=price, qty=qty), venue_client_id)
 
-        return await self._do("replace", work)
+        return await self._do("replace", work, on_turn=on_turn)
 
     async def find(self, order: Order) -> VenueOrder | None:
         return await self._do("find", lambda: self._find(order))

@@ -184,6 +184,17 @@ async def test_trading_halted_lets_nothing_be_sent_that_is_still_being_written_d
         assert (await sending).ok
 
 
+async def test_trading_halted_lets_nothing_be_sent_that_waits_for_its_turn_at_the_venue(dsn: str) -> None:
+    async with trading(dsn) as made:
+        made.venue.gate.clear()
+        sending = asyncio.create_task(send(made))
+        await until(lambda: made.venue.requests)
+        made.book.risk = replace(made.book.risk, trading_state=TradingState.HALTED)
+        made.venue.gate.set()
+        assert code(await sending) == "risk_blocked"
+        assert (made.venue.placed, made.order().state) == ([], OrderState.REJECTED)
+
+
 async def test_a_price_that_has_become_old_while_an_order_was_written_down_is_not_used(dsn: str) -> None:
     async with trading(dsn) as made:
         for fresh in (False, True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,7 @@ from oms.venues.base import Ambiguous, Refused, VenueOrder, VenuePosition
 from oms.venues.ccxt import CcxtVenue
 from tests.loadtest.exchange.tools import Client
 from tests.oms.venues.tools import BTC, Ears, at_exchange, client_ids, config, fill, order, placed
+from tests.waiting import until
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -49,6 +51,25 @@ def test_an_unknown_symbol(venue: CcxtVenue) -> None:
 
 
 # Orders
+
+
+async def test_who_has_the_last_word_when_its_turn_has_come_keeps_an_order_from_being_sent(
+    exchange: ExchangeServer, venue: CcxtVenue
+) -> None:
+    venue._exchange.enableRateLimit = True
+    halted: list[Refused] = []
+
+    def on_turn() -> None:
+        if halted:
+            raise halted[0]
+
+    waiting = asyncio.gather(*(venue.place(order(n), f"c{n}", on_turn) for n in range(1, 30)), return_exceptions=True)
+    await until(lambda: client_ids(exchange))
+    halted.append(Refused("risk_blocked", "trading is halted"))
+    ends = await waiting
+    assert ends[-1] is halted[0], "it has waited for those before it"
+    there = len(client_ids(exchange))
+    assert there == sum(isinstance(end, VenueOrder) for end in ends)
 
 
 async def test_an_order_is_placed_as_it_was_committed(exchange: ExchangeServer, venue: CcxtVenue) -> None:
