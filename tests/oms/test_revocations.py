@@ -26,7 +26,9 @@ def test_nothing_is_revoked_at_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(Kind.TOKEN, "j1"), (Kind.SIGNING_KEY, KEY.kid), (Kind.API_KEY, "7"), (Kind.USER, "ann")]
+    ("kind", "name"),
+    [(Kind.TOKEN, "j1"), (Kind.SIGNING_KEY, KEY.kid), (Kind.API_KEY, "7"), (Kind.USER, "ann")],
+    ids=["j1", "kid", "7", "ann"],  # not the key's, which is another one in each process
 )
 def test_what_tokens_have_in_common_revokes_them(kind: Kind, name: str) -> None:
     assert revoked(kind, name).has(token())
