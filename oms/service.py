@@ -322,6 +322,7 @@ class Oms:
     async def _new_engine(self, *, wait_s: float | None = None) -> Engine:
         engine = Engine(self._parts)
         await engine.start(self.outbox.committed, wait_s=wait_s)
+        self.signers.begin()
         return engine
 
     async def _until_there(self) -> Engine:

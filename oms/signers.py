@@ -32,13 +32,17 @@ class Signers:
         self._auth = auth
         self._vault = vault
         self._clock_ns = clock_ns
-        self._started_ms = clock_ns() // 1_000_000
+        self._began_ms = clock_ns() // 1_000_000
         self._opened: dict[int, _Opened] = {}  # by API key: opening costs as much as a signature ten times over
+
+    def begin(self) -> None:
+        """Commands are carried out here from now on: which were until now, another process may know."""
+        self._began_ms = self._clock_ns() // 1_000_000
 
     def check(self, principal: Principal, signature: Signature) -> None:
         """Raises OmsError unless this is a message of the principal's API key, here for the first time."""
         now_ms = self._clock_ns() // 1_000_000
-        signing.check(self._secret(principal), signature, now_ms, self._started_ms)
+        signing.check(self._secret(principal), signature, now_ms, self._began_ms)
         self.nonces.use(principal.api_key_id, signature.nonce, signature.ts, now_ms)
 
     def signer(self, principal: Principal, connection_id: str) -> Callable[[bytes], str]:

@@ -90,14 +90,14 @@ def signed_text(signature: Signature) -> bytes:
     return b"%d.%s.%s" % (signature.ts, signature.nonce.encode(), signature.payload)
 
 
-def check(secret: bytes, signature: Signature, now_ms: int, started_ms: int) -> None:
+def check(secret: bytes, signature: Signature, now_ms: int, began_ms: int) -> None:
     """Raises OmsError unless the message was signed with the secret, a moment ago.
 
-    `started_ms`: since when nonces are remembered. A connection's name is of this process anyway.
+    `began_ms`: since when all nonces are remembered. A connection's name is of this process anyway.
     """
     if NONCE.match(signature.nonce) is None:
         raise refusal("nonce_invalid", "a nonce is 16 to 64 of A-Z, a-z, 0-9, - and _: make it of 16 random bytes")
-    since_ms = now_ms - WINDOW_MS if signature.connection_id else max(now_ms - WINDOW_MS, started_ms)
+    since_ms = now_ms - WINDOW_MS if signature.connection_id else max(now_ms - WINDOW_MS, began_ms)
     if not since_ms <= signature.ts <= now_ms + WINDOW_MS:
         raise refusal("timestamp_out_of_window", f"ts is not within {WINDOW_MS} ms of our clock", {"server_ts": now_ms})
     expected = sign(commands_key(secret, signature.connection_id), signed_text(signature))
@@ -115,6 +115,7 @@ class Nonces:
     def __init__(self) -> None:
         self._used: dict[int, dict[str, int]] = {}  # by API key, until when it could be shown again
         self._order: list[tuple[int, int, str]] = []  # a heap of (until, api_key_id, nonce)
+        self._forgotten_ms = 0  # the last `until` of those that are not remembered any more
 
     def __len__(self) -> int:
         return len(self._order)
@@ -122,10 +123,12 @@ class Nonces:
     def use(self, api_key_id: int, nonce: str, ts: int, now_ms: int) -> None:
         """For a message whose signature is right. Raises OmsError when the nonce was used, or too many were."""
         while self._order and self._order[0][0] < now_ms:
-            _, key, old = heapq.heappop(self._order)
+            self._forgotten_ms, key, old = heapq.heappop(self._order)
             del self._used[key][old]
             if not self._used[key]:
                 del self._used[key]
+        if ts + WINDOW_MS <= self._forgotten_ms:  # our clock was set back: it may have been used
+            raise refusal("timestamp_out_of_window", "ts is too old by a clock of ours", {"server_ts": now_ms})
         mine = self._used.get(api_key_id, {})
         if nonce in mine:
             raise refusal("nonce_reused", "this nonce was used before: each message has one of its own")

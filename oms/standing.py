@@ -55,11 +55,15 @@ class Standings:
             number = next((each for each, trader in traders.items() if trader.account.name == reference), 0)
         if number not in traders:
             raise OmsError("account_not_found", "there is no such account")
-        require_read(principal, number)
-        if strategies_of(principal, number):
+        self.require(principal, number)
+        return number
+
+    def require(self, principal: Principal, account_id: int) -> None:
+        """Raises OmsError for who may not see all of the account, also while the database is away."""
+        require_read(principal, account_id)
+        if strategies_of(principal, account_id):
             text = "this API key is for some strategies only: it may not see the account as a whole"
             raise OmsError("strategy_permission_denied", text)
-        return number
 
     def look(self, account_id: int) -> AccountLook:
         return AccountLook(self._oms, self._market, account_id)

@@ -253,6 +253,9 @@ class Standings(Protocol):
     def find(self, principal: Any, reference: str) -> int:
         """The account of a number or name, for who may see all of it. Raises a `Refusal`."""
 
+    def require(self, principal: Any, account_id: int) -> None:
+        """Raises a `Refusal` for who may not see all of the account; answers whether or not accounts can be read."""
+
     def look(self, account_id: int) -> Look: ...
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.private import refused
@@ -69,12 +70,14 @@ class AccountService:
     def find(self, principal: Principal, reference: str) -> int:
         """The account that is meant, for who may watch it. Raises TickwireError."""
         assert self.accounts is not None
-        try:
+        with _refusing():
             return self.accounts.find(principal, reference)
-        except Exception as error:
-            if (refusal := refused(error)) is None:
-                raise
-            raise refusal from None
+
+    def require(self, principal: Principal, account_id: int) -> None:
+        """Raises TickwireError for who may not watch the account, which is known at any time."""
+        assert self.accounts is not None
+        with _refusing():
+            self.accounts.require(principal, account_id)
 
     def watch(self, account_id: int, watcher: AccountSession) -> Monitor:
         """From now on, until `unwatch`."""
@@ -106,6 +109,17 @@ class AccountService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What the room of accounts refuses, in words of ours."""
+    try:
+        yield
+    except Exception as error:
+        if (refusal := refused(error)) is None:
+            raise
+        raise refusal from None
 
 
 class AccountSession(Conversation[account.Request]):
@@ -142,17 +156,19 @@ class AccountSession(Conversation[account.Request]):
         if not self._conn.is_open or self.principal is None:
             return
         try:
+            if self._monitor is not None:  # by number: a name may be another account's by now
+                self._service.require(self.principal, self._monitor.account_id)
+                return
             account_id = self._service.find(self.principal, self._reference)
         except TickwireError as error:
             if error.code in NOT_YOURS:
                 self.close(Close.NOT_YOUR_ACCOUNT, "not allowed on this account")
-            elif self._monitor is None:  # else nobody can tell just now
+            else:
                 self.fail(error, None, f"{self._conn.id}-0")
                 self.close(Close.INTERNAL, "accounts cannot be looked up")
             return
-        if self._monitor is None:
-            self.send(account.connected(self._reference))
-            self._monitor = self._service.watch(account_id, self)
+        self.send(account.connected(self._reference))
+        self._monitor = self._service.watch(account_id, self)
 
     def is_for_anybody(self, request: account.Request) -> bool:
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,8 @@ from oms.errors import OmsError
 from oms.journal import DESK_LOCK
 from oms.model import Account, Environment, OrderState, Permission, Principal
 from oms.postgres import PostgresError
-from oms.signing import Signed
+from oms.signers import Signers
+from oms.signing import Signed, commands_key, sign, signed_text
 from oms.store import admin, history
 from oms.store.migrate import MigrationError
 from oms.store.pool import Pool, connect
@@ -257,6 +259,32 @@ async def test_another_desk_of_the_same_database_begins_when_the_first_has_ended
         assert (await one(late, sending(request_id="b"))).ok
         again = await one(late, sending(request_id="a"))
         assert again.ok, "what the first one did is known"
+
+
+async def test_what_the_desk_before_us_may_have_carried_out_is_not_signed_for_us(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only that one knows which messages came to it, until it ended."""
+    monkeypatch.setattr("oms.service.TAKEN_WAIT_S", 0.01)
+    monkeypatch.setattr("oms.journal.LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr(Signers, "_secret", lambda *_: b"secret")
+
+    def signed() -> Signed:
+        unsigned = Signed("", world.clock() // 1_000_000, secrets.token_urlsafe(16), b"{}")
+        return unsigned._replace(sig=sign(commands_key(b"secret", ""), signed_text(unsigned)))
+
+    async with world.ready() as first, contextlib.AsyncExitStack() as stack:
+        late = await stack.enter_async_context(world.serving())
+        world.clock.advance(1)
+        message = signed()
+        assert (await first.execute(ADMIN, sending(), signature=message))[0].ok
+        world.clock.advance(1)
+        await first.stop()
+        await until(lambda: is_ready(late))
+        with pytest.raises(OmsError, match="within") as refused:
+            await late.execute(ADMIN, sending(), signature=message)
+        assert (refused.value.details or {})["reason"] == "timestamp_out_of_window"
+        assert (await late.execute(ADMIN, sending(), signature=signed()))[0].ok
 
 
 async def test_tables_are_changed_when_nobody_writes_any_more(empty_dsn: str) -> None:

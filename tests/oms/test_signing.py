@@ -27,13 +27,13 @@ def signature(connection_id: str = "c1", ts: int = NOW_MS, nonce: str = NONCE, p
     return unsigned._replace(sig=signing.sign(key, signed_text(unsigned)))
 
 
-def check(signed: Signed, now_ms: int = NOW_MS, started_ms: int = 0) -> None:
-    signing.check(SECRET, signed, now_ms, started_ms)
+def check(signed: Signed, now_ms: int = NOW_MS, began_ms: int = 0) -> None:
+    signing.check(SECRET, signed, now_ms, began_ms)
 
 
-def reason(signed: Signed, now_ms: int = NOW_MS, started_ms: int = 0) -> Any:
+def reason(signed: Signed, now_ms: int = NOW_MS, began_ms: int = 0) -> Any:
     with pytest.raises(OmsError) as refused:
-        check(signed, now_ms, started_ms)
+        check(signed, now_ms, began_ms)
     assert refused.value.code == "permission_denied"
     assert refused.value.details is not None
     return refused.value.details["reason"]
@@ -83,7 +83,7 @@ def test_every_key_connection_and_direction_has_a_key_of_its_own() -> None:
 
 def test_what_is_signed_and_new_is_accepted() -> None:
     check(signature())
-    check(signature(""), started_ms=NOW_MS)
+    check(signature(""), began_ms=NOW_MS)
     for off_ms in (-WINDOW_MS, WINDOW_MS):
         check(signature(ts=NOW_MS + off_ms))
 
@@ -124,8 +124,8 @@ def test_what_was_signed_at_another_time_is_too_old_or_too_new(ts: int) -> None:
 
 def test_before_a_start_nobody_knows_which_nonces_were_used() -> None:
     """A connection does not outlive a start, so what names one need not be refused."""
-    assert reason(signature(""), started_ms=NOW_MS + 1) == "timestamp_out_of_window"
-    check(signature("c1"), started_ms=NOW_MS + 1)
+    assert reason(signature(""), began_ms=NOW_MS + 1) == "timestamp_out_of_window"
+    check(signature("c1"), began_ms=NOW_MS + 1)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,17 @@ def test_no_nonce_is_let_through_twice_while_its_message_could_be(used: list[tup
             until_ms[api_key_id, nonce] = ts + WINDOW_MS
     nonces.use(3, "d", now_ms + 100_000, now_ms + 100_000)
     assert (len(nonces), len(nonces._used)) == (1, 1), "what could not be shown again is forgotten, and so are its keys"
+
+
+def test_a_clock_that_is_set_back_lets_nothing_through_again() -> None:
+    nonces, later_ms = Nonces(), NOW_MS + WINDOW_MS + 1
+    nonces.use(1, "a", NOW_MS, NOW_MS)
+    nonces.use(1, "b", later_ms, later_ms)
+    for back_ms in (NOW_MS, NOW_MS + 1):
+        with pytest.raises(OmsError) as refused:
+            nonces.use(1, "a", NOW_MS, back_ms)
+        assert (refused.value.details or {})["reason"] == "timestamp_out_of_window"
+    nonces.use(1, "a", NOW_MS + 1, NOW_MS + 1)
 
 
 def test_what_is_remembered_of_one_key_is_bounded_and_costs_no_other_key() -> None:

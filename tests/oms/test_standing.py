@@ -120,6 +120,10 @@ async def test_an_account_is_found_by_number_and_name_by_who_may_see_all_of_it(w
                 with pytest.raises(OmsError) as refused:
                     standings.find(who, reference)
                 assert refused.value.code == code, reference
+        await oms.stop()
+        standings.require(owner, 1)
+        with pytest.raises(OmsError, match="no such account"):
+            standings.require(owner, 2)
 
 
 # --- what positions are worth -----------------------------------------------------------------------------------------

@@ -168,11 +168,29 @@ async def test_a_key_that_loses_the_account_is_closed_and_one_that_keeps_it_goes
     scene.users.change("ann", requests_per_s=50)
     scene.guards.tick()
     assert client.conn.closed is None
+    scene.users.change("ann", permissions={2: Permission(account_id=2)})
+    scene.guards.tick()
+    assert client.conn.closed == (4403, "not allowed on this account")
+    client.leave()
+
+
+async def test_a_key_that_loses_the_account_is_closed_also_while_accounts_cannot_be_looked_up() -> None:
+    scene = Scene()
+    client = await scene.open()
     scene.backend.away = AWAY
+    scene.users.change("ann", requests_per_s=50)
+    scene.guards.tick()
+    assert client.conn.closed is None
     scene.users.change("ann", permissions={})
     scene.guards.tick()
-    assert client.conn.closed is None, "nobody can tell just now"
-    scene.backend.away = None
+    assert client.conn.closed == (4403, "not allowed on this account")
+    client.leave()
+
+
+async def test_a_key_that_loses_the_account_is_closed_though_its_name_is_another_account_s_by_now() -> None:
+    scene = Scene()
+    client = await scene.open("ann", "main")
+    scene.backend.names |= {"main": 2, "former": 1}
     scene.users.change("ann", permissions={2: Permission(account_id=2)})
     scene.guards.tick()
     assert client.conn.closed == (4403, "not allowed on this account")

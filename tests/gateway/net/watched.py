@@ -80,6 +80,7 @@ class FakeStandings:
 
     def __init__(self) -> None:
         self.now = standing()
+        self.names = {"1": 1, "main": 1, "2": 2, "other": 2}
         self.endings: dict[int, Ending] = {}
         self.fault: Exception | None = None
         self.away: OmsError | None = None
@@ -92,10 +93,15 @@ class FakeStandings:
     def find(self, principal: Any, reference: str) -> int:
         if self.away is not None:
             raise self.away
-        number = {"1": 1, "main": 1, "2": 2, "other": 2}.get(reference)
-        if number is None or (number not in principal.permissions and not principal.is_admin):
+        number = self.names.get(reference, 0)
+        if number:
+            self.require(principal, number)
+            return number
+        raise OmsError("account_not_found", "there is no such account")
+
+    def require(self, principal: Any, account_id: int) -> None:
+        if account_id not in principal.permissions and not principal.is_admin:
             raise OmsError("account_not_found", "there is no such account")
-        return number
 
     def look(self, account_id: int) -> FakeLook:
         self.looks.append(FakeLook(self))
