@@ -83,6 +83,7 @@ _GROUPS = {
             "status": "Say which database is used, and whether it is up to date.",
             "migrate": "Bring the database up to date.",
             "backup": "Copy the database into one file.",
+            "restore": "Make an empty database what such a file holds.",
         },
     ),
 }

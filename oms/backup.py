@@ -1,6 +1,6 @@
-"""A copy of the whole database in one file, which `pg_restore` reads.
+"""A copy of the whole database in one file, and the database made from it anew.
 
-Holds how PostgreSQL's own program is asked for it. Must not know a table.
+Holds how PostgreSQL's own programs are asked for it. Must not know a table.
 """
 
 from __future__ import annotations
@@ -15,17 +15,31 @@ from oms.postgres import PostgresError, find_programs
 
 def back_up(dsn: str, file: Path) -> None:
     """Write the database of `dsn` to a new file for its owner only. Raises PostgresError, OSError."""
-    program = find_programs().folder / "pg_dump"
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        _run("pg_dump", dsn, "--format=custom", f"--file={file}")
+    except PostgresError:
+        file.unlink()
+        raise
+
+
+def restore(dsn: str, file: Path) -> None:
+    """Make what `back_up` wrote in the database of `dsn`, which has none of it yet: all of it, or on an error nothing.
+
+    Raises PostgresError, also when the file was written by a newer PostgreSQL than this one.
+    """
+    _run("pg_restore", dsn, "--exit-on-error", "--single-transaction", "--no-owner", str(file.absolute()))
+
+
+def _run(name: str, dsn: str, *options: str) -> None:
     address, password = without_password(dsn)
     environ = os.environ | ({"PGPASSWORD": password} if password is not None else {})
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     ended = subprocess.run(  # noqa: S603  # a program of PostgreSQL's, no shell
-        [program, "--format=custom", "--no-password", f"--file={file}", f"--dbname={address}"],
+        [find_programs().folder / name, "--no-password", f"--dbname={address}", *options],
         env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     if ended.returncode:
-        file.unlink()
-        raise PostgresError(f"pg_dump failed: {ended.stdout.strip()}")
+        raise PostgresError(f"{name} failed: {ended.stdout.strip()}")
 
 
 def without_password(dsn: str) -> tuple[str, str | None]:

@@ -261,7 +261,7 @@ class Embedded:
             if version.split(".")[0] != made_by:
                 raise PostgresError(
                     f"{self.data} was made by PostgreSQL {made_by}, and this is {version}: run it with the former, "
-                    "`tickwire db backup`, and restore that into a new folder"
+                    "`tickwire db backup`, and `tickwire db restore` that with a new TICKWIRE_STATE_DIR"
                 )
             return
         unfinished = self.folder / "data.new"

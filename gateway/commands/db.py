@@ -10,7 +10,8 @@ from pathlib import Path
 from gateway.commands.database import configured, use
 from gateway.commands.failure import CommandError
 from gateway.commands.show import show_one
-from oms.backup import back_up, without_password
+from oms import backup as copies
+from oms.backup import without_password
 from oms.postgres import Server
 from oms.store import migrate as steps
 from oms.store.pool import Connection
@@ -61,7 +62,7 @@ def migrate(*, config: Path | None = None) -> None:
 
 
 def backup(file: Path, *, config: Path | None = None) -> None:
-    """Copy the database into one new file, while it is used or not. `pg_restore` reads it.
+    """Copy the database into one new file, while it is used or not. `tickwire db restore` reads it.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def backup(file: Path, *, config: Path | None = None) -> None:
 
     async def work(server: Server, _connection: Connection) -> None:
         try:
-            back_up(server.dsn, file)
+            copies.back_up(server.dsn, file)
         except FileExistsError:
             raise CommandError(f"{file} is there already: name another file") from None
         except OSError as error:
@@ -81,3 +82,26 @@ def backup(file: Path, *, config: Path | None = None) -> None:
 
     use(configured(config), work)
     print(f"The database is in {file}, {file.stat().st_size:,} bytes. Account credentials in it need the master key")
+
+
+def restore(file: Path, *, config: Path | None = None) -> None:
+    """Make the database from what `tickwire db backup` wrote. It must be an empty one.
+
+    Parameters
+    ----------
+    file
+        What was written.
+    config
+        The configuration; without it, tickwire.toml of this folder when there is one.
+    """
+
+    async def work(server: Server, connection: Connection) -> None:
+        if (await steps.status(connection)).applied:
+            other = "TICKWIRE_STATE_DIR" if server.embedded else "TICKWIRE_DATABASE_URL"
+            raise CommandError(f"the database has tables already: name an empty one by {other}")
+        copies.restore(server.dsn, file)
+
+    if not file.is_file():
+        raise CommandError(f"there is no file {file}")
+    use(configured(config), work)
+    print(f"The database is as it was in {file}. Account credentials in it need the master key of then")

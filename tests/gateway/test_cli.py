@@ -63,7 +63,7 @@ def test_help_lists_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         *(f"user {name}" for name in ("add", "list", "role", "disable", "enable")),
         *(f"key {name}" for name in ("create", "list", "grant", "withdraw", "revoke")),
         *(f"account {name}" for name in ("add", "list", "credentials", "block", "unblock", "master-key", "reseal")),
-        *(f"db {name}" for name in ("status", "migrate", "backup")),
+        *(f"db {name}" for name in ("status", "migrate", "backup", "restore")),
     ],
 )
 def test_each_command_has_help(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from oms import backup
-from oms.backup import back_up, without_password
+from oms.backup import back_up, restore, without_password
 from oms.model import Role
-from oms.postgres import Embedded, PostgresError, Programs, find_programs
+from oms.postgres import Embedded, PostgresError, Programs
 from oms.store import admin
 from oms.store.migrate import require_current
 from oms.store.pool import Pool, connect
@@ -25,8 +24,7 @@ async def test_what_was_backed_up_is_restored(pool: Pool, dsn: str, empty_dsn: s
     file = tmp_path / "tickwire.dump"
     await asyncio.to_thread(back_up, dsn, file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    restore = [str(find_programs().folder / "pg_restore"), "--exit-on-error", f"--dbname={empty_dsn}", str(file)]
-    await asyncio.to_thread(lambda: subprocess.run(restore, check=True))
+    await asyncio.to_thread(restore, empty_dsn, file)
     restored = await connect(empty_dsn)
     try:
         await require_current(restored)
@@ -34,6 +32,9 @@ async def test_what_was_backed_up_is_restored(pool: Pool, dsn: str, empty_dsn: s
         assert await admin.accounts(restored) == [account]
         assert await admin.credentials(restored, account.id) == b"sealed"
         assert (await admin.add_user(restored, "bob")).id == ann.id + 1
+        with pytest.raises(PostgresError, match="pg_restore failed: "):
+            await asyncio.to_thread(restore, empty_dsn, file)
+        assert len(await admin.users(restored)) == 2, "what is there is left as it is"
     finally:
         await restored.close()
 
@@ -61,8 +62,8 @@ def test_the_password_is_in_no_argument(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(PostgresError) as raised:
         back_up("postgresql://ann:hunter2@db/orders", tmp_path / "x")
     said = str(raised.value).removeprefix("pg_dump failed: ")
-    assert said.startswith("hunter2 --format=custom")
-    assert said.endswith("--dbname=postgresql://ann@db/orders")
+    assert said.startswith("hunter2 --no-password --dbname=postgresql://ann@db/orders --format=custom")
+    assert said.count("hunter2") == 1
 
 
 @pytest.mark.parametrize(
