@@ -166,7 +166,7 @@ class History(Asking):
     ) -> Plan[list[dict[str, Any]]]:
         """Executions, also of orders of somebody else on the same account."""
         query = yield from self.filters(symbol, since, params)
-        most = _limit(limit, params)
+        most = rows_max(limit, params)
         found = yield from self.rows("oms/deals", query, since=since, limit=None if most is None else 2 * most)
         rows = cut(joined(found), since, most)
         orders = yield from self._orders_of(rows)
@@ -207,7 +207,7 @@ class History(Asking):
         statuses: frozenset[str] | set[str] | None = None,
     ) -> Plan[list[dict[str, Any]]]:
         query = yield from self.filters(symbol, since, params)
-        most = _limit(limit, params)
+        most = rows_max(limit, params)
         found: dict[int, Row] = {}
         for path in paths:
             rows = yield from self.rows(path, query, lambda row: not statuses or row["status"] in statuses, since, most)
@@ -290,7 +290,8 @@ def sorted_by_time(structures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]
     return sorted(structures, key=lambda structure: (structure["timestamp"] or 0, int(structure["id"])))
 
 
-def _limit(limit: int | None, params: Params) -> int | None:
+def rows_max(limit: int | None, params: Params) -> int | None:
+    """Of an answer; None: there is no end of them. Raises BadRequest."""
     if params.get("paginate") and limit is None:
         return None
     return whole("limit", limit or LIMIT)

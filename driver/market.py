@@ -54,10 +54,10 @@ class Market(Asking):
         age_ms = float(self.options.get("ticker_cache_ms") or 0)
         kept: dict[str, tuple[float, dict[str, Any]]] = self.__dict__.setdefault("_kept_tickers", {})
         if age_ms and not params and symbol in kept and (time.monotonic() - kept[symbol][0]) * 1000 < age_ms:
-            return kept[symbol][1]
+            return dict(kept[symbol][1])
         ticker: dict[str, Any] = yield from self.pass_through("fetch_ticker", (symbol,), params, api="public")
         if age_ms and not params:
-            kept[symbol] = (time.monotonic(), ticker)
+            kept[symbol] = (time.monotonic(), dict(ticker))  # what the program does with its own is not told again
         return ticker
 
     def set_markets(self, markets: Any, currencies: Any = None) -> Any:

@@ -11,8 +11,9 @@ from typing import Any
 from ccxt.base.errors import BaseError, InvalidOrder
 
 from driver.fallback import command_first, oms_first
-from driver.history import Row, sorted_by_time
+from driver.history import Row, rows_max, sorted_by_time
 from driver.mappers.position import position_fields
+from driver.mappers.values import whole
 from driver.orders import Orders
 from driver.plan import Call, Params, Plan
 
@@ -72,8 +73,9 @@ class Positions(Orders):
         names = self.market_symbols(symbols)
         query = yield from self.filters(names[0] if names and len(names) == 1 else None, since, params)
         rows = yield from self.rows(
-            "oms/positions/history", query, lambda row: not names or row["symbol"] in names, since, limit or 500
-        )
+            "oms/positions/history", query, lambda row: not names or row["symbol"] in names, since,
+            rows_max(limit, params),
+        )  # fmt: skip
         return sorted_by_time(self.position_of(row) for row in rows)
 
     @oms_first
@@ -95,7 +97,7 @@ class Positions(Orders):
             row
             for row in (yield from self._held([symbol], params))
             if (wanted is None or self.position_of(row)["side"] == wanted)
-            and (chosen is None or row["id"] == int(chosen))
+            and (chosen is None or row["id"] == whole("position_id", chosen))
         ]
         if len(rows) != 1:
             raise InvalidOrder(f"{self.id}: {len(rows)} open positions of {symbol} are meant; name a position_id")

@@ -108,7 +108,10 @@ def test_a_ticker_is_asked_for_each_time_unless_a_cache_is_wanted(client: Client
     stub.on("POST /ccxt/1/fetch_ticker", lambda _: {"result": {"last": next(numbers)}})
     assert [client("fetch_ticker", "BTC/USDT")["last"] for _ in range(2)] == [0, 1]
     client.exchange.options["ticker_cache_ms"] = 60_000
-    assert [client("fetch_ticker", "BTC/USDT")["last"] for _ in range(3)] == [2, 2, 2]
+    told = [client("fetch_ticker", "BTC/USDT") for _ in range(2)]
+    for ticker in told:
+        ticker["last"] += 90
+    assert [*(ticker["last"] for ticker in told), client("fetch_ticker", "BTC/USDT")["last"]] == [92, 92, 2]
     assert client("fetch_ticker", "ETH/USDT")["last"] == 3
     assert client("fetch_ticker", "BTC/USDT", {"name": "mini"})["last"] == 4, "another question"
     client.exchange.options["ticker_cache_ms"] = 0.001

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ccxt.base.errors import InvalidOrder
+from ccxt.base.errors import BadRequest, InvalidOrder
 
 from tests.driver.conftest import Client
 from tests.driver.stub import Stub, items, order, page, position, refused, result, results
@@ -62,6 +62,8 @@ def test_closed_positions(client: Client, stub: Stub) -> None:
         assert [(each["id"], each["contracts"], each["realizedPnl"]) for each in made] == [("3", 0.0, 12.5)]
     query = stub.requests[-1].query
     assert (query["from"], query["symbol"]) == ("2026-02-07T14:00:00.000Z", SYMBOL)
+    with pytest.raises(BadRequest):
+        client("fetch_positions_history", [SYMBOL], None, "all")
 
 
 def test_a_position_is_closed_by_its_symbol(client: Client, stub: Stub) -> None:
@@ -91,6 +93,8 @@ def test_which_of_several_positions_has_to_be_said(client: Client, stub: Stub) -
     for arguments in ((SYMBOL,), (SYMBOL, "long"), (SYMBOL, None, {"position_id": 9})):
         with pytest.raises(InvalidOrder, match="position_id"):
             client("close_position", *arguments)
+    with pytest.raises(BadRequest):
+        client("close_position", SYMBOL, None, {"position_id": "the first"})
     chosen: list[Any] = [(SYMBOL, "short"), (SYMBOL, "sell"), (SYMBOL, "long", {"position_id": 5})]
     for arguments in chosen:
         client("close_position", *arguments)
