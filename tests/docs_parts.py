@@ -5,6 +5,7 @@ Fences are marked by what they hold: `json client` and `json server` are lines o
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import NamedTuple
 
@@ -36,3 +37,26 @@ def table(name: str, heading: str) -> list[Row]:
     assert rows is not None
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows[1].splitlines()]
     return [Row(row[0].strip("`"), row[1].strip("`")) for row in cells]
+
+
+def named_tests(name: str) -> dict[str, set[str]]:
+    """The tests that a document names, by their file."""
+    named: dict[str, set[str]] = {}
+    for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of(name)):
+        named.setdefault(file, set()).add(test)
+    return named
+
+
+def existing_tests(file: str) -> set[str]:
+    """The tests of a file: its functions, and the names that are given to state machines."""
+    nodes = list(ast.walk(ast.parse(text_of(file))))
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    assigned = [node.targets[0] for node in nodes if isinstance(node, ast.Assign)]
+    machines = {target.id for target in assigned if isinstance(target, ast.Name) and target.id.startswith("Test")}
+    return functions | machines
+
+
+def rows_without_a_test(name: str) -> list[str]:
+    """The rows of a document's tables that name no test, and do not say what else shows it."""
+    rows = [line for line in text_of(name).splitlines() if line.startswith("| ") and "---" not in line]
+    return [row for row in rows if "::" not in row and "shown by" not in row]
