@@ -88,7 +88,7 @@ def build(
     """
     return Litestar(
         [
-            *_own_routes(stats, readiness, remarks, roster),
+            *_own_routes(stats, readiness, remarks, roster, has_users=gate is not None),
             *([token_resource(gate)] if gate else []),
             *more,
             *mounted.routes,
@@ -98,6 +98,7 @@ def build(
             **{kind: _translated(reads) for kind, reads in mounted.errors.items()},
             TickwireError: _known,
             HTTPException: _http,
+            RecursionError: _too_deep,
             Exception: _crashed,
         },
         openapi_config=OpenAPIConfig(
@@ -113,6 +114,8 @@ def _own_routes(
     readiness: Callable[[], dict[str, bool]],
     remarks: Mapping[str, Callable[[], bool]],
     roster: Roster | None,
+    *,
+    has_users: bool,
 ) -> list[ControllerRouterHandler]:
     registry = CollectorRegistry()
     registry.register(StatsCollector(stats))
@@ -147,8 +150,10 @@ def _own_routes(
     @get("/api/ws/status", responses=refusals(), sync_to_thread=False)
     def status(caller: NamedDependency[Any], page: Page = 1, page_size: PageSize = 100) -> dict[str, Any]:
         """Connections, subscriptions, watches, rates, latency and drops; who is connected, for who may know."""
-        told = {} if caller is None or roster is None else roster.told(caller, page, page_size)
-        return stats.status(time.monotonic(), time.time_ns()) | told
+        told = stats.status(time.monotonic(), time.time_ns())
+        if has_users and (caller is None or not caller.is_admin):
+            del told["watches"]  # what one trades shows in them to the others
+        return told | ({} if caller is None or roster is None else roster.told(caller, page, page_size))
 
     @get([STREAM_PATH, SHARED_PATH, ACCOUNT_PATH + "{account_id:str}"], include_in_schema=False, sync_to_thread=False)
     def stream() -> Response[dict[str, Any]]:
@@ -176,6 +181,11 @@ def _translated(reads: Callable[[Any], TickwireError]) -> ExceptionHandler[Any]:
 
 def _known(_request: Request[Any, Any, Any], error: TickwireError) -> Response[dict[str, Any]]:
     return _render(error, error.status)
+
+
+def _too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> Response[dict[str, Any]]:
+    """Of a body, which Litestar has somebody decode who tells of depth in this way only."""
+    return _render(TickwireError("validation_error", "the body is nested too deeply"), 422)
 
 
 def _http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:

@@ -62,6 +62,11 @@ def shape(data: JSONBody[Shape]) -> int:
     return data.number
 
 
+@post("/deep", sync_to_thread=False, request_max_body_size=200_000)
+def deep(data: JSONBody[list[Any]]) -> int:
+    return len(data)
+
+
 CHECKS = {"listening": True, "sources": True}
 
 
@@ -71,7 +76,7 @@ def _client() -> Iterator[TestClient[Litestar]]:
     CHECKS.update(listening=True, sources=True)
     remarks = {"accounts": lambda: False}
     app = http.build(stats, lambda: CHECKS, Limits(http_body_bytes_max=100), "1.2.3", remarks=remarks)
-    for handler in (boom, refused, body, shape):
+    for handler in (boom, refused, body, shape, deep):
         app.register(handler)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
@@ -161,6 +166,11 @@ def test_a_field_that_is_missing_or_too_much_is_named(client: TestClient[Litesta
     answer = client.post("/shape", json=content)
     assert (answer.status_code, answer.json()["details"]) == (422, {"field": field})
     assert answer.json()["message"].startswith(f"{field}: ")
+
+
+def test_a_body_without_end_to_its_depth_is_refused_like_any_other(client: TestClient[Litestar]) -> None:
+    answer = client.post("/deep", content=b"[" * 100_000, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
 
 
 def test_a_refusal_does_not_repeat_a_token(client: TestClient[Litestar]) -> None:

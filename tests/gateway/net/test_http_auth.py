@@ -16,7 +16,7 @@ from gateway.net import http
 from gateway.net.roster import Roster
 from gateway.net.sessions import Sessions
 from gateway.stats import Stats, Tally
-from oms.model import Principal
+from oms.model import Principal, Role
 from tests.gateway.net.test_http import Nothing
 from tests.gateway.users import Users
 
@@ -103,6 +103,9 @@ def test_the_status_says_who_is_connected_to_who_sends_a_key(client: TestClient[
     assert (known["users"], known["items"], known["total"], known["page"]) == ([], [], 0, 2)
     anonymous = client.get("/api/ws/status")
     assert (anonymous.status_code, "items" in anonymous.json()) == (200, False)
+    users.add("root", Role.ADMIN)
+    told = client.get("/api/ws/status", headers={"x-api-key": users.texts["root"]}).json()
+    assert ["watches" in each for each in (told, known, anonymous.json())] == [True, False, False], "who trades what"
     assert client.get("/api/ws/status", headers={"x-api-key": "tw_wrong"}).status_code == 401
     refused = client.get("/api/ws/status", params={"page_size": 501}, headers=headers)
     assert (refused.status_code, refused.json()["details"]) == (422, {"field": "page_size"})
