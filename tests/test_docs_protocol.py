@@ -212,6 +212,11 @@ def test_a_message_is_what_the_codec_makes(line: str) -> None:
     assert list(made) == list(message), "in the order they are sent"
 
 
+def test_a_refusal_lists_the_actions_there_are() -> None:
+    (shown,) = (each for each in map(json.loads, lines("json server")) if "actions" in each.get("details", {}))
+    assert shown["details"]["actions"] == list(stream.ACTIONS)
+
+
 def test_signatures_that_are_shown_are_right() -> None:
     """A client in any language can be held against them."""
     found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 import httpx
 import jwt
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from msgspec.structs import replace
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -34,6 +37,7 @@ from oms.venues.ccxt import CcxtVenue
 from oms.venues.mt5 import Mt5Venue
 from tests.gateway.users import say
 from tests.oms import database
+from tests.oms.publications.test_entries import RSS
 from tests.plain_http import NO_TLS
 
 MADE = ExchangeConfig(klass="synthetic")
@@ -152,6 +156,26 @@ async def test_what_is_published_by_socket_or_http_is_told_to_anybody(dsn: str) 
         ("news", 1, "wire"),
     ]
     assert refused["code"] == "not_authenticated"
+
+
+async def test_a_configured_feed_is_told_to_who_subscribed(dsn: str) -> None:
+    subscribed = asyncio.Event()
+
+    async def feed(_: web.Request) -> web.Response:
+        await subscribed.wait()
+        return web.Response(text=RSS)
+
+    server = TestServer(web.Application())
+    server.app.router.add_get("/", feed)
+    async with server:
+        config = replace(config_of(dsn), news=NewsConfig(feeds={"desk": NewsFeed(url=str(server.make_url("/")))}))
+        async with serving(config) as app, connect(f"ws://127.0.0.1:{app.port}/v1/stream") as anybody:
+            assert (await say(anybody))["type"] == "connected"
+            assert (await say(anybody, action="subscribe", channel="news"))["type"] == "subscribed"
+            subscribed.set()
+            told = await say(anybody)
+    assert (told["type"], told["sequence"], told["data"]["source"]) == ("news", 1, "desk")
+    assert told["data"]["headline"] in RSS
 
 
 def test_who_reads_for_every_dashboard_may_do_nothing_else() -> None:

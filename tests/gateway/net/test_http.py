@@ -13,6 +13,7 @@ from litestar.params import JSONBody
 from litestar.testing import TestClient
 from msgspec import Struct
 
+from gateway.core.key import PRIVATE_CHANNELS, STREAM_CHANNELS
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.net import http
@@ -102,6 +103,8 @@ def test_metrics_are_prometheus_text(client: TestClient[Litestar]) -> None:
 
 def test_channels(client: TestClient[Litestar]) -> None:
     listed = client.get("/api/ws/channels").json()
+    names = [row["name"] for row in listed["channels"]]
+    assert names == [*STREAM_CHANNELS, *PRIVATE_CHANNELS]
     assert {"name": "trades", "type": "trade", "delivery": "append", "private": False} in listed["channels"]
     assert {"name": "orders", "type": "order", "delivery": "critical", "private": True} in listed["channels"]
     assert listed["throttle_tiers_ms"][:3] == [0, 50, 100]
