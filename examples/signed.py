@@ -80,4 +80,8 @@ if __name__ == "__main__":
     try:
         asyncio.run(main(options.url, os.environ["KEY"], options.account, options.symbol, options.price))
     except KeyError:
-        raise SystemExit("KEY is not set: it is an API key") from None
+        raise SystemExit("KEY is not set: `tickwire demo` shows an API key") from None
+    except aiohttp.ClientConnectorError:
+        raise SystemExit(f"nothing listens at {options.url}: start `make demo`, or name another --url") from None
+    except aiohttp.WSServerHandshakeError as error:
+        raise SystemExit(f"refused: {error.status}") from None

@@ -19,7 +19,7 @@ from gateway.commands.demo_account import Trades, prepare
 from gateway.commands.exchange import ExchangeProcess
 from gateway.commands.failure import CommandError
 from gateway.commands.serve import start
-from gateway.config import Config, OmsConfig, ServerConfig
+from gateway.config import Config, DashboardConfig, OmsConfig, ServerConfig
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
 from oms.postgres import state_folder
@@ -102,7 +102,7 @@ def _serve(exchange: ExchangeProcess, port: int, trades: Trades | None) -> None:
         print(what_to_try(at, url, trades), flush=True)
         exchange.on_end(lambda: os.kill(os.getpid(), signal.SIGTERM))  # the gateway drains, and `start` returns
 
-    start(settings(port, url, orders=trades is not None), ready, **SETTINGS)
+    start(settings(port, url, trades), ready, **SETTINGS)
     if exchange.has_ended:
         raise CommandError("the simulated exchange has ended, and the gateway in front of it with it")
 
@@ -124,12 +124,13 @@ def _trades(state: Path | None, *, keep: bool) -> Trades:
     return prepare(Config(), folder, keep=keep or "TICKWIRE_DATABASE_URL" in os.environ)
 
 
-def settings(port: int, exchange_url: str, *, orders: bool) -> Config:
-    """A gateway whose one exchange, `sim`, is the simulated one."""
+def settings(port: int, exchange_url: str, trades: Trades | None) -> Config:
+    """A gateway whose one exchange, `sim`, is the simulated one; its dashboards show the account, if there is one."""
     return Config(
         server=ServerConfig(port=port),
         default_exchange="sim",
-        oms=OmsConfig(enabled=orders),
+        oms=OmsConfig(enabled=trades is not None),
+        dashboard=DashboardConfig(symbols=["BTC/USDT"], account_id=trades.account_id if trades else None),
         exchanges={"sim": ExchangeConfig(klass="binance", options=sim_options(exchange_url))},
     )
 
@@ -156,6 +157,10 @@ In a browser's console:
   ws = new WebSocket("ws://127.0.0.1:{port}/v1/stream")
   ws.onmessage = (message) => console.log(message.data)
   ws.onopen = () => ws.send('{{"action":"subscribe","channel":"quotes","symbols":["BTC/USDT"],"throttle_ms":500}}')
+
+A page with {"prices, and what the account holds and trades" if trades else "prices"}:
+  python3 -m http.server --bind 127.0.0.1 --directory examples/dashboard 8000
+and in a browser http://127.0.0.1:8000/?url=ws://127.0.0.1:{port}/ws
 
 Ctrl-C stops both.
 """

@@ -194,6 +194,7 @@ class _Account:
         self._owner = owner
         self._account_id = account_id
         self._holdings: Held | None = None
+        self._exchange = ""  # the account's
         self._is_fresh = False  # balances are those of the last reading
         self._symbols: set[str] = set()
         self._opening: dict[str, Decimal] = {}
@@ -261,9 +262,10 @@ class _Account:
         owner = self._owner
         self._turn(owner.config.boundary.start_ns(owner.clock_ns()))
         read = await told(owner.treasury.holdings(self._account_id, owner.config.currency, self._day_start_ns))
+        holdings = carried(read, self._holdings)
+        await self._watch(holdings)
         self._is_fresh = read.balances is not None
-        self._holdings = carried(read, self._holdings)
-        await self._watch()
+        self._holdings = holdings
 
     def _failed(self, reason: str) -> None:
         if self._is_fresh or self._holdings is None:
@@ -283,29 +285,26 @@ class _Account:
 
     # Prices
 
-    async def _watch(self) -> None:
-        """Have the quotes that are needed; wait a little for those that are new."""
-        assert self._holdings is not None
-        wanted = set(sorted(symbols_of(self._holdings))[: self._owner.limits.portfolio_symbols_max])
+    async def _watch(self, holdings: Held) -> None:
+        """Have the quotes that these need; wait a little for those that are new, while the former ones go on."""
+        self._exchange = holdings.exchange
+        wanted = set(sorted(symbols_of(holdings))[: self._owner.limits.portfolio_symbols_max])
         added = wanted - self._symbols
-        exchange = self._holdings.exchange
+        self._use(wanted | self._symbols)
+        await asyncio.gather(*(self._owner.quotes.fresh(self._exchange, symbol, FIRST_QUOTE_S) for symbol in added))
         self._use(wanted)
-        await asyncio.gather(*(self._owner.quotes.fresh(exchange, symbol, FIRST_QUOTE_S) for symbol in added))
 
     def _use(self, wanted: set[str]) -> None:
-        if self._holdings is None:
-            return
         for symbol in wanted - self._symbols:
-            self._owner.use(self, self._holdings.exchange, symbol)
+            self._owner.use(self, self._exchange, symbol)
         for symbol in self._symbols - wanted:
-            self._owner.leave(self, self._holdings.exchange, symbol)
+            self._owner.leave(self, self._exchange, symbol)
         self._symbols = wanted
 
     def _prices(self) -> dict[str, Price]:
-        assert self._holdings is not None or not self._symbols
         prices: dict[str, Price] = {}
         for symbol in self._symbols:
-            quote = self._owner.quotes.quote(self._holdings.exchange if self._holdings else "", symbol)
+            quote = self._owner.quotes.quote(self._exchange, symbol)
             price = None if quote is None else middle(quote.bid, quote.ask, quote.last)
             if quote is not None and price is not None:
                 prices[symbol] = Price(price, not quote.stale)

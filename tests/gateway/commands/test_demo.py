@@ -88,10 +88,17 @@ def test_it_ends_with_its_exchange(exchange: Exchange, monkeypatch: pytest.Monke
 
 
 def test_the_simulated_exchange_is_the_default_one() -> None:
-    config = settings(7, "http://127.0.0.1:9", orders=True)
+    config = settings(7, "http://127.0.0.1:9", Trades(3, "k"))
     assert (config.server.port, config.default_exchange, list(config.exchanges)) == (7, "sim", ["sim"])
     assert config.exchanges["sim"].klass == "binance"
     assert "http://127.0.0.1:9" in str(config.exchanges["sim"].options)
+
+
+def test_its_dashboards_show_the_account_that_it_opens() -> None:
+    config = settings(7, "http://127.0.0.1:9", Trades(3, "k"))
+    assert (config.dashboard.symbols, config.dashboard.account_id, config.oms.enabled) == (["BTC/USDT"], 3, True)
+    config = settings(7, "http://127.0.0.1:9", None)
+    assert (config.dashboard.account_id, config.oms.enabled) == (None, False)
 
 
 def test_a_made_up_market_unless_a_recording_is_named(
@@ -100,7 +107,7 @@ def test_a_made_up_market_unless_a_recording_is_named(
     demo(port=7, symbols=3, rate=5.0, seed=2, no_orders=True)
     assert exchange.arguments == ["--port", "0", "--synthetic", "--symbols", "3", "--rate", "5.0", "--seed", "2"]
     assert exchange.stopped
-    assert served == [settings(7, "http://127.0.0.1:9", orders=False)]
+    assert served == [settings(7, "http://127.0.0.1:9", None)]
     told = capsys.readouterr().out
     assert "watch BTC/USDT quotes --url ws://127.0.0.1:10" in told
     assert "Orders" not in told
@@ -120,7 +127,7 @@ def test_orders_are_kept_in_a_folder_of_the_demonstration(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     demo()
-    assert served == [settings(8765, "http://127.0.0.1:9", orders=True)]
+    assert served == [settings(8765, "http://127.0.0.1:9", Trades(7, "the-key"))]
     assert os.environ["TICKWIRE_STATE_DIR"] == str(tmp_path / "demo"), "where the gateway looks for it"
     told = capsys.readouterr().out
     assert "  export KEY=the-key\n" in told

@@ -20,6 +20,7 @@ from gateway.net import portfolio
 from gateway.net.portfolio import Portfolios
 from oms.errors import OmsError
 from oms.model import Permission, Principal
+from oms.valuing import Pair
 from tests.gateway.core.holdings_made import LINEAR, SPOT, position
 from tests.gateway.net.fakes import Rig
 from tests.gateway.net.treasury import FakeTreasury
@@ -206,6 +207,24 @@ async def test_symbols_are_watched_while_they_are_held_and_not_more_than_allowed
     one.treasury.change(balances={"USDT": "7"}, pairs={})
     await one.until_total("7")
     assert one.portfolios._users == {}
+
+
+async def test_nothing_is_valued_without_the_prices_that_are_on_their_way(scene: MAKER) -> None:
+    """Neither at first nor when something is bought: a part would seem to be all there is."""
+    one = scene()
+    pairs = {name: Pair(f"{name}/USDT", False) for name in ("BTC", "ETH")}
+    one.treasury.change(balances={"USDT": 1, "BTC": 2}, pairs={"BTC": pairs["BTC"]})
+    one.follow()
+    await one.quoted(100)
+    assert (await one.until_total("201")).unvalued == ()
+    one.treasury.change(balances={"USDT": 51, "ETH": 5}, pairs={"ETH": pairs["ETH"]})
+    await until(lambda: Key("sim", "quotes", "ETH/USDT") in one.rig.sim.watched)
+    one.quote(110)
+    await one.until_total("221")
+    one.quote(10, "ETH/USDT")
+    await one.until_total("101")
+    assert [each.unvalued for each in one.told] == [()] * len(one.told)
+    await until(lambda: list(one.portfolios._users) == [("sim", "ETH/USDT")])
 
 
 async def test_one_reading_is_waited_for_and_given_up(scene: MAKER) -> None:
