@@ -7,7 +7,8 @@
 #   make crash    kill the gateway and PostgreSQL in the middle of everything, again and again   (RUNS=300 SEED=1)
 #   make lint     ruff, mypy, cython-lint, hadolint
 #   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C", ARGS="A --tls")
-#   make load     locust's users against a demo gateway, or another one                    (ARGS="--host http://...")
+#   make load     scenarios of loadtest/targets.toml held against their limits             (SCENARIO="A E", ARGS="--seconds 10")
+#   make users    locust's users against a demo gateway, or another one                    (ARGS="--host http://...")
 #   make setup    only the environment and the extensions
 #   make pins     resolve the constraints files anew
 #   make clean    remove what was built; `rm -rf .venv .venv-freqtrade` removes the environments too
@@ -24,6 +25,7 @@ ARGS ?=
 RUNS ?= 300
 SEED ?= 1
 TRADES ?= 20
+SCENARIO ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,7 +34,7 @@ PINNED := $(VENV)/.pins $(CONSTRAINTS) pyproject.toml driver/pyproject.toml
 FREQTRADE := .venv-freqtrade
 COMPILED := setup.py $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.h)
 
-.PHONY: setup demo test browser freqtrade crash lint bench load pins clean
+.PHONY: setup demo test browser freqtrade crash lint bench load users pins clean
 .DELETE_ON_ERROR:
 
 setup: build/.compiled
@@ -59,8 +61,11 @@ lint: setup $(VENV)/.with-test $(VENV)/.with-load $(VENV)/.with-dev
 bench: setup $(VENV)/.with-test $(VENV)/.with-load
 	$(BIN)/python -m loadtest.bench $(ARGS)
 
-load: setup $(VENV)/.with-load
-	$(BIN)/python -m loadtest.load $(ARGS)
+load: setup $(VENV)/.with-test $(VENV)/.with-load
+	$(BIN)/python -m loadtest.load $(SCENARIO) $(ARGS)
+
+users: setup $(VENV)/.with-load
+	$(BIN)/python -m loadtest.users $(ARGS)
 
 # The environment: made once, checked before anything is downloaded so that the message is the first line seen.
 $(VENV)/.made:

@@ -5,15 +5,13 @@ Pure. Must not start, read or write anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from loadtest.bench import figures
 from loadtest.bench.machine import Machine
-from loadtest.bench.orders import MANY, NAME, TITLE, OrdersResult, Sent
+from loadtest.bench.orders import NAME, TITLE, OrdersResult, Sent
 from loadtest.bench.pgbench import Inserted
-from loadtest.bench.report import Verdict, facts, number, table
+from loadtest.bench.report import SCENARIOS, facts, number, table
+from loadtest.targets import Verdict, judge
 
-P50_MS_MAX = 5.0
-OF_PGBENCH_MIN = 0.5
 HEADING = f"## {NAME}: {TITLE}"
 COLUMNS = ("what", "clients", "orders/s", "p50 ms", "p99 ms", "mean ms", "failed")
 
@@ -30,14 +28,9 @@ ones do not pile up. What holds a client back is put off: the gateway's rates of
   exchange hears of it, what came of it after. It still asks no exchange."""
 
 
-def verdicts(result: OrdersResult) -> Iterable[Verdict]:
-    p50_ms = result.alone.p50_ms
-    yield Verdict(f"p50 < {P50_MS_MAX:.0f} ms, 1 client", f"{number(p50_ms)} ms", p50_ms < P50_MS_MAX)
-    share = result.crowd.per_s / result.inserted.per_s
-    goal = f"orders/s >= {100 * OF_PGBENCH_MIN:.0f} % of pgbench's, {MANY} clients"
-    yield Verdict(goal, f"{100 * share:.0f} %", share >= OF_PGBENCH_MIN)
-    failed = result.alone.failed + result.crowd.failed
-    yield Verdict("every order is taken", f"{failed} failed", not failed)
+def verdicts(result: OrdersResult) -> list[Verdict]:
+    """Every limit of H held against what was measured."""
+    return judge(SCENARIOS[NAME], figures.of_orders(result))
 
 
 def section(result: OrdersResult) -> str:

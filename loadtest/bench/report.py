@@ -1,30 +1,22 @@
 """From figures to verdicts and tables: pure functions, the same text for the terminal and docs/benchmarks.md.
 
-Knows the goals. Must not start, read or write anything.
+Knows the limits, which are those of targets.toml. Must not start or write anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Final
 
+from loadtest import targets
+from loadtest.bench import figures
 from loadtest.bench.clients import Figures
 from loadtest.bench.machine import Machine
 from loadtest.bench.workloads import Result
+from loadtest.targets import Verdict
 
-# The goals, with everything on (sequence, epoch, stamps, limits, statistics).
-A_P99_OF_FLOOR_MAX = 1.3
-A_CPU_OF_FLOOR_MAX = 1.15
-B_P99_MS_MAX = 20.0
-B_CPU_OF_FLOOR_MAX = 1.5
-C_P99_MS_MAX = 20.0
-C_KIB_PER_CONN_MAX = 10.0
-D_P99_OF_FLOOR_MAX = 1.2
-D_REPLY_P99_MS_MAX = 10.0
-E_P99_OF_UNSTALLED_MAX = 1.1
-E_KIB_PER_STALLED_MAX = 1024.0  # the gateway's limit of what may wait for one socket
-G_OWN_SHARE_P50_US_MAX = 60.0
-DELIVERED_SHARE_MIN = 0.99  # a window's edges cut off an update or two
+SCENARIOS: Final = targets.parse(files("loadtest").joinpath("targets.toml").read_text(encoding="utf-8"))
 CLIENT_CPU_BUSY = 0.95
 
 COLUMNS = (
@@ -33,118 +25,9 @@ COLUMNS = (
 )
 
 
-class Verdict(NamedTuple):
-    """One goal and what became of it; `met` is None when it could not be judged."""
-
-    goal: str
-    reached: str
-    met: bool | None
-
-    @property
-    def word(self) -> str:
-        return {True: "met", False: "MISSED", None: "not judged"}[self.met]
-
-
 def verdicts(result: Result) -> list[Verdict]:
-    """Every goal of the workload held against what was measured."""
-    return list(GOALS[result.workload.name](result))
-
-
-def _below(goal: str, value: float | None, limit: float, unit: str) -> Verdict:
-    if value is None:
-        return Verdict(goal, "not measured", None)
-    return Verdict(goal, f"{number(value)} {unit}".rstrip(), value <= limit)
-
-
-def _ratio(goal: str, ours: float, theirs: float | None, limit: float) -> Verdict:
-    if not theirs:
-        return Verdict(goal, "nothing to compare with", None)
-    return Verdict(goal, f"{ours / theirs:.2f} x", ours / theirs <= limit)
-
-
-def _of_floor(result: Result, goal: str, read: Callable[[Figures], float], limit: float) -> Verdict:
-    assert result.gateway is not None
-    return _ratio(goal, read(result.gateway), read(result.floor) if result.floor else None, limit)
-
-
-def _p99(figures: Figures) -> float:
-    return figures.p99_ms
-
-
-def _cpu(figures: Figures) -> float:
-    return figures.us_per_msg
-
-
-def _in_full(result: Result) -> Verdict:
-    """All connections alive, each with every update, and no hole in any stream."""
-    gateway = result.gateway
-    assert gateway is not None
-    due = gateway.seconds * result.workload.per_conn_s
-    share = min(gateway.msg_s / result.workload.offered_s, (gateway.least_per_conn + 1) / due)
-    holes = sum(seen.unannounced or 0 for seen in (gateway, result.checked) if seen)
-    holes += sum((seen.announced or 0) + (seen.repeated or 0) for seen in (gateway, result.checked) if seen)
-    lost = gateway.conns - gateway.alive
-    reached = f"{100 * min(share, 1.0):.1f} % to the slowest connection, {holes} missing, {lost} connections lost"
-    return Verdict("delivered in full, no loss", reached, share >= DELIVERED_SHARE_MIN and not holes and not lost)
-
-
-def _goals_a(result: Result) -> Iterable[Verdict]:
-    yield _in_full(result)
-    yield _of_floor(result, f"p99 <= {A_P99_OF_FLOOR_MAX} x floor", _p99, A_P99_OF_FLOOR_MAX)
-    yield _of_floor(result, f"CPU per message <= {A_CPU_OF_FLOOR_MAX} x floor", _cpu, A_CPU_OF_FLOOR_MAX)
-
-
-def _goals_b(result: Result) -> Iterable[Verdict]:
-    assert result.gateway is not None
-    yield _in_full(result)
-    yield _below(f"p99 < {B_P99_MS_MAX:.0f} ms", result.gateway.p99_ms, B_P99_MS_MAX, "ms")
-    goal = f"CPU per message <= {B_CPU_OF_FLOOR_MAX} x floor with as many messages a send"
-    yield _of_floor(result, goal, _cpu, B_CPU_OF_FLOOR_MAX)
-
-
-def _goals_c(result: Result) -> Iterable[Verdict]:
-    assert result.gateway is not None
-    yield _in_full(result)
-    yield _below(f"p99 < {C_P99_MS_MAX:.0f} ms", result.gateway.p99_ms, C_P99_MS_MAX, "ms")
-    goal = f"memory <= {C_KIB_PER_CONN_MAX:.0f} KiB a connection over the empty process"
-    yield _below(goal, result.gateway.kib_per_conn, C_KIB_PER_CONN_MAX, "KiB")
-
-
-def _goals_d(result: Result) -> Iterable[Verdict]:
-    yield _in_full(result)
-    yield _of_floor(result, f"p99 <= {D_P99_OF_FLOOR_MAX} x floor", _p99, D_P99_OF_FLOOR_MAX)
-    goal = f"a reply during the burst < {D_REPLY_P99_MS_MAX:.0f} ms p99"
-    yield _below(goal, result.extra.get("reply_p99_ms"), D_REPLY_P99_MS_MAX, "ms")
-
-
-def _goals_e(result: Result) -> Iterable[Verdict]:
-    ours, without = result.gateway, result.unstalled
-    assert ours is not None
-    assert without is not None
-    stalled = int(result.extra["stalled"])
-    goal = "the others' p99 within 10 % of the run where all read"
-    yield _ratio(goal, ours.p99_ms, without.p99_ms, E_P99_OF_UNSTALLED_MAX)
-    grown = (ours.rss_kib - ours.empty_rss_kib - (without.rss_kib - without.empty_rss_kib)) / stalled
-    yield _below("memory bounded (the limit is 1 MiB a stalled reader)", grown, E_KIB_PER_STALLED_MAX, "KiB each")
-    reached = f"{ours.announced} announced, {ours.unannounced} unannounced, {ours.repeated} repeated"
-    met = bool(ours.announced) and not ours.unannounced and not ours.repeated
-    yield Verdict("each drop announced", reached, met)
-
-
-def _goals_g(result: Result) -> Iterable[Verdict]:
-    for channel in result.channels:
-        goal = f"own share of tick to wire, {channel}, p50 < {G_OWN_SHARE_P50_US_MAX:.0f} us"
-        yield _below(goal, result.extra[f"{channel}: own share p50 us"], G_OWN_SHARE_P50_US_MAX, "us")
-
-
-GOALS: dict[str, Callable[[Result], Iterable[Verdict]]] = {
-    "A": _goals_a,
-    "B": _goals_b,
-    "C": _goals_c,
-    "D": _goals_d,
-    "E": _goals_e,
-    "G": _goals_g,
-}
+    """Every limit of the workload held against what was measured."""
+    return targets.judge(SCENARIOS[result.workload.name], figures.of_workload(result))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -217,7 +100,7 @@ def section(result: Result) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """Every goal in one table."""
+    """Every limit in one table."""
     rows = [(result.workload.name, v.goal, v.reached, v.word) for result in results for v in verdicts(result)]
     return table(("workload", "goal", "reached", "verdict"), rows)
 

@@ -1,33 +1,113 @@
-"""`make load` end to end, in a process of its own: importing locust patches every socket of a process."""
+"""`make load`: what is run, what is shown and kept, and the exit code, with made outcomes instead of runs."""
 
 from __future__ import annotations
 
-import csv
-import subprocess
-import sys
+import json
+from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import pytest
+
+from loadtest import load, scenarios
+from loadtest.bench import tools
+from loadtest.bench.tools import Tools
+from loadtest.outcome import Outcome
+from loadtest.scenarios import How
+from loadtest.swarm import ToolError
+from loadtest.targets import Scenario
+
+FILE = """\
+[quick]
+title = "a short one"
+tool = "bench"
+short = true
+at_most = { p99_ms = 20, of_floor_ratio = 2 }
+
+[long]
+title = "a long one"
+tool = "bench"
+at_most = { p99_ms = 20 }
+"""
+Load = Callable[..., int]
 
 
-def run(tmp_path: Path, *arguments: str) -> tuple[int, dict[tuple[str, str], dict[str, str]]]:
-    """The exit code and locust's statistics by (type, name)."""
-    words = ["--users", "8", "--spawn-rate", "8", "--run-time", "5s", "--csv", str(tmp_path / "load"), *arguments]
-    ended = subprocess.run([sys.executable, "-m", "loadtest.load", *words], cwd=ROOT, capture_output=True, check=False)
-    with (tmp_path / "load_stats.csv").open() as table:
-        return ended.returncode, {(row["Type"], row["Name"]): row for row in csv.DictReader(table)}
+class Runs:
+    """Instead of running anything."""
+
+    def __init__(self) -> None:
+        self.ran: list[tuple[str, How]] = []
+        self.p99_ms = {"quick": 20.0, "long": 19.0}
+        self.broken: set[str] = set()
+
+    def run(self, scenario: Scenario, how: How) -> Outcome:
+        self.ran.append((scenario.name, how))
+        if scenario.name in self.broken:
+            raise ToolError("it did not start")
+        figures = {"p99_ms": self.p99_ms[scenario.name], "of_floor_ratio": None}
+        return Outcome(scenario.name, scenario.title, figures, notes=["a note"])
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _how in self.ran]
 
 
-def test_users_stream_and_every_number_is_checked(tmp_path: Path) -> None:
-    code, rows = run(tmp_path)
-    assert code == 0
-    assert rows["", "Aggregated"]["Failure Count"] == "0"
-    updates = sum(int(row["Request Count"]) for (kind, _), row in rows.items() if kind == "update")
-    assert updates > 50
-    assert any(kind == "subscribe" for kind, _ in rows)
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    runs = Runs()
+    monkeypatch.setattr(scenarios, "run", runs.run)
+    monkeypatch.setattr(tools, "find", lambda: Tools(None, None, {}, None, ("no C floor",)))
+    return runs
 
 
-def test_a_gateway_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
-    code, rows = run(tmp_path, "--host", "http://127.0.0.1:1")
-    assert code == 1
-    assert int(rows["", "Aggregated"]["Failure Count"]) > 0
+@pytest.fixture
+def make_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "targets.toml").write_text(FILE)
+    return lambda *words: load.main([*words, "--targets", str(tmp_path / "targets.toml")])
+
+
+def test_the_short_ones_are_run_and_all_met_is_0(
+    runs: Runs, make_load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert make_load("--conns", "50", "--seconds", "2") == 0
+    ((name, how),) = runs.ran
+    assert (name, how.conns_max, how.seconds) == ("quick", 50, 2.0)
+    shown = capsys.readouterr().out
+    for wanted in ("## quick: a short one", "| p99_ms <= 20 ", "not judged", "- a note", "- no C floor", "| machine "):
+        assert wanted in shown
+
+
+def test_a_missed_limit_is_1_and_the_rest_is_run(runs: Runs, make_load: Load) -> None:
+    runs.p99_ms["quick"] = 20.1
+    assert make_load("quick", "long") == 1
+    assert runs.names == ["quick", "long"]
+
+
+def test_what_cannot_be_run_is_1_and_the_rest_is_run(
+    runs: Runs, make_load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs.broken = {"quick"}
+    assert make_load("quick", "long") == 1
+    assert runs.names == ["quick", "long"]
+    assert "- quick could not be run: it did not start" in capsys.readouterr().out
+
+
+def test_an_unknown_scenario_is_2_and_nothing_is_run(
+    runs: Runs, make_load: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert make_load("nothing") == 2
+    assert not runs.ran
+    assert "no scenario nothing: there are quick, long" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_2(runs: Runs, tmp_path: Path) -> None:
+    assert load.main(["--targets", str(tmp_path / "none.toml")]) == 2
+    assert not runs.ran
+
+
+def test_what_was_measured_is_kept(runs: Runs, make_load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    assert make_load("long") == 0
+    line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("raw figures"))
+    kept = json.loads(Path(line.rpartition(" ")[2]).read_text())
+    assert kept["outcomes"][0]["figures"]["p99_ms"] == 19.0
+    assert kept["outcomes"][0]["verdicts"] == [["p99_ms <= 20", "19", True]]

@@ -1,0 +1,70 @@
+"""The figures of a workload that limits are about, by the names that targets.toml has for them.
+
+Pure. Must not know limits, tables or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from loadtest.bench.clients import Figures
+from loadtest.bench.orders import OrdersResult
+from loadtest.bench.workloads import TICK_CHANNELS, Result
+
+TICK_TO_WIRE = "G"  # the workload that is measured by channel
+Named = dict[str, float | None]  # None: there was nothing to measure it with
+
+
+def of_workload(result: Result) -> Named:
+    """All that was measured of A to G; what a workload has nothing of is left out."""
+    ours = result.gateway
+    if ours is None or result.workload.name == TICK_TO_WIRE:
+        return {f"own_share_of_{name}_p50_us": result.extra.get(f"{name}: own share p50 us") for name in TICK_CHANNELS}
+    named: Named = {
+        **_delivered(result, ours),
+        "messages_per_s": ours.msg_s,
+        "p50_ms": ours.p50_ms,
+        "p99_ms": ours.p99_ms,
+        "p999_ms": ours.p999_ms,
+        "cpu_per_message_us": ours.us_per_msg,
+        "memory_per_connection_KiB": ours.kib_per_conn,
+        "accept_s": ours.connect_s,
+        "p99_of_floor_ratio": _ratio(ours, result.floor, lambda seen: seen.p99_ms),
+        "cpu_of_floor_ratio": _ratio(ours, result.floor, lambda seen: seen.us_per_msg),
+        "reply_p99_ms": result.extra.get("reply_p99_ms"),
+    }
+    if result.unstalled is not None:
+        grown_kib = ours.rss_kib - ours.empty_rss_kib - (result.unstalled.rss_kib - result.unstalled.empty_rss_kib)
+        named["announced_count"] = ours.announced
+        named["p99_of_unstalled_ratio"] = _ratio(ours, result.unstalled, lambda seen: seen.p99_ms)
+        named["memory_per_stalled_KiB"] = grown_kib / result.extra["stalled"]
+    return named
+
+
+def _delivered(result: Result, ours: Figures) -> Named:
+    """To the slowest connection, and what any client missed; where nobody stalls a gap is a loss, announced or not."""
+    due = ours.seconds * result.workload.per_conn_s
+    seen = [ours, *([result.checked] if result.checked and result.checked is not ours else [])]
+    missing = sum((each.unannounced or 0) + (each.repeated or 0) for each in seen)
+    if result.unstalled is None:
+        missing += sum(each.announced or 0 for each in seen)
+    return {
+        "delivered_share": min(1.0, ours.msg_s / result.workload.offered_s, (ours.least_per_conn + 1) / due),
+        "missing_count": missing,
+        "lost_count": ours.conns - ours.alive,
+    }
+
+
+def _ratio(ours: Figures, theirs: Figures | None, read: Callable[[Figures], float]) -> float | None:
+    return read(ours) / read(theirs) if theirs is not None and read(theirs) else None
+
+
+def of_orders(result: OrdersResult) -> Named:
+    """All that was measured of H: one client's times, many clients' rates."""
+    return {
+        "p50_ms": result.alone.p50_ms,
+        "p99_ms": result.alone.p99_ms,
+        "orders_per_s": result.crowd.per_s,
+        "of_pgbench_ratio": result.crowd.per_s / result.inserted.per_s,
+        "failed_count": result.alone.failed + result.crowd.failed,
+    }

@@ -1,0 +1,50 @@
+"""How each tool runs a scenario.
+
+Knows the tools. Must not know limits, files or what is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loadtest.bench import figures, orders, workloads
+from loadtest.bench.clients import Figures
+from loadtest.bench.tools import Tools
+from loadtest.outcome import Curve, Outcome
+from loadtest.targets import Scenario
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class How:
+    """What the command line says of a run."""
+
+    tools: Tools
+    seconds: float  # of each measurement of `bench`
+    conns_max: int
+    say: Say
+
+
+def run(scenario: Scenario, how: How) -> Outcome:
+    """Run it to its end; raises ToolError when it cannot be run."""
+    return RUNNERS[scenario.tool](scenario, how)
+
+
+def _bench(scenario: Scenario, how: How) -> Outcome:
+    if scenario.name == orders.NAME:
+        sent = orders.measure(how.seconds, how.say)
+        return Outcome(scenario.name, scenario.title, figures.of_orders(sent), notes=sent.notes)
+    plan = workloads.Plan(how.tools, how.seconds, how.conns_max, peers=False, say=how.say)
+    measured = workloads.measure(scenario.name, plan)
+    seen = {"tickwire": measured.gateway, "C floor": measured.floor, "tickwire, all reading": measured.unstalled}
+    curves = {name: _curve(each) for name, each in (seen | measured.channels).items() if each is not None}
+    return Outcome(scenario.name, scenario.title, figures.of_workload(measured), curves, notes=measured.notes)
+
+
+def _curve(seen: Figures) -> Curve:
+    return [(0.5, seen.p50_ms), (0.99, seen.p99_ms), (0.999, seen.p999_ms), (1.0, seen.max_ms)]
+
+
+RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {"bench": _bench}

@@ -1,0 +1,44 @@
+"""Which tool runs a scenario, and what of its result is kept, with the tools themselves left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadtest import scenarios, targets
+from loadtest.bench import orders, workloads
+from loadtest.bench.tools import Tools
+from loadtest.bench.workloads import Plan, Result
+from loadtest.targets import Scenario
+from tests.loadtest.bench import made
+
+HOW = scenarios.How(Tools(None, None, {}, None, ()), 1.0, 50, lambda _: None)
+
+
+def scenario(name: str) -> Scenario:
+    return Scenario(name, "a title", "bench", True, {}, {}, {})
+
+
+def test_every_tool_has_a_runner() -> None:
+    assert set(scenarios.RUNNERS) == set(targets.TOOLS)
+
+
+def test_a_workload_has_its_figures_and_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+
+    def measure(name: str, plan: Plan) -> Result:
+        plans.append(plan)
+        return made.result(name)
+
+    monkeypatch.setattr(workloads, "measure", measure)
+    outcome = scenarios.run(scenario("A"), HOW)
+    assert (plans[0].seconds, plans[0].conns_max, plans[0].peers) == (1.0, 50, False)
+    assert outcome.figures["p99_of_floor_ratio"] == 1.25
+    assert outcome.curves == {
+        "tickwire": [(0.5, 2.5), (0.99, 5.0), (0.999, 6.0), (1.0, 7.0)],
+        "C floor": [(0.5, 2.5), (0.99, 4.0), (0.999, 6.0), (1.0, 7.0)],
+    }
+
+
+def test_orders_are_measured_by_their_own_workload(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "measure", lambda _seconds, _say: made.ORDERS)
+    assert scenarios.run(scenario("H"), HOW).figures["of_pgbench_ratio"] == 0.6

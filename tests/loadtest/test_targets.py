@@ -1,0 +1,83 @@
+"""The file of scenarios: what is refused and how clearly, and what meets a limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loadtest import targets
+from loadtest.bench.orders import NAME as ORDERS
+from loadtest.bench.workloads import WORKLOADS
+from loadtest.targets import TargetsError, Verdict
+
+FILE = Path(targets.__file__).with_name("targets.toml")
+GOOD = '[A]\ntitle = "a title"\ntool = "bench"\nat_most = { p99_ms = 20, lost_count = 0 }\n'
+
+
+def test_the_file_is_valid_and_has_every_workload() -> None:
+    scenarios = targets.parse(FILE.read_text(encoding="utf-8"))
+    assert {name for name, each in scenarios.items() if each.tool == "bench"} == {*WORKLOADS, ORDERS}
+    assert all(scenarios[name].title == row.title for name, row in WORKLOADS.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[A", "targets.toml: "),
+        ("A = 1", "A: a scenario is a table"),
+        ('["a b"]', "[a b]: a scenario's name"),
+        (GOOD + "at_lest = {}", "[A]: at_lest is not known: there are title,"),
+        (GOOD.replace('"bench"', '"magic"'), "[A] tool: one of bench"),
+        (GOOD.replace("title", "short = false #"), "[A] title: "),
+        (GOOD + 'short = "yes"', "[A] short: true or false, not 'yes'"),
+        (GOOD.replace("at_most", "#"), "[A]: at_least or at_most must say"),
+        (GOOD + "at_least = 3", "[A] at_least: a table"),
+        (GOOD.replace("p99_ms", "p99"), "[A] at_most: p99 must end with its unit, one of ms,"),
+        (GOOD.replace("20", '"20"'), "[A] at_most: p99_ms must be a number, not '20'"),
+        (GOOD.replace("20", "true"), "[A] at_most: p99_ms must be a number, not True"),
+        (GOOD + "options = { minutes = 3 }", "[A] options: minutes is not known: there are none"),
+        (GOOD + "options = 3", "[A] options: a table"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_named(text: str, said: str) -> None:
+    with pytest.raises(TargetsError) as refused:
+        targets.parse(text)
+    assert str(refused.value).startswith(said)
+
+
+@pytest.mark.parametrize("given", ["{}", "{ conns = -1 }", "{ conns = 1.5 }", "{ conns = true }"])
+def test_an_option_is_there_and_of_its_type(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "TOOLS", {"bench": {"conns": int}})
+    with pytest.raises(TargetsError, match=r"\[A\] options: conns must be a whole number"):
+        targets.parse(f"{GOOD}options = {given}")
+    assert targets.parse(f"{GOOD}options = {{ conns = 3 }}")["A"].options == {"conns": 3}
+
+
+def test_named_scenarios_or_the_short_ones_are_chosen() -> None:
+    scenarios = targets.parse(GOOD + GOOD.replace("[A]", "[B]") + "short = true")
+    assert [each.name for each in targets.chosen(scenarios, [])] == ["B"]
+    assert [each.name for each in targets.chosen(scenarios, ["B", "A"])] == ["B", "A"]
+    with pytest.raises(TargetsError, match="no scenario Z: there are A, B"):
+        targets.chosen(scenarios, ["A", "Z"])
+
+
+@pytest.mark.parametrize(("p99_ms", "met"), [(20.0, True), (20.01, False), (float("nan"), False), (None, None)])
+def test_a_limit_is_met_up_to_its_number(p99_ms: float | None, met: bool | None) -> None:
+    scenario = targets.parse(GOOD)["A"]
+    first, second = targets.judge(scenario, {"p99_ms": p99_ms, "lost_count": 0})
+    assert first.met is met
+    assert second == Verdict("lost_count <= 0", "0", met=True)
+
+
+def test_at_least_is_the_other_way_around() -> None:
+    scenario = targets.parse(GOOD.replace("at_most = { p99_ms = 20, lost_count = 0 }", "at_least = {x_share = 0.99}"))[
+        "A"
+    ]
+    words = [targets.judge(scenario, {"x_share": value})[0].word for value in (1.0, 0.99, 0.98, None)]
+    assert words == ["met", "met", "MISSED", "not judged"]
+
+
+def test_a_limit_on_what_is_not_measured_is_an_error() -> None:
+    with pytest.raises(TargetsError, match="no lost_count is measured: there are p99_ms"):
+        targets.judge(targets.parse(GOOD)["A"], {"p99_ms": 1.0})
