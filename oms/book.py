@@ -221,7 +221,8 @@ class AccountBook:
     def _order_of(self, trade: VenueTrade) -> Order | None:
         found = self.by_exchange_id(trade.symbol, trade.exchange_order_id)
         if found is None and trade.client_order_id is not None:
-            found = self.by_client_id(trade.client_order_id)
+            named = self.by_client_id(trade.client_order_id)
+            found = named if named is not None and is_meant(named, trade.exchange_order_id) else None
         return found
 
     def _book(self, order: Order, whole: Deal, instrument: Instrument) -> list[Deal]:
@@ -400,3 +401,10 @@ def _deal_of(order: Order, trade: VenueTrade, trade_id: str, now_ns: int) -> Dea
         executed_ns=trade.time_ns,
         created_ns=now_ns,
     )
+
+
+def is_meant(named: Order, exchange_order_id: str) -> bool:
+    """Whether what has this name at the venue is this order. A name of ours is used once; a stranger may give theirs
+    again, to the next order, as soon as nothing open has it."""
+    is_strangers = named.reason in (EXTERNAL, REASSIGNED) and not named.replaces  # what we replaced has had other ids
+    return not is_strangers or named.exchange_order_id in (None, exchange_order_id)

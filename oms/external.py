@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from oms.book import EXTERNAL
+from oms.book import EXTERNAL, is_meant
 from oms.desk import naming
 from oms.desk.desk import SECOND_NS, Desk
 from oms.desk.hearing import Hearing
@@ -116,6 +116,8 @@ class External:
         order = await history.order_by_exchange_id(pool, account.id, symbol, exchange_order_id)
         if order is None and client_order_id is not None:
             order = await history.order_by_client_id(pool, account.id, client_order_id)
+            if order is not None and not is_meant(order, exchange_order_id):
+                return None
             number = naming.order_id_of(account, client_order_id)
             if order is None and number is not None:
                 order = (await history.orders_by_ids(pool, [number])).get(number)

@@ -18,7 +18,7 @@ import structlog
 from msgspec.structs import replace
 
 from oms import risk
-from oms.book import AccountBook, Ids
+from oms.book import AccountBook, Ids, is_meant
 from oms.desk import naming
 from oms.errors import OmsError
 from oms.journal import Journal
@@ -281,7 +281,8 @@ class Desk:
             return order
         number = naming.order_id_of(self.account, client_order_id)
         named = self.book.by_client_id(client_order_id) or self.book.orders.get(number or 0)
-        if named is None or named.symbol != symbol:  # somebody else may call an order of another market so
+        # Somebody else may call an order of another market so, or their next one.
+        if named is None or named.symbol != symbol or not is_meant(named, exchange_order_id):
             return order
         if order is not None:  # unless the venue gives the id again, to one of which it is not known yet
             return named if named.state in NOT_SEEN else order

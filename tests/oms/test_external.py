@@ -109,6 +109,51 @@ async def test_many_words_of_one_stranger_are_one_order(dsn: str) -> None:
         assert report.ok
 
 
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("end", ["filled", "canceled"])
+async def test_a_name_that_a_stranger_gives_again_is_of_another_order(dsn: str, end: str, heard: bool) -> None:
+    """Venues let a name be used again as soon as nothing open has it; what was over stays as it was."""
+    async with scene(dsn) as here:
+        here.venue.streaming = heard
+        first = here.venue.external("bot")
+        await here.run()
+        here.venue.fill(first.exchange_order_id, "0.25")
+        if end == "filled":
+            here.venue.fill(first.exchange_order_id, "0.75")
+        else:
+            here.venue.end(first.exchange_order_id, "canceled")
+        await here.run()
+        before = externals(here)[0]
+        assert not before.is_open
+        second = here.venue.external("bot", qty="2")
+        await here.run()
+        here.venue.fill(second.exchange_order_id, "0.5")
+        await here.run()
+        await here.desk.finish(5.0)
+        was, now = externals(here)
+        assert was == before
+        assert (now.exchange_order_id, now.qty, now.filled) == (second.exchange_order_id, Decimal(2), Decimal("0.5"))
+        assert (now.state, now.flags) == (OrderState.PARTIALLY_FILLED, ())
+        assert now.client_order_id == f"external:BTC/USDT:{second.exchange_order_id}"
+
+
+async def test_a_name_that_was_a_strangers_long_ago_may_be_given_again(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(dsn) as here:
+        said = here.venue.external("bot")
+        here.venue.end(said.exchange_order_id, "canceled")
+        await until(lambda: externals(here) and not here.book.open_orders)
+        await here.desk.commit()
+    monkeypatch.setattr(state, "load", partial(state.load, remembered=0))
+    async with scene(dsn) as after:
+        after.venue.go_on_from(here.venue)
+        again = after.venue.external("bot")
+        await until(lambda: after.book.open_orders)
+        (now,) = externals(after)
+        assert (now.exchange_order_id, now.flags) == (again.exchange_order_id, ())
+
+
 async def test_an_order_of_ours_that_is_no_longer_in_memory_is_found_in_the_database(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
