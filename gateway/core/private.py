@@ -6,7 +6,8 @@ A principal is handed back to the room that made it, and only it looks inside: h
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -274,3 +275,14 @@ def refused(error: Exception) -> TickwireError | None:
     if not isinstance(error, Refusal) or error.code not in CODES:
         return None
     return TickwireError(error.code, error.message, details=error.details, retry_after_ms=error.retry_after_ms)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What that room refuses within is raised as a TickwireError."""
+    try:
+        yield
+    except Exception as error:
+        if (failure := refused(error)) is None:
+            raise
+        raise failure from error

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.private import refused
+from gateway.core.private import refusing
 from gateway.errors import Close, TickwireError
 from gateway.net.account_monitor import Clocks, Monitor, RealClocks
 from gateway.net.conversation import Conversation
@@ -70,13 +69,13 @@ class AccountService:
     def find(self, principal: Principal, reference: str) -> int:
         """The account that is meant, for who may watch it. Raises TickwireError."""
         assert self.accounts is not None
-        with _refusing():
+        with refusing():
             return self.accounts.find(principal, reference)
 
     def require(self, principal: Principal, account_id: int) -> None:
         """Raises TickwireError for who may not watch the account, which is known at any time."""
         assert self.accounts is not None
-        with _refusing():
+        with refusing():
             self.accounts.require(principal, account_id)
 
     def watch(self, account_id: int, watcher: AccountSession) -> Monitor:
@@ -109,17 +108,6 @@ class AccountService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """What the room of accounts refuses, in words of ours."""
-    try:
-        yield
-    except Exception as error:
-        if (refusal := refused(error)) is None:
-            raise
-        raise refusal from None
 
 
 class AccountSession(Conversation[account.Request]):

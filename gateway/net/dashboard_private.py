@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import structlog
 
-from gateway.core.private import refused
+from gateway.core.private import refusing
 from gateway.core.watch import full_jitter
 from gateway.errors import TickwireError
 from gateway.net.private_stream import Follower, told
@@ -156,13 +156,8 @@ class DashboardPrivate:
 
     def _readable(self) -> Sequence[int]:
         """The accounts to tell of. Raises TickwireError."""
-        try:
+        with refusing():
             return self._service.accounts.readable(self._follows.principal)
-        except Exception as error:
-            failure = refused(error)
-            if failure is None:
-                raise
-            raise failure from error
 
     def _may_show(self, account_id: int) -> bool:
         """Whether the principal may know what it is worth: only who may see all of it. Raises TickwireError."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.core.private import refused
+from gateway.core.private import refusing
 from gateway.errors import TickwireError
 from gateway.net.conversation import Conversation
 from gateway.net.dialects import Name
@@ -168,15 +168,13 @@ class OmsSession(Conversation[oms.Request]):
         """Where an account trades. Raises TickwireError, permission_denied for who has nothing to do with it."""
         accounts, principal = self._accounts().accounts, self._known()
         try:
-            return accounts.exchange_of(principal, account_id)
-        except Exception as error:
-            failure = refused(error)
-            if failure is None:
+            with refusing():
+                return accounts.exchange_of(principal, account_id)
+        except TickwireError as error:
+            if error.code not in NOT_YOURS:
                 raise
-            if failure.code in NOT_YOURS:
-                text = "this API key may do nothing on this account"
-                failure = TickwireError("permission_denied", text, details={"account_id": account_id})
-            raise failure from None
+            text = "this API key may do nothing on this account"
+            raise TickwireError("permission_denied", text, details={"account_id": account_id}) from None
 
     def _listening(self) -> OmsPrivate:
         private = self._accounts()

@@ -18,7 +18,7 @@ from gateway.core.holdings import Held, carried, openings_of, symbols_of, turned
 from gateway.core.hub import Hub
 from gateway.core.key import PORTFOLIO, Key
 from gateway.core.portfolio import Price, Valuation, middle, value
-from gateway.core.private import refused
+from gateway.core.private import refusing
 from gateway.errors import TickwireError
 from gateway.net.private_stream import told
 from gateway.wire.portfolio import portfolio_data
@@ -94,13 +94,8 @@ class Portfolios:
 
     def require(self, principal: Any, account_id: int) -> None:
         """Raises TickwireError for who may not see all of the account, and where there is none."""
-        try:
+        with refusing():
             self.treasury.require_whole(principal, account_id)
-        except Exception as error:
-            failure = refused(error)
-            if failure is None:
-                raise
-            raise failure from error
 
     def follow(self, account_id: int, on_valued: Callable[[Valuation], None]) -> Callable[[], None]:
         """Call with each new valuation, at once with the newest when there is one; returns what ends it.

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from gateway.core.key import CONFIRMED_CHANNELS
-from gateway.core.private import Accounts, refused
+from gateway.core.private import Accounts, refusing
 from gateway.errors import TickwireError
 from gateway.net.private_stream import PrivateStream, find_start, told
 from gateway.net.running import Running
@@ -178,13 +178,8 @@ class PrivateSession:
 
     def _signer(self, principal: Any) -> Callable[[bytes], str]:
         """Raises TickwireError for a key that cannot sign."""
-        try:
+        with refusing():
             return self._service.accounts.signer(principal, self._conn.id)
-        except Exception as error:
-            failure = refused(error)
-            if failure is None:
-                raise
-            raise failure from None
 
     def _unsubscribe(self, request: stream.Unsubscribe) -> bytes:
         """The reply; an account that is not subscribed is named in its errors."""

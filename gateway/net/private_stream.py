@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import structlog
 
-from gateway.core.private import Page, Snapshot, View, refused
+from gateway.core.private import Page, Snapshot, View, refusing
 from gateway.errors import TickwireError
 from gateway.wire import private
 from gateway.wire.stream import Position, StreamState
@@ -40,13 +40,8 @@ class Start(NamedTuple):
 
 async def told(asked: Awaitable[T]) -> T:
     """What the room of accounts answers; its refusals as ours."""
-    try:
+    with refusing():
         return await asked
-    except Exception as error:
-        failure = refused(error)
-        if failure is None:
-            raise
-        raise failure from error
 
 
 async def find_start(view: View, position: Position | None, confirmed: int | None, *, wants_state: bool) -> Start:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.core.private import Accounts, PrivateStreams, refused
+import pytest
+
+from gateway.core.private import Accounts, PrivateStreams, refused, refusing
 from gateway.errors import TickwireError
 from oms.errors import OmsError
 from oms.outbox import Outbox
@@ -24,6 +26,14 @@ def test_a_refusal_keeps_all_it_says() -> None:
 def test_what_is_no_refusal_is_a_fault() -> None:
     assert refused(ValueError("code")) is None
     assert refused(OmsError("no_such_code", "a code nobody knows")) is None
+
+
+def test_what_is_refused_within_is_raised_as_ours_and_faults_as_they_are() -> None:
+    with pytest.raises(TickwireError) as refusal, refusing():
+        raise OmsError("account_not_found", "there is none")
+    assert refusal.value.code == "account_not_found"
+    with pytest.raises(ValueError, match="a fault"), refusing():
+        raise ValueError("a fault")
 
 
 def test_the_room_is_what_is_asked_for() -> None:
