@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.health import StreamHealth
 from gateway.core.key import EVERY, OWN, Extent, Key, stream_id
+from gateway.core.moment import moment
 from gateway.errors import TickwireError
 from gateway.net.conversation import Conversation
 from gateway.net.dashboard_portfolio import PortfolioBoard
@@ -289,7 +290,7 @@ def _seconds(interval_s: float) -> float:
 
 def _told(health: Health) -> dict[str, Any]:
     def when(time_ns: int | None) -> str | None:
-        return None if time_ns is None else dashboard.moment(time_ns)
+        return None if time_ns is None else moment(time_ns)
 
     return {
         "last_update": when(health.last_update_ns),

@@ -6,9 +6,9 @@ Holds what is told of a connection. Must not know HTTP, nor what a connection re
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.core.moment import moment
 from gateway.net.conversation import Conversation
 from gateway.net.record import network_of
 
@@ -55,13 +55,12 @@ def _user_of(session: Conversation[Any]) -> str | None:
 
 
 def _item(session: Conversation[Any]) -> dict[str, Any]:
-    opened = datetime.fromtimestamp(session.opened_ns // 1_000_000_000, UTC)
     return {
         "connection_id": session.id,
         "dialect": session.dialect,
         "user": _user_of(session),
         "network": network_of(session.peer),
-        "opened_at": opened.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "opened_at": moment(session.opened_ns),
         "subscriptions": session.subscriptions,
         "queued_bytes": session.queued_bytes,
     }

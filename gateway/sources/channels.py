@@ -7,13 +7,13 @@ classes, how a feed is read, or who receives an update.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 from _speedups.book import Book
 from gateway.core.key import Key
+from gateway.core.moment import moment
 from gateway.sources.base import Reason, Sink
 from gateway.sources.unpack import Payload
 
@@ -184,14 +184,8 @@ class Candles:
                 "close": candle[4],
                 "volume": candle[5],
                 "vwap": None,
-                "timestamp": iso(int(candle[TIME])),
+                "timestamp": moment(int(candle[TIME]) * 1_000_000),
                 "closed": closed,
             }
         )
         self._sink.publish(self.key, data, t_ex=None, t_in=t_in, final=closed)
-
-
-def iso(timestamp_ms: int) -> str:
-    """UTC with milliseconds and Z."""
-    whole = datetime.fromtimestamp(timestamp_ms // 1000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"

@@ -6,13 +6,13 @@ Holds the grammar of requests and the shape of every message. Must not know a so
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from gateway.core.account_state import Change, Closed, Modified, Opened, Step, Updated
+from gateway.core.moment import moment
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.wire.codec import UNREADABLE, RequestError
@@ -126,7 +126,7 @@ def server_shutdown(deadline_ms: int, reconnect_after_ms: int) -> bytes:
 
 def change(told: Change, time_ns: int, marks: Mapping[str, bool] = {}) -> bytes:
     """Something that has changed, as of `time_ns`; `marks` are put behind it: `snapshot`, `stale`."""
-    head = {"timestamp": timestamp(time_ns)}
+    head = {"timestamp": moment(time_ns)}
     body: dict[str, Any]
     match told:
         case Updated(changes):
@@ -140,13 +140,6 @@ def change(told: Change, time_ns: int, marks: Mapping[str, bool] = {}) -> bytes:
             body = {"type": "position_closed", **head, "ticket": ticket}
             body |= {"close_price": _number(price), "profit": _number(profit)}
     return _encode({**body, **marks})
-
-
-def timestamp(time_ns: int) -> str:
-    """UTC to the millisecond, as ISO 8601."""
-    seconds, rest_ns = divmod(time_ns, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{moment}.{rest_ns // 1_000_000:03d}Z"
 
 
 def _position(position: Holding) -> dict[str, Any]:

@@ -7,12 +7,12 @@ the time, which a clock that it is given tells. Must not know a socket, the hub,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import msgspec
 import orjson
 
+from gateway.core.moment import moment
 from gateway.errors import TickwireError
 from gateway.limits import Limits
 from gateway.wire.codec import UNREADABLE, Name, RequestError
@@ -104,12 +104,6 @@ class _Deal(msgspec.Struct, frozen=True):
 _ticker_of: Final = msgspec.json.Decoder(_Ticker).decode
 _signal_of: Final = msgspec.json.Decoder(_Signal).decode
 _deal_of: Final = msgspec.json.Decoder(_Deal).decode
-
-
-def moment(time_ns: int) -> str:
-    """A time on the wire, such as `2026-02-07T14:30:00.123Z`."""
-    when = datetime.fromtimestamp(time_ns // 1_000_000 / 1_000, UTC)
-    return when.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def price(ticker: bytes) -> bytes:

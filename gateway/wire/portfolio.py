@@ -5,24 +5,23 @@ Must not know how it was found out.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
+from gateway.core.moment import moment
 from gateway.core.portfolio import Valuation, Valued
 
 
 def portfolio_fields(valuation: Valuation) -> dict[str, Any]:
     """JSON-ready; money is strings of digits, null where it is not known."""
-    started = datetime.fromtimestamp(valuation.day_start_ns // 1_000_000_000, UTC)
     return {
         "account_id": valuation.account_id,
         "currency": valuation.currency,
         "total_value": _number(valuation.total_value),
         "day_pnl": _number(valuation.day_pnl),
-        "day_started_at": started.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "day_started_at": moment(valuation.day_start_ns),
         "unrealized_pnl": _number(valuation.unrealized_pnl),
         "stale": valuation.stale,
         "unvalued": list(valuation.unvalued),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.key import Key
-from gateway.sources.channels import BookLevels, Candles, Quotes, Trades, iso
+from gateway.sources.channels import BookLevels, Candles, Quotes, Trades
 from tests.gateway.sources.tools import RecordingSink
 
 SYMBOL = "BTC/USDT"
@@ -201,8 +200,3 @@ async def test_an_empty_answer_says_nothing() -> None:
     sink = RecordingSink()
     Candles(key("bars", "15m"), sink).update("ohlcv", [], 1)
     assert sink.calls == []
-
-
-def test_iso() -> None:
-    assert iso(1_770_474_600_123) == "2026-02-07T14:30:00.123Z"
-    assert orjson.loads(orjson.dumps(iso(0))) == "1970-01-01T00:00:00.000Z"
