@@ -130,6 +130,9 @@ def test_trades_of_unknown_orders_are_for_the_desk_to_import() -> None:
     (deal,) = memory.deal(None, trade(), SPOT, NOW_NS) or []
     assert deal.reason == "external"
     assert memory.positions[deal.position_id].net_key == "1:BTC/USDT:external"
+    name = memory.orders[deal.order_id].client_order_id
+    again = trade("t2", exchange_order_id="x2", client_order_id=name)
+    assert memory.deal(None, again, SPOT, NOW_NS) is None, "theirs of the same name is another one"
 
 
 def test_a_trade_finds_its_order_by_client_id_before_the_answer_told_the_venues_id() -> None:
