@@ -1,6 +1,7 @@
 """What a feed says, as news: RSS and Atom read by feedparser, whatever of them is there made into bodies.
 
-Pure and slow: to be called in a thread. Must not know where the bytes come from, nor what was read before.
+Pure, and slow: some answers take minutes, so it is called in a process of its own (`reading`). Must not know where the
+bytes come from, nor what was read before.
 """
 
 from __future__ import annotations

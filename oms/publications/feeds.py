@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,8 +16,9 @@ import aiohttp
 import msgspec
 import structlog
 
-from oms.publications import entries, model
-from oms.publications.entries import NotAFeedError, Symbols
+from oms.publications import model
+from oms.publications.entries import Entry, NotAFeedError, Symbols
+from oms.publications.reading import Readings
 from oms.publications.service import Publications
 from oms.store.pool import FAILURES
 
@@ -35,6 +36,8 @@ HEADERS: Final = {
     "Accept": "application/rss+xml, application/atom+xml, application/xml;q=0.9, */*;q=0.1",
     "Accept-Encoding": "identity",
 }
+
+Read = Callable[[bytes, Symbols, datetime], Awaitable[Sequence[Entry]]]
 
 
 class FeedConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +63,12 @@ class FeedError(Exception):
 class Feed:
     """One feed, and what it said last."""
 
-    def __init__(self, config: FeedConfig, publications: Publications) -> None:
+    def __init__(self, config: FeedConfig, publications: Publications, read: Read) -> None:
+        """`read`: as `Readings.read`."""
         self.name = config.name
         self._config = config
         self._publications = publications
+        self._read = read
         self._known: dict[str, str] = {}  # what makes the next question one for changes
         self._failures = 0
 
@@ -114,7 +119,7 @@ class Feed:
         publications = self._publications
         now_ns = publications.now_ns()
         now = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
-        found = await asyncio.to_thread(entries.read, body, self._config.symbols, now)
+        found = await self._read(body, self._config.symbols, now)
         listed = [(entry.name, model.made(entry.news, self.name, now_ns)) for entry in found]
         count = await publications.add_entries(self.name, listed)
         marks = {"If-None-Match": etag, "If-Modified-Since": modified}
@@ -141,9 +146,10 @@ async def keep(configured: Sequence[FeedConfig], publications: Publications) -> 
     if not configured:
         return
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    read = Readings().read
     async with (
         aiohttp.ClientSession(timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as client,
         asyncio.TaskGroup() as group,
     ):
         for config in configured:
-            group.create_task(Feed(config, publications).keep(client), name=f"feed {config.name}")
+            group.create_task(Feed(config, publications, read).keep(client), name=f"feed {config.name}")
