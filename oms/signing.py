@@ -14,6 +14,9 @@ import hmac
 import re
 from typing import Final, NamedTuple, Protocol
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from oms.errors import OmsError
 
 WINDOW_MS: Final = 5_000  # how old a signed message may be, or how far ahead of our clock
@@ -57,12 +60,7 @@ class Signed(NamedTuple):
 
 def hkdf(secret: bytes, salt: bytes, info: bytes, size: int = _HASH_BYTES) -> bytes:
     """HKDF with SHA-256 (RFC 5869)."""
-    key = hmac.digest(salt or bytes(_HASH_BYTES), secret, hashlib.sha256)
-    made = block = b""
-    while len(made) < size:
-        block = hmac.digest(key, block + info + bytes([len(made) // _HASH_BYTES + 1]), hashlib.sha256)
-        made += block
-    return made[:size]
+    return HKDF(SHA256(), size, salt, info).derive(secret)
 
 
 def secret_of(api_key: str) -> bytes:

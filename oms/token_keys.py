@@ -7,7 +7,6 @@ Must not know what a token carries.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import secrets
 import stat
@@ -29,14 +28,14 @@ class KeyFileError(Exception):
     """A key that cannot be used; the message says what to do and holds nothing of the key."""
 
 
-class Pair(NamedTuple):
+class KeyPair(NamedTuple):
     """What checks a signature, and what makes one; without the latter the key is somebody else's."""
 
     verifying: Any
     signing: Any
 
     def __repr__(self) -> str:
-        return "Pair(..)"
+        return "KeyPair(..)"
 
 
 class TokenKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +43,7 @@ class TokenKey(msgspec.Struct, frozen=True, kw_only=True):
 
     kid: str
     algorithm: str
-    pair: Pair
+    pair: KeyPair
     issuer: str = OURS
     audience: str = OURS
     users: frozenset[str] = frozenset()  # for whom its tokens may be; none: for everybody
@@ -67,7 +66,7 @@ class TokenKey(msgspec.Struct, frozen=True, kw_only=True):
 def new_signing_key() -> TokenKey:
     """A key that lives as long as the process."""
     secret = secrets.token_bytes(SECRET_BYTES_MIN)
-    return TokenKey(kid=f"process-{secrets.token_hex(6)}", algorithm=HS256, pair=Pair(secret, secret))
+    return TokenKey(kid=f"process-{secrets.token_hex(6)}", algorithm=HS256, pair=KeyPair(secret, secret))
 
 
 def new_file(algorithm: str) -> str:
@@ -90,7 +89,7 @@ def public_file(content: str) -> str:
     return made
 
 
-def load(file: Path, algorithm: str, *, is_ours: bool) -> Pair:
+def load(file: Path, algorithm: str, *, is_ours: bool) -> KeyPair:
     """The key in a file; `is_ours`: tokens are made with it. Raises KeyFileError."""
     try:
         content = file.read_bytes()
@@ -110,24 +109,23 @@ def load(file: Path, algorithm: str, *, is_ours: bool) -> Pair:
     return pair
 
 
-def parse(algorithm: str, content: bytes) -> Pair:
+def parse(algorithm: str, content: bytes) -> KeyPair:
     """A key: of HS256 base64url, of EdDSA PEM or JWK, private or public. Raises KeyFileError."""
     return _secret(content) if algorithm == HS256 else _ed25519(content)
 
 
-def _secret(content: bytes) -> Pair:
+def _secret(content: bytes) -> KeyPair:
     """Never a public key: whoever has that could sign (CVE-2015-9235)."""
     try:
-        text = content.decode("ascii").strip().rstrip("=")
-        secret = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
+        secret = _bytes(content.decode("ascii").strip().rstrip("="))
+    except ValueError:
         raise KeyFileError("a key of HS256 is base64url: `tickwire token key HS256` makes one") from None
     if len(secret) < SECRET_BYTES_MIN:
         raise KeyFileError(f"a key of HS256 has at least {SECRET_BYTES_MIN} bytes")
-    return Pair(secret, secret)
+    return KeyPair(secret, secret)
 
 
-def _ed25519(content: bytes) -> Pair:
+def _ed25519(content: bytes) -> KeyPair:
     try:
         if content.lstrip().startswith(b"{"):
             return _jwk(json.loads(content))
@@ -138,24 +136,25 @@ def _ed25519(content: bytes) -> Pair:
     except (ValueError, TypeError, KeyError, RecursionError, UnsupportedAlgorithm):
         raise KeyFileError("a key of EdDSA is PEM without a password, or a JWK: `tickwire token key EdDSA`") from None
     if isinstance(found, Ed25519PrivateKey):
-        return Pair(found.public_key(), found)
+        return KeyPair(found.public_key(), found)
     if isinstance(found, Ed25519PublicKey):
-        return Pair(found, None)
+        return KeyPair(found, None)
     raise KeyFileError("a key of EdDSA is one of Ed25519")
 
 
-def _jwk(key: dict[str, str]) -> Pair:
+def _jwk(key: dict[str, str]) -> KeyPair:
     """RFC 8037 section 2. Raises ValueError, TypeError or KeyError."""
     if key["kty"] != "OKP" or key["crv"] != "Ed25519":
         raise KeyFileError("a key of EdDSA is one of Ed25519")
     public = Ed25519PublicKey.from_public_bytes(_bytes(key["x"]))
     if "d" not in key:
-        return Pair(public, None)
+        return KeyPair(public, None)
     private = Ed25519PrivateKey.from_private_bytes(_bytes(key["d"]))
     if private.public_key() != public:
         raise KeyFileError("the public half is another key's")
-    return Pair(public, private)
+    return KeyPair(public, private)
 
 
 def _bytes(text: str) -> bytes:
+    """Of base64url without padding. Raises ValueError."""
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from gateway.core.portfolio import Valuation, Valued, by_symbol
+from gateway.wire.portfolio import digits
 
 
 def portfolio(valuations: Sequence[Valuation]) -> bytes:
@@ -46,9 +47,5 @@ def _position(held: Valued) -> dict[str, Any]:
 
 def _number(value: Decimal | None) -> orjson.Fragment | None:
     """As a JSON number."""
-    if value is None:
-        return None
-    text = format(value, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return orjson.Fragment("0" if text == "-0" else text)
+    text = digits(value)
+    return None if text is None else orjson.Fragment(text)

@@ -19,10 +19,10 @@ def portfolio_fields(valuation: Valuation) -> dict[str, Any]:
     return {
         "account_id": valuation.account_id,
         "currency": valuation.currency,
-        "total_value": _number(valuation.total_value),
-        "day_pnl": _number(valuation.day_pnl),
+        "total_value": digits(valuation.total_value),
+        "day_pnl": digits(valuation.day_pnl),
         "day_started_at": moment(valuation.day_start_ns),
-        "unrealized_pnl": _number(valuation.unrealized_pnl),
+        "unrealized_pnl": digits(valuation.unrealized_pnl),
         "stale": valuation.stale,
         "unvalued": list(valuation.unvalued),
         "opening_unknown": list(valuation.opening_unknown),
@@ -39,17 +39,18 @@ def _position(valued: Valued) -> dict[str, Any]:
         "position_id": valued.position_id,
         "symbol": valued.symbol,
         "strategy_id": valued.strategy_id,
-        "quantity": _number(valued.quantity),
-        "average_price": _number(valued.average_price),
-        "market_price": _number(valued.market_price),
-        "unrealized_pnl": _number(valued.unrealized_pnl),
-        "unrealized_pnl_pct": _number(valued.unrealized_pnl_pct),
+        "quantity": digits(valued.quantity),
+        "average_price": digits(valued.average_price),
+        "market_price": digits(valued.market_price),
+        "unrealized_pnl": digits(valued.unrealized_pnl),
+        "unrealized_pnl_pct": digits(valued.unrealized_pnl_pct),
         "currency": valued.currency,
         "stale": valued.stale,
     }
 
 
-def _number(value: Decimal | None) -> str | None:
+def digits(value: Decimal | None) -> str | None:
+    """Without an exponent, and without zeros that say nothing."""
     if value is None:
         return None
     text = format(value, "f")

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from oms.errors import OmsError
-from oms.token_keys import EDDSA, HS256, OURS, Pair, TokenKey, new_file, new_signing_key, parse, public_file
+from oms.token_keys import EDDSA, HS256, OURS, KeyPair, TokenKey, new_file, new_signing_key, parse, public_file
 from oms.tokens import TTL_S, USED_MAX, Claims, Token, Tokens
 
 KEY = new_signing_key()
@@ -188,7 +188,7 @@ IDP = TokenKey(
     kid="idp", algorithm=EDDSA, pair=parse(EDDSA, new_file(EDDSA).encode()), issuer="https://idp.example",
     audience="tickwire-eu", users=frozenset({"ann"}), leeway_s=5, lifetime_max_s=600,
 )  # fmt: skip
-PUBLIC_IDP = replace(IDP, pair=Pair(IDP.pair.verifying, None))
+PUBLIC_IDP = replace(IDP, pair=KeyPair(IDP.pair.verifying, None))
 SAID = {"iss": IDP.issuer, "aud": IDP.audience}
 
 
