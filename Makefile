@@ -7,7 +7,7 @@
 #   make crash    kill the gateway and PostgreSQL in the middle of everything, again and again   (RUNS=300 SEED=1)
 #   make lint     ruff, mypy, cython-lint, hadolint
 #   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C", ARGS="A --tls")
-#   make load     scenarios of loadtest/targets.toml held against their limits             (SCENARIO="A E", ARGS="--seconds 10")
+#   make load     scenarios of loadtest/targets.toml held against their limits             (SCENARIO=soak MINUTES=60)
 #   make users    locust's users against a demo gateway, or another one                    (ARGS="--host http://...")
 #   make setup    only the environment and the extensions
 #   make pins     resolve the constraints files anew
@@ -26,6 +26,7 @@ RUNS ?= 300
 SEED ?= 1
 TRADES ?= 20
 SCENARIO ?=
+MINUTES ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -62,7 +63,7 @@ bench: setup $(VENV)/.with-test $(VENV)/.with-load
 	$(BIN)/python -m loadtest.bench $(ARGS)
 
 load: setup $(VENV)/.with-test $(VENV)/.with-load
-	$(BIN)/python -m loadtest.load $(SCENARIO) $(ARGS)
+	$(BIN)/python -m loadtest.load $(SCENARIO) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 users: setup $(VENV)/.with-load
 	$(BIN)/python -m loadtest.users $(ARGS)

@@ -347,16 +347,17 @@ int main(int argc, char **argv) {
     }
     run_until(all, now_ns(CLOCK_MONOTONIC) + (uint64_t)(opt.audit_s * 1e9));
   }
-  uint64_t least = ~0ull, most = 0, streams = 0;
+  uint64_t least = ~0ull, most = 0, streams = 0, readers = 0;
   for (int i = 0; i < opt.connections; i++) {
     streams += (uint64_t)all[i].used;
     if (i < opt.stalled || all[i].state != UP) continue;
+    readers++;
     if (all[i].frames < least) least = all[i].frames;
     if (all[i].frames > most) most = all[i].frames;
   }
   printf("{\"conns\":%d,\"failed\":%lu,\"connect_s\":%.3f,\"handshake_p50_ms\":%.3f,\"handshake_p99_ms\":%.3f,\"alive\":%d,"
-         "\"streams\":%lu,\"msgs\":%lu,\"msg_s\":%.1f,\"bytes\":%lu,", opt.connections, count.failed, connect_s,
-         percentile_ms(&handshake, .5), percentile_ms(&handshake, .99), up, streams, count.frames, (double)count.frames / seconds, count.bytes);
+         "\"readers_alive\":%lu,\"streams\":%lu,\"msgs\":%lu,\"msg_s\":%.1f,\"bytes\":%lu,", opt.connections, count.failed, connect_s,
+         percentile_ms(&handshake, .5), percentile_ms(&handshake, .99), up, readers, streams, count.frames, (double)count.frames / seconds, count.bytes);
   printf("\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f,\"out_p50_ms\":%.3f,\"out_p99_ms\":%.3f,"
          "\"reply_p50_ms\":%.3f,\"reply_p99_ms\":%.3f,\"replies\":%lu,", percentile_ms(&from_in, .5), percentile_ms(&from_in, .9),
          percentile_ms(&from_in, .99), percentile_ms(&from_in, .999), from_in.max_us / 1e3, percentile_ms(&from_out, .5),

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         file = Path(asked.targets)
         chosen = targets.chosen(targets.parse(file.read_text(encoding="utf-8")), asked.scenarios)
+        chosen = [targets.lasting(scenario, asked.minutes) for scenario in chosen]
         return _run(chosen, asked, f"python -m loadtest.load {' '.join(words)}".strip())
     except (targets.TargetsError, OSError) as error:
         _say(str(error))
@@ -77,6 +78,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.load", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="of targets.toml; its short ones by default")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each measurement of a workload lasts")
+    parser.add_argument("--minutes", type=float, help="how long a scenario lasts that is measured in minutes")
     parser.add_argument("--conns", type=int, default=CONNS_MAX, help="at most this many connections")
     parser.add_argument("--targets", default=str(TARGETS), help="another file of scenarios and limits")
     return parser.parse_args(words)

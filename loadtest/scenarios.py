@@ -6,8 +6,9 @@ Knows the tools. Must not know limits, files or what is shown.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from loadtest import mixed
 from loadtest.bench import figures, orders, workloads
 from loadtest.bench.clients import Figures
 from loadtest.bench.tools import Tools
@@ -47,4 +48,10 @@ def _curve(seen: Figures) -> Curve:
     return [(0.5, seen.p50_ms), (0.99, seen.p99_ms), (0.999, seen.p999_ms), (1.0, seen.max_ms)]
 
 
-RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {"bench": _bench}
+def _mixed(scenario: Scenario, how: How) -> Outcome:
+    mix = mixed.Mix(**scenario.options)
+    came = mixed.measure(replace(mix, conns=min(mix.conns, how.conns_max)), how.say)
+    return Outcome(scenario.name, scenario.title, came.figures, {"readers": came.curve}, came.samples, came.notes)
+
+
+RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {"bench": _bench, "mixed": _mixed}

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> its options
     "bench": {},
+    "mixed": {"conns": int, "stalled": int, "programs": int, "symbols": int, "rate": float, "minutes": float},
 }
 UNITS: Final = ("ms", "us", "s", "share", "ratio", "count", "KiB", "KiB_per_h", "per_s")
 KEYS: Final = ("title", "tool", "short", "options", "at_least", "at_most")
@@ -112,6 +113,15 @@ def _limits(where: str, given: Any) -> dict[str, float]:
         if isinstance(limit, bool) or not isinstance(limit, (int, float)):
             raise TargetsError(f"{where}: {figure} must be a number, not {limit!r}")
     return {figure: float(limit) for figure, limit in given.items()}
+
+
+def lasting(scenario: Scenario, minutes: float | None) -> Scenario:
+    """The scenario with another length; TargetsError for one that has none."""
+    if minutes is None:
+        return scenario
+    if "minutes" not in scenario.options:
+        raise TargetsError(f"[{scenario.name}] is not measured in minutes")
+    return replace(scenario, options={**scenario.options, "minutes": minutes})
 
 
 def chosen(scenarios: Mapping[str, Scenario], names: list[str]) -> list[Scenario]:

@@ -92,6 +92,12 @@ def test_what_cannot_be_run_is_1_and_the_rest_is_run(
     assert "- quick could not be run: it did not start" in capsys.readouterr().out
 
 
+def test_a_length_for_what_has_none_is_2(runs: Runs, make_load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    assert make_load("quick", "--minutes", "3") == 2
+    assert not runs.ran
+    assert "[quick] is not measured in minutes" in capsys.readouterr().err
+
+
 def test_an_unknown_scenario_is_2_and_nothing_is_run(
     runs: Runs, make_load: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest import scenarios, targets
+from loadtest import mixed, scenarios, targets
 from loadtest.bench import orders, workloads
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import Plan, Result
+from loadtest.mixed import Mix, Mixed
+from loadtest.outcome import Sample
 from loadtest.targets import Scenario
 from tests.loadtest.bench import made
 
@@ -42,3 +44,19 @@ def test_a_workload_has_its_figures_and_curves(monkeypatch: pytest.MonkeyPatch) 
 def test_orders_are_measured_by_their_own_workload(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "measure", lambda _seconds, _say: made.ORDERS)
     assert scenarios.run(scenario("H"), HOW).figures["of_pgbench_ratio"] == 0.6
+
+
+def test_a_mix_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixes: list[Mix] = []
+    sample = Sample(1.0, 2.0, 0.5, 1_000)
+
+    def measure(mix: Mix, _say: object) -> Mixed:
+        mixes.append(mix)
+        return Mixed({"p99_ms": 3.0}, [sample], [(0.5, 1.0)], ["a note"])
+
+    monkeypatch.setattr(mixed, "measure", measure)
+    options = {"conns": 80, "stalled": 2, "programs": 3, "symbols": 4, "rate": 5, "minutes": 0.5}
+    outcome = scenarios.run(Scenario("soak", "a title", "mixed", False, options, {}, {}), HOW)
+    assert mixes == [Mix(conns=50, stalled=2, programs=3, symbols=4, rate=5, minutes=0.5)]
+    assert (outcome.figures, outcome.curves) == ({"p99_ms": 3.0}, {"readers": [(0.5, 1.0)]})
+    assert (outcome.samples, outcome.notes) == ([sample], ["a note"])

@@ -54,6 +54,14 @@ def test_an_option_is_there_and_of_its_type(given: str, monkeypatch: pytest.Monk
     assert targets.parse(f"{GOOD}options = {{ conns = 3 }}")["A"].options == {"conns": 3}
 
 
+def test_only_a_scenario_that_has_a_length_gets_another_one() -> None:
+    scenarios = targets.parse(FILE.read_text(encoding="utf-8"))
+    assert targets.lasting(scenarios["soak"], 60.0).options == {**scenarios["soak"].options, "minutes": 60.0}
+    assert targets.lasting(scenarios["A"], None) == scenarios["A"]
+    with pytest.raises(TargetsError, match=r"\[A\] is not measured in minutes"):
+        targets.lasting(scenarios["A"], 1.0)
+
+
 def test_named_scenarios_or_the_short_ones_are_chosen() -> None:
     scenarios = targets.parse(GOOD + GOOD.replace("[A]", "[B]") + "short = true")
     assert [each.name for each in targets.chosen(scenarios, [])] == ["B"]

@@ -1,0 +1,161 @@
+"""`python -m loadtest.churn`: programs that come, go and come back, each holding every stream against its position.
+
+Holds what such programs do: read for a while, then lose the connection and resume, leave and begin anew, change what
+they are subscribed to, or stop reading. One process and one loop; figures as one line of JSON. Speaks the wire.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+import uvloop
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from loadtest.streams import Count, RefusedError, Streams
+
+CHANNEL = "quotes"
+CONNECT_TIMEOUT_S = 10.0
+VISIT_S = (0.5, 3.0)  # between two of a program's changes
+STALL_S = (1.0, 4.0)
+AWAY_S = (0.0, 0.5)  # rings outlive their subscribers by 5 s: who comes back sooner resumes
+FAILURES_KEPT = 5
+DEEDS = ("drop", "leave", "change", "stall")
+
+
+@dataclass
+class Tally:
+    """What all programs did and what went wrong."""
+
+    connects: int = 0  # first ones
+    reconnects: int = 0
+    reconnected: int = 0
+    lost: int = 0  # connections that ended without the program's doing
+    deeds: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEEDS, 0))
+    failures: list[str] = field(default_factory=list)
+
+
+class Program:
+    """One client over all its connections."""
+
+    def __init__(self, number: int, url: str, symbols: int, tally: Tally) -> None:
+        self.streams = Streams()
+        self._random = random.Random(number)  # noqa: S311 - a choice of load, and the same each run
+        self._url = url
+        self._symbols = symbols
+        self._symbol = self._any_symbol()
+        self._tally = tally
+
+    async def run(self, until_s: float) -> None:
+        """Visits one after another; all but the first are reconnects."""
+        await asyncio.sleep(self._random.uniform(*AWAY_S))  # they do not all begin at once
+        first = True
+        while time.monotonic() < until_s:
+            self._tally.connects += first
+            self._tally.reconnects += not first
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    socket = await connect(self._url, compression=None, ping_interval=None)
+                    await self._subscribe(socket)
+                    while await self._message(socket) != "subscribed":
+                        pass
+            except (WebSocketException, OSError, TimeoutError, RefusedError) as error:
+                self._tally.failures.append(f"connect: {error!r}")
+            else:
+                self._tally.reconnected += not first
+                await self._visits(socket, until_s)
+            first = False
+            await asyncio.sleep(self._random.uniform(*AWAY_S))
+
+    async def _visits(self, socket: ClientConnection, until_s: float) -> None:
+        """Read, do something, read on, until a deed ends the connection, or somebody else does."""
+        try:
+            while time.monotonic() < until_s:
+                await self._read(socket, min(until_s, time.monotonic() + self._random.uniform(*VISIT_S)))
+                if await self._deed(socket):
+                    break
+        except (ConnectionClosed, RefusedError) as error:
+            self._tally.lost += 1
+            self._tally.failures.append(f"reading: {error!r}")
+        await socket.close()
+
+    async def _deed(self, socket: ClientConnection) -> bool:
+        """Whether the connection is over by it."""
+        deed = self._random.choice(DEEDS)
+        self._tally.deeds[deed] += 1
+        match deed:
+            case "leave":
+                self.streams.forget()
+                return True
+            case "drop":  # what was read and not taken is lost with the connection, and resumed
+                socket.transport.abort()
+                return True
+            case "stall":
+                await asyncio.sleep(self._random.uniform(*STALL_S))
+            case _:
+                former, self._symbol = self._symbol, self._any_symbol()
+                if former != self._symbol:
+                    await socket.send(json.dumps(self.streams.unsubscribe(CHANNEL, [former])))
+                    await self._subscribe(socket)
+        return False
+
+    async def _read(self, socket: ClientConnection, until_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(until_s - time.monotonic()):
+                while True:
+                    await self._message(socket)
+
+    async def _message(self, socket: ClientConnection) -> str:
+        message = orjson.loads(await socket.recv())
+        self.streams.take(message)
+        return str(message["type"])
+
+    async def _subscribe(self, socket: ClientConnection) -> None:
+        await socket.send(json.dumps(self.streams.subscribe(CHANNEL, [self._symbol])))
+
+    def _any_symbol(self) -> str:
+        return f"S{self._random.randrange(self._symbols)}/USDT"
+
+
+def figures(tally: Tally, counts: list[Count]) -> dict[str, Any]:
+    """Everything that was counted, summed over the programs."""
+    summed = {name: sum(getattr(count, name) for count in counts) for name in asdict(Count())}
+    return {
+        **asdict(tally),
+        **summed,
+        "failures": len(tally.failures),
+        "first_failures": tally.failures[:FAILURES_KEPT],
+    }
+
+
+async def run(url: str, programs: int, symbols: int, seconds: float) -> dict[str, Any]:
+    """All programs at once."""
+    tally = Tally()
+    clients = [Program(number, url, symbols, tally) for number in range(programs)]
+    until_s = time.monotonic() + seconds
+    await asyncio.gather(*(client.run(until_s) for client in clients))
+    return figures(tally, [client.streams.count for client in clients])
+
+
+def main() -> None:
+    """The command line of the module."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.churn", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("url", help="ws://HOST:PORT/v1/stream")
+    parser.add_argument("--programs", type=int, default=100)
+    parser.add_argument("--symbols", type=int, default=1, help="of the synthetic source: S0/USDT, S1/USDT, ..")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    asked = parser.parse_args()
+    sys.stdout.write(json.dumps(uvloop.run(run(asked.url, asked.programs, asked.symbols, asked.seconds))) + "\n")
+
+
+if __name__ == "__main__":
+    main()
