@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 1.0  # how long something may wait to be written
 BATCH_MAX: Final = 5_000  # rows
-WAITING_MAX: Final = 20_000  # connections that have something to be written
+WAITING_MAX: Final = 200_000  # rows: of connections that have something to be written, and their subscriptions
 METRICS_MAX: Final = 20_000
 FORGET_S: Final = 600.0
 DAY_NS: Final = 86_400_000_000_000
@@ -39,12 +39,13 @@ class Connections:
         waiting_max: int = WAITING_MAX,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.given_up = 0  # rows that did not fit
+        self.given_up = 0  # connections and measures that did not fit
         self._pool = pool
         self._kept_ns = int(kept_days * DAY_NS)
         self._waiting_max = waiting_max
         self._clock_ns = clock_ns
         self._waiting: dict[str, ConnectionRow] = {}
+        self._rows = 0  # that wait
         self._metrics: deque[MetricRow] = deque()
         self._forgot_s = 0.0
         self._told_given_up = 0
@@ -63,13 +64,17 @@ class Connections:
         streams: Iterable[tuple[str, str, str, int]],
     ) -> None:
         """A connection as it is now; of one that waits already the newest counts."""
-        if connection_id not in self._waiting and len(self._waiting) >= self._waiting_max:
-            self.given_up += 1
-            return
-        self._waiting[connection_id] = ConnectionRow(
+        row = ConnectionRow(
             connection_id, dialect, api_key_id, peer, opened_ns, self._clock_ns(), closed_ns, close_code,
             body.decode(), tuple(StreamRow(*stream)._replace(symbol=_text(stream[1])) for stream in streams),
         )  # fmt: skip
+        former = self._waiting.get(connection_id)
+        more = row.size - (0 if former is None else former.size)
+        if more > 0 and self._rows + more > self._waiting_max:
+            self.given_up += 1
+            return
+        self._waiting[connection_id] = row
+        self._rows += more
 
     def measured(self, values: Mapping[str, float]) -> None:
         """How the gateway does now, by name."""
@@ -119,7 +124,9 @@ class Connections:
                     raise
             if time.monotonic() >= self._forgot_s:
                 self._forgot_s = time.monotonic() + FORGET_S
-                await connections.forget(self._pool, self._clock_ns() - self._kept_ns)
+                before_ns = self._clock_ns() - self._kept_ns
+                while await connections.forget(self._pool, before_ns) >= connections.FORGOTTEN_MAX:
+                    pass  # there may be more
         except UNAVAILABLE as error:
             log.debug("connections cannot be recorded", error=str(error) or type(error).__name__)
         except Exception:  # what cannot be written at all must not keep the next ones from being
@@ -132,12 +139,14 @@ class Connections:
         while self._waiting and count < BATCH_MAX:
             row = self._waiting.pop(next(iter(self._waiting)))
             batch.append(row)
-            count += 1 + len(row.streams)
+            count += row.size
+        self._rows -= count
         try:
             await connections.write(self._pool, batch)
         except UNAVAILABLE:
             for row in batch:
-                self._waiting.setdefault(row.id, row)
+                if self._waiting.setdefault(row.id, row) is row:
+                    self._rows += row.size
             raise
 
 

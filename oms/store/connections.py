@@ -13,6 +13,7 @@ from oms.store import rows
 from oms.store.pool import Database, Pool
 
 FORGOTTEN_MAX: Final = 10_000  # rows of a table deleted at a time
+KEPT_MAX: Final = 1_000_000  # connections: whoever may connect makes one each time, and the disk is that of the orders
 
 
 class StreamRow(NamedTuple):
@@ -37,6 +38,11 @@ class ConnectionRow(NamedTuple):
     close_code: int | None
     body: str
     streams: tuple[StreamRow, ...]
+
+    @property
+    def size(self) -> int:
+        """Rows that it takes."""
+        return 1 + len(self.streams)
 
 
 class MetricRow(NamedTuple):
@@ -108,16 +114,29 @@ async def restorable(db: Database, connection_id: str, since_ns: int) -> tuple[i
 
 
 async def forget(db: Database, before_ns: int) -> int:
-    """Delete what is older, some of it at a time; returns how many rows there were."""
+    """Delete what is older, or too much, some of it at a time; returns how many rows there were."""
     before = rows.time_of(before_ns)
+    newest = await db.fetchval(
+        "SELECT opened_at FROM websocket_connections ORDER BY opened_at DESC OFFSET $1 LIMIT 1", KEPT_MAX - 1
+    )
+    opened = before if newest is None else max(before, newest)
     count = 0
-    for statement in (
-        "DELETE FROM websocket_subscriptions WHERE connection_id IN "
-        "(SELECT id FROM websocket_connections WHERE opened_at < $1 ORDER BY opened_at LIMIT $2)",
-        "DELETE FROM websocket_connections WHERE id IN "
-        "(SELECT id FROM websocket_connections WHERE opened_at < $1 ORDER BY opened_at LIMIT $2)",
-        "DELETE FROM websocket_metrics WHERE ctid IN "
-        "(SELECT ctid FROM websocket_metrics WHERE sampled_at < $1 LIMIT $2)",
+    for statement, moment in (
+        (
+            "DELETE FROM websocket_subscriptions WHERE connection_id IN "
+            "(SELECT id FROM websocket_connections WHERE opened_at < $1 ORDER BY opened_at LIMIT $2)",
+            opened,
+        ),
+        (
+            "DELETE FROM websocket_connections WHERE id IN "
+            "(SELECT id FROM websocket_connections WHERE opened_at < $1 ORDER BY opened_at LIMIT $2)",
+            opened,
+        ),
+        (
+            "DELETE FROM websocket_metrics WHERE ctid IN "
+            "(SELECT ctid FROM websocket_metrics WHERE sampled_at < $1 LIMIT $2)",
+            before,
+        ),
     ):
-        count += int((await db.execute(statement, before, FORGOTTEN_MAX)).rsplit(" ", 1)[1])
+        count += int((await db.execute(statement, moment, FORGOTTEN_MAX)).rsplit(" ", 1)[1])
     return count

@@ -67,6 +67,35 @@ async def test_without_a_database_what_does_not_fit_is_given_up_and_counted(pool
     assert (await some.restorable("0", 9), await some.restorable("9", 9)) == ((7, b"[]"), None)
 
 
+async def test_what_waits_is_bounded_with_all_its_subscriptions(pool: Pool) -> None:
+    some = Connections(pool, waiting_max=5, clock_ns=lambda: T)
+
+    def streams(count: int) -> list[tuple[str, str, str, int]]:
+        return [("quotes", str(number), "", 0) for number in range(count)]
+
+    told(some, "one", streams=streams(3))
+    told(some, "two", streams=streams(1))
+    assert ([*some._waiting], some.given_up) == (["one"], 1)
+    told(some, "one", streams=streams(2))
+    told(some, "two", streams=streams(1))
+    assert ([*some._waiting], some.given_up) == (["one", "two"], 1)
+    await some.flush()
+    told(some, "three", streams=streams(4))
+    assert ([*some._waiting], some._rows) == (["three"], 5)
+    await pool.close()
+    await some.flush()
+    assert ([*some._waiting], some._rows) == (["three"], 5), "it waits on, and counts"
+
+
+async def test_all_that_is_too_old_is_forgotten_at_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oms.store.connections.FORGOTTEN_MAX", 2)
+    some = Connections(pool, kept_days=0, clock_ns=lambda: T + 1_000)
+    for number in range(5):
+        told(some, str(number))
+    await some.flush()
+    assert await count(pool, "websocket_connections") == 0
+
+
 async def test_what_is_told_while_it_is_written_counts(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     some = Connections(pool, clock_ns=lambda: T)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from oms.store import connections
 from oms.store.connections import ConnectionRow, MetricRow, StreamRow
 from oms.store.pool import Pool
@@ -47,6 +49,15 @@ async def test_what_ended_too_long_ago_is_not_restored(pool: Pool) -> None:
     assert await connections.restorable(pool, "two", T) == (None, "[2]")
     assert await connections.restorable(pool, "two", T + 2 * SECOND) is None
     assert await connections.restorable(pool, "three", T) is None
+
+
+async def test_no_more_connections_are_kept_than_there_is_room_for(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "KEPT_MAX", 2)
+    await connections.write(pool, [row(str(number), opened_ns=T + number * SECOND) for number in range(4)])
+    await connections.write_metrics(pool, [MetricRow(T, "a", 1.5)])
+    assert await connections.forget(pool, T) == 2
+    assert await pool.fetchval("SELECT string_agg(id, ',' ORDER BY id) FROM websocket_connections") == "2,3"
+    assert await pool.fetchval("SELECT count(*) FROM websocket_metrics") == 1
 
 
 async def test_what_is_too_old_is_forgotten(pool: Pool) -> None:
