@@ -6,7 +6,9 @@ Holds what is asked and said. Must not know how tokens are checked, nor where re
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
+
+from cyclopts import Parameter
 
 from gateway.commands.database import change, configured, key_named, note, user_named
 from gateway.commands.failure import CommandError
@@ -18,6 +20,7 @@ from oms.store import admin
 from oms.store.pool import Connection
 
 COLUMNS = ("kind", "name", "revoked_at")
+NAME: Final = Parameter(allow_leading_hyphen=True)  # one `jti` in 64 begins so
 
 
 def key(algorithm: Literal["EdDSA", "HS256"] = "EdDSA") -> None:
@@ -45,7 +48,12 @@ def public(file: Path) -> None:
         raise CommandError(f"{file}: {error}") from None
 
 
-def revoke(kind: Literal["token", "signing-key", "api-key", "user"], name: str, *, config: Path | None = None) -> None:
+def revoke(
+    kind: Literal["token", "signing-key", "api-key", "user"],
+    name: Annotated[str, NAME],
+    *,
+    config: Path | None = None,
+) -> None:
     """End tokens before their time, and the connections that came with them.
 
     Parameters

@@ -39,13 +39,13 @@ def test_what_is_no_key_has_no_public_half(tickwire: Tickwire, tmp_path: Path, c
 def test_tokens_are_revoked_and_that_is_listed(tickwire: Tickwire, ask: Ask) -> None:
     tickwire("user", "add", "ann")
     prefix = json.loads(tickwire("key", "create", "ann", "--json").out)["prefix"]
-    for kind, name in (("token", "j1"), ("signing-key", "2026-10"), ("api-key", prefix), ("user", "ann")):
+    for kind, name in (("token", "-9j1"), ("signing-key", "2026-10"), ("api-key", prefix), ("user", "ann")):
         ran = tickwire("token", "revoke", kind, name)
         assert (ran.code, ran.err) == (0, "")
     tickwire("token", "revoke", "user", "ann")
     rows = json.loads(tickwire("token", "revoked", "--json").out)
     assert {(row["kind"], row["name"]) for row in rows} == {
-        ("token", "j1"), ("signing-key", "2026-10"), ("api-key", "1"), ("user", "ann"),
+        ("token", "-9j1"), ("signing-key", "2026-10"), ("api-key", "1"), ("user", "ann"),
     }  # fmt: skip
     assert rows[-1]["kind"] == "user", "what is revoked again is so from then on"
     assert "signing-key  2026-10" in tickwire("token", "revoked").out
