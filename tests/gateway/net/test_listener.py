@@ -309,7 +309,11 @@ async def test_no_new_connections_at_the_end(serve: Serve) -> None:
     with pytest.raises(ConnectionRefusedError):
         await RawClient.connect(server.port)
     waiting.send(HANDSHAKE + b"\r\n")
-    await refused(waiting, 503, "exchange_unavailable")
+    head = await waiting.head()
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: " in head
+    assert json.loads(await waiting.rest())["code"] == "exchange_unavailable"
+    waiting.writer.close()
     for connection in list(server.listener.connections):
         connection.close(1001, "shutdown")
     await stream.closed_with(1001)
