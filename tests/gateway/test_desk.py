@@ -17,14 +17,16 @@ from msgspec.structs import replace
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from gateway import desk
 from gateway.app import serving
 from gateway.config import AuthConfig, Config, JwtConfig, JwtKeyConfig, NewsConfig, OmsConfig, ServerConfig
 from gateway.config import FeedConfig as NewsFeed
 from gateway.desk import feeds_of, reader_of, token_keys_of, venues_of
 from gateway.errors import TickwireError
+from gateway.limits import Limits
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.sim import sim_options
-from oms import keys, token_keys
+from oms import keys, service, token_keys
 from oms.auth import require_close, require_read, require_trade
 from oms.errors import OmsError
 from oms.model import Account, Environment, Role, Scope
@@ -35,6 +37,7 @@ from oms.store.pool import open_pool
 from oms.vault import new_master_key
 from oms.venues.ccxt import CcxtVenue
 from oms.venues.mt5 import Mt5Venue
+from tests.gateway.net.fakes import Rig
 from tests.gateway.users import say
 from tests.oms import database
 from tests.oms.publications.test_entries import RSS
@@ -186,6 +189,27 @@ def test_who_reads_for_every_dashboard_may_do_nothing_else() -> None:
     for require, account_id in ((require_read, 1), (require_trade, 3), (require_close, 3)):
         with pytest.raises(OmsError):
             require(reader, account_id, None)
+
+
+async def test_limits_are_what_the_configuration_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[service.OmsConfig] = []
+
+    def refusing(config: service.OmsConfig, **_: object) -> None:
+        asked.append(config)
+        raise OmsError("engine_unavailable", "not today")
+
+    monkeypatch.setattr("oms.service.serving", refusing)
+    limits = Limits(
+        connections_kept_days=3, publications_kept_days=4, publications_waiting_max=5, alerts_per_user_max=6,
+        alerts_per_account_max=7, commands_running_per_key_max=8, commands_running_per_account_max=9,
+    )  # fmt: skip
+    with pytest.raises(TickwireError, match="not today"):
+        async with desk.serving(replace(config_of("postgresql://nowhere/x"), limits=limits), Rig().hub, {}):
+            pass
+    (made,) = asked
+    assert (made.connections_kept_days, made.publications_kept.days, made.publications_waiting_max) == (3, 4, 5)
+    assert (made.alert_limits.per_user_max, made.alert_limits.per_account_max) == (6, 7)
+    assert (made.running_max.of_key, made.running_max.of_account) == (8, 9)
 
 
 def test_feeds_are_what_the_configuration_says() -> None:
