@@ -156,10 +156,14 @@ class FeedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """An RSS or Atom feed that is read for news. Symbols are those of `symbols`, and those of `words` (symbol -> words)
     of which the headline has one."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\x00-\x20\x7f]+\Z")]
+    url: str
     interval_s: Annotated[float, msgspec.Meta(ge=10, le=86_400)] = 300.0
     symbols: Annotated[list[_Symbol], msgspec.Meta(max_length=32)] = []
     words: dict[_Symbol, list[Annotated[str, msgspec.Meta(min_length=1)]]] = {}
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"https?://[^\x00-\x20\x7f]+", self.url):
+            raise ValueError("url: must be http://.. or https://..")
 
     def __repr__(self) -> str:
         return "FeedConfig(..)"  # an address may hold a password

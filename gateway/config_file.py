@@ -250,15 +250,19 @@ def _has_wrong_feed(value: Any, origin: Origin, problems: list[Problem]) -> bool
 
 def _convert(value: Any, to: Any, path: KeyPath, origin: Origin, problems: list[Problem]) -> Any:
     """`value` as `to`. msgspec stops at the first mistake: note it, take the culprit out, and look for the next."""
+    taken: set[str] = set()
     while True:
         try:
             # Not strict: `SANDBOX=1` and `SANDBOX=True` are what people write into the environment.
             return msgspec.convert(value, to, strict=False)
         except msgspec.ValidationError as error:
+            if str(error) in {f"Object missing required field `{name}`" for name in taken}:
+                return None  # it is there, and what is wrong with it has been told
             inner, message = _explain(str(error), to, value)
             problems.append(Problem(origin.of((*path, *inner)), ".".join((*path, *inner)), message))
             if not (isinstance(value, dict) and inner and inner[0] in value):
                 return None
+            taken.add(inner[0])
             value = {key: item for key, item in value.items() if key != inner[0]}
 
 

@@ -203,6 +203,11 @@ def test_the_environment_alone_is_enough() -> None:
             "tickwire.toml:3: exchanges.a.stale_after_ms: no such channel: ticks",
         ),
         ("[exchanges.sim]\nsandbox = true", "tickwire.toml:1: exchanges.sim: `class` is missing: it has no default"),
+        ("[exchanges.sim]\nclass = 5", "tickwire.toml:2: exchanges.sim.class: expected `str`, got `int`"),
+        (
+            '[news.feeds.wire]\nurl = "file:///feed"',
+            "tickwire.toml:2: news.feeds.wire.url: must be http://.. or https://..",
+        ),
         (
             "[limits]\nheartbeat_s = 1000",
             "tickwire.toml:2: limits.heartbeat_s: needs heartbeat_s < silence_s; the default is 30.0",
