@@ -158,7 +158,7 @@ def test_the_environment_alone_is_enough() -> None:
         (
             "zzz = 1",
             "tickwire.toml:1: zzz: unknown; there is server, default_exchange, exchanges, limits, auth, oms, "
-            "dashboard, news, log",
+            "dashboard, news, portfolio, log",
         ),
         (
             "\n[server]\nport = 70000",
