@@ -24,6 +24,7 @@ EVERY_S: Final = 1.0  # how long something may wait to be written
 BATCH_MAX: Final = 5_000  # rows
 WAITING_MAX: Final = 200_000  # rows: of connections that have something to be written, and their subscriptions
 METRICS_MAX: Final = 20_000
+ASKING_MAX: Final = 2  # of the database's connections at a time: anybody may ask, and who trades needs them too
 FORGET_S: Final = 600.0
 DAY_NS: Final = 86_400_000_000_000
 
@@ -46,6 +47,7 @@ class Connections:
         self._clock_ns = clock_ns
         self._waiting: dict[str, ConnectionRow] = {}
         self._rows = 0  # that wait
+        self._asking = asyncio.Semaphore(ASKING_MAX)
         self._metrics: deque[MetricRow] = deque()
         self._forgot_s = 0.0
         self._told_given_up = 0
@@ -95,7 +97,8 @@ class Connections:
             is_past = waiting.closed_ns is not None and waiting.closed_ns < since_ns
             return None if is_past else (waiting.api_key_id, waiting.body.encode())
         try:
-            found = await connections.restorable(self._pool, connection_id, since_ns)
+            async with self._asking:
+                found = await connections.restorable(self._pool, connection_id, since_ns)
         except UNAVAILABLE as error:
             log.info("subscriptions cannot be restored", error=str(error) or type(error).__name__)
             return None

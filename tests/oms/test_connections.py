@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -142,6 +143,24 @@ async def test_subscriptions_are_given_back_for_a_while_and_forgotten_in_the_end
     some._forgot_s = 0.0
     await some.flush()
     assert await count(pool, "websocket_connections") == 0
+
+
+async def test_who_asks_for_subscriptions_leaves_the_database_to_others(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking: list[str] = []
+    counts: list[int] = []
+
+    async def slow(_pool: Pool, connection_id: str, _since_ns: int) -> None:
+        asking.append(connection_id)
+        counts.append(len(asking))
+        await asyncio.sleep(0)
+        asking.remove(connection_id)
+
+    monkeypatch.setattr("oms.store.connections.restorable", slow)
+    some = Connections(pool, clock_ns=lambda: T)
+    await asyncio.gather(*(some.restorable(str(number), 9) for number in range(9)))
+    assert (len(counts), max(counts)) == (9, connections.ASKING_MAX)
 
 
 async def test_metrics_are_bounded(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
