@@ -10,8 +10,8 @@
    One %d in MESSAGE is the connection's index (modulo MODULUS when given). The first STALLED connections have a small
    receive window and stop reading once up; with AUDIT_S they read again after the measurement, so that what they
    missed can be held against what was announced. With PING_EVERY_MS every connection sends ping requests whose id is
-   the sending time. Prints a line of JSON when the last connection is up and one
-   with the figures at the end. Assumes one subscription a (channel, symbol) and connection. */
+   the sending time. Prints a line of JSON when the last connection is up, one with the buckets of the latency from
+   `t_in` (us, frames) and one with the figures at the end. Assumes one subscription a (channel, symbol) and connection. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -355,6 +355,7 @@ int main(int argc, char **argv) {
     if (all[i].frames < least) least = all[i].frames;
     if (all[i].frames > most) most = all[i].frames;
   }
+  print_buckets("histogram_us", &from_in);
   printf("{\"conns\":%d,\"failed\":%lu,\"connect_s\":%.3f,\"handshake_p50_ms\":%.3f,\"handshake_p99_ms\":%.3f,\"alive\":%d,"
          "\"readers_alive\":%lu,\"streams\":%lu,\"msgs\":%lu,\"msg_s\":%.1f,\"bytes\":%lu,", opt.connections, count.failed, connect_s,
          percentile_ms(&handshake, .5), percentile_ms(&handshake, .99), up, readers, streams, count.frames, (double)count.frames / seconds, count.bytes);

@@ -29,13 +29,26 @@ static void record(Histogram *h, double us) {
   h->bucket[bucket > 4095 ? 4095 : bucket]++;
   h->n++;
 }
+static double bucket_us(int i) {
+  return i < 64 ? i : (double)((32 + (uint64_t)((i - 64) % 32)) << ((i - 64) / 32 + 1));
+}
 static double percentile_ms(const Histogram *h, double p) {
   uint64_t wanted = (uint64_t)((double)h->n * p), seen = 0;
   for (int i = 0; i < 4096; i++) {
     seen += h->bucket[i];
-    if (seen > wanted) return i < 64 ? i / 1e3 : (double)((32 + (uint64_t)((i - 64) % 32)) << ((i - 64) / 32 + 1)) / 1e3;
+    if (seen > wanted) return bucket_us(i) / 1e3;
   }
   return -1;
+}
+static void print_buckets(const char *name, const Histogram *h) {
+  printf("{\"%s\":[", name);
+  const char *between = "";
+  for (int i = 0; i < 4096; i++) {
+    if (!h->bucket[i]) continue;
+    printf("%s[%.0f,%lu]", between, bucket_us(i), h->bucket[i]);
+    between = ",";
+  }
+  printf("]}\n");
 }
 
 /* The server's CPU time and resident memory, as the kernel counts them. */

@@ -25,6 +25,7 @@ from loadtest.streams import Count, RefusedError, Streams
 
 CHANNEL = "quotes"
 CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0  # who has stalled hears of no goodbye
 VISIT_S = (0.5, 3.0)  # between two of a program's changes
 STALL_S = (1.0, 4.0)
 AWAY_S = (0.0, 0.5)  # rings outlive their subscribers by 5 s: who comes back sooner resumes
@@ -64,7 +65,9 @@ class Program:
             self._tally.reconnects += not first
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    socket = await connect(self._url, compression=None, ping_interval=None)
+                    socket = await connect(
+                        self._url, compression=None, ping_interval=None, close_timeout=CLOSE_TIMEOUT_S
+                    )
                     await self._subscribe(socket)
                     while await self._message(socket) != "subscribed":
                         pass

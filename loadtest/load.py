@@ -6,17 +6,16 @@ Holds the command line: what is run, what is kept, and the exit code. Must not k
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from loadtest import scenarios, targets
+from loadtest import report, runs, scenarios, targets
 from loadtest.bench import machine, tools
-from loadtest.bench.report import facts, table
-from loadtest.outcome import Outcome
+from loadtest.page import page
+from loadtest.runs import Run
 from loadtest.swarm import ToolError, raise_open_files
 
 TARGETS = Path(__file__).with_name("targets.toml")
@@ -55,23 +54,11 @@ def _run(chosen: list[targets.Scenario], asked: argparse.Namespace, command: str
             _say(failed[-1])
             continue
         outcomes.append(replace(outcome, verdicts=targets.judge(scenario, outcome.figures)))
-        sys.stdout.write(f"{_shown(outcomes[-1])}\n\n")
-        sys.stdout.flush()
-    notes = [*have.notes, *failed]
-    sys.stdout.write("\n\n".join([facts(command, found), _summary(outcomes), *(f"- {note}" for note in notes)]) + "\n")
-    _keep({"machine": asdict(found), "command": command, "notes": notes, "outcomes": [asdict(o) for o in outcomes]})
+        _show(report.section(outcomes[-1]))
+    run = Run(found, command, outcomes, [*have.notes, *failed])
+    _show(report.summary(run))
+    _keep(run, Path(asked.report) if asked.report else tools.results_folder())
     return 1 if failed or any(outcome.missed for outcome in outcomes) else 0
-
-
-def _shown(outcome: Outcome) -> str:
-    rows = [tuple(map(str, (verdict.goal, verdict.reached, verdict.word))) for verdict in outcome.verdicts]
-    parts = [f"## {outcome.scenario}: {outcome.title}", table(("limit", "reached", "verdict"), rows)]
-    return "\n\n".join([*parts, *(f"- {note}" for note in outcome.notes)])
-
-
-def _summary(outcomes: list[Outcome]) -> str:
-    rows = [(each.scenario, v.goal, v.reached, v.word) for each in outcomes for v in each.verdicts]
-    return table(("scenario", "limit", "reached", "verdict"), rows)
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
@@ -80,14 +67,24 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each measurement of a workload lasts")
     parser.add_argument("--minutes", type=float, help="how long a scenario lasts that is measured in minutes")
     parser.add_argument("--conns", type=int, default=CONNS_MAX, help="at most this many connections")
+    parser.add_argument("--report", help="the folder of page, tables and raw figures, instead of the user's cache")
     parser.add_argument("--targets", default=str(TARGETS), help="another file of scenarios and limits")
     return parser.parse_args(words)
 
 
-def _keep(document: dict[str, object]) -> None:
-    path = tools.results_folder() / f"load-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    _say(f"raw figures in {path}")
+def _keep(run: Run, folder: Path) -> None:
+    """Page, tables and raw figures, side by side."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"load-{time.strftime('%Y%m%d-%H%M%S')}"
+    for ending, text in (("html", page(run)), ("md", report.markdown(run)), ("json", runs.to_json(run))):
+        path = folder / f"{name}.{ending}"
+        path.write_text(text, encoding="utf-8")
+        _say(f"written to {path}")
+
+
+def _show(text: str) -> None:
+    sys.stdout.write(f"{text}\n\n")
+    sys.stdout.flush()
 
 
 def _say(text: str) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest import series
+from loadtest import histogram, series
 from loadtest.bench import servers
 from loadtest.bench.machine import client_cpu, on_cpu, rss_kib
 from loadtest.bench.servers import Server
@@ -66,11 +66,11 @@ def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
     with servers.gateway(servers.SYNTHETIC, options, klass="synthetic") as server, ThreadPoolExecutor(2) as pool:
         say(f"{mix.conns} connections, {mix.stalled} stalled, {mix.programs} programs, {mix.minutes:g} minutes")
         with watched(server, mix.seconds) as readings:
-            swarm = pool.submit(_swarm(server, mix).run)
+            swarm = pool.submit(_swarm(server, mix).run_to_buckets)
             churn = pool.submit(last_json_line, churn_command(server, mix), timeout_s=mix.seconds + ENDS_WITHIN_S)
-            read, came = swarm.result(), churn.result()
+            (read, buckets), came = swarm.result(), churn.result()
     seen = series.samples(readings)
-    return Mixed(figures(mix, read, came, seen), seen, _curve(read), _notes(read, came))
+    return Mixed(figures(mix, read, came, seen), seen, histogram.curve(buckets), _notes(read, came))
 
 
 def _swarm(server: Server, mix: Mix) -> Swarm:
@@ -152,11 +152,6 @@ def figures(mix: Mix, read: dict[str, float], came: dict[str, Any], seen: list[S
         "memory_slope_KiB_per_h": series.memory_slope_kib_per_h(seen),
         "memory_grown_KiB": series.memory_grown_kib(seen),
     }
-
-
-def _curve(read: dict[str, float]) -> Curve:
-    ends = ((0.5, "p50_ms"), (0.9, "p90_ms"), (0.99, "p99_ms"), (0.999, "p999_ms"), (1.0, "max_ms"))
-    return [(share, read[name]) for share, name in ends]
 
 
 def _notes(read: dict[str, float], came: dict[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("_swarm.c")
 HEADER = Path(__file__).with_name("_swarm_measure.h")
+Buckets = list[tuple[float, int]]  # (us, frames), ascending
 CONNECT_TIMEOUT_S = 120  # the swarm gives up by itself after this long
 
 
@@ -88,9 +89,14 @@ class Swarm:
 
     def run(self) -> dict[str, float]:
         """Run to the end and return what was measured (the keys are those `_swarm.c` prints)."""
+        return self.run_to_buckets()[0]
+
+    def run_to_buckets(self) -> tuple[dict[str, float], Buckets]:
+        """The same, and how many frames took how long from `t_in`."""
         raise_open_files()
         limit_s = CONNECT_TIMEOUT_S + self.warmup_s + self.seconds + self.audit_s + 10
-        return last_json_line(self.command(), timeout_s=limit_s)
+        *_up, buckets, figures = printed_lines(self.command(), timeout_s=limit_s)
+        return json.loads(figures), [(us, count) for us, count in json.loads(buckets)["histogram_us"]]
 
     @contextlib.contextmanager
     def in_background(self) -> Iterator[None]:
@@ -110,6 +116,12 @@ class Swarm:
 
 def last_json_line(command: list[str], *, timeout_s: float) -> dict[str, float]:
     """Run a load client and parse the last line of JSON it prints."""
+    figures: dict[str, float] = json.loads(printed_lines(command, timeout_s=timeout_s)[-1])
+    return figures
+
+
+def printed_lines(command: list[str], *, timeout_s: float) -> list[str]:
+    """Run a load client to its end; ToolError when it fails, says nothing, or takes longer."""
     try:
         done = subprocess.run(  # noqa: S603 - our own tools
             command, capture_output=True, text=True, check=False, timeout=timeout_s
@@ -118,8 +130,7 @@ def last_json_line(command: list[str], *, timeout_s: float) -> dict[str, float]:
         raise ToolError(f"{Path(command[0]).name} did not finish in {timeout_s:.0f} s") from error
     if done.returncode or not done.stdout.strip():
         raise ToolError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
-    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return figures
+    return done.stdout.strip().splitlines()
 
 
 def raise_open_files() -> int:

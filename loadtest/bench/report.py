@@ -132,10 +132,16 @@ on another, over loopback, no TLS. Machines differ and are shared: compare only 
 
 def facts(command: str, machine: Machine) -> str:
     """Where and with what a run was made."""
+    rows = [(name, f"`{text}`" if name == "command" else text) for name, text in fact_rows(command, machine)]
+    return table(("machine", ""), rows)
+
+
+def fact_rows(command: str, machine: Machine) -> list[tuple[str, str]]:
+    """The same as names and texts."""
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    rows = [
+    return [
         ("date", machine.date),
-        ("command", f"`{command}`"),
+        ("command", command),
         ("revision", machine.revision or "-"),
         ("processor", f"{machine.cores} x {machine.cpu}"),
         ("memory", f"{machine.memory_GiB} GiB"),
@@ -145,7 +151,6 @@ def facts(command: str, machine: Machine) -> str:
         ("open files, at most", str(machine.open_files_max)),
         ("load before the run", str(machine.load_before)),
     ]
-    return table(("machine", ""), rows)
 
 
 def document(command: str, machine: Machine, results: Sequence[Result], notes: Sequence[str]) -> str:

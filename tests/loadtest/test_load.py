@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from loadtest import load, scenarios
 from loadtest.bench import tools
 from loadtest.bench.tools import Tools
 from loadtest.outcome import Outcome
+from loadtest.runs import of_text
 from loadtest.scenarios import How
 from loadtest.swarm import ToolError
 from loadtest.targets import Scenario
@@ -111,9 +111,12 @@ def test_a_file_that_is_not_there_is_2(runs: Runs, tmp_path: Path) -> None:
     assert not runs.ran
 
 
-def test_what_was_measured_is_kept(runs: Runs, make_load: Load, capsys: pytest.CaptureFixture[str]) -> None:
-    assert make_load("long") == 0
-    line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("raw figures"))
-    kept = json.loads(Path(line.rpartition(" ")[2]).read_text())
-    assert kept["outcomes"][0]["figures"]["p99_ms"] == 19.0
-    assert kept["outcomes"][0]["verdicts"] == [["p99_ms <= 20", "19", True]]
+def test_page_tables_and_raw_figures_are_kept(runs: Runs, make_load: Load, tmp_path: Path) -> None:
+    assert make_load("long", "--report", str(tmp_path / "kept")) == 0
+    kept = {path.suffix: path.read_text() for path in (tmp_path / "kept").iterdir()}
+    assert set(kept) == {".html", ".md", ".json"}
+    run = of_text(kept[".json"])
+    assert run == of_text(kept[".html"])
+    assert (run.outcomes[0].figures["p99_ms"], run.outcomes[0].verdicts[0].met) == (19.0, True)
+    assert run.command.startswith("python -m loadtest.load long --report")
+    assert "## long: a long one" in kept[".md"]

@@ -64,6 +64,15 @@ async def test_contiguous_numbers_are_no_loss() -> None:
     assert figures["min_per_conn"] == figures["max_per_conn"] == 20
 
 
+async def test_each_frame_is_in_a_bucket_of_its_latency() -> None:
+    async with serving(says(update(number) for number in range(100, 130))) as port:
+        figures, buckets = await asyncio.to_thread(replace(SHORT, port=port).run_to_buckets)
+    assert sum(count for _us, count in buckets) == figures["msgs"] == 30
+    assert [us for us, _count in buckets] == sorted(us for us, _count in buckets)
+    assert buckets[0][0] >= 4_800  # the stamp is 5 ms old, a bucket 3 % wide
+    assert buckets[-1][0] <= 1e3 * figures["max_ms"]
+
+
 async def test_latency_is_taken_from_both_stamps() -> None:
     figures = await seen(says(update(n) for n in range(10)))
     assert figures["p50_ms"] == pytest.approx(figures["out_p50_ms"] + 5, rel=0.1)

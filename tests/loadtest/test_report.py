@@ -1,0 +1,61 @@
+"""Runs as Markdown, beside each other, and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadtest import report, runs
+from loadtest.page import page
+from tests.loadtest.made import OUTCOME, RUN
+
+OTHER = replace(RUN, outcomes=[replace(OUTCOME, figures={"p99_ms": 25.0, "lost_count": 0.0, "of_floor_ratio": 1.0})])
+
+
+def test_markdown_has_every_limit_and_every_figure() -> None:
+    text = report.markdown(RUN)
+    for wanted in ("# Load test\n", "| p99_ms <= 10 ", " MISSED |", "| of_floor_ratio |", "- no C floor", "| machine "):
+        assert wanted in text
+    assert text.endswith("|\n")
+
+
+def test_figures_are_beside_each_other_with_their_ratio() -> None:
+    assert report.compared(RUN, OTHER).split("\n\n")[2] == (
+        "| scenario |     figure |    A |  B |  B / A |\n"
+        "| -------- | ---------: | ---: | -: | -----: |\n"
+        "| soak     |     p99_ms | 12.5 | 25 | 2.00 x |\n"
+        "| soak     | lost_count |    0 |  0 |      - |\n"
+    )
+
+
+def test_what_makes_two_runs_hard_to_compare_is_said() -> None:
+    assert "differs" not in report.compared(RUN, OTHER)
+    foreign = replace(OTHER, machine=replace(RUN.machine, cores=64, load_before=3.0), outcomes=[])
+    text = report.compared(RUN, foreign)
+    assert "- processor differs: 2 x A Processor; 64 x A Processor" in text
+    assert "- the machine was not quiet before B: load 3.0" in text
+    assert "- only in A: soak" in text
+
+
+def test_page_and_raw_figures_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.html").write_text(page(RUN))
+    (tmp_path / "b.json").write_text(runs.to_json(OTHER))
+    assert report.main(["compare", str(tmp_path / "a.html"), str(tmp_path / "b.json")]) == 0
+    assert capsys.readouterr().out == report.compared(RUN, OTHER)
+
+
+def test_a_run_is_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.json").write_text(runs.to_json(RUN))
+    assert report.main(["html", str(tmp_path / "a.json")]) == 0
+    assert capsys.readouterr().out == page(RUN)
+    assert report.main(["markdown", str(tmp_path / "a.json")]) == 0
+    assert capsys.readouterr().out == report.markdown(RUN)
+
+
+def test_what_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    assert report.main(["markdown", str(tmp_path / "a.json")]) == 2
+    assert f"{tmp_path / 'a.json'}: neither a report" in capsys.readouterr().err
+    assert report.main(["markdown", str(tmp_path / "none")]) == 2
