@@ -19,7 +19,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway import desk
 from gateway.app import serving
-from gateway.config import AuthConfig, Config, JwtConfig, JwtKeyConfig, NewsConfig, OmsConfig, ServerConfig
+from gateway.config import (
+    AuthConfig,
+    Config,
+    DashboardConfig,
+    JwtConfig,
+    JwtKeyConfig,
+    NewsConfig,
+    OmsConfig,
+    PortfolioConfig,
+    ServerConfig,
+)
 from gateway.config import FeedConfig as NewsFeed
 from gateway.desk import feeds_of, reader_of, token_keys_of, venues_of
 from gateway.errors import TickwireError
@@ -30,6 +40,7 @@ from oms import keys, service, token_keys
 from oms.auth import require_close, require_read, require_trade
 from oms.errors import OmsError
 from oms.model import Account, Environment, Role, Scope
+from oms.passing.service import PassThrough
 from oms.postgres import Embedded
 from oms.revocations import Kind
 from oms.store import admin
@@ -210,6 +221,22 @@ async def test_limits_are_what_the_configuration_says(monkeypatch: pytest.Monkey
     assert (made.connections_kept_days, made.publications_kept.days, made.publications_waiting_max) == (3, 4, 5)
     assert (made.alert_limits.per_user_max, made.alert_limits.per_account_max) == (6, 7)
     assert (made.running_max.of_key, made.running_max.of_account) == (8, 9)
+
+
+async def test_dashboards_portfolios_and_calls_are_what_the_configuration_says(dsn: str) -> None:
+    config = replace(
+        config_of(dsn),
+        dashboard=DashboardConfig(account_id=3),
+        portfolio=PortfolioConfig(currency="EUR"),
+        limits=Limits(ccxt_guests_running_max=3),
+    )
+    async with serving(config) as app:
+        assert app.dashboard.reader is not None
+        assert set(app.dashboard.reader.permissions) == {3}
+        assert app.streams.portfolios is not None
+        assert app.streams.portfolios.config == config.portfolio
+        assert isinstance(app.oms.calls, PassThrough)
+        assert app.oms.calls._guests._limits.guests_running_max == 3
 
 
 def test_feeds_are_what_the_configuration_says() -> None:
