@@ -1,7 +1,7 @@
 """Who is at the other end of a connection, and what counts as one of them.
 
 Holds which proxies are believed and how much (`X-Forwarded-For`, and whether they begin with a PROXY header), and how
-addresses are counted. Pure. Must not know a socket, nor what is counted.
+addresses are counted and told. Pure. Must not know a socket, nor what is counted.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ def counted(address: str) -> str:
     if isinstance(read, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((read, SITE_BITS), strict=False))
     return address if read is None else str(read)
+
+
+def network_of(address: str) -> str:
+    """Where somebody is from, without who it is: a /24, of IPv6 a /48; nothing for what is no address."""
+    read = _read(address)
+    return "" if read is None else str(ipaddress.ip_network((read, 24 if read.version == 4 else 48), strict=False))
 
 
 class Proxies:

@@ -16,7 +16,7 @@ import structlog
 from gateway.errors import Close, TickwireError
 from gateway.net.bucket import TokenBucket
 from gateway.net.guard import CredentialError
-from gateway.net.record import Subscribed
+from gateway.net.record import Kept
 from gateway.wire.codec import Codec, RequestError
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ class Conversation(ABC, Generic[R]):
         """What waits for its socket."""
         return self._conn.outbox.queued_bytes
 
-    def subscribed(self) -> Subscribed:
+    def subscribed(self) -> Kept:
         """What is kept of its subscriptions; a dialect that can bring them back says more."""
-        return Subscribed()
+        return Kept()
 
     def changed(self) -> None:
         """What is recorded of it is another from now on."""

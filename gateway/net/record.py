@@ -5,16 +5,17 @@ Holds which ones have changed. Must not know a dialect, nor a database.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from gateway.net.addresses import network_of
 
 if TYPE_CHECKING:
     from gateway.core.private import Register
 
 
-class Subscribed(NamedTuple):
+class Kept(NamedTuple):
     """What a connection is subscribed to: (channel, name, timeframe, throttle_ms), and what brings it back."""
 
     streams: Iterable[tuple[str, str, str, int]] = ()
@@ -34,7 +35,7 @@ class Recorded(Protocol):
     def peer(self) -> str: ...
     @property
     def opened_ns(self) -> int: ...
-    def subscribed(self) -> Subscribed: ...
+    def subscribed(self) -> Kept: ...
 
 
 class Record:
@@ -72,12 +73,3 @@ class Record:
             body=subscribed.body,
             streams=subscribed.streams,
         )
-
-
-def network_of(peer: str) -> str:
-    """Where a peer is from, without who it is: its /24, of IPv6 its /48. What is no address is left out."""
-    try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:
-        return ""
-    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))

@@ -9,8 +9,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.moment import moment
+from gateway.net.addresses import network_of
 from gateway.net.conversation import Conversation
-from gateway.net.record import network_of
 
 if TYPE_CHECKING:
     from gateway.auth import Principal

@@ -19,7 +19,7 @@ from gateway.errors import Close, TickwireError
 from gateway.net.conversation import Conversation
 from gateway.net.portfolio_streams import PortfolioStreams
 from gateway.net.private import PrivateSession
-from gateway.net.record import Subscribed
+from gateway.net.record import Kept
 from gateway.net.subscriptions import Spelling, Subscriptions, variant_of
 from gateway.wire import stream
 from gateway.wire.codec import Codec
@@ -128,9 +128,9 @@ class StreamSession(Conversation[stream.Request]):
         others = [each.kept() for each in (self._private, self._portfolios) if each is not None]
         return [*self._streams.kept(), *chain(*others)]
 
-    def subscribed(self) -> Subscribed:
+    def subscribed(self) -> Kept:
         kept = self.kept()
-        return Subscribed(chain(*map(streams_of, kept)), packed(kept))
+        return Kept(chain(*map(streams_of, kept)), packed(kept))
 
     def is_for_anybody(self, request: stream.Request) -> bool:
         return isinstance(request, stream.Auth | stream.Ping)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.net.addresses import Proxies, counted
+from gateway.net.addresses import Proxies, counted, network_of
 
 PROXIES = Proxies(["10.0.0.0/8", "fd00::/8", "127.0.0.1"], with_header=True)
 
@@ -62,3 +62,18 @@ def test_only_proxies_begin_with_a_header_and_only_where_that_is_wanted() -> Non
     assert not PROXIES.begins_with_header("192.0.2.1")
     assert not Proxies(["10.0.0.0/8"]).begins_with_header("10.9.9.9")
     assert not Proxies().trusts("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("peer", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),  # at a socket of both families
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("", ""),
+        ("unix", ""),
+    ],
+)
+def test_where_a_peer_is_from_is_told_without_who_it_is(peer: str, network: str) -> None:
+    assert network_of(peer) == network

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from gateway.app import App
 from gateway.config import Config, ServerConfig
 from gateway.core.private import Register
-from gateway.net.record import Record, network_of
+from gateway.net.record import Record
 from tests.gateway.net.test_private import Scene
 from tests.waiting import until
 
@@ -90,20 +90,6 @@ async def test_what_another_process_recorded_is_restored_to_its_owner() -> None:
     assert (restored["data"]["requests"], answer["data"]["account_ids"]) == (1, [1])
     (answer,) = await scene.ask(client, action="restore", connection_id="other")
     assert answer["code"] == "validation_error"
-
-
-@pytest.mark.parametrize(
-    ("peer", "network"),
-    [
-        ("192.0.2.77", "192.0.2.0/24"),
-        ("2001:db8:1:2::3", "2001:db8:1::/48"),
-        ("fe80::1%eth0", "fe80::/48"),
-        ("", ""),
-        ("unix", ""),
-    ],
-)
-def test_where_a_peer_is_from_is_told_without_who_it_is(peer: str, network: str) -> None:
-    assert network_of(peer) == network
 
 
 async def test_what_connections_do_is_recorded_and_how_the_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
