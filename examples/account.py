@@ -30,7 +30,8 @@ def shown(message: dict[str, Any]) -> str:
         case "position_closed":
             return f"{message['ticket']}: closed at {message['close_price']}, made {message['profit']}"
         case "error":
-            return f"{message['message']}; tried again in {message['retry_in_seconds']} s"
+            retry_s = message.get("retry_in_seconds")
+            return message["message"] + ("" if retry_s is None else f"; tried again in {retry_s} s")
     return ""
 
 
