@@ -21,7 +21,7 @@ from gateway.net.portfolio import Portfolios
 from oms.errors import OmsError
 from oms.model import Permission, Principal
 from oms.valuing import Pair
-from tests.gateway.core.holdings_made import LINEAR, SPOT, position
+from tests.gateway.core.holdings_made import LINEAR, SPOT, holdings, position
 from tests.gateway.net.fakes import Rig
 from tests.gateway.net.treasury import FakeTreasury
 from tests.waiting import until
@@ -104,6 +104,15 @@ async def test_all_who_watch_share_one_valuation(scene: MAKER) -> None:
     other()
     await until(lambda: not one.treasury.listeners)
     assert one.portfolios.newest(1) is None
+
+
+async def test_it_is_worth_in_the_currency_that_is_configured(scene: MAKER) -> None:
+    one = scene(currency="BTC")
+    one.treasury.currency = "BTC"
+    one.treasury.now = holdings({"USDT": 100, "BTC": 2}, pairs={"USDT": Pair(SPOT, True)})
+    one.follow()
+    await one.quoted(50)
+    assert (await one.until_total("4")).currency == "BTC"
 
 
 async def test_a_quote_that_is_lost_is_not_taken_for_live(scene: MAKER) -> None:

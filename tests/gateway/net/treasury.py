@@ -18,6 +18,7 @@ class FakeTreasury:
     def __init__(self) -> None:
         self.now = holdings({"USDT": 100, "BTC": 2})
         self.fault: Exception | None = None
+        self.currency = "USDT"
         self.opening: dict[str, Decimal] = {}
         self.gate = asyncio.Event()  # reading waits for it
         self.gate.set()
@@ -48,7 +49,7 @@ class FakeTreasury:
         self.listeners.remove(on_more)
 
     async def holdings(self, account_id: int, currency: str, since_ns: int) -> Holdings:
-        assert (account_id, currency) == (1, "USDT")
+        assert (account_id, currency) == (1, self.currency)
         await self.gate.wait()
         self.read += 1
         self.since_ns.append(since_ns)
