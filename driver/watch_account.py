@@ -46,7 +46,7 @@ class WatchAccount(Host):
         watch = await self._watch_account("orders", names, Newest, ("orders",), params, also=("deals",))
         changed = await watch.cursor.next()
         orders = list(changed.values()) if self.newUpdates else self._kept("orders", names, params)
-        return self.filter_by_since_limit(orders, since, limit, "timestamp", True)
+        return self._told(orders, since, limit)
 
     async def watch_my_trades(
         self, symbol: str | None = None, since: int | None = None, limit: int | None = None, params: Any = {}
@@ -61,7 +61,7 @@ class WatchAccount(Host):
         watch = await self._watch_account("deals", names, Each, ("deals",), params)
         fills = await watch.cursor.next()
         trades = fills if self.newUpdates else self._kept("deals", names, params)
-        return self.filter_by_since_limit(trades, since, limit, "timestamp", True)
+        return self._told(trades, since, limit)
 
     async def watch_positions(
         self,
@@ -75,7 +75,7 @@ class WatchAccount(Host):
         watch = await self._watch_account("positions", names, Newest, ("positions",), params)
         changed = await watch.cursor.next()
         positions = list(changed.values()) if self.newUpdates else self._kept("positions", names, params)
-        return self.filter_by_since_limit(positions, since, limit, "timestamp", True)
+        return self._told(positions, since, limit)
 
     async def watch_position(self, symbol: str | None = None, params: Any = {}) -> Any:
         """The position of the symbol, when it has changed."""
@@ -107,6 +107,10 @@ class WatchAccount(Host):
         return await self._unwatch("balance", ())
 
     # Parts
+
+    def _told(self, items: list[Any], since: int | None, limit: int | None) -> Any:
+        """Those that changed last, the oldest first: an older one may change after a newer one."""
+        return self.sort_by(self.filter_by_since_limit(items, since, limit, "timestamp", True), "timestamp")
 
     async def _names(self, symbols: Sequence[str]) -> tuple[str, ...]:
         if not self.markets:

@@ -49,6 +49,16 @@ async def test_orders_of_one_symbol_and_all_that_are_kept(pro: Pro) -> None:
     assert [each["id"] for each in await pro.exchange.watch_orders("BTC/USDT", None, 2)] == ["4", "5"]
 
 
+async def test_of_orders_that_changed_together_the_oldest_comes_first(pro: Pro) -> None:
+    waiting = await pro.subscribed(pro.exchange.watch_orders(), 2)
+    await pro.update("orders", 1, name="1", **order(7))
+    await waiting
+    await pro.update("orders", 2, name="1", **order(8, created_at="2026-11-21T10:00:00.000Z"))
+    await pro.update("orders", 3, name="1", **order(7, 2, filled="0.1"))
+    await until(lambda: [each["filled"] for each in pro.exchange.orders if each["id"] == "7"] == [0.1])
+    assert [each["id"] for each in await pro.exchange.watch_orders()] == ["7", "8"]
+
+
 async def test_a_strategy_is_watched_by_params_beside_that_of_the_options(pro: Pro) -> None:
     pro.exchange.options["strategy_id"] = 7
     own = await pro.subscribed(pro.exchange.watch_orders(), 2)
