@@ -20,8 +20,10 @@ import structlog
 MASK: Final = "***"
 
 # Names whose values are secret, wherever they stand: fields of an event, headers, parts of a URL or a query string.
+# Each word is looked through once: a peer may have written one of a megabyte, of nothing but such names.
 _NAME_OF_A_KEY: Final = (
-    r"[\w-]*(?:api[_-]?key|secret|password|passphrase|private[_-]?key|token(?!s)|authorization|signature|cookie)[\w-]*"
+    r"(?=[\w-]*?(?:api[_-]?key|secret|password|passphrase|private[_-]?key|token(?!s)|authorization|signature|cookie))"
+    r"[\w-]++"
 )
 _IS_SECRET: Final = re.compile(rf"{_NAME_OF_A_KEY}|sig", re.IGNORECASE)
 _SECRET_TEXT: Final = re.compile(

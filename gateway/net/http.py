@@ -44,6 +44,7 @@ CODE_OF_STATUS: Final[dict[int, str]] = {
     405: "unsupported_action",
     429: "rate_limited",
 }
+SENTENCE_CHARS_MAX: Final = 1_000  # it may quote a name out of a body
 FIELD_OF_OBJECT: Final = re.compile(r"^Object .* field `([^`]+)`$")  # missing or unknown, in msgspec's words
 
 
@@ -196,7 +197,9 @@ def _http(_request: Request[Any, Any, Any], error: HTTPException) -> Response[di
         status = 422
     # Its sentence may quote the URL, in which a confused client has put its token: answers are kept in logs, too.
     field, message = _wrong(error)
-    told = TickwireError(code, mask_text(message), details={"field": field} if field else None)
+    told = TickwireError(
+        code, mask_text(message[:SENTENCE_CHARS_MAX]), details={"field": field[:SENTENCE_CHARS_MAX]} if field else None
+    )
     response = _render(told, status)
     response.headers.update(error.headers or {})
     return response

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.log import configure, mask, mask_text, masking_uncaught
+from gateway.log import MASK, configure, mask, mask_text, masking_uncaught
 
 
 class Terminal(io.StringIO):
@@ -47,6 +47,13 @@ def test_off_a_terminal_a_line_is_one_json_object() -> None:
     (line,) = lines(stream)
     assert line.pop("timestamp").endswith("Z")
     assert line == {"event": "listening", "port": 8765, "level": "info", "logger": "gateway.app"}
+
+
+def test_words_without_end_are_looked_through_once() -> None:
+    """By a square of their length this would take minutes."""
+    words = " ".join(name * 20_000 for name in ("token", "api_key-", "secret_", "a"))
+    assert mask_text(words) == words
+    assert mask_text(f"{words}_token=hunter2") == f"{words}_token={MASK}"
 
 
 def test_on_a_terminal_a_line_is_for_people() -> None:

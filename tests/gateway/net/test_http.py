@@ -68,6 +68,11 @@ def deep(data: JSONBody[list[Any]]) -> int:
     return len(data)
 
 
+@post("/wide", sync_to_thread=False, request_max_body_size=200_000)
+def wide(data: JSONBody[Shape]) -> int:
+    return data.number
+
+
 CHECKS = {"listening": True, "sources": True}
 
 
@@ -77,7 +82,7 @@ def _client() -> Iterator[TestClient[Litestar]]:
     CHECKS.update(listening=True, sources=True)
     remarks = {"accounts": lambda: False}
     app = http.build(stats, lambda: CHECKS, Limits(http_body_bytes_max=100), "1.2.3", remarks=remarks)
-    for handler in (boom, refused, body, shape, deep):
+    for handler in (boom, refused, body, shape, deep, wide):
         app.register(handler)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
@@ -174,6 +179,11 @@ def test_a_field_that_is_missing_or_too_much_is_named(client: TestClient[Litesta
 def test_a_body_without_end_to_its_depth_is_refused_like_any_other(client: TestClient[Litestar]) -> None:
     answer = client.post("/deep", content=b"[" * 100_000, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
+
+
+def test_a_refusal_quotes_a_name_in_part(client: TestClient[Litestar]) -> None:
+    named = client.post("/wide", json={"a" * 5_000: 1}).json()
+    assert (len(named["message"]), len(named["details"]["field"])) == (http.SENTENCE_CHARS_MAX,) * 2
 
 
 def test_a_refusal_does_not_repeat_a_token(client: TestClient[Litestar]) -> None:
