@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable
 
 import pytest
 import uvloop
@@ -13,6 +14,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from gateway.limits import Limits
+from gateway.net.private import PrivateService
 from oms.model import Permission
 from oms.postgres import Embedded
 from oms.store import progress
@@ -74,15 +76,23 @@ async def test_a_command_that_lost_its_connection_is_done_and_told(dsn: str) -> 
             assert (await ask(watcher, action="command", id="c", payload={}))["type"] in {"order", "command_result"}
 
 
-async def test_a_shutdown_lets_a_command_end_and_tells_what_came_of_it(dsn: str) -> None:
+async def test_a_shutdown_lets_a_command_end_and_tells_what_came_of_it(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with serving(dsn) as served:
         served.trading.gate.clear()
+        finish = PrivateService.finish
+
+        def finishing(service: PrivateService, timeout_s: float) -> Awaitable[bool]:
+            asyncio.get_running_loop().call_later(0.05, served.trading.gate.set)  # only while it is waited for
+            return finish(service, timeout_s)
+
+        monkeypatch.setattr(PrivateService, "finish", finishing)
         async with served.connect() as client:
             await client.send(json.dumps({"action": "command", "id": "c", "payload": {}}))
             assert (await ask(client, action="ping"))["type"] == "pong"
             draining = asyncio.create_task(served.app.drain())
             assert (await take(client))["type"] == "server_shutdown"
-            served.trading.gate.set()
             assert (await take(client))["id"] == "c"
             with pytest.raises(ConnectionClosed):
                 await take(client)
