@@ -31,7 +31,7 @@ def shown(message: dict[str, Any]) -> str:
             return f"{message['ticket']}: closed at {message['close_price']}, made {message['profit']}"
         case "error":
             retry_s = message.get("retry_in_seconds")
-            return message["message"] + ("" if retry_s is None else f"; tried again in {retry_s} s")
+            return str(message["message"]) + ("" if retry_s is None else f"; tried again in {retry_s} s")
     return ""
 
 
