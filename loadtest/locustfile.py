@@ -1,7 +1,9 @@
-"""Users for locust: people's programs that stream market data, and operators who read the status pages.
+"""Users for locust: people's programs that stream market data and trade, programs that ask by REST, and operators.
 
-Holds what such users do and what is counted as a failure: a hole nobody announced, a refusal, a lost connection.
-An outsider: it speaks the wire. Latency is from `t_out` (frame built) to received, on one machine's clock.
+Holds what such users do and what is counted as a failure: a hole nobody announced, a refusal, a lost connection. What
+comes over a WebSocket is in locust's statistics by kind: `update` from `t_out` (frame built) to received, on one
+machine's clock; everything else from when it was asked. Who trades needs `--key`; without it only the others are there.
+An outsider: it speaks the wire.
 """
 
 from __future__ import annotations
@@ -9,85 +11,221 @@ from __future__ import annotations
 import json
 import random
 import time
+from itertools import count
 from typing import Any
+from uuid import uuid4
 
-from locust import HttpUser, User, between, constant, task
+from locust import HttpUser, LoadTestShape, between, constant, events, task
 from websockets.sync.client import ClientConnection, connect
+
+from loadtest.shapes import SHAPES, users_at
+from loadtest.streams import RefusedError, Streams
 
 CHANNELS = ("quotes", "trades", "book", "bars")
 MESSAGES_A_VISIT = 200  # then the user reconnects, as programs do
+ORDERS_A_VISIT = 3
 RECEIVE_TIMEOUT_S = 10.0
+READY_TRIES = 30  # an exchange that has just been connected takes no orders yet
+NEVER_FILLED = {"symbol": "BTC/USDT", "side": "buy", "order_type": "limit", "qty": "0.01", "price": "1000"}
+REPEATS_AFTER_S = 60.0  # a shape, where no --run-time is given
 
 
-class StreamUser(User):
-    """Connects, subscribes to one symbol of some channel, checks every number, and starts again."""
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
+def options(parser: Any) -> None:
+    parser.add_argument("--key", default="", env_var="TICKWIRE_LOAD_KEY", is_secret=True, help="an API key that trades")
+    parser.add_argument("--account", type=int, default=1, help="the account that the key trades on")
+    parser.add_argument("--shape", choices=list(SHAPES), default="steady", help="how many users there are and when")
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
+def without_a_key_nobody_trades(environment: Any, **_more: object) -> None:
+    if not environment.parsed_options.key:
+        environment.user_classes = [each for each in environment.user_classes if not issubclass(each, Trades)]
+
+
+class Shape(LoadTestShape):
+    """The shape that was asked for, of the users, the rate and the time that were."""
+
+    use_common_options = True
+
+    def tick(self) -> tuple[int, float] | None:
+        assert self.runner is not None
+        asked: Any = self.runner.environment.parsed_options
+        at_s, of_s = time.perf_counter() - self.start_time, float(asked.run_time or REPEATS_AFTER_S)
+        if asked.run_time and at_s >= of_s:
+            return None  # the run is over
+        return users_at(asked.shape, at_s % of_s, of_s, asked.num_users or 1, asked.spawn_rate or 1.0)
+
+
+class Streaming(HttpUser):
+    """What all have who read a WebSocket: one connection at a time, and positions that outlive it."""
+
+    abstract = True
+
+    def on_start(self) -> None:
+        self.streams = Streams()
+        self.ids = count(1)
+
+    def opened(self, query: str = "") -> ClientConnection:
+        assert self.host is not None, "--host names the gateway"
+        began = time.perf_counter()
+        url = self.host.replace("http", "ws", 1) + "/v1/stream"
+        socket = connect(url + query, open_timeout=RECEIVE_TIMEOUT_S, compression=None)
+        self.note("connect", "again" if self.streams.positions else "first", began)
+        return socket
+
+    def subscribe(self, socket: ClientConnection, channel: str, names: list[str], **options: object) -> None:
+        began = time.perf_counter()
+        again = any((channel, name) in self.streams.positions for name in names)
+        socket.send(json.dumps(self.streams.subscribe(channel, names, **options)))
+        while self.received(socket)["type"] != "subscribed":
+            pass
+        self.note("resume" if again else "subscribe", channel, began)
+
+    def received(self, socket: ClientConnection) -> dict[str, Any]:
+        """The next message, held against the position of its stream; what is new is in the statistics."""
+        message: dict[str, Any] = json.loads(socket.recv(timeout=RECEIVE_TIMEOUT_S))
+        missing = self.streams.count.unannounced
+        if self.streams.take(message):
+            self.event("update", message["channel"], (time.time_ns() - message["t_out"]) / 1e6)
+        if self.streams.count.unannounced > missing:
+            raise RefusedError(f"{message['channel']}: numbers before {message['sequence']} are missing, not announced")
+        return message
+
+    def note(self, kind: str, name: str, began: float, error: Exception | None = None) -> None:
+        self.event(kind, name, (time.perf_counter() - began) * 1e3, error)
+
+    def event(self, kind: str, name: str, ms: float, error: Exception | None = None) -> None:
+        self.environment.events.request.fire(
+            request_type=kind, name=name, response_time=ms, response_length=0, exception=error
+        )
+
+
+class StreamUser(Streaming):
+    """Connects, subscribes to one symbol of some channel, checks every number, and comes back to go on."""
 
     wait_time = between(0.1, 1.0)
     weight = 20
 
+    def on_start(self) -> None:
+        super().on_start()
+        self.channel = random.choice(CHANNELS)  # noqa: S311  # a choice of load, not a secret
+        self.symbol = random.choice(("BTC/USDT", "ETH/USDT"))  # noqa: S311
+
     @task
     def stream(self) -> None:
-        assert self.host is not None, "--host names the gateway"
-        url = self.host.replace("http", "ws", 1) + "/v1/stream"
-        channel = random.choice(CHANNELS)  # noqa: S311  # a choice of load, not a secret
         began = time.perf_counter()
         try:
-            with connect(url, open_timeout=RECEIVE_TIMEOUT_S) as socket:
-                self.note("connect", url, began)
-                self.subscribe(socket, channel)
-                self.read(socket, channel)
+            with self.opened() as socket:
+                options = {"timeframe": "1s"} if self.channel == "bars" else {}
+                self.subscribe(socket, self.channel, [self.symbol], **options)
+                self.read(socket)
         except Exception as error:
-            self.note("stream", channel, began, error=error)
+            self.note("stream", self.channel, began, error=error)
 
-    def subscribe(self, socket: ClientConnection, channel: str) -> None:
-        began = time.perf_counter()
-        symbol = random.choice(("BTC/USDT", "ETH/USDT"))  # noqa: S311
-        options = {"timeframe": "1s"} if channel == "bars" else {}
-        request = {"action": "subscribe", "id": 1, "channel": channel, "symbols": [symbol], **options}
-        socket.send(json.dumps(request))
-        while (message := self.receive(socket))["type"] != "subscribed":
-            if message["type"] == "error":
-                raise RuntimeError(message["message"])
-        if message["data"]["errors"]:
-            raise RuntimeError(f"refused: {message['data']['errors']}")
-        self.note("subscribe", channel, began)
-
-    def read(self, socket: ClientConnection, channel: str) -> None:
+    def read(self, socket: ClientConnection) -> None:
         """Until so many messages have come, or the market is quiet for a while."""
-        epoch, number, until = "", None, time.monotonic() + RECEIVE_TIMEOUT_S
+        until = time.monotonic() + RECEIVE_TIMEOUT_S
         for _ in range(MESSAGES_A_VISIT):
             if time.monotonic() > until:
                 return
             try:
-                message = self.receive(socket)
+                self.received(socket)
             except TimeoutError:
                 return
-            if message["type"] == "gap":
-                epoch, number = message.get("new_epoch", message["epoch"]), message["to"]
-                number = 0 if "new_epoch" in message else number
-            elif "sequence" in message:
-                position = message["epoch"], message["sequence"]
-                repeats = message["kind"] == "snapshot" and position == (epoch, number)
-                if number is not None and not repeats and position != (epoch, number + 1):
-                    raise RuntimeError(f"{channel}: {position} after {(epoch, number)}, and nobody said so")
-                epoch, number = position
-                latency_ms = (time.time_ns() - message["t_out"]) / 1e6
-                self.environment.events.request.fire(
-                    request_type="update", name=channel, response_time=latency_ms, response_length=0, exception=None
-                )
 
-    def receive(self, socket: ClientConnection) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(socket.recv(timeout=RECEIVE_TIMEOUT_S))
+
+class Trades(Streaming):
+    """Who needs a key."""
+
+    abstract = True
+
+    @property
+    def asked(self) -> Any:
+        return self.environment.parsed_options
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"x-api-key": self.asked.key}
+
+    def command(self, name: str, payload: dict[str, object]) -> dict[str, object]:
+        identity = {"account_id": self.asked.account, "request_id": uuid4().hex}
+        return {**identity, "command": name, "payload": payload}
+
+
+class Trader(Trades):
+    """A strategy: a token, quotes and its account's orders, then order, change, cancel, each confirmed; and again."""
+
+    wait_time = between(0.1, 0.5)
+    weight = 4
+
+    @task
+    def trade(self) -> None:
+        began = time.perf_counter()
+        try:
+            token = self.client.get("/api/ws/token", headers=self.headers).json()["token"]
+            with self.opened(f"?token={token}") as socket:
+                account = str(self.asked.account)
+                self.subscribe(socket, "quotes", ["BTC/USDT"])
+                self.subscribe(socket, "orders", [account], snapshot=False)
+                for _ in range(ORDERS_A_VISIT):
+                    self.order(socket)
+                    self.acknowledge(socket, account)
+        except Exception as error:
+            self.note("trade", "visit", began, error=error)
+
+    def order(self, socket: ClientConnection) -> None:
+        """One order's life."""
+        order_id = self.done(socket, "send_order", dict(NEVER_FILLED))["order_id"]
+        self.done(socket, "change_order", {"order_id": order_id, "new_price": "1001"})
+        self.done(socket, "cancel_order", {"order_id": order_id})
+
+    def done(self, socket: ClientConnection, name: str, payload: dict[str, object]) -> dict[str, Any]:
+        for _ in range(READY_TRIES):
+            began = time.perf_counter()
+            result = self.answer(socket, "command", payload=self.command(name, payload))["data"]["results"][0]
+            error = result["error"] or {}
+            if not error:
+                self.note("command", name, began)
+                return dict(result)
+            if error["code"] != "exchange_unavailable":
+                break
+            time.sleep(error["retry_after_ms"] / 1e3)
+        raise RefusedError(f"{name}: {error['code']}: {error['message']}")
+
+    def acknowledge(self, socket: ClientConnection, account: str) -> None:
+        began = time.perf_counter()
+        _epoch, sequence = self.streams.positions["orders", account]
+        self.answer(socket, "ack", channel="orders", account_id=int(account), sequence=sequence)
+        self.note("ack", "orders", began)
+
+    def answer(self, socket: ClientConnection, action: str, **request: object) -> dict[str, Any]:
+        """What the gateway says to this request; streams go on meanwhile."""
+        number = next(self.ids)
+        socket.send(json.dumps({"action": action, "id": number, **request}))
+        while (message := self.received(socket)).get("id") != number:
+            pass
         return message
 
-    def note(self, kind: str, name: str, began: float, error: Exception | None = None) -> None:
-        self.environment.events.request.fire(
-            request_type=kind,
-            name=name,
-            response_time=(time.perf_counter() - began) * 1e3,
-            response_length=0,
-            exception=error,
-        )
+
+class RestTrader(Trades):
+    """The same by REST: an order that is over at once, and what became of it."""
+
+    wait_time = between(0.2, 1.0)
+    weight = 2
+
+    @task
+    def order(self) -> None:
+        body = self.command("send_order", {**NEVER_FILLED, "time_in_force": "IOC"})
+        with self.client.post("/oms/commands", json=body, headers=self.headers, catch_response=True) as answer:
+            result: dict[str, Any] = answer.json()["results"][0]
+            code = (result["error"] or {}).get("code")
+            if code == "exchange_unavailable":
+                answer.success()  # it has just been connected: later again
+            elif code:
+                answer.failure(f"refused: {code}")
+        if not code:
+            self.client.get(f"/oms/orders/{result['order_id']}", headers=self.headers, name="/oms/orders/ID")
 
 
 class Operator(HttpUser):

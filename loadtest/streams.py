@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Position = tuple[str, int]  # epoch, the last number taken
-Stream = tuple[str, str]  # channel, symbol
+Stream = tuple[str, str]  # channel, symbol; of a private channel the account's number
+PRIVATE = ("orders", "deals", "positions")
 
 
 class RefusedError(Exception):
@@ -39,11 +40,13 @@ class Streams:
         self.positions: dict[Stream, Position] = {}
 
     def subscribe(self, channel: str, symbols: list[str], **options: Any) -> dict[str, Any]:
-        """The request, going on from where the client is in those of the streams that it was in."""
+        """The request, going on from where the client is in those of the streams that it was in; `symbols` are the
+        numbers of accounts in a private channel."""
         at = {name: self.positions[channel, name] for name in symbols if (channel, name) in self.positions}
         resume = {name: {"epoch": epoch, "sequence": sequence} for name, (epoch, sequence) in at.items()}
         more = {"resume": resume} if resume else {}
-        return {"action": "subscribe", "id": 1, "channel": channel, "symbols": symbols, **options, **more}
+        about = {"account_ids": list(map(int, symbols))} if channel in PRIVATE else {"symbols": symbols}
+        return {"action": "subscribe", "id": 1, "channel": channel, **about, **options, **more}
 
     def unsubscribe(self, channel: str, symbols: list[str]) -> dict[str, Any]:
         """The request; what still comes before its answer is held against the position as before."""
@@ -62,11 +65,11 @@ class Streams:
                 for name in message["data"]["symbols"]:
                     self.positions.pop((message["channel"], name), None)
             case "gap":
-                self._gap((message["channel"], message["symbol"]), message)
+                self._gap(_stream(message["channel"], message), message)
             case "error":
                 raise RefusedError(f"{message['code']}: {message['message']}")
             case _ if "sequence" in message:
-                return self._update((message["channel"], message["data"]["symbol"]), message)
+                return self._update(_stream(message["channel"], message["data"]), message)
         return False
 
     def _subscribed(self, channel: str, data: dict[str, Any]) -> None:
@@ -108,3 +111,7 @@ class Streams:
             self.count.unannounced += sequence - at[1] - 1
         self.count.updates += 1
         return True
+
+
+def _stream(channel: str, named: dict[str, Any]) -> Stream:
+    return channel, str(named["account_id"]) if channel in PRIVATE else named["symbol"]

@@ -1,4 +1,4 @@
-"""`make users`: a demo gateway and locust's users against it, each a process of its own.
+"""`make users`: a demo gateway with an account, and locust's users against it, each a process of its own.
 
 Holds how the two are started and ended; what users do is in locustfile.py. Arguments go to locust; with `--host`
 nothing is started here, and the users go to that gateway.
@@ -6,13 +6,17 @@ nothing is started here, and the users go to that gateway.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 LISTENS = "The gateway listens on "
+KEY = "  export KEY="
 DEFAULTS = ("--users", "100", "--spawn-rate", "50", "--run-time", "20s")
 
 
@@ -20,23 +24,38 @@ def main(arguments: Sequence[str]) -> int:
     """locust's exit code: 1 when a request failed."""
     if "--host" in arguments:
         return locust(arguments)
+    with demo() as (host, key):
+        return locust(["--host", host, *arguments], key)
+
+
+@contextlib.contextmanager
+def demo() -> Iterator[tuple[str, str]]:
+    """A demo gateway with an order database of its own: where it listens, and the key that trades on its account 1."""
     command = [sys.executable, "-m", "gateway.cli", "demo", "--port", "0", "--symbols", "2", "--rate", "50"]
-    command += ["--no-orders"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:  # noqa: S603  # ours
-        try:
-            assert demo.stdout is not None
-            address = next((line for line in demo.stdout if line.startswith(LISTENS)), None)
-            if address is None:
-                sys.exit("the gateway did not start")
-            host = address.removeprefix(LISTENS).split(";", maxsplit=1)[0]
-            return locust(["--host", f"http://{host}", *arguments])
-        finally:
-            demo.terminate()
+    with tempfile.TemporaryDirectory(prefix="tickwire-users-") as name:
+        Path(name).chmod(0o755)  # as root the database runs under an account of its own
+        with subprocess.Popen([*command, "--state", f"{name}/demo"], stdout=subprocess.PIPE, text=True) as running:  # noqa: S603  # ours
+            try:
+                assert running.stdout is not None
+                said = iter(running.stdout)
+                host = _said(said, LISTENS).split(";", maxsplit=1)[0]
+                yield f"http://{host}", _said(said, KEY)
+            finally:
+                running.terminate()
 
 
-def locust(arguments: Sequence[str]) -> int:
+def _said(lines: Iterator[str], opening: str) -> str:
+    """What follows in the first line that opens like this."""
+    line = next((line for line in lines if line.startswith(opening)), None)
+    if line is None:
+        sys.exit("the gateway did not start")
+    return line.removeprefix(opening).strip()
+
+
+def locust(arguments: Sequence[str], key: str = "") -> int:
     words = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless", *DEFAULTS, *arguments]
-    return subprocess.run(words, check=False).returncode  # noqa: S603  # our own command line
+    environment = {**os.environ, **({"TICKWIRE_LOAD_KEY": key} if key else {})}
+    return subprocess.run(words, check=False, env=environment).returncode  # noqa: S603  # our own command line
 
 
 if __name__ == "__main__":

@@ -65,6 +65,19 @@ def test_a_resumed_stream_goes_on_from_the_position_that_was_given() -> None:
     assert streams.count == Count(updates=4, unannounced=1, resumed=1, replayed=2)
 
 
+def test_a_private_stream_is_an_account_s() -> None:
+    streams = Streams()
+    stream = {"epoch": "k", "sequence": 7, "recovered": None, "replayed": 0}
+    streams.take({"type": "subscribed", "channel": "orders", "data": {"streams": {"1": stream}, "errors": {}}})
+    told = {"type": "order", "channel": "orders", "kind": "update", "epoch": "k"}
+    for sequence, symbol in ((8, "BTC/USDT"), (9, "ETH/USDT"), (11, "BTC/USDT")):
+        streams.take({**told, "sequence": sequence, "data": {"account_id": 1, "symbol": symbol}})
+    assert streams.count == Count(updates=3, unannounced=1)
+    request = streams.subscribe("orders", ["1"], snapshot=False)
+    assert (request["account_ids"], request["resume"]) == ([1], {"1": {"epoch": "k", "sequence": 11}})
+    assert "symbols" not in request
+
+
 def test_a_stream_that_is_not_recovered_is_counted_with_its_gap() -> None:
     assert counted(subscribed(3), subscribed(9, recovered=False), gap(4, 9), update(10)) == Count(
         updates=1, announced=6, not_recovered=1

@@ -18,16 +18,22 @@ def run(tmp_path: Path, *arguments: str) -> tuple[int, dict[tuple[str, str], dic
         return ended.returncode, {(row["Type"], row["Name"]): row for row in csv.DictReader(table)}
 
 
-def test_users_stream_and_every_number_is_checked(tmp_path: Path) -> None:
-    code, rows = run(tmp_path)
+def test_users_stream_trade_and_ask_and_every_number_is_checked(tmp_path: Path) -> None:
+    code, rows = run(tmp_path, "--shape", "storm", "--users", "27", "--spawn-rate", "27")
+    counts = {key: int(row["Request Count"]) for key, row in rows.items()}
     assert code == 0
     assert rows["", "Aggregated"]["Failure Count"] == "0"
-    updates = sum(int(row["Request Count"]) for (kind, _), row in rows.items() if kind == "update")
-    assert updates > 50
-    assert any(kind == "subscribe" for kind, _ in rows)
+    assert sum(number for (kind, _), number in counts.items() if kind == "update") > 50
+    for wanted in (
+        ("GET", "/api/ws/token"), ("connect", "first"), ("subscribe", "orders"), ("update", "orders"),
+        ("command", "send_order"), ("command", "change_order"), ("command", "cancel_order"), ("ack", "orders"),
+        ("POST", "/oms/commands"), ("GET", "/oms/orders/ID"), ("GET", "/api/ws/status"),
+    ):  # fmt: skip
+        assert counts.get(wanted, 0) > 0, wanted
 
 
-def test_a_gateway_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
-    code, rows = run(tmp_path, "--host", "http://127.0.0.1:1")
+def test_a_gateway_that_is_not_there_is_a_failure_and_without_a_key_nobody_trades(tmp_path: Path) -> None:
+    code, rows = run(tmp_path, "--host", "http://127.0.0.1:1", "--run-time", "2s")
     assert code == 1
     assert int(rows["", "Aggregated"]["Failure Count"]) > 0
+    assert not any(kind == "trade" or name in {"/api/ws/token", "/oms/commands"} for kind, name in rows)
