@@ -6,29 +6,22 @@ while. Must not know limits, nor what is shown.
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from loadtest import histogram, series
 from loadtest.bench import servers
-from loadtest.bench.machine import client_cpu, on_cpu, rss_kib
+from loadtest.bench.machine import client_cpu, on_cpu
 from loadtest.bench.servers import Server
 from loadtest.outcome import Curve, Sample
-from loadtest.series import Reading
 from loadtest.swarm import Swarm, last_json_line, raise_open_files, subscribe
+from loadtest.watching import watched
 
 WARMUP_S = 1.0
 AUDIT_S = 3.0  # those who stalled read again, so that what they missed is held against what was announced
-READINGS_MAX = 600  # over a run of any length
-READ_EVERY_S_MIN = 0.25
 ENDS_WITHIN_S = 60.0  # of its time, a client that does not is given up
 CLIENT_CPU_BUSY = 0.95
 
@@ -99,33 +92,6 @@ def churn_command(server: Server, mix: Mix) -> list[str]:
     ]
     words += ["--programs", str(mix.programs), "--symbols", str(mix.symbols), "--seconds", str(mix.seconds)]
     return words
-
-
-@contextmanager
-def watched(server: Server, seconds: float) -> Iterator[list[Reading]]:
-    """The server is read while the block runs; the list is whole when the block is left."""
-    readings = [reading(server)]
-    over = threading.Event()
-    every_s = max(READ_EVERY_S_MIN, seconds / READINGS_MAX)
-
-    def watch() -> None:
-        while not over.wait(every_s):
-            readings.append(reading(server))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield readings
-    finally:
-        over.set()
-        watcher.join()
-
-
-def reading(server: Server) -> Reading:
-    """The server's counters, as it and the kernel tell them."""
-    fields = Path(f"/proc/{server.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime: proc_pid_stat(5)
-    return Reading(time.monotonic(), server.status().messages, cpu_s, rss_kib(server.pid))
 
 
 def figures(mix: Mix, read: dict[str, float], came: dict[str, Any], seen: list[Sample]) -> dict[str, float | None]:

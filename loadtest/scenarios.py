@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from loadtest import mixed
+from loadtest import crowd, mixed
 from loadtest.bench import figures, orders, workloads
 from loadtest.bench.clients import Figures
 from loadtest.bench.tools import Tools
+from loadtest.crowd import Crowd
 from loadtest.outcome import Curve, Outcome
 from loadtest.targets import Scenario
 
@@ -54,4 +55,9 @@ def _mixed(scenario: Scenario, how: How) -> Outcome:
     return Outcome(scenario.name, scenario.title, came.figures, {"readers": came.curve}, came.samples, came.notes)
 
 
-RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {"bench": _bench, "mixed": _mixed}
+def _users(scenario: Scenario, how: How) -> Outcome:
+    came = crowd.measure(Crowd(**scenario.options), how.say)
+    return Outcome(scenario.name, scenario.title, came.figures, came.curves, came.samples)
+
+
+RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {"bench": _bench, "mixed": _mixed, "users": _users}

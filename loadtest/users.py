@@ -13,6 +13,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from loadtest.swarm import ToolError
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 LISTENS = "The gateway listens on "
@@ -20,16 +23,30 @@ KEY = "  export KEY="
 DEFAULTS = ("--users", "100", "--spawn-rate", "50", "--run-time", "20s")
 
 
+class Demo(NamedTuple):
+    """A running demo."""
+
+    url: str
+    key: str
+    pid: int
+
+    def __repr__(self) -> str:
+        return f"Demo(url={self.url!r}, pid={self.pid})"
+
+
 def main(arguments: Sequence[str]) -> int:
     """locust's exit code: 1 when a request failed."""
     if "--host" in arguments:
         return locust(arguments)
-    with demo() as (host, key):
-        return locust(["--host", host, *arguments], key)
+    try:
+        with demo() as here:
+            return locust(["--host", here.url, *arguments], here.key)
+    except ToolError as error:
+        sys.exit(str(error))
 
 
 @contextlib.contextmanager
-def demo() -> Iterator[tuple[str, str]]:
+def demo() -> Iterator[Demo]:
     """A demo gateway with an order database of its own: where it listens, and the key that trades on its account 1."""
     command = [sys.executable, "-m", "gateway.cli", "demo", "--port", "0", "--symbols", "2", "--rate", "50"]
     with tempfile.TemporaryDirectory(prefix="tickwire-users-") as name:
@@ -39,23 +56,24 @@ def demo() -> Iterator[tuple[str, str]]:
                 assert running.stdout is not None
                 said = iter(running.stdout)
                 host = _said(said, LISTENS).split(";", maxsplit=1)[0]
-                yield f"http://{host}", _said(said, KEY)
+                yield Demo(f"http://{host}", _said(said, KEY), running.pid)
             finally:
                 running.terminate()
 
 
 def _said(lines: Iterator[str], opening: str) -> str:
-    """What follows in the first line that opens like this."""
+    """What follows in the first line that opens like this; raises ToolError when the gateway ends before."""
     line = next((line for line in lines if line.startswith(opening)), None)
     if line is None:
-        sys.exit("the gateway did not start")
+        raise ToolError("the gateway did not start")
     return line.removeprefix(opening).strip()
 
 
-def locust(arguments: Sequence[str], key: str = "") -> int:
+def locust(arguments: Sequence[str], key: str = "", output: int | None = None) -> int:
+    """Its exit code; `output` is where what it prints goes, if not to the terminal."""
     words = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless", *DEFAULTS, *arguments]
     environment = {**os.environ, **({"TICKWIRE_LOAD_KEY": key} if key else {})}
-    return subprocess.run(words, check=False, env=environment).returncode  # noqa: S603  # our own command line
+    return subprocess.run(words, check=False, env=environment, stdout=output, stderr=output).returncode  # noqa: S603  # ours
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest import mixed, scenarios, targets
+from loadtest import crowd, mixed, scenarios, targets
 from loadtest.bench import orders, workloads
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import Plan, Result
+from loadtest.crowd import Crowd, Crowded
 from loadtest.mixed import Mix, Mixed
 from loadtest.outcome import Sample
 from loadtest.targets import Scenario
@@ -60,3 +61,17 @@ def test_a_mix_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.Mo
     assert mixes == [Mix(conns=50, stalled=2, programs=3, symbols=4, rate=5, minutes=0.5)]
     assert (outcome.figures, outcome.curves) == ({"p99_ms": 3.0}, {"readers": [(0.5, 1.0)]})
     assert (outcome.samples, outcome.notes) == ([sample], ["a note"])
+
+
+def test_locust_s_users_are_the_crowd_of_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowds: list[Crowd] = []
+
+    def measure(asked: Crowd, _say: object) -> Crowded:
+        crowds.append(asked)
+        return Crowded({"failed_count": 0}, [], {"update": [(1.0, 2.0)]})
+
+    monkeypatch.setattr(crowd, "measure", measure)
+    options = {"users": 9, "spawn_per_s": 3, "shape": "storm", "minutes": 0.5}
+    outcome = scenarios.run(Scenario("flow", "a title", "users", False, options, {}, {}), HOW)
+    assert crowds == [Crowd(users=9, spawn_per_s=3, shape="storm", minutes=0.5)]
+    assert (outcome.figures, outcome.curves) == ({"failed_count": 0}, {"update": [(1.0, 2.0)]})

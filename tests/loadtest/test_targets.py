@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import targets
+from loadtest import crowd, mixed, targets
 from loadtest.bench.orders import NAME as ORDERS
 from loadtest.bench.workloads import WORKLOADS
+from loadtest.shapes import SHAPES
 from loadtest.targets import TargetsError, Verdict
+from tests.loadtest.test_mixed import CAME, MIX, READ
 
 FILE = Path(targets.__file__).with_name("targets.toml")
 GOOD = '[A]\ntitle = "a title"\ntool = "bench"\nat_most = { p99_ms = 20, lost_count = 0 }\n'
@@ -52,6 +54,14 @@ def test_an_option_is_there_and_of_its_type(given: str, monkeypatch: pytest.Monk
     with pytest.raises(TargetsError, match=r"\[A\] options: conns must be a whole number"):
         targets.parse(f"{GOOD}options = {given}")
     assert targets.parse(f"{GOOD}options = {{ conns = 3 }}")["A"].options == {"conns": 3}
+
+
+def test_every_limit_of_the_file_is_of_what_its_tool_measures() -> None:
+    named = targets.parse(FILE.read_text(encoding="utf-8")).values()
+    known = {"users": set(crowd.figures([], 1.0)), "mixed": set(mixed.figures(MIX, READ, CAME, []))}
+    for scenario in (each for each in named if each.tool in known):
+        assert {*scenario.at_least, *scenario.at_most} <= known[scenario.tool], scenario.name
+    assert {each.options["shape"] for each in named if each.tool == "users"} <= set(SHAPES)
 
 
 def test_only_a_scenario_that_has_a_length_gets_another_one() -> None:
