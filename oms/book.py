@@ -404,7 +404,10 @@ def _deal_of(order: Order, trade: VenueTrade, trade_id: str, now_ns: int) -> Dea
 
 
 def is_meant(named: Order, exchange_order_id: str) -> bool:
-    """Whether what has this name at the venue is this order. A name of ours is used once; a stranger may give theirs
-    again, to the next order, as soon as nothing open has it."""
-    is_strangers = named.reason in (EXTERNAL, REASSIGNED) and not named.replaces  # what we replaced has had other ids
-    return not is_strangers or named.exchange_order_id in (None, exchange_order_id)
+    """Whether what has this name at the venue is this order. Others may give a name again, to the next order, as soon
+    as nothing open has it."""
+    if named.exchange_order_id in (None, exchange_order_id) or named.replaces:  # what we replaced has had other ids
+        return True
+    is_strangers = named.reason in (EXTERNAL, REASSIGNED)
+    # Of ours that is open it must be the name; and some venues give what was triggered another id.
+    return not is_strangers and (named.is_open or named.trigger_price is not None)

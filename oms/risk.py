@@ -107,20 +107,24 @@ def _check_states(order: Order, situation: Situation) -> None:
         raise _blocked("trading_state", "trading is halted: orders can be canceled, none can be sent")
     # Everything else that goes the same way may be executed before it; of what closes a position, whoever sends it has
     # seen to that.
-    position = situation.position
-    held = position.qty if position else ZERO
     pending = ZERO if order.reason in CLOSING else _pending(order, situation)
-    room = abs(held) - pending if held * order.side.sign < 0 else ZERO
-    if order.remaining <= room:
+    if check_reduces(order, situation.position, pending):
         return
-    if order.reduce_only:
-        raise _blocked(
-            "reduce_only", f"only {render.number(max(ZERO, room))} is left to be reduced", "reduce_only_violation"
-        )
     if state is TradingState.REDUCING:
         raise _blocked("trading_state", "trading is reducing: only orders that reduce a position may be sent")
     if not risk.allow_new_positions:
         raise _blocked("allow_new_positions", "this account may not open or increase a position")
+
+
+def check_reduces(order: Order, position: Position | None, pending: Decimal = ZERO) -> bool:
+    """Whether it only reduces this position, of which others may reduce `pending` before. Raises OmsError when it must
+    not do more."""
+    held = position.qty if position else ZERO
+    room = abs(held) - pending if held * order.side.sign < 0 else ZERO
+    if order.remaining > room and order.reduce_only:
+        left = render.number(max(ZERO, room))
+        raise _blocked("reduce_only", f"only {left} is left to be reduced", "reduce_only_violation")
+    return order.remaining <= room
 
 
 def _pending(order: Order, situation: Situation) -> Decimal:

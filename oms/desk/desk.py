@@ -204,11 +204,15 @@ class Desk:
 
     def check_again(self, order: Order, under: Conditions) -> None:
         """Raises OmsError when an order that was checked, and counted as sent, may not be sent any more: trading was
-        halted or limited meanwhile, or it took so long that the market is another one."""
+        halted or limited meanwhile, it took so long that the market is another one, or it would reduce more than is
+        left."""
         now = self.conditions()
+        order = replace(order, filled=max(order.filled, self.book.orders[order.id].filled))
         if now[1:] != under[1:] or (under.at_ns is not None and self.clock_ns() - under.at_ns > CHECKED_NS):
             quote = self.market.quote(self.account.exchange, order.symbol)
             self.check(order, self.venue.instrument(order.symbol), quote, is_counted=True)
+        else:
+            risk.check_reduces(order, self.book.target_of(order))
 
     def check(self, order: Order, instrument: Instrument, quote: Quote | None, *, is_counted: bool = False) -> None:
         """Raises OmsError unless the order may be sent now; `is_counted`: as one that was sent already."""

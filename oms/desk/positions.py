@@ -111,6 +111,8 @@ class Positions:
                 late = set()
                 continue
             error_of_it = (await self._orders.submit(closer)).error
+            if error_of_it is not None and error_of_it.code == "reduce_only_violation":
+                continue  # less was left when its turn came
             if error_of_it is not None:
                 raise error_of_it
             return

@@ -206,23 +206,39 @@ class CcxtVenue:
         raise ccxt_errors.ExchangeError(text)
 
     async def cancel(self, order: Order) -> VenueOrder | None:
-        contract = self._is_contract(order.symbol)
+        *others, last = self._keepers(order)
+        for is_trigger in others:
+            try:
+                return await self._cancel(order, is_trigger)
+            except Refused as error:
+                if error.code != "order_not_found":
+                    raise
+        return await self._cancel(order, last)
 
+    async def _cancel(self, order: Order, is_trigger: bool) -> VenueOrder | None:
         async def cancel() -> VenueOrder | None:
-            params = _named(order.exchange_order_id, order.client_order_id)
-            if contract and order.trigger_price is not None:
-                params["trigger"] = True
+            params = _named(order.exchange_order_id, order.client_order_id, is_trigger)
             told = await self._exchange.cancel_order(order.exchange_order_id or "", order.symbol, params)
             says_more = isinstance(told, dict) and told.get("status")
             return convert.order(told, order) if says_more else None
 
         return await self._write(cancel)
 
+    def _keepers(self, order: Order) -> tuple[bool, ...]:
+        """Whether it is kept among those that wait for a trigger, as it is likely to be: exchanges of contracts may
+        keep these apart, and that it is there no more, nobody is told before it is filled. Raises Refused."""
+        if order.trigger_price is None or not self._is_contract(order.symbol):
+            return (False,)
+        return (order.waits,) if order.exchange_order_id is None else (order.waits, not order.waits)
+
     # What is asked
 
     async def find(self, order: Order) -> VenueOrder | None:
-        is_trigger = order.trigger_price is not None and self._is_contract(order.symbol)
-        return await self._find(order.symbol, order.exchange_order_id, order.client_order_id, is_trigger)
+        for is_trigger in self._keepers(order):
+            found = await self._find(order.symbol, order.exchange_order_id, order.client_order_id, is_trigger)
+            if found is not None:
+                return found
+        return None
 
     async def lookup(
         self, symbol: str, *, exchange_order_id: str | None = None, client_order_id: str | None = None
@@ -232,9 +248,7 @@ class CcxtVenue:
     async def _find(
         self, symbol: str, exchange_order_id: str | None, client_order_id: str | None, is_trigger: bool
     ) -> VenueOrder | None:
-        params = _named(exchange_order_id, client_order_id)
-        if is_trigger:
-            params["trigger"] = True
+        params = _named(exchange_order_id, client_order_id, is_trigger)
 
         async def find() -> VenueOrder:
             return convert.order(await self._exchange.fetch_order(exchange_order_id or "", symbol, params))
@@ -326,9 +340,10 @@ class CcxtVenue:
         return self._config.scrub(errors.describe(error))
 
 
-def _named(exchange_order_id: str | None, client_order_id: str | None) -> dict[str, Any]:
+def _named(exchange_order_id: str | None, client_order_id: str | None, is_trigger: bool) -> dict[str, Any]:
     """Parameters that say which order, when its id at the exchange does not."""
-    return {} if exchange_order_id is not None else {"clientOrderId": client_order_id}
+    named = {} if exchange_order_id is not None else {"clientOrderId": client_order_id}
+    return {**named, "trigger": True} if is_trigger else named
 
 
 def _in_order(trade: VenueTrade) -> tuple[int, int]:

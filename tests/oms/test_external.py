@@ -137,6 +137,31 @@ async def test_a_name_that_a_stranger_gives_again_is_of_another_order(dsn: str, 
         assert now.client_order_id == f"external:BTC/USDT:{second.exchange_order_id}"
 
 
+@pytest.mark.parametrize("end", ["filled", "canceled"])
+async def test_a_name_of_ours_that_is_over_and_that_a_stranger_gives_is_of_the_strangers_order(
+    dsn: str, end: str
+) -> None:
+    async with scene(dsn) as here:
+        ours = await here.ours(client_order_id="bot")
+        assert ours.exchange_order_id is not None
+        if end == "filled":
+            here.venue.fill(ours.exchange_order_id, "1")
+        else:
+            here.venue.end(ours.exchange_order_id, "canceled")
+        await here.run()
+        before = here.book.orders[ours.id]
+        assert not before.is_open
+        second = here.venue.external("bot", qty="2")
+        await here.run()
+        here.venue.fill(second.exchange_order_id, "0.5")
+        await here.run()
+        await here.desk.finish(5.0)
+        (theirs,) = externals(here)
+        assert here.book.orders[ours.id] == before
+        assert theirs.exchange_order_id == second.exchange_order_id
+        assert (theirs.qty, theirs.filled) == (Decimal(2), Decimal("0.5"))
+
+
 async def test_a_name_that_was_a_strangers_long_ago_may_be_given_again(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

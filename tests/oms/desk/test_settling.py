@@ -31,8 +31,8 @@ async def unknown(made: Setting, *, there: bool) -> None:
     made.desk.record(1, Ambiguous(message="no answer"))
 
 
-async def resting(made: Setting) -> str:
-    order = made.book.create(orders_made.order(1))
+async def resting(made: Setting, **changes: Any) -> str:
+    order = made.book.create(orders_made.order(1, **changes))
     made.venue.streaming = False
     there = await made.venue.place(order, order.client_order_id)
     made.desk.record(1, Accepted(exchange_order_id=there.exchange_order_id, time_ns=T0_NS))
@@ -258,9 +258,9 @@ async def test_what_is_stopped_asks_no_more(dsn: str, monkeypatch: pytest.Monkey
         assert made.settler._timers == {}
 
 
-async def over(made: Setting, status: VenueOrderStatus = "canceled") -> VenueOrder:
+async def over(made: Setting, status: VenueOrderStatus = "canceled", **changes: Any) -> VenueOrder:
     """Order 1 has ended, by all that is known; as the venue had it before."""
-    there = await resting(made)
+    there = await resting(made, **changes)
     open_there = made.venue.orders[there]
     made.venue.end(there, status)
     made.hearing.on_order(made.venue.orders[there])
@@ -302,7 +302,7 @@ async def test_reports_of_what_is_over_that_come_late_and_in_order_are_no_reason
 
 async def test_the_end_of_its_former_self_says_nothing_of_one_that_was_told_to_be_open(dsn: str) -> None:
     async with setting(dsn) as made:
-        there = await over(made)
+        there = await over(made, replaces=1)
         made.hearing.on_order(replace(there, exchange_order_id="2"))
         made.hearing.on_order(made.venue.orders[there.exchange_order_id])
         made.clock.advance(5)

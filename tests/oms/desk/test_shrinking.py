@@ -151,7 +151,9 @@ async def test_a_change_that_makes_it_larger_than_what_is_left_by_then_ends_it(d
         held.made.hearing.on_trade(trade(side=Side.SELL, client_order_id="plain", exchange_order_id="p1"))
         assert held.book.positions[position_id].qty == 1
         held.venue.gate.set()
-        assert (await changing).ok
+        result = await changing
+        assert result.error is not None
+        assert result.error["code"] == "reduce_only_violation"
         await until(lambda: states(held, reducing) == [OrderState.CANCELED])
 
 

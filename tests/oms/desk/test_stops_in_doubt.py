@@ -13,7 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from oms.desk import positions as positions_module
-from oms.model import OrderState
+from oms.model import Order, OrderState
+from oms.venues.base import OnTurn, VenueOrder
 from tests.oms.desk.holding import SYMBOL, Holding
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.test_stops import closers, guarded
@@ -123,3 +124,34 @@ async def test_a_cancel_that_is_refused_keeps_no_stop_waiting(dsn: str) -> None:
         held.market.set(SYMBOL, "89", "90")
         await until(lambda: not held.book.positions)
         assert held.book.orders[resting.order_id].is_open
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_what_is_sold_while_a_closing_waits_for_its_turn_at_the_venue_is_not_closed_again(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    async with guarded(dsn) as held:
+        position_id = await held.trade("buy", "2", stop_loss="90")
+        plain = {"symbol": SYMBOL, "side": "sell", "order_type": "limit", "qty": "0.5", "price": "130"}
+        resting = held.book.orders[(await held.run("send_order", **plain)).order_id or 0]
+        place, told = held.venue.place, held.venue.told_at_once
+
+        async def waits(order: Order, name: str, on_turn: OnTurn) -> VenueOrder:
+            monkeypatch.setattr(held.venue, "place", place)
+            held.venue.told_at_once = True
+            held.venue.fill(resting.exchange_order_id or "", "0.5")
+            held.venue.told_at_once = told
+            held.venue.fill_on_place.append(Decimal("1.5"))
+            return await place(order, name, on_turn)
+
+        monkeypatch.setattr(held.venue, "place", waits)
+        if stopped:
+            held.market.set(SYMBOL, "85", "86")
+        else:
+            assert await held.refusal("close_position", position_id=position_id) == "reduce_only_violation"
+            assert held.book.positions[position_id].qty == Decimal("1.5")
+            assert (await held.run("close_position", position_id=position_id)).ok
+        await until(lambda: not held.book.positions)
+        tried = [(each.qty, each.state) for each in closers(held, "close_position")]
+        assert tried == [(2, OrderState.REJECTED), (Decimal("1.5"), OrderState.FILLED)]
+        assert not held.told("stop_refused")

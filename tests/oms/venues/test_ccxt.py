@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from ccxt.base.errors import OrderNotFound
 from msgspec.structs import replace
 
 from loadtest.exchange.accounts import DEFAULT_KEY
@@ -19,6 +20,7 @@ from oms.venues import binance
 from oms.venues.base import Ambiguous, Refused, VenueOrder, VenuePosition
 from oms.venues.ccxt import CcxtVenue
 from tests.loadtest.exchange.tools import Client
+from tests.oms.orders_made import LINEAR
 from tests.oms.venues.tools import BTC, Ears, at_exchange, client_ids, config, fill, order, placed
 from tests.waiting import until
 
@@ -339,6 +341,42 @@ async def test_positions_are_of_contracts(venue: CcxtVenue, monkeypatch: pytest.
     position = VenuePosition(symbol="BTC/USDT:USDT", qty=Decimal("-0.5"), entry_price=Decimal("60000.1"))
     assert await elsewhere.positions() == [position]
     await elsewhere.close()
+
+
+@pytest.mark.parametrize("filled", [0, 1])
+@pytest.mark.parametrize("kept_as_trigger", [True, False])
+async def test_a_contract_order_that_was_triggered_is_found_and_canceled_wherever_it_is_kept(
+    monkeypatch: pytest.MonkeyPatch, kept_as_trigger: bool, filled: int
+) -> None:
+    """Also one that waits for nothing any more and was changed: its rest is an ordinary limit order."""
+    elsewhere = CcxtVenue(config("http://x", klass="bybit", options={"options": {"defaultType": "swap"}}))
+    elsewhere._instruments[LINEAR.symbol] = LINEAR
+    asked: list[bool] = []
+
+    async def answered(order_id: str, symbol: str, params: dict[str, Any]) -> dict[str, Any]:
+        asked.append(params.get("trigger", False))
+        if asked[-1] is not kept_as_trigger:
+            raise OrderNotFound("not here")
+        return {"id": order_id, "symbol": symbol, "side": "buy", "type": "limit", "amount": "2", "status": "open"}
+
+    for name in ("fetch_order", "cancel_order"):
+        monkeypatch.setattr(elsewhere._exchange, name, answered)
+    terms: dict[str, Any] = {"order_type": OrderType.STOP_LIMIT, "trigger_price": Decimal(9), "filled": Decimal(filled)}
+    stop = order(symbol=LINEAR.symbol, qty=Decimal(2), exchange_order_id="x1", **terms)
+    assert await elsewhere.find(stop) is not None
+    assert await elsewhere.cancel(stop) is not None
+    assert asked[0] is not bool(filled), "where it is likely to be comes first"
+    assert len(asked) == (2 if asked[0] is kept_as_trigger else 4)
+    for name in ("fetch_order", "cancel_order"):
+        monkeypatch.setattr(elsewhere._exchange, name, gone)
+    assert await elsewhere.find(stop) is None
+    with pytest.raises(Refused, match="not here"):
+        await elsewhere.cancel(stop)
+    await elsewhere.close()
+
+
+async def gone(order_id: str, symbol: str, params: dict[str, Any]) -> dict[str, Any]:
+    raise OrderNotFound("not here")
 
 
 # Its life
