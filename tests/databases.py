@@ -41,9 +41,21 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[Embedded]:
         yield server
 
 
+_unused: dict[str, list[tuple[str, str]]] = {}  # databases without rows, and their shapes, by server
+
+
 @pytest.fixture
 async def dsn(postgres: Embedded) -> AsyncIterator[str]:
-    """A new database with all tables and no row."""
-    made = await database.make_database(postgres.dsn)
+    """A database with all tables and no row: a new one, or one that others have used and left."""
+    unused = _unused.setdefault(postgres.dsn, [])
+    if unused:
+        made, shape = unused.pop()
+    else:
+        made = await database.make_database(postgres.dsn)
+        shape = await database.shape_of(made)
     yield made
-    await database.drop_database(postgres.dsn, made)
+    await asyncio.to_thread(postgres.ensure)  # a test may have killed it
+    if await database.empty_database(made, shape):
+        unused.append((made, shape))
+    else:
+        await database.drop_database(postgres.dsn, made)
