@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from loadtest import crowd, mixed
+from loadtest import crowd, mixed, storm
 from loadtest.bench import figures, orders, workloads
 from loadtest.bench.clients import Figures
 from loadtest.bench.tools import Tools
 from loadtest.crowd import Crowd
 from loadtest.outcome import Curve, Outcome
+from loadtest.storm import Storm
 from loadtest.targets import Scenario
 
 Say = Callable[[str], None]
@@ -55,9 +56,21 @@ def _mixed(scenario: Scenario, how: How) -> Outcome:
     return Outcome(scenario.name, scenario.title, came.figures, {"readers": came.curve}, came.samples, came.notes)
 
 
+def _storm(scenario: Scenario, how: How) -> Outcome:
+    asked = Storm(**scenario.options)
+    asked = replace(asked, comers=min(asked.comers, how.conns_max - asked.readers))
+    came = storm.measure(asked, how.say)
+    return Outcome(scenario.name, scenario.title, came.figures, {"readers": came.curve}, came.samples)
+
+
 def _users(scenario: Scenario, how: How) -> Outcome:
     came = crowd.measure(Crowd(**scenario.options), how.say)
     return Outcome(scenario.name, scenario.title, came.figures, came.curves, came.samples)
 
 
-RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {"bench": _bench, "mixed": _mixed, "users": _users}
+RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {
+    "bench": _bench,
+    "mixed": _mixed,
+    "storm": _storm,
+    "users": _users,
+}

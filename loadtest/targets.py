@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> its options
     "bench": {},
     "mixed": {"conns": int, "stalled": int, "programs": int, "symbols": int, "rate": float, "minutes": float},
+    "storm": {"readers": int, "comers": int, "rate": float, "seconds": float},
     "users": {"users": int, "spawn_per_s": float, "shape": str, "minutes": float},
 }
 UNITS: Final = ("ms", "us", "s", "share", "ratio", "count", "KiB", "KiB_per_h", "per_s")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest import crowd, mixed, scenarios, targets
+from loadtest import crowd, mixed, scenarios, storm, targets
 from loadtest.bench import orders, workloads
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import Plan, Result
 from loadtest.crowd import Crowd, Crowded
 from loadtest.mixed import Mix, Mixed
 from loadtest.outcome import Sample
+from loadtest.storm import Storm, Weathered
 from loadtest.targets import Scenario
 from tests.loadtest.bench import made
 
@@ -61,6 +62,20 @@ def test_a_mix_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.Mo
     assert mixes == [Mix(conns=50, stalled=2, programs=3, symbols=4, rate=5, minutes=0.5)]
     assert (outcome.figures, outcome.curves) == ({"p99_ms": 3.0}, {"readers": [(0.5, 1.0)]})
     assert (outcome.samples, outcome.notes) == ([sample], ["a note"])
+
+
+def test_a_storm_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    storms: list[Storm] = []
+
+    def measure(asked: Storm, _say: object) -> Weathered:
+        storms.append(asked)
+        return Weathered({"storm_s": 1.0}, [], [(1.0, 2.0)])
+
+    monkeypatch.setattr(storm, "measure", measure)
+    options = {"readers": 10, "comers": 500, "rate": 5, "seconds": 2}
+    outcome = scenarios.run(Scenario("storm", "a title", "storm", False, options, {}, {}), HOW)
+    assert storms == [Storm(readers=10, comers=40, rate=5, seconds=2)]
+    assert (outcome.figures, outcome.curves) == ({"storm_s": 1.0}, {"readers": [(1.0, 2.0)]})
 
 
 def test_locust_s_users_are_the_crowd_of_the_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import crowd, mixed, targets
+from loadtest import crowd, mixed, storm, targets
 from loadtest.bench.orders import NAME as ORDERS
 from loadtest.bench.workloads import WORKLOADS
 from loadtest.shapes import SHAPES
 from loadtest.targets import TargetsError, Verdict
+from tests.loadtest import test_storm
 from tests.loadtest.test_mixed import CAME, MIX, READ
 
 FILE = Path(targets.__file__).with_name("targets.toml")
@@ -59,6 +60,7 @@ def test_an_option_is_there_and_of_its_type(given: str, monkeypatch: pytest.Monk
 def test_every_limit_of_the_file_is_of_what_its_tool_measures() -> None:
     named = targets.parse(FILE.read_text(encoding="utf-8")).values()
     known = {"users": set(crowd.figures([], 1.0)), "mixed": set(mixed.figures(MIX, READ, CAME, []))}
+    known["storm"] = set(storm.figures(test_storm.SMALL, test_storm.READ, test_storm.CAME))
     for scenario in (each for each in named if each.tool in known):
         assert {*scenario.at_least, *scenario.at_most} <= known[scenario.tool], scenario.name
     assert {each.options["shape"] for each in named if each.tool == "users"} <= set(SHAPES)
