@@ -217,7 +217,7 @@ class _ManyOf(ByName):
 
     def _drop(self, name: Hashable, items: Any, count: int) -> None:
         """The oldest, and that is said in what follows them."""
-        raise NotImplementedError
+        raise NotImplementedError  # a list and a dict are cut in their own ways
 
 
 class EachOf(_ManyOf):
