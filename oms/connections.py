@@ -68,7 +68,7 @@ class Connections:
         """A connection as it is now; of one that waits already the newest counts."""
         row = ConnectionRow(
             connection_id, dialect, api_key_id, peer, opened_ns, self._clock_ns(), closed_ns, close_code,
-            body.decode(), tuple(StreamRow(*stream)._replace(symbol=_text(stream[1])) for stream in streams),
+            body.decode(), _rows_of(streams),
         )  # fmt: skip
         former = self._waiting.get(connection_id)
         more = row.size - (0 if former is None else former.size)
@@ -151,6 +151,12 @@ class Connections:
                 if self._waiting.setdefault(row.id, row) is row:
                     self._rows += row.size
             raise
+
+
+def _rows_of(streams: Iterable[tuple[str, str, str, int]]) -> tuple[StreamRow, ...]:
+    """One of each name: two that a client tells apart may be one as a column takes them, and the last one counts."""
+    named = {(channel, _text(name), timeframe): throttle_ms for channel, name, timeframe, throttle_ms in streams}
+    return tuple(StreamRow(*names, throttle_ms) for names, throttle_ms in named.items())
 
 
 def _text(name: str) -> str:

@@ -169,3 +169,17 @@ async def test_metrics_are_bounded(pool: Pool, monkeypatch: pytest.MonkeyPatch) 
     some.measured({"a": 1.0, "b": 1.0})
     some.measured({"a": 2.0, "b": 2.0})
     assert some.given_up == 2
+
+
+async def test_names_that_are_one_in_a_column_spoil_nothing(pool: Pool) -> None:
+    some = Connections(pool, clock_ns=lambda: T)
+    streams = [("news", "A\x00", "", 100), ("news", "A", "", 0), ("bars", "A", "1m", 0), ("bars", "A", "5m", 0)]
+    told(some, streams=streams)
+    told(some, "two")
+    assert some._rows == 5
+    with capture_logs() as logs:
+        await some.flush()
+    assert not logs
+    assert await count(pool, "websocket_connections") == 2, "also of the others"
+    found = await pool.fetch("SELECT channel, symbol, throttle_ms FROM websocket_subscriptions ORDER BY 1, timeframe")
+    assert [tuple(row) for row in found] == [("bars", "A", 0), ("bars", "A", 0), ("news", "A", 0)]
