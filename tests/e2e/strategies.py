@@ -146,7 +146,7 @@ async def run(market: Market, program: Program, settings: Path, *through: str) -
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert not errors.result()
+    assert not errors.result(), errors.result()
     return said
 
 
