@@ -30,7 +30,8 @@ class Room:
         self.key = ApiKey(id=7, user=user, prefix=MADE.prefix, hash=MADE.hash, created_ns=0, sealed_signing=sealed)
         self.auth = Auth(Tokens(new_signing_key(), started_s=0))
         self.auth.replace([self.key])
-        self.signers = Signers(self.auth, self.vault, lambda: NOW_MS * 1_000_000)
+        self.now_ms = NOW_MS
+        self.signers = Signers(self.auth, self.vault, lambda: self.now_ms * 1_000_000)
 
     def reason(self, signature: Signed) -> object:
         with pytest.raises(OmsError) as refused:
@@ -49,6 +50,14 @@ def test_a_message_is_accepted_once() -> None:
     room.signers.check(ANN, signature())
     assert room.reason(signature()) == "nonce_reused"
     room.signers.check(ANN, signature("m" * 16))
+
+
+def test_what_was_signed_before_commands_are_carried_out_here_needs_a_connection() -> None:
+    room = Room()
+    room.now_ms += 1
+    room.signers.begin()
+    assert room.reason(signature()._replace(connection_id="")) == "timestamp_out_of_window"
+    room.signers.check(ANN, signature())
 
 
 def test_what_is_not_signed_right_uses_no_nonce_up() -> None:

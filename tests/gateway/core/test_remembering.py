@@ -31,6 +31,7 @@ def test_what_is_found_is_the_last_that_was_kept_by_its_owner_and_in_time(
             assert now_s < since_s + WITHIN_S
             assert memory.find(each, owner_of, now_s) == body
             assert memory.find(each, 3, now_s) is None, "somebody else's"
+            assert memory.find(each, owner_of, since_s + WITHIN_S) is None, "too long ago"
         newest = [each for each in reversed(model) if now_s < model[each][2] + WITHIN_S]
         assert set(newest[: len(found)]) == found, "the oldest are forgotten first"
         if sum(len(model[each][1]) for each in newest) <= bytes_max:

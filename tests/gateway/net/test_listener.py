@@ -28,9 +28,10 @@ Serve = Callable[..., Awaitable[Server]]
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-async def refused(client: RawClient, status: int, code: str) -> None:
+async def refused(client: RawClient, status: int, code: str, words: str = "") -> None:
     found, body = await client.response()
     assert (found, json.loads(body)["code"]) == (status, code)
+    assert words in json.loads(body)["message"]
     assert await client.rest() == b""
     client.writer.close()
 
@@ -168,7 +169,7 @@ async def test_connections_are_limited(serve: Serve) -> None:
     clients = [await RawClient.open(server.port) for _ in range(2)]
     late = await RawClient.connect(server.port)
     late.send(HANDSHAKE + b"\r\n")
-    await refused(late, 429, "too_many_connections")
+    await refused(late, 429, "too_many_connections", "the server holds its 2")
     plain = await RawClient.connect(server.port)
     plain.send(GET)
     assert (await plain.response())[0] == 200

@@ -155,6 +155,7 @@ async def test_changes_come_no_closer_than_the_interval(scene: MAKER) -> None:
     before = len(one.told)
     for price in range(101, 151):
         one.quote(price)
+        await asyncio.sleep(0)  # a turn of the loop, in which it could be told
     await one.until_total("400")
     assert len(one.told) - before <= 3, "an opening price may have come in between"
 
@@ -189,6 +190,18 @@ async def test_a_new_day_begins_with_the_prices_of_its_beginning(scene: MAKER) -
     assert len(one.treasury.asked) == 1, "what a price was when we were there needs not be asked"
 
 
+async def test_a_new_day_does_not_begin_with_a_price_that_is_not_live(scene: MAKER) -> None:
+    one = scene()
+    one.follow()
+    await one.quoted(100)
+    await until(lambda: one.told and one.told[-1].day_pnl == D(20))
+    one.rig.hub.lost(Key("sim", "quotes", SPOT), "upstream")
+    await until(lambda: one.told[-1].stale)
+    one.now_ns = one.told[-1].day_start_ns + DAY_NS
+    one.treasury.change(balances={"USDT": 100, "BTC": 2})
+    await until(lambda: one.treasury.asked == [(SPOT, (20_000 + day) * DAY_NS) for day in (0, 1)])
+
+
 async def test_an_opening_price_that_is_not_had_is_asked_for_again(
     scene: MAKER, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +226,7 @@ async def test_symbols_are_watched_while_they_are_held_and_not_more_than_allowed
     one.follow()
     await one.quoted(100)
     await until(lambda: one.told and one.told[-1].unvalued == (LINEAR,))
+    assert Key("sim", "quotes", LINEAR) not in one.rig.sim.watched
     one.treasury.change(balances={"USDT": "7"}, pairs={})
     await one.until_total("7")
     assert one.portfolios._users == {}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.core.private import Register
 from gateway.limits import Limits
+from gateway.wire.restoring import packed
+from gateway.wire.stream import Subscribe
 from oms.model import Permission
 from tests.gateway.net.fakes import Client, Rig
 from tests.gateway.net.test_private import Scene
+from tests.gateway.net.test_record import FakeRegister
 
 QUOTES = {"action": "subscribe", "channel": "quotes", "symbols": ["BTC/USDT", "kraken:ETH/USD"], "throttle_ms": 60}
 
@@ -19,12 +23,16 @@ class Returning:
         self.rig = Rig(Limits(**limits))
 
     def connect(self, name: str) -> Client:
-        client = self.rig.connect()
-        client.session.left()
-        client.conn.id = name
-        client.session.opened()
-        client.conn.take()
-        return client
+        return named(self.rig.connect(), name)
+
+
+def named(client: Client, name: str) -> Client:
+    """With a connection id of its own."""
+    client.session.left()
+    client.conn.id = name
+    client.session.opened()
+    client.conn.take()
+    return client
 
 
 async def ask(client: Client, **message: Any) -> list[dict[str, Any]]:
@@ -111,6 +119,28 @@ async def test_private_streams_come_back_for_the_same_key_only() -> None:
     back = scene.connect("ann")
     restored, answer, missed = await scene.ask(back, action="restore", connection_id="c1", resume=resume)
     assert (restored["type"], answer["data"]["streams"]["1"]["replayed"], missed["sequence"]) == ("restored", 1, 2)
+
+
+async def test_a_connection_of_another_key_is_not_taken_over() -> None:
+    scene = Scene()
+    scene.users.add("bob", permissions={1: Permission(account_id=1)})
+    client = named(scene.connect("ann"), "hers")
+    await scene.subscribe(client)
+    for stranger in ("bob", None):
+        (answer,) = await scene.ask(named(scene.connect(stranger), "other"), action="restore", connection_id="hers")
+        assert answer["code"] == "validation_error"
+    assert client.conn.is_open
+
+
+async def test_what_was_recorded_comes_back_for_the_same_key_only() -> None:
+    scene = Returning()
+    register = FakeRegister()
+    kept: Register = register
+    scene.rig.service.register = kept
+    for owner, said in ((1, ["error"]), (None, ["restored", "subscribed"])):
+        register.restored["one"] = owner, packed([Subscribe(channel="quotes", symbols=["BTC/USDT"])])
+        answers = await ask(scene.connect("two"), action="restore", connection_id="one")
+        assert [each["type"] for each in answers] == said
 
 
 async def test_a_channel_that_is_not_there_any_more_does_not_keep_the_others_back() -> None:

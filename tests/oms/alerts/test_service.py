@@ -91,10 +91,10 @@ async def test_a_stale_quote_meets_nothing(world: World) -> None:
     async with world.ready() as oms:
         price(world, "99")
         await oms.alerts.create(ANN, wanted())
-        price(world, "101", stale=True)
-        assert [row.state for row in await alerts.every(oms.pool)] == [AlertState.ARMED]
+        price(world, "102", stale=True)
         price(world, "101")
         await told(oms, 1)
+        assert [row.triggered_price for row in await alerts.every(oms.pool)] == [Decimal(101)]
 
 
 async def test_every_kind_is_met(world: World) -> None:
