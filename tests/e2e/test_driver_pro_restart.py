@@ -112,5 +112,4 @@ async def test_killed_and_restarted_it_flows_within_a_second_and_no_fill_is_miss
             finally:
                 await made.exchange.close()
     print(after)
-    for kind in {kind for kind, _ in after}:  # once at least: whatever else the machine does costs its time, too
-        assert min(seconds for each, seconds in after if each == kind) < FLOWS_S, (kind, after)
+    assert all(seconds < FLOWS_S for _, seconds in after), after
