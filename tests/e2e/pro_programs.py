@@ -30,6 +30,7 @@ class Program:
         self.orders: dict[str, list[str]] = {}  # every status an order was seen with
         self.seen: dict[str, list[float]] = {}  # when something came, by what it is
         self.made: list[dict[str, Any]] = []
+        self.unread: list[dict[str, Any]] = []  # made, and no answer tells what became of them
         self.refused: list[str] = []
         self._loops: dict[Callable[[], Any], asyncio.Task[None]] = {}
 
@@ -102,12 +103,16 @@ class Program:
 
     async def trade(self) -> None:
         """A market order, small. One that a gateway died with before it was sent is refused for good."""
-        name = f"pro-{len(self.made) + len(self.refused)}"
+        name = f"pro-{len(self.made) + len(self.unread) + len(self.refused)}"
         side = "sell" if len(self.made) % 2 else "buy"
         try:
             order = await self.exchange.create_order_ws(BTC, "market", side, 0.001, None, {"clientOrderId": name})
         except ExchangeError:
             self.refused.append(name)
+            return
+        if order["filled"] is None:  # done, and the gateway died before it could be read
+            assert order["status"] == "open", order
+            self.unread.append(order)
             return
         assert order["status"] == "closed", order
         self.made.append(order)

@@ -161,6 +161,7 @@ async def test_over_a_bad_line_no_fill_is_missed_or_told_twice(gateway_with_orde
         await made.exchange.traded_at()
         line.fault_of = lambda: chance.choice([Fault.CUT, Fault.TRUNCATE, Fault.DELAY, *[Fault.NONE] * 25])
         await _trade_over(made, 40)
+        assert not made.unread, "the line comes back within an answer"
         line.fault_of = lambda: Fault.NONE
         entries = await ledger(gateway)
         await made.until(lambda: told_of(made.fills).keys() >= fills_of(entries).keys())

@@ -79,7 +79,9 @@ async def agree(made: Program, scene: Scene) -> None:
     assert told_of(made.fills) == fills_of(ledger)
     names = Counter(entry["client_order_id"] for entry in ledger["orders"])
     assert set(names.values()) == {1}
-    assert {order["clientOrderId"] for order in made.made} <= set(names)
+    assert {order["clientOrderId"] for order in made.made + made.unread} <= set(names)
+    assert len(made.unread) <= KILLS, "one is under way when a gateway dies"
+    await made.until(lambda: all(made.orders.get(order["id"], [""])[-1] == "closed" for order in made.unread))
     assert not set(made.refused) & set(names)
     filled = {fill["client_order_id"] for fill in ledger["fills"]}
     assert any(name.startswith("rests-") for name in filled), "something happened while there was no gateway"
