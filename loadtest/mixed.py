@@ -23,7 +23,6 @@ from loadtest.watching import watched
 WARMUP_S = 1.0
 AUDIT_S = 3.0  # those who stalled read again, so that what they missed is held against what was announced
 ENDS_WITHIN_S = 60.0  # of its time, a client that does not is given up
-CLIENT_CPU_BUSY = 0.95
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
             churn = pool.submit(last_json_line, churn_command(server, mix), timeout_s=mix.seconds + ENDS_WITHIN_S)
             (read, buckets), came = swarm.result(), churn.result()
     seen = series.samples(readings)
-    return Mixed(figures(mix, read, came, seen), seen, histogram.curve(buckets), _notes(read, came))
+    return Mixed(figures(mix, read, came, seen), seen, histogram.curve(buckets), _notes(came))
 
 
 def _swarm(server: Server, mix: Mix) -> Swarm:
@@ -99,6 +98,7 @@ def figures(mix: Mix, read: dict[str, float], came: dict[str, Any], seen: list[S
     due = mix.rate * mix.seconds
     told = came["updates"] + came["announced"] + came["unannounced"]
     tries = came["connects"] + came["reconnects"]
+    slope = series.memory_slope(seen)
     return {
         "unannounced_count": read["unannounced"] + came["unannounced"],
         "repeated_count": read["repeated"] + came["repeated"],
@@ -115,15 +115,16 @@ def figures(mix: Mix, read: dict[str, float], came: dict[str, Any], seen: list[S
         "p99_ms": read["p99_ms"],
         "p999_ms": read["p999_ms"],
         "cpu_per_message_us": read["server_us_per_msg"],
-        "memory_slope_KiB_per_h": series.memory_slope_kib_per_h(seen),
+        "client_cpu_share": read["client_cpu"],
+        "memory_slope_KiB_per_h": slope.kib_per_h if slope else None,
+        "memory_slope_error_KiB_per_h": slope.error_kib_per_h if slope else None,
+        "memory_slope_beyond_noise_KiB_per_h": series.memory_slope_beyond_noise_kib_per_h(slope),
         "memory_grown_KiB": series.memory_grown_kib(seen),
     }
 
 
-def _notes(read: dict[str, float], came: dict[str, Any]) -> list[str]:
+def _notes(came: dict[str, Any]) -> list[str]:
     deeds = ", ".join(f"{name} {count}" for name, count in came["deeds"].items())
     notes = [f"the programs' deeds: {deeds}; {came['resumed']} streams resumed, {came['replayed']} updates replayed"]
     notes += [f"a program: {failure}" for failure in came["first_failures"]]
-    if read["client_cpu"] > CLIENT_CPU_BUSY:
-        notes.append("the swarm's core was full: latency and rates are the client's too")
     return notes

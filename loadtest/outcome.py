@@ -36,4 +36,5 @@ class Outcome:
 
     @property
     def missed(self) -> bool:
-        return any(verdict.met is False for verdict in self.verdicts)
+        """Whether a limit was: a goal that was not reached fails nothing."""
+        return any(verdict.met is False and verdict.is_limit for verdict in self.verdicts)

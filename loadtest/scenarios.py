@@ -5,12 +5,13 @@ Knows the tools. Must not know limits, files or what is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from loadtest import crowd, mixed, storm
+from loadtest import crowd, histogram, mixed, storm
 from loadtest.bench import figures, orders, workloads
 from loadtest.bench.clients import Figures
+from loadtest.bench.report import CLIENT_CPU_BUSY
 from loadtest.bench.tools import Tools
 from loadtest.crowd import Crowd
 from loadtest.outcome import Curve, Outcome
@@ -31,8 +32,18 @@ class How:
 
 
 def run(scenario: Scenario, how: How) -> Outcome:
-    """Run it to its end; raises ToolError when it cannot be run."""
-    return RUNNERS[scenario.tool](scenario, how)
+    """Run it to its end, and say whether the clients were what bounded it; raises ToolError when it cannot be run."""
+    outcome = RUNNERS[scenario.tool](scenario, how)
+    return replace(outcome, notes=[*outcome.notes, *_bottlenecks(outcome.figures)])
+
+
+def _bottlenecks(figures: Mapping[str, float | None]) -> list[str]:
+    """Every `client_cpu_..share` that is near all of a core."""
+    return [
+        f"the suite was the bottleneck: {name} is {share:.2f} of a core, so latency and rates are the clients' too"
+        for name, share in figures.items()
+        if name.startswith("client_cpu_") and share is not None and share > CLIENT_CPU_BUSY
+    ]
 
 
 def _bench(scenario: Scenario, how: How) -> Outcome:
@@ -42,11 +53,16 @@ def _bench(scenario: Scenario, how: How) -> Outcome:
     plan = workloads.Plan(how.tools, how.seconds, how.conns_max, peers=False, say=how.say)
     measured = workloads.measure(scenario.name, plan)
     seen = {"tickwire": measured.gateway, "C floor": measured.floor, "tickwire, all reading": measured.unstalled}
+    if measured.checked is not measured.gateway:
+        seen["tickwire, every stream checked"] = measured.checked
     curves = {name: _curve(each) for name, each in (seen | measured.channels).items() if each is not None}
     return Outcome(scenario.name, scenario.title, figures.of_workload(measured), curves, notes=measured.notes)
 
 
 def _curve(seen: Figures) -> Curve:
+    """The histogram of our own client; of another one the four points that it tells."""
+    if seen.buckets:
+        return histogram.curve(seen.buckets)
     return [(0.5, seen.p50_ms), (0.99, seen.p99_ms), (0.999, seen.p999_ms), (1.0, seen.max_ms)]
 
 

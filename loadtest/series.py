@@ -5,12 +5,15 @@ Pure: readings are handed in. Must not know processes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from loadtest.outcome import Sample
 
+PARTS = 12
+STUDENT_T = 1.812  # one-sided 95 %, of PARTS - 2 degrees of freedom
 SETTLING_SHARE = 0.25  # of the run: until caches and pools are full, memory grows
 
 
@@ -42,15 +45,36 @@ def settled(seen: Sequence[Sample]) -> Sequence[Sample]:
     return [each for each in seen if each.at_s >= from_s]
 
 
-def memory_slope_kib_per_h(seen: Sequence[Sample]) -> float | None:
-    """Least squares over what is settled; nothing of fewer than three samples."""
+class Slope(NamedTuple):
+    """How memory grows, and how far off that may be by chance: one standard error."""
+
+    kib_per_h: float
+    error_kib_per_h: float
+
+
+def memory_slope(seen: Sequence[Sample]) -> Slope | None:
+    """Least squares over means of equal parts of what is settled; nothing of fewer samples than parts.
+
+    Neighbouring samples of memory are alike, so that each by itself would make the error look far smaller than it is:
+    means of parts that are long beside that are nearly independent (batch means).
+    """
     used = settled(seen)
-    if len(used) < 3:
+    if len(used) < PARTS:
         return None
-    mean_s = sum(each.at_s for each in used) / len(used)
-    mean_kib = sum(each.memory_KiB for each in used) / len(used)
-    spread = sum((each.at_s - mean_s) ** 2 for each in used)
-    return 3600 * sum((each.at_s - mean_s) * (each.memory_KiB - mean_kib) for each in used) / spread
+    parts = [used[len(used) * n // PARTS : len(used) * (n + 1) // PARTS] for n in range(PARTS)]
+    at_s = [sum(each.at_s for each in part) / len(part) for part in parts]
+    kib = [sum(each.memory_KiB for each in part) / len(part) for part in parts]
+    mean_s, mean_kib = sum(at_s) / PARTS, sum(kib) / PARTS
+    spread = sum((at - mean_s) ** 2 for at in at_s)
+    slope = sum((at - mean_s) * (of - mean_kib) for at, of in zip(at_s, kib, strict=True)) / spread
+    rest = sum((of - mean_kib - slope * (at - mean_s)) ** 2 for at, of in zip(at_s, kib, strict=True))
+    return Slope(3600 * slope, 3600 * math.sqrt(rest / (PARTS - 2) / spread))
+
+
+def memory_slope_beyond_noise_kib_per_h(slope: Slope | None) -> float | None:
+    """What of the slope chance does not explain, to 95 %; 0 when it may be all chance. Memory given back is no leak,
+    and counts as 0, too."""
+    return None if slope is None else max(0.0, slope.kib_per_h - STUDENT_T * slope.error_kib_per_h)
 
 
 def memory_grown_kib(seen: Sequence[Sample]) -> int | None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> its options
@@ -18,7 +18,8 @@ TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> it
     "users": {"users": int, "spawn_per_s": float, "shape": str, "minutes": float},
 }
 UNITS: Final = ("ms", "us", "s", "share", "ratio", "count", "KiB", "KiB_per_h", "per_s")
-KEYS: Final = ("title", "tool", "short", "options", "at_least", "at_most")
+KEYS: Final = ("title", "tool", "short", "options", "at_least", "at_most", "goal")
+GOAL_KEYS: Final = ("at_least", "at_most", "shown_in")
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 Figures = Mapping[str, float | None]  # None: it could not be measured here
@@ -26,6 +27,15 @@ Figures = Mapping[str, float | None]  # None: it could not be measured here
 
 class TargetsError(Exception):
     """targets.toml says something that cannot be, or asks for what its tool does not measure."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is aimed at, which fails nothing; `shown_in` is the page that shows what bounds a figure short of it."""
+
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    shown_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,18 +49,25 @@ class Scenario:
     options: Mapping[str, Any]
     at_least: Mapping[str, float]
     at_most: Mapping[str, float]
+    goal: Goal = Goal()
 
 
 class Verdict(NamedTuple):
-    """One limit and what became of it; `met` is None when it could not be judged."""
+    """One limit and what became of it, or one goal; `met` is None when it could not be judged."""
 
     goal: str
     reached: str
     met: bool | None
+    is_limit: bool = True  # a goal fails nothing
+    shown_in: str = ""
 
     @property
     def word(self) -> str:
-        return {True: "met", False: "MISSED", None: "not judged"}[self.met]
+        if self.met is None:
+            return "not judged"
+        if self.is_limit:
+            return "met" if self.met else "MISSED"
+        return "reached" if self.met else f"not reached: {self.shown_in}"
 
 
 def parse(text: str) -> dict[str, Scenario]:
@@ -81,7 +98,29 @@ def _scenario(name: str, table: Any) -> Scenario:
     at_least, at_most = (_limits(f"[{name}] {side}", table.get(side, {})) for side in ("at_least", "at_most"))
     if not at_least and not at_most:
         raise TargetsError(f"[{name}]: at_least or at_most must say what is to be reached")
-    return Scenario(name, title, tool, short, _options(name, tool, table.get("options", {})), at_least, at_most)
+    goal = _goal(name, table.get("goal", {}), at_least, at_most)
+    return Scenario(name, title, tool, short, _options(name, tool, table.get("options", {})), at_least, at_most, goal)
+
+
+def _goal(name: str, given: Any, at_least: Mapping[str, float], at_most: Mapping[str, float]) -> Goal:
+    """What is aimed at has a limit, too; where that is looser, a page says why."""
+    where = f"[{name}] goal"
+    if not isinstance(given, dict):
+        raise TargetsError(f"{where}: a table")
+    _known(where, given, GOAL_KEYS)
+    shown_in = given.get("shown_in", "")
+    if not isinstance(shown_in, str):
+        raise TargetsError(f"{where}: shown_in must be a page, not {shown_in!r}")
+    aims = {side: _limits(f"{where} {side}", given.get(side, {})) for side in ("at_least", "at_most")}
+    goal = Goal(**aims, shown_in=shown_in)
+    for aimed, limits in ((goal.at_least, at_least), (goal.at_most, at_most)):
+        if unlimited := [figure for figure in aimed if figure not in limits]:
+            raise TargetsError(f"{where}: {', '.join(unlimited)} has no limit")
+    short_of = [figure for figure, aim in goal.at_least.items() if aim > at_least[figure]]
+    short_of += [figure for figure, aim in goal.at_most.items() if aim < at_most[figure]]
+    if short_of and not shown_in:
+        raise TargetsError(f"{where}: shown_in must name the page that shows what bounds {', '.join(short_of)}")
+    return goal
 
 
 def _known(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
@@ -134,18 +173,27 @@ def chosen(scenarios: Mapping[str, Scenario], names: list[str]) -> list[Scenario
 
 
 def judge(scenario: Scenario, figures: Figures) -> list[Verdict]:
-    """Each limit in turn. A figure that the tool does not know raises TargetsError: a limit nobody holds is none."""
-    verdicts = []
-    for sign, limits in ((">=", scenario.at_least), ("<=", scenario.at_most)):
+    """Each limit in turn, then each goal. A figure that the tool does not know raises TargetsError: a limit nobody
+    holds is none."""
+    limits = [*_held(scenario.name, scenario.at_least, scenario.at_most, figures)]
+    goals = _held(scenario.name, scenario.goal.at_least, scenario.goal.at_most, figures)
+    return limits + [
+        each._replace(goal=f"goal: {each.goal}", is_limit=False, shown_in=scenario.goal.shown_in) for each in goals
+    ]
+
+
+def _held(
+    name: str, at_least: Mapping[str, float], at_most: Mapping[str, float], figures: Figures
+) -> Iterator[Verdict]:
+    for sign, limits in ((">=", at_least), ("<=", at_most)):
         for figure, limit in limits.items():
             if figure not in figures:
-                raise TargetsError(f"[{scenario.name}]: no {figure} is measured: there are {', '.join(figures)}")
+                raise TargetsError(f"[{name}]: no {figure} is measured: there are {', '.join(figures)}")
             value, goal = figures[figure], f"{figure} {sign} {number(limit)}"
             if value is None:
-                verdicts.append(Verdict(goal, "not measured", None))
+                yield Verdict(goal, "not measured", None)
             else:  # a NaN misses
-                verdicts.append(Verdict(goal, number(value), value >= limit if sign == ">=" else value <= limit))
-    return verdicts
+                yield Verdict(goal, number(value), value >= limit if sign == ">=" else value <= limit)
 
 
 def number(value: float) -> str:

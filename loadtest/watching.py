@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from loadtest.bench.machine import rss_kib
 from loadtest.bench.servers import Server
 from loadtest.series import Reading
+from loadtest.swarm import ToolError
 
 READINGS_MAX = 600  # over a run of any length
 READ_EVERY_S_MIN = 0.25
@@ -22,22 +23,37 @@ READ_EVERY_S_MIN = 0.25
 
 @contextmanager
 def watched(server: Server, seconds: float) -> Iterator[list[Reading]]:
-    """The server is read while the block runs; the list is whole when the block is left."""
+    """The server is read while the block runs; the list is whole when the block is left, which raises ToolError when
+    the server could not be read."""
     readings = [reading(server)]
-    over = threading.Event()
     every_s = max(READ_EVERY_S_MIN, seconds / READINGS_MAX)
-
-    def watch() -> None:
-        while not over.wait(every_s):
-            readings.append(reading(server))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with repeated(lambda: readings.append(reading(server)), every_s):
         yield readings
+
+
+@contextmanager
+def repeated(action: Callable[[], object], every_s: float) -> Iterator[None]:
+    """The action again and again in a thread while the block runs; ToolError when it failed, since then a part of
+    what was to be seen was not. What the block raises itself goes before that."""
+    over = threading.Event()
+    failures: list[Exception] = []
+
+    def repeat() -> None:
+        try:
+            while not over.wait(every_s):
+                action()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
     finally:
         over.set()
-        watcher.join()
+        thread.join()
+    if failures:
+        raise ToolError(f"the server could not be read during the run: {failures[0]!r}") from failures[0]
 
 
 def reading(server: Server) -> Reading:

@@ -11,7 +11,7 @@ from typing import Any
 
 from loadtest.bench.machine import client_cpu, on_cpu, realtime, wait_for_ports
 from loadtest.bench.servers import Server
-from loadtest.swarm import CONNECT_TIMEOUT_S, Swarm, last_json_line, raise_open_files
+from loadtest.swarm import CONNECT_TIMEOUT_S, Buckets, Swarm, last_json_line, raise_open_files
 
 CROWD_CONNS = 5_000  # from here on ports are short: `wsload` leaves each of its connections' in TIME_WAIT
 PORTS_WAITING_MAX = 3_000
@@ -44,6 +44,7 @@ class Figures:
     announced: int | None = None
     repeated: int | None = None
     messages_per_send: float | None = None
+    buckets: Buckets | None = None  # how many frames took how long
 
     @property
     def kib_per_conn(self) -> float:
@@ -74,7 +75,7 @@ def run(server: Server, load: Load, wsload: Path | None) -> Figures:
         if load.conns >= CROWD_CONNS:
             wait_for_ports(PORTS_WAITING_MAX)
         return from_wsload(server, load, last_json_line(wsload_command(wsload, server, load), timeout_s=_limit_s(load)))
-    return from_swarm(server, load, swarm_of(server, load).run())
+    return from_swarm(server, load, *swarm_of(server, load).run_to_buckets())
 
 
 def _limit_s(load: Load) -> float:
@@ -136,8 +137,8 @@ def from_wsload(server: Server, load: Load, result: dict[str, float]) -> Figures
     )
 
 
-def from_swarm(server: Server, load: Load, result: dict[str, float]) -> Figures:
-    """Our own client checks every stream and what was announced."""
+def from_swarm(server: Server, load: Load, result: dict[str, float], buckets: Buckets | None = None) -> Figures:
+    """Our own client checks every stream and what was announced, and knows every latency."""
     return Figures(
         **_common(server, load, result),
         client="swarm",
@@ -145,6 +146,7 @@ def from_swarm(server: Server, load: Load, result: dict[str, float]) -> Figures:
         unannounced=int(result["unannounced"]),
         announced=int(result["announced"]),
         repeated=int(result["repeated"]),
+        buckets=buckets,
     )
 
 

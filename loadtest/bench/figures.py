@@ -32,7 +32,10 @@ def of_workload(result: Result) -> Named:
         "p99_of_floor_ratio": _ratio(ours, result.floor, lambda seen: seen.p99_ms),
         "cpu_of_floor_ratio": _ratio(ours, result.floor, lambda seen: seen.us_per_msg),
         "reply_p99_ms": result.extra.get("reply_p99_ms"),
+        "client_cpu_share": ours.client_cpu,
     }
+    if result.floor is not None:
+        named["client_cpu_at_floor_share"] = result.floor.client_cpu
     if result.unstalled is not None:
         grown_kib = ours.rss_kib - ours.empty_rss_kib - (result.unstalled.rss_kib - result.unstalled.empty_rss_kib)
         named["announced_count"] = ours.announced

@@ -47,7 +47,7 @@ def section(result: OrdersResult) -> str:
         HEADING,
         table(COLUMNS, rows),
         f"{result.rows} rows an order. Of pgbench in two transactions it is {100 * of_two:.0f} %.",
-        table(("goal", "reached", "verdict"), [(v.goal, v.reached, v.word) for v in verdicts(result)]),
+        table(("limit", "reached", "verdict"), [(v.goal, v.reached, v.word) for v in verdicts(result)]),
     ]
     if failure := result.alone.first_failure or result.crowd.first_failure:
         parts.append(f"- the first that failed: {failure}")

@@ -90,7 +90,7 @@ def section(result: Result) -> str:
     parts = [f"## {result.workload.name}: {result.workload.title}", figures_table(result)]
     if result.extra:
         parts.append("Also: " + ", ".join(f"{name} {number(value)}" for name, value in result.extra.items()) + ".")
-    parts.append(table(("goal", "reached", "verdict"), [(v.goal, v.reached, v.word) for v in verdicts(result)]))
+    parts.append(table(("limit", "reached", "verdict"), [(v.goal, v.reached, v.word) for v in verdicts(result)]))
     notes = list(result.notes)
     busy = [s.server for s in (result.gateway, result.floor, *result.peers) if s and s.client_cpu > CLIENT_CPU_BUSY]
     if busy:
@@ -102,7 +102,7 @@ def section(result: Result) -> str:
 def summary(results: Sequence[Result]) -> str:
     """Every limit in one table."""
     rows = [(result.workload.name, v.goal, v.reached, v.word) for result in results for v in verdicts(result)]
-    return table(("workload", "goal", "reached", "verdict"), rows)
+    return table(("workload", "limit", "reached", "verdict"), rows)
 
 
 HOW = """\

@@ -5,7 +5,6 @@ Knows servers and clients; must not know goals, tables or files.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +13,7 @@ from loadtest.bench.clients import Figures, Load, prober, run, swarm_of
 from loadtest.bench.servers import Server
 from loadtest.bench.tools import PEERS, Tools
 from loadtest.swarm import ToolError, subscribe
+from loadtest.watching import repeated
 
 Say = Callable[[str], None]
 
@@ -142,6 +142,12 @@ def fan_out(result: Result, plan: Plan) -> None:
     with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
         plan.say(f"{workload.name}: gateway, {workload.conns} connections")
         result.gateway = counted(server, load_of(workload, plan), plan)
+    check_streams(result, plan)
+
+
+def check_streams(result: Result, plan: Plan) -> None:
+    """Our own client for a moment: every stream against its position, and every latency in its histogram."""
+    workload = result.workload
     with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
         plan.say(f"{workload.name}: gateway, every stream checked")
         check = replace(load_of(workload, plan, seconds=min(2.0, plan.seconds)), index_modulus=workload.symbols)
@@ -151,20 +157,8 @@ def fan_out(result: Result, plan: Plan) -> None:
 def counted(server: Server, load: Load, plan: Plan) -> Figures:
     """A run, and from the gateway's own counters how many messages it put into one system call meanwhile."""
     samples: list[servers.GatewayStatus] = []
-    every_s = load.seconds / SAMPLES_A_RUN
-    over = threading.Event()
-
-    def sample() -> None:
-        while not over.wait(every_s):
-            samples.append(server.status())
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    try:
+    with repeated(lambda: samples.append(server.status()), load.seconds / SAMPLES_A_RUN):
         figures = run(server, load, plan.tools.wsload)
-    finally:
-        over.set()
-        sampler.join()
     # The last sample may have seen the clients leave; those before it lie in the measurement.
     steady = samples[-SAMPLES_A_RUN:-1]
     sends = steady[-1].sends - steady[0].sends if steady else 0
@@ -172,7 +166,8 @@ def counted(server: Server, load: Load, plan: Plan) -> Figures:
 
 
 def crowd_on_one_key(result: Result, plan: Plan) -> None:
-    """D: first the updates; then the same crowd reads on while connections of their own time replies."""
+    """D: first the updates; then the same crowd reads on while connections of their own time replies; then, as in
+    all others, every stream is checked."""
     workload = result.workload
     with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
         plan.say(f"{workload.name}: gateway, {workload.conns} connections")
@@ -182,6 +177,7 @@ def crowd_on_one_key(result: Result, plan: Plan) -> None:
         with crowd.in_background():
             replies = prober(server, conns=PROBES, every_ms=PROBE_EVERY_MS, warmup_s=1.0, seconds=plan.seconds).run()
         result.extra |= {name: replies[name] for name in ("reply_p50_ms", "reply_p99_ms", "replies")}
+    check_streams(result, plan)
 
 
 def stalled_readers(result: Result, plan: Plan) -> None:

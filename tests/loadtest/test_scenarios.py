@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from loadtest import crowd, mixed, scenarios, storm, targets
@@ -41,6 +43,25 @@ def test_a_workload_has_its_figures_and_curves(monkeypatch: pytest.MonkeyPatch) 
         "tickwire": [(0.5, 2.5), (0.99, 5.0), (0.999, 6.0), (1.0, 7.0)],
         "C floor": [(0.5, 2.5), (0.99, 4.0), (0.999, 6.0), (1.0, 7.0)],
     }
+
+
+def test_our_own_client_s_histogram_is_its_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = made.result("A")
+    result.checked = replace(made.FIGURES, client="swarm", buckets=[(1_000.0, 3), (2_000.0, 1)])
+    monkeypatch.setattr(workloads, "measure", lambda _name, _plan: result)
+    curves = scenarios.run(scenario("A"), HOW).curves
+    assert curves["tickwire, every stream checked"] == [(0.75, 1.0), (1.0, 2.0)]
+    assert len(curves["tickwire"]) == 4
+
+
+@pytest.mark.parametrize(("share", "notes"), [(0.95, 0), (0.96, 1)])
+def test_that_the_clients_were_the_bottleneck_is_said(
+    share: float, notes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = made.result("A", replace(made.FIGURES, client_cpu=share))
+    monkeypatch.setattr(workloads, "measure", lambda _name, _plan: result)
+    said = [note for note in scenarios.run(scenario("A"), HOW).notes if "client_cpu_share" in note]
+    assert len(said) == notes
 
 
 def test_orders_are_measured_by_their_own_workload(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from loadtest import series
@@ -21,17 +23,36 @@ def test_rates_are_between_two_readings() -> None:
 
 
 def test_the_slope_leaves_out_the_first_quarter() -> None:
-    assert series.memory_slope_kib_per_h(grown(0, 900, 1000, 1000, 1000, 1000, 1000, 1000, 1000)) == 0.0
-    assert series.memory_slope_kib_per_h(grown(0, 50, 100, 101, 102, 103, 104, 105, 106)) == pytest.approx(3600)
+    flat, rising = series.memory_slope(grown(*range(0, 900, 225), *[1000] * 13)), series.memory_slope(grown(*range(40)))
+    assert flat == series.Slope(0.0, 0.0)
+    assert rising is not None
+    assert rising.kib_per_h == pytest.approx(3600)
+    assert series.memory_slope_beyond_noise_kib_per_h(rising) == pytest.approx(3600, rel=0.01)
 
 
 def test_noise_around_a_level_is_no_slope() -> None:
-    assert series.memory_slope_kib_per_h(grown(*[0] * 4, *[9, 11, 11, 9] * 3)) == pytest.approx(0, abs=0.1)
+    chance = random.Random(7)  # the same each run
+    level = series.memory_slope(grown(*[round(chance.gauss(50_000, 200)) for _ in range(400)]))
+    assert level is not None
+    assert level.error_kib_per_h > 0
+    assert series.memory_slope_beyond_noise_kib_per_h(level) == 0
+
+
+def test_a_leak_is_found_under_the_same_noise() -> None:
+    chance = random.Random(7)
+    leak = series.memory_slope(grown(*[round(chance.gauss(50_000 + 5 * at_s, 200)) for at_s in range(400)]))
+    assert leak is not None
+    assert leak.kib_per_h == pytest.approx(18_000, rel=0.1)
+    assert (series.memory_slope_beyond_noise_kib_per_h(leak) or 0.0) > 14_000
+
+
+def test_memory_that_is_given_back_is_no_leak() -> None:
+    assert series.memory_slope_beyond_noise_kib_per_h(series.memory_slope(grown(*range(40, 0, -1)))) == 0
 
 
 def test_too_little_says_nothing() -> None:
-    assert series.memory_slope_kib_per_h(grown(1, 2)) is None
-    assert series.memory_slope_kib_per_h([]) is None
+    assert series.memory_slope(grown(*range(8))) is None
+    assert series.memory_slope_beyond_noise_kib_per_h(None) is None
     assert series.memory_grown_kib([]) is None
 
 

@@ -41,6 +41,13 @@ def test_the_file_is_valid_and_has_every_workload() -> None:
         (GOOD.replace("20", "true"), "[A] at_most: p99_ms must be a number, not True"),
         (GOOD + "options = { minutes = 3 }", "[A] options: minutes is not known: there are none"),
         (GOOD + "options = 3", "[A] options: a table"),
+        (GOOD + "goal = 3", "[A] goal: a table"),
+        (GOOD + "goal = { at_mots = {} }", "[A] goal: at_mots is not known: there are at_least, at_most, shown_in"),
+        (GOOD + "goal = { at_most = { p99 = 3 } }", "[A] goal at_most: p99 must end with its unit"),
+        (GOOD + "goal = { at_most = { p50_ms = 3 } }", "[A] goal: p50_ms has no limit"),
+        (GOOD + "goal = { at_least = { p99_ms = 3 } }", "[A] goal: p99_ms has no limit"),
+        (GOOD + "goal = { at_most = { p99_ms = 19 } }", "[A] goal: shown_in must name the page"),
+        (GOOD + "goal = { shown_in = 3 }", "[A] goal: shown_in must be a page, not 3"),
     ],
 )
 def test_what_cannot_be_is_refused_and_named(text: str, said: str) -> None:
@@ -96,6 +103,33 @@ def test_at_least_is_the_other_way_around() -> None:
     ]
     words = [targets.judge(scenario, {"x_share": value})[0].word for value in (1.0, 0.99, 0.98, None)]
     assert words == ["met", "met", "MISSED", "not judged"]
+
+
+@pytest.mark.parametrize(
+    ("p99_ms", "words"),
+    [
+        (9.0, ["met", "met", "reached"]),
+        (10.1, ["met", "met", "not reached: docs/why.md"]),
+        (20.1, ["MISSED", "met", "not reached: docs/why.md"]),
+        (None, ["not judged", "met", "not judged"]),
+    ],
+)
+def test_a_goal_stands_beside_its_limit_and_is_none(p99_ms: float | None, words: list[str]) -> None:
+    aims = 'goal = { at_most = { p99_ms = 10 }, shown_in = "docs/why.md" }'
+    verdicts = targets.judge(targets.parse(GOOD + aims)["A"], {"p99_ms": p99_ms, "lost_count": 0})
+    assert [verdict.word for verdict in verdicts] == words
+    assert [verdict.is_limit for verdict in verdicts] == [True, True, False]
+    assert verdicts[2].goal == "goal: p99_ms <= 10"
+
+
+def test_a_goal_as_hard_as_its_limit_needs_no_page() -> None:
+    assert targets.parse(GOOD + "goal = { at_most = { p99_ms = 20 } }")["A"].goal.shown_in == ""
+
+
+def test_every_page_that_shows_what_bounds_a_goal_is_there() -> None:
+    root = FILE.parents[1]
+    pages = [each.goal.shown_in for each in targets.parse(FILE.read_text(encoding="utf-8")).values()]
+    assert [page for page in pages if page and not (root / page.partition("#")[0]).is_file()] == []
 
 
 def test_a_limit_on_what_is_not_measured_is_an_error() -> None:
