@@ -7,7 +7,6 @@ Must not know an exchange or an order, nor the class a quote is made of: that is
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Final, Generic, Protocol, TypeVar
@@ -15,16 +14,15 @@ from typing import Final, Generic, Protocol, TypeVar
 import msgspec
 import structlog
 
+from gateway.core.heard import Heard
 from gateway.core.hub import Hub
 from gateway.core.key import Key
 from gateway.core.tiers import Item
-from gateway.core.watch import full_jitter
 from gateway.errors import TickwireError
 
 log = structlog.get_logger(__name__)
 
 CHANNEL: Final = "quotes"
-RETRY_S: Final = (0.25, 30.0)  # first and longest pause after an exchange did not know the symbol, or was not there
 NEVER: Final = frozenset({"unknown_symbol", "unsupported_channel"})  # waiting for these would be in vain
 
 Q = TypeVar("Q")
@@ -56,10 +54,11 @@ class _Prices(msgspec.Struct):
 _prices_of: Final = msgspec.json.Decoder(_Prices).decode
 
 
-class _Market(Generic[Q]):
-    """One watched symbol, listening on the hub as soon as its exchange has said which key it is."""
+class _Market(Heard, Generic[Q]):
+    """One watched symbol. What an exchange that is not served says is never waited for."""
 
     def __init__(self, owner: MarketData[Q], exchange: str, symbol: str) -> None:
+        super().__init__(owner.hub, lambda: owner.sources[exchange].resolve(CHANNEL, symbol, ""))
         self.quote: Q | None = None
         self.is_fresh = False
         self.watchers = 0
@@ -68,47 +67,22 @@ class _Market(Generic[Q]):
         self._exchange = exchange
         self._symbol = symbol
         self._prices = (_Prices(), 0)
-        self._key: Key | None = None
-        self._resolving: asyncio.Future[Key] | None = None
-        self._retry: asyncio.TimerHandle | None = None
-        self._failures = 0
 
     def begin(self) -> None:
-        """Ask which key the symbol is; after a failure again, for as long as somebody watches."""
-        source = self._owner.sources.get(self._exchange)
-        if source is None:
+        if self._exchange in self._owner.sources:
+            super().begin()
+        else:
             self._answer(None)
-            return
-        self._resolving = asyncio.ensure_future(source.resolve(CHANNEL, self._symbol, ""))
-        self._resolving.add_done_callback(self._resolved)
 
     def end(self) -> None:
-        """Nobody watches any more."""
-        if self._resolving is not None:
-            self._resolving.cancel()
-        if self._retry is not None:
-            self._retry.cancel()
-        if self._key is not None:
-            self._owner.hub.unlisten(self._key, self)
-            self._key = None
+        super().end()
         self._answer(None)
 
-    def _resolved(self, resolving: asyncio.Future[Key]) -> None:
-        self._resolving = None
-        if resolving.cancelled():
-            return
-        error = resolving.exception()
-        if error is None:
-            self._key = resolving.result()
-            self._owner.hub.listen(self._key, self)
-            return
-        if not self._failures:
+    def refused(self, error: BaseException, *, is_first: bool) -> None:
+        if is_first:
             log.warning("no quotes", exchange=self._exchange, symbol=self._symbol, error=str(error))
         if isinstance(error, TickwireError) and error.code in NEVER:
             self._answer(None)
-        pause_s = full_jitter(*RETRY_S, self._failures, random.uniform)
-        self._failures += 1
-        self._retry = asyncio.get_running_loop().call_later(pause_s, self.begin)
 
     def on_update(self, _key: Key, item: Item) -> None:
         assert isinstance(item.data, bytes)

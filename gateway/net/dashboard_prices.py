@@ -6,14 +6,12 @@ long as somebody wants it. Must not know a connection, nor how a message looks.
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.core.watch import full_jitter
+from gateway.core.heard import Heard
 from gateway.net.dashboard_board import Audience, Board
 from gateway.wire import dashboard
 
@@ -25,41 +23,30 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-RETRY_S: Final = (0.25, 30.0)  # first and longest pause after an exchange did not know the symbol, or was not there
-
 Symbols = tuple[str, ...]  # as clients spell them, sorted
 Resolve = Callable[[str], Awaitable["Key"]]
 
 
-class Price:
-    """One symbol, listening on the hub as soon as its exchange has said which key it is."""
+class Price(Heard):
+    """One symbol that dashboards want."""
 
     def __init__(self, board: PriceBoard, spelling: str) -> None:
+        super().__init__(board.hub, lambda: board.resolve(spelling))
         self.audiences: set[Audience[Symbols]] = set()
         self._board = board
         self._spelling = spelling
         self._ticker: bytes | None = None
         self._said: bytes | None = None  # made of the ticker, when first wanted
-        self._key: Key | None = None
-        self._resolving: asyncio.Future[Key] | None = None
-        self._retry: asyncio.TimerHandle | None = None
-        self._failures = 0
 
     def begin(self) -> None:
-        """Ask which key the symbol is; after a failure again, for as long as somebody wants it."""
-        self._retry = None
         if self._failures:
             self._board.health.recovering()
-        self._resolving = asyncio.ensure_future(self._board.resolve(self._spelling))
-        self._resolving.add_done_callback(self._resolved)
+        super().begin()
 
-    def end(self) -> None:
-        if self._resolving is not None:
-            self._resolving.cancel()
-        if self._retry is not None:
-            self._retry.cancel()
-        if self._key is not None:
-            self._board.hub.unlisten(self._key, self)
+    def refused(self, error: BaseException, *, is_first: bool) -> None:
+        if is_first:
+            log.warning("no prices", symbol=self._spelling, error=str(error))
+        self._board.health.failed()
 
     @property
     def said(self) -> bytes | None:
@@ -77,22 +64,6 @@ class Price:
         self._ticker = self._said = None
         self._board.health.failed()
         self._board.changed(self.audiences)
-
-    def _resolved(self, resolving: asyncio.Future[Key]) -> None:
-        self._resolving = None
-        if resolving.cancelled():
-            return
-        error = resolving.exception()
-        if error is None:
-            self._key = resolving.result()
-            self._board.hub.listen(self._key, self)
-            return
-        if not self._failures:
-            log.warning("no prices", symbol=self._spelling, error=str(error))
-        self._board.health.failed()
-        pause_s = full_jitter(*RETRY_S, self._failures, random.uniform)
-        self._failures += 1
-        self._retry = asyncio.get_running_loop().call_later(pause_s, self.begin)
 
 
 class PriceBoard(Board[Symbols]):

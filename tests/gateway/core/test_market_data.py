@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import market_data
+from gateway.core import heard, market_data
 from gateway.core.key import Key
 from gateway.core.market_data import MarketData
 from gateway.errors import TickwireError
@@ -156,7 +156,7 @@ async def test_an_exchange_that_comes_late_is_asked_again(monkeypatch: pytest.Mo
         return KEY
 
     monkeypatch.setattr(scene.rig.sim, "resolve", resolve)
-    monkeypatch.setattr(market_data, "RETRY_S", (0.001, 0.001))
+    monkeypatch.setattr(heard, "RETRY_S", (0.001, 0.001))
     waiting = scene.market.fresh("sim", "BTC/USDT", 100)
     await until(lambda: KEY in scene.rig.sim.watched)
     scene.publish(b'{"bid":1}')

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.config import DashboardConfig
+from gateway.core import heard
 from gateway.core.health import StreamHealth
-from gateway.net import dashboard_prices
 from tests.gateway.net.fakes import Rig
 from tests.waiting import until
 
@@ -16,7 +16,7 @@ def health_of(rig: Rig) -> StreamHealth:
 
 
 async def test_a_symbol_that_its_exchange_does_not_know_yet_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dashboard_prices, "RETRY_S", (0.001, 0.002))
+    monkeypatch.setattr(heard, "RETRY_S", (0.001, 0.002))
     rig = Rig(dashboards=DashboardConfig(symbols=["NEW"], price_update_interval_s=3600))
     client = rig.connect_dashboard()
     await until(lambda: len(rig.sim.asked) >= 10)
