@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 Router = Callable[[Head], Handler | Refusal]
 
 BACKLOG = 4_096  # a reconnect storm; the kernel cuts it at net.core.somaxconn
+# libuv takes one connection from a listening socket in a turn of the loop, and under load there are few hundred turns a
+# second. So the loop has the socket this many times; not more, since updates wait while so many are let in.
+ACCEPTS_PER_TURN = 16
 _END = b"\r\n\r\n"
 
 
@@ -73,7 +76,7 @@ class Listener:
         self.tls = tls
         self._router = router
         self._origins = origins or Origins()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
         self._accepting = True
 
@@ -100,14 +103,17 @@ class Listener:
         # Inherited by accepted sockets: a small kernel buffer shows a slow reader early
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.shared.limits.send_buffer_bytes)
         self.port = sock.getsockname()[1]
-        self._server = await asyncio.get_running_loop().create_server(lambda: Door(self), sock=sock, backlog=BACKLOG)
+        loop = asyncio.get_running_loop()
+        again = [sock.dup() for _ in range(ACCEPTS_PER_TURN - 1)] if _takes_one_a_turn(loop) else []
+        for each in (sock, *again):
+            self._servers.append(await loop.create_server(lambda: Door(self), sock=each, backlog=BACKLOG))
         self._tick()
 
     def close_accepting(self) -> None:
         """Take no new connection, and refuse the handshakes that are under way."""
         self._accepting = False
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
 
     def close(self) -> None:
         """End at once: no new connections, and what is still open is dropped."""
@@ -140,6 +146,11 @@ class Listener:
         if not self._accepting:
             return Refusal(503, "exchange_unavailable", "the server is shutting down", retry_after_ms=limits.drain_ms)
         return self.admission.upgrade(peer, len(self.connections), self.shared.clock())
+
+
+def _takes_one_a_turn(loop: asyncio.AbstractEventLoop) -> bool:
+    """asyncio's own loop takes as many as there are."""
+    return not isinstance(loop, asyncio.BaseEventLoop)
 
 
 class Door(asyncio.Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import itertools
 import json
 import socket
 from collections import Counter
@@ -18,7 +19,7 @@ from gateway.limits import Limits
 from gateway.net.addresses import Proxies
 from gateway.net.certificate import Certificate
 from gateway.net.head import Refusal
-from gateway.net.listener import Listener
+from gateway.net.listener import ACCEPTS_PER_TURN, Listener
 from tests import certificates
 from tests.gateway.net.conftest import Server, http_app
 from tests.gateway.net.raw import HANDSHAKE, TEXT, Frame, RawClient, frame
@@ -339,6 +340,21 @@ async def test_socket_options(serve: Serve) -> None:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 65_536  # the kernel doubles it
     finally:
         sock.detach()
+
+
+async def test_many_are_let_in_within_one_turn_of_the_loop_but_not_all(serve: Serve) -> None:
+    server = await serve()
+    with contextlib.ExitStack() as stack:
+        for _ in range(2 * ACCEPTS_PER_TURN):
+            client = stack.enter_context(socket.socket())
+            client.connect(("127.0.0.1", server.port))
+        counted = [0]
+        while counted[-1] < 2 * ACCEPTS_PER_TURN:
+            await asyncio.sleep(0)
+            counted.append(server.listener.counts["accepted"])
+        a_turn = [after - before for before, after in itertools.pairwise(counted)]
+        assert max(a_turn) == ACCEPTS_PER_TURN
+    await until(lambda: not server.listener.doors)
 
 
 def test_the_loop_of_the_standard_library_will_do() -> None:
