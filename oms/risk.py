@@ -89,6 +89,23 @@ def trading_state(risk: Risk, everywhere: TradingState) -> TradingState:
     return max(risk.trading_state, everywhere, key=_SEVERITY.index)
 
 
+def loosened(before: Risk, after: Risk) -> list[str]:
+    """The limits, by name, that let through what they did not let through before."""
+    limits = [name for name in Risk.__struct_fields__ if name != "account_id"]
+    return [name for name in limits if _room(getattr(after, name)) > _room(getattr(before, name))]
+
+
+def eases(before: TradingState, after: TradingState) -> bool:
+    """Whether more may be sent in the second state than in the first."""
+    return _room(after) > _room(before)
+
+
+def _room(limit: bool | int | Decimal | TradingState | None) -> Decimal:
+    if isinstance(limit, TradingState):
+        return Decimal(-_SEVERITY.index(limit))
+    return Decimal("Infinity") if limit is None else Decimal(limit)
+
+
 def notional(instrument: Instrument, qty: Decimal, price: Decimal) -> Decimal:
     """In the quote currency: an inverse contract is worth a fixed amount of it."""
     return qty * instrument.contract_size * (1 if instrument.inverse else price)

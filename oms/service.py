@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from oms import signing
 from oms.alerts.service import AlertLimits, Alerts
 from oms.auth import Auth, may_read, require_known, require_whole
 from oms.commands import Request, parse
@@ -127,7 +128,7 @@ class Oms:
         and for one whose signature is not right.
         """
         if signature is not None:
-            self.signers.check(principal, signature)
+            self.require_right(principal, signature)
         asked = parse(body, request_id=idempotency_key)
         if len(asked) > 1:
             self.on_more(principal, len(asked) - 1)
@@ -147,11 +148,11 @@ class Oms:
         """Raises OmsError where an account takes signed commands only; to who may not know it, it is not there."""
         require_known(principal, account_id)
         if self.trader(account_id).account.requires_signing:
-            raise OmsError(
-                "permission_denied",
-                "this account takes signed commands only",
-                details={"account_id": account_id, "reason": "signature_required"},
-            )
+            raise signing.required(account_id=account_id)
+
+    def require_right(self, principal: Principal, signature: Signature) -> None:
+        """Raises OmsError unless it is of the principal's API key, and here for the first time."""
+        self.signers.check(principal, signature)
 
     def signer(self, principal: Principal, connection_id: str) -> Callable[[bytes], str]:
         """What signs events for the principal on a connection. Raises OmsError."""

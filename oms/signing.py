@@ -107,6 +107,12 @@ def refusal(reason: str, message: str, more: dict[str, int] | None = None) -> Om
     return OmsError("permission_denied", message, details={"reason": reason, **(more or {})})
 
 
+def required(**details: int) -> OmsError:
+    """What is not done unsigned; `details` say for which account, where it is one."""
+    text = "this account takes signed commands only" if details else "some account takes signed commands only"
+    return OmsError("permission_denied", text, details={**details, "reason": "signature_required"})
+
+
 class Nonces:
     """Those that were used and could be used again: `use` lets each through once."""
 

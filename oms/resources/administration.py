@@ -18,12 +18,14 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
-from oms import render
+from oms import render, signing
 from oms.auth import may_see, require_admin, require_read, require_risk
 from oms.commands import money
 from oms.errors import OmsError
 from oms.model import Account, Environment, PositionMode, Principal, Risk, Strategy, TradingState
 from oms.resources.doors import Asks, Service, refusals
+from oms.resources.signatures import IsSigned
+from oms.risk import loosened
 from oms.shapes import Accounts, AccountShape, RiskShape, Strategies, StrategyShape
 from oms.store import admin
 from oms.store.pool import Database
@@ -118,12 +120,18 @@ def _account_routes(service: Service) -> list[HTTPRouteHandler]:
         return _account(account)
 
     @patch("/oms/accounts", responses=refusals(), tags=["accounts"])
-    async def change_account(principal: Asks, data: JSONBody[AccountChange]) -> AccountShape:
-        """Rename an account, or block it: nothing is sent for a blocked one but what takes orders back; for admins."""
+    async def change_account(principal: Asks, data: JSONBody[AccountChange], is_signed: IsSigned) -> AccountShape:
+        """Rename an account, or block it: nothing is sent for a blocked one but what takes orders back; for admins.
+
+        Signed, where it lifts the block of an account that takes signed commands only.
+        """
         require_admin(principal)
         changes = _given(data, "name", "blocked")
         async with _changing(service) as db:
-            account = replace(_there(await admin.account_to_change(db, data.id), data.id), **changes)
+            before = _there(await admin.account_to_change(db, data.id), data.id)
+            account = replace(before, **changes)
+            if before.blocked and not account.blocked:
+                _require_signed(before, is_signed)
             await admin.set_account(db, account)
             await _audit(db, principal, "account.change", f"account {account.id}", changes)
         await service.changed()
@@ -174,8 +182,13 @@ def _risk_routes(service: Service) -> list[HTTPRouteHandler]:
         return _risk(_there(await admin.risk(service.pool, account_id), account_id))
 
     @patch("/oms/risk/{account_id:int}", responses=refusals(), tags=["risk"])
-    async def change_risk(principal: Asks, account_id: AccountId, data: JSONBody[RiskChange]) -> RiskShape:
-        """Change limits, or the trading state: in force once this is answered. For who manages the account's risk."""
+    async def change_risk(
+        principal: Asks, account_id: AccountId, data: JSONBody[RiskChange], is_signed: IsSigned
+    ) -> RiskShape:
+        """Change limits, or the trading state: in force once this is answered. For who manages the account's risk.
+
+        Signed, where it lets more through and the account takes signed commands only.
+        """
         require_risk(principal, account_id)
         changes = _given(data, *data.__struct_fields__)
         exact = {
@@ -186,13 +199,22 @@ def _risk_routes(service: Service) -> list[HTTPRouteHandler]:
             if exact.get(name) == 0:
                 raise OmsError("validation_error", f"{name}: must be above 0", details={"field": name})
         async with _changing(service) as db:
-            limits = replace(_there(await admin.risk_to_change(db, account_id), account_id), **exact)
+            account = _there(await admin.account_to_change(db, account_id), account_id)
+            before = _there(await admin.risk_to_change(db, account_id), account_id)
+            limits = replace(before, **exact)
+            if loosened(before, limits):
+                _require_signed(account, is_signed)
             await admin.set_risk(db, limits)
             await _audit(db, principal, "risk.change", f"account {account_id}", changes)
         await service.changed()
         return _risk(limits)
 
     return [risk, change_risk]
+
+
+def _require_signed(account: Account, is_signed: bool) -> None:
+    if account.requires_signing and not is_signed:
+        raise signing.required(account_id=account.id)
 
 
 def _given(body: msgspec.Struct, *names: str) -> dict[str, Any]:

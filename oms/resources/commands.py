@@ -1,6 +1,6 @@
 """Commands over HTTP: a body goes to the desk as it came, the answers come back under one status.
 
-Holds which status the answers have, and what a reassignment may name. Must not know how a command is carried out.
+Holds which status the answers have. Must not know how a command is carried out.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from oms.desk.results import http_status
 from oms.errors import OmsError
 from oms.model import Principal
 from oms.resources.doors import Asks, Service, refusals
+from oms.resources.signatures import Nonce, Sig, SignedAt, signature_of
 from oms.shapes import ErrorShape, Results
-from oms.signing import Signed
 from oms.store import history
 from oms.store.pool import UNAVAILABLE, Pool
 
@@ -37,22 +37,6 @@ IdempotencyKey = Annotated[
         max_length=120,
         description="The request_id of the whole body: of an array, each command has it with its index.",
     ),
-]
-
-
-Sig = Annotated[
-    str | None,
-    HeaderParameter(
-        name="X-Tickwire-Signature",
-        max_length=128,
-        description="Of a signed body, with the two below: needed where an account takes signed commands only.",
-    ),
-]
-SignedAt = Annotated[
-    int | None, HeaderParameter(name="X-Tickwire-Timestamp", description="When it was signed, in ms since 1970.")
-]
-Nonce = Annotated[
-    str | None, HeaderParameter(name="X-Tickwire-Nonce", max_length=128, description="16 to 64 characters, once.")
 ]
 Prefer = Annotated[
     str | None,
@@ -95,8 +79,8 @@ def routes(service: Service, status_of: Callable[[str], int]) -> list[HTTPRouteH
 
         The same `request_id` with the same payload is answered again and not done again.
         """
-        raw = await request.body()
-        signature = _signature(sig, signed_at, nonce, raw, idempotency_key)
+        raw = await request.body()  # signed are the Idempotency-Key, which no line break can be in, and the body
+        signature = signature_of(sig, signed_at, nonce, (idempotency_key or "").encode() + b"\n" + raw)
         body = decode(raw)
         results = await service.execute(principal, body, idempotency_key=idempotency_key, signature=signature)
         content: Any = {"results": [result.plain(index) for index, result in enumerate(results)]}
@@ -105,16 +89,6 @@ def routes(service: Service, status_of: Callable[[str], int]) -> list[HTTPRouteH
         return Response(content, status_code=http_status(results, status_of), media_type=MediaType.JSON)
 
     return [commands]
-
-
-def _signature(sig: str | None, ts: int | None, nonce: str | None, raw: bytes, key: str | None) -> Signed | None:
-    """What was said of a body. Signed are the Idempotency-Key, which no line break can be in, and the body."""
-    if sig is None and ts is None and nonce is None:
-        return None
-    if sig is None or ts is None or nonce is None:
-        text = "X-Tickwire-Signature, X-Tickwire-Timestamp and X-Tickwire-Nonce belong together"
-        raise OmsError("validation_error", text)
-    return Signed(sig, ts, nonce, (key or "").encode() + b"\n" + raw)
 
 
 async def _show(pool: Pool, principal: Principal, answers: list[dict[str, Any]]) -> None:

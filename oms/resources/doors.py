@@ -70,6 +70,12 @@ class Service(Protocol):
         signature: Signature | None = None,
     ) -> list[CommandResult]: ...
 
+    def require_right(self, principal: Principal, signature: Signature) -> None:
+        """Raises OmsError unless the signature is of the principal's API key, and here for the first time."""
+
+    def require_unsigned(self, principal: Principal, account_id: int) -> None:
+        """Raises OmsError where an account takes signed commands only."""
+
     @property
     def is_ready(self) -> bool:
         """The order database is there."""

@@ -10,9 +10,11 @@ from litestar import get, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 
+from oms import risk, signing
 from oms.auth import require_admin
 from oms.model import Principal, TradingState
 from oms.resources.doors import Asks, Service, refusals
+from oms.resources.signatures import IsSigned
 from oms.shapes import ReadinessItems, ReadinessShape, TradingShape
 from oms.store import admin
 from oms.trader import Readiness
@@ -41,12 +43,18 @@ def routes(service: Service) -> list[HTTPRouteHandler]:
         return {"trading_state": await admin.trading_state(service.pool)}
 
     @put("/oms/trading", responses=refusals(), tags=["operating"])
-    async def change_trading(principal: Asks, data: JSONBody[Trading]) -> TradingShape:
-        """Change it: in force for every account once this is answered. Cancelling stays allowed. For admins."""
+    async def change_trading(principal: Asks, data: JSONBody[Trading], is_signed: IsSigned) -> TradingShape:
+        """Change it: in force for every account once this is answered. Cancelling stays allowed. For admins.
+
+        Signed, where it lets more through and some account takes signed commands only.
+        """
         require_admin(principal)
         state = data.trading_state
         who = {"user_id": principal.user_id, "api_key_id": principal.api_key_id}
         async with service.pool.acquire() as db, db.transaction():
+            is_eased = risk.eases(await admin.trading_state_to_change(db), state)
+            if is_eased and not is_signed and await admin.requires_signing_anywhere(db):
+                raise signing.required()
             await admin.set_trading_state(db, state)
             await admin.audit(db, "trading.change", "all accounts", {"trading_state": state}, **who)
         await service.changed()

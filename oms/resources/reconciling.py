@@ -17,6 +17,7 @@ from oms.auth import require_trade, strategies_of
 from oms.errors import OmsError
 from oms.model import Principal
 from oms.resources.doors import Asks, Service, refusals
+from oms.resources.signatures import IsSigned
 from oms.shapes import Reassigned, ReconciliationPage, ReconciliationRow, ReconciliationShape
 from oms.store import progress
 from oms.store.history import PAGE_MAX
@@ -69,11 +70,16 @@ def routes(service: Service) -> list[HTTPRouteHandler]:
         return {"items": [_row(row) for row in rows], "next_before_id": rows[-1].id if is_full else None}
 
     @post("/oms/reassign", status_code=200, responses=refusals(409), tags=["reconciliation"])
-    async def reassign(principal: Asks, data: JSONBody[Reassign]) -> Reassigned:
-        """Give orders and positions to a strategy; from then on they net with what it has."""
+    async def reassign(principal: Asks, data: JSONBody[Reassign], is_signed: IsSigned) -> Reassigned:
+        """Give orders and positions to a strategy; from then on they net with what it has.
+
+        Signed, where the account takes signed commands only.
+        """
         if not data.order_ids and not data.position_ids:
             raise OmsError("validation_error", "order_ids: name orders or positions", details={"field": "order_ids"})
         require_trade(principal, data.account_id, data.strategy_id)
+        if not is_signed:
+            service.require_unsigned(principal, data.account_id)
         orders, positions = await service.reassign(
             principal, data.account_id, data.strategy_id, order_ids=data.order_ids, position_ids=data.position_ids
         )

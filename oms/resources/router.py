@@ -10,7 +10,7 @@ from collections.abc import Callable
 from litestar import Router
 from litestar.di import Provide
 
-from oms.resources import administration, alerts, commands, operating, publishing, reading, reconciling
+from oms.resources import administration, alerts, commands, operating, publishing, reading, reconciling, signatures
 from oms.resources.doors import Service
 
 
@@ -27,5 +27,8 @@ def router(service: Service, status_of: Callable[[str], int]) -> Router:
             *publishing.routes(service),
             *alerts.routes(service),
         ],
-        dependencies={"asked": Provide(reading.wanted, sync_to_thread=False)},
+        dependencies={
+            "asked": Provide(reading.wanted, sync_to_thread=False),
+            "is_signed": Provide(signatures.looking(service)),
+        },
     )

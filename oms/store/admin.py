@@ -302,6 +302,21 @@ async def trading_state(db: Database) -> TradingState:
     return TradingState(value) if value is not None else TradingState.ACTIVE
 
 
+async def trading_state_to_change(db: Database) -> TradingState:
+    """As it is, and nobody else changes it before the transaction that this is called in has ended."""
+    (row,) = await db.fetch(  # a row that is not there cannot be held
+        "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = settings.value "
+        "RETURNING value",
+        KILL_SWITCH, TradingState.ACTIVE,
+    )  # fmt: skip
+    return TradingState(row["value"])
+
+
+async def requires_signing_anywhere(db: Database) -> bool:
+    """Some account takes signed commands only."""
+    return bool(await db.fetchval("SELECT EXISTS (SELECT FROM accounts WHERE requires_signing)"))
+
+
 async def set_setting(db: Database, name: str, value: Any) -> None:
     await db.execute(
         "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",

@@ -39,10 +39,9 @@ def body() -> dict[str, object]:
     return {"account_id": 1, "command": "cancel_all_orders", "payload": {}}
 
 
-def headers_of(key: str, raw: bytes, idempotency_key: str = "") -> dict[str, str]:
-    unsigned = Signed(
-        "", time.time_ns() // 1_000_000, f"nonce-{time.time_ns()}", idempotency_key.encode() + b"\n" + raw
-    )
+def headers_of(key: str, raw: bytes, idempotency_key: str = "", before: str = "") -> dict[str, str]:
+    payload = f"{before}{idempotency_key}\n".encode() + raw
+    unsigned = Signed("", time.time_ns() // 1_000_000, f"nonce-{time.time_ns()}", payload)
     sig = signing.sign(signing.commands_key(signing.secret_of(key), ""), signed_text(unsigned))
     made = {
         "x-tickwire-signature": sig, "x-tickwire-timestamp": str(unsigned.ts), "x-tickwire-nonce": unsigned.nonce,
@@ -62,12 +61,27 @@ async def test_an_account_that_takes_signed_commands_only(gateway_with_orders: O
     async with gateway.connect("ann") as stream:
         refused = (await stream.command("cancel_all_orders"))["error"]
         assert (refused["code"], refused["details"]["reason"]) == ("permission_denied", "signature_required")
+    limits = "/oms/risk/1"
+    assert (await gateway.ask("ann", "PATCH", limits, {"trading_state": "halted"}))[0] == 200, "what tightens is not"
+    status, told = await gateway.ask("ann", "PATCH", limits, {"trading_state": "active"})
+    assert (status, told["details"]["reason"]) == (403, "signature_required")
+    giving = {"account_id": 1, "strategy_id": 0, "order_ids": [1]}
+    status, told = await gateway.ask("ann", "POST", "/oms/reassign", giving)
+    assert (status, told["details"]["reason"]) == (403, "signature_required")
     bobs = {**body(), "account_id": 2}
     assert (await gateway.ask("bob", "POST", "/oms/commands", bobs))[0] == 200, "another account is as it was"
 
     raw = json.dumps({"account_id": 1, "command": "send_order", "payload": ORDER}).encode()
     base = f"http://127.0.0.1:{gateway.app.port}/oms/commands"
     async with httpx.AsyncClient() as client:
+        release = b'{"trading_state":"active"}'
+        wrong = headers_of(key, release, before="PATCH\n/oms/risk/2")
+        url = base.replace("/oms/commands", limits)
+        assert (await client.patch(url, content=release, headers=wrong)).json()["details"][
+            "reason"
+        ] == "signature_invalid"
+        right = headers_of(key, release, before=f"PATCH\n{limits}")
+        assert (await client.patch(url, content=release, headers=right)).status_code == 200
         signed = headers_of(key, raw, "r1")
         changed = raw.replace(b"0.01", b"9.01")
         forged = await client.post(base, content=changed, headers=signed)

@@ -339,3 +339,28 @@ def test_numbers_in_a_refusal_have_no_digits_that_say_nothing() -> None:
     assert step == "qty: must be a multiple of 0.5"
     reducing = an_order(side=Side.SELL, reduce_only=True)
     assert refusal(reducing, position=held("0.500")).message == "only 0.5 is left to be reduced"
+
+
+TIGHTER: dict[str, tuple[Any, ...]] = {  # values of each limit, from the tightest
+    "allow_new_positions": (False, True),
+    "max_order_qty": (Decimal("0.1"), Decimal(3), None),
+    "max_order_notional": (Decimal(1), Decimal("1.5"), None),
+    "max_open_orders": (0, 200, None),
+    "max_position_notional": (Decimal(1), Decimal(10), None),
+    "price_collar_bps": (0, 5, None),
+    "max_orders_per_s": (1, 7, None),
+    "max_market_data_age_ms": (1, 5_000),
+    "trading_state": (TradingState.HALTED, TradingState.REDUCING, TradingState.ACTIVE),
+}
+
+
+def test_more_is_let_through_by_a_limit_that_is_raised_or_taken_away() -> None:
+    assert {"account_id", *TIGHTER} == set(Risk.__struct_fields__)
+    for name, values in TIGHTER.items():
+        for before, old in enumerate(values):
+            for after, new in enumerate(values):
+                was, then = replace(LIMITS, **{name: old}), replace(LIMITS, **{name: new})
+                assert risk.loosened(was, then) == ([name] if after > before else []), (name, old, new)
+    for before, old in enumerate(TIGHTER["trading_state"]):
+        for after, new in enumerate(TIGHTER["trading_state"]):
+            assert risk.eases(old, new) is (after > before)

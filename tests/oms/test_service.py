@@ -347,6 +347,8 @@ async def test_an_account_that_takes_signed_commands_only(world: World, pool: Po
         assert code(await one(oms, sending(), stranger)) == "account_not_found", "it is not even there"
         with pytest.raises(OmsError, match="before keys could sign"):
             await oms.execute(ADMIN, sending(account_id=2), signature=Signed("s", 1, "n" * 16, b""))
+        with pytest.raises(OmsError, match="before keys could sign"):
+            oms.require_right(ADMIN, Signed("s", 1, "n" * 16, b""))
         await admin.set_account(pool, account)
         await oms.changed()
         assert (await one(oms, sending())).ok

@@ -16,6 +16,7 @@ from gateway.errors import CODES, TickwireError
 from gateway.limits import Limits
 from gateway.net import http
 from gateway.stats import Stats, Tally
+from oms import signing
 from oms.alerts.service import Alerts, NewAlert
 from oms.desk.results import CommandResult
 from oms.errors import OmsError
@@ -43,6 +44,7 @@ class NotingService:
         self.alerts = cast(Alerts, NotingAlerts(self))
         self.asked: list[tuple[Any, ...]] = []
         self.signatures: list[Signature | None] = []
+        self.signed_only: set[int] = set()
         self.results: list[CommandResult] = []
         self.given: tuple[list[Order], list[Position]] = ([], [])
         self.refusal: OmsError | None = None
@@ -65,6 +67,15 @@ class NotingService:
         self.signatures.append(signature)
         self._note("execute", principal.user_name, body, idempotency_key)
         return self.results
+
+    def require_right(self, principal: Principal, signature: Signature) -> None:
+        self.signatures.append(signature)
+        if signature.sig != "right":
+            raise signing.refusal("signature_invalid", "no")
+
+    def require_unsigned(self, principal: Principal, account_id: int) -> None:
+        if account_id in self.signed_only:
+            raise signing.required(account_id=account_id)
 
     def readiness(self) -> list[Readiness]:
         return self.accounts
