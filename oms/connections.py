@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+from uuid import uuid4
 
 import structlog
 
@@ -25,6 +26,7 @@ BATCH_MAX: Final = 5_000  # rows
 WAITING_MAX: Final = 200_000  # rows: of connections that have something to be written, and their subscriptions
 METRICS_MAX: Final = 20_000
 ASKING_MAX: Final = 2  # of the database's connections at a time: anybody may ask, and who trades needs them too
+ALIVE_S: Final = 5.0  # by as much less than they may, connections that a death of ours ends are restored
 FORGET_S: Final = 600.0
 DAY_NS: Final = 86_400_000_000_000
 
@@ -50,6 +52,8 @@ class Connections:
         self._asking = asyncio.Semaphore(ASKING_MAX)
         self._metrics: deque[MetricRow] = deque()
         self._forgot_s = 0.0
+        self._alive_s = 0.0
+        self._process = uuid4().hex
         self._told_given_up = 0
 
     def told(
@@ -98,7 +102,7 @@ class Connections:
             return None if is_past else (waiting.api_key_id, waiting.body.encode())
         try:
             async with self._asking:
-                found = await connections.restorable(self._pool, connection_id, since_ns)
+                found = await connections.restorable(self._pool, connection_id, since_ns, self._process)
         except UNAVAILABLE as error:
             log.info("subscriptions cannot be restored", error=str(error) or type(error).__name__)
             return None
@@ -116,6 +120,9 @@ class Connections:
             log.warning("connections not recorded: too many waited", count=self.given_up - self._told_given_up)
             self._told_given_up = self.given_up
         try:
+            if time.monotonic() >= self._alive_s:
+                await connections.alive(self._pool, self._process, self._clock_ns())
+                self._alive_s = time.monotonic() + ALIVE_S
             while self._waiting:
                 await self._write()
             while self._metrics:
@@ -145,7 +152,7 @@ class Connections:
             count += row.size
         self._rows -= count
         try:
-            await connections.write(self._pool, batch)
+            await connections.write(self._pool, batch, self._process)
         except UNAVAILABLE:
             for row in batch:
                 if self._waiting.setdefault(row.id, row) is row:

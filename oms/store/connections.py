@@ -53,15 +53,15 @@ class MetricRow(NamedTuple):
 
 # In one transaction: rows are copied beside the tables first, as COPY itself cannot change what is there.
 _BESIDE: Final = (
-    "CREATE TEMP TABLE told (id text, dialect text, api_key_id bigint, peer text, opened_at timestamptz, "
+    "CREATE TEMP TABLE told (id text, process text, dialect text, api_key_id bigint, peer text, opened_at timestamptz, "
     "changed_at timestamptz, closed_at timestamptz, close_code integer, subscriptions text) ON COMMIT DROP",
     "CREATE TEMP TABLE told_streams (connection_id text, channel text, symbol text, timeframe text, "
     "throttle_ms integer, changed_at timestamptz) ON COMMIT DROP",
 )
 _MERGE: Final = (
     "INSERT INTO websocket_connections "
-    "(id, dialect, api_key_id, peer, opened_at, closed_at, close_code, subscriptions) "
-    "SELECT id, dialect, api_key_id, peer, opened_at, closed_at, close_code, subscriptions FROM told "
+    "(id, process, dialect, api_key_id, peer, opened_at, closed_at, close_code, subscriptions) "
+    "SELECT id, process, dialect, api_key_id, peer, opened_at, closed_at, close_code, subscriptions FROM told "
     "ON CONFLICT (id) DO UPDATE SET api_key_id = EXCLUDED.api_key_id, closed_at = EXCLUDED.closed_at, "
     "close_code = EXCLUDED.close_code, subscriptions = EXCLUDED.subscriptions",
     "UPDATE websocket_subscriptions AS old SET unsubscribed_at = told.changed_at FROM told "
@@ -76,12 +76,12 @@ _MERGE: Final = (
 )
 
 
-async def write(pool: Pool, connections: Collection[ConnectionRow]) -> None:
-    """Each connection once, as it is now: all of them or none."""
+async def write(pool: Pool, connections: Collection[ConnectionRow], process: str) -> None:
+    """Each connection of a process once, as it is now: all of them or none."""
     async with pool.acquire() as db, db.transaction():
         for statement in _BESIDE:
             await db.execute(statement)
-        await db.copy_records_to_table("told", records=[_told(row) for row in connections])
+        await db.copy_records_to_table("told", records=[_told(row, process) for row in connections])
         streams = [
             (row.id, *stream, rows.time_of(row.changed_ns)) for row in connections for stream in set(row.streams)
         ]
@@ -90,11 +90,11 @@ async def write(pool: Pool, connections: Collection[ConnectionRow]) -> None:
             await db.execute(statement)
 
 
-def _told(row: ConnectionRow) -> tuple[object, ...]:
+def _told(row: ConnectionRow, process: str) -> tuple[object, ...]:
     times: tuple[datetime | None, ...] = (
         rows.time_of(row.opened_ns), rows.time_of(row.changed_ns), rows.time_or_none(row.closed_ns),
     )  # fmt: skip
-    return row.id, row.dialect, row.api_key_id, row.peer, *times, row.close_code, row.body
+    return row.id, process, row.dialect, row.api_key_id, row.peer, *times, row.close_code, row.body
 
 
 async def write_metrics(pool: Pool, metrics: Sequence[MetricRow]) -> None:
@@ -103,12 +103,23 @@ async def write_metrics(pool: Pool, metrics: Sequence[MetricRow]) -> None:
         await db.copy_records_to_table("websocket_metrics", records=records, columns=["sampled_at", "name", "value"])
 
 
-async def restorable(db: Database, connection_id: str, since_ns: int) -> tuple[int | None, str] | None:
-    """The API key of a connection and its subscriptions, if it has not ended before this."""
+async def alive(db: Database, process: str, now_ns: int) -> None:
+    """The process that records connections is there: those that it does not end are until then, if it dies."""
+    await db.execute(
+        "INSERT INTO websocket_processes (id, alive_at) VALUES ($1, $2) "
+        "ON CONFLICT (id) DO UPDATE SET alive_at = EXCLUDED.alive_at",
+        process, rows.time_of(now_ns),
+    )  # fmt: skip
+
+
+async def restorable(db: Database, connection_id: str, since_ns: int, process: str) -> tuple[int | None, str] | None:
+    """The API key of a connection and its subscriptions, if it has not ended before this, nor its process, which may
+    be the one that asks."""
     found = await db.fetch(
-        "SELECT api_key_id, subscriptions FROM websocket_connections "
-        "WHERE id = $1 AND (closed_at IS NULL OR closed_at >= $2)",
-        connection_id, rows.time_of(since_ns),
+        "SELECT api_key_id, subscriptions FROM websocket_connections AS one "
+        "LEFT JOIN websocket_processes AS its ON its.id = one.process WHERE one.id = $1 AND "
+        "(closed_at >= $2 OR closed_at IS NULL AND (process = $3 OR COALESCE(alive_at, opened_at) >= $2))",
+        connection_id, rows.time_of(since_ns), process,
     )  # fmt: skip
     return (found[0]["api_key_id"], found[0]["subscriptions"]) if found else None
 
@@ -131,6 +142,11 @@ async def forget(db: Database, before_ns: int) -> int:
             "DELETE FROM websocket_connections WHERE id IN "
             "(SELECT id FROM websocket_connections WHERE opened_at < $1 ORDER BY opened_at LIMIT $2)",
             opened,
+        ),
+        (
+            "DELETE FROM websocket_processes WHERE id IN "
+            "(SELECT id FROM websocket_processes WHERE alive_at < $1 LIMIT $2)",
+            before,
         ),
         (
             "DELETE FROM websocket_metrics WHERE ctid IN "

@@ -100,7 +100,7 @@ async def test_all_that_is_too_old_is_forgotten_at_once(pool: Pool, monkeypatch:
 async def test_what_is_told_while_it_is_written_counts(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     some = Connections(pool, clock_ns=lambda: T)
 
-    async def lost(_pool: Pool, rows: list[ConnectionRow]) -> None:
+    async def lost(_pool: Pool, rows: list[ConnectionRow], _process: str) -> None:
         told(some, body=b"[2]")
         raise OSError
 
@@ -145,13 +145,28 @@ async def test_subscriptions_are_given_back_for_a_while_and_forgotten_in_the_end
     assert await count(pool, "websocket_connections") == 0
 
 
+async def test_what_a_process_left_open_is_given_back_for_a_while_after_it_was_last_there(pool: Pool) -> None:
+    now_ns = T
+    some, other = (Connections(pool, clock_ns=lambda: now_ns) for _ in range(2))
+    told(some, body=b"[1]")
+    await some.flush()
+    now_ns += 20_000_000_000
+    await some.flush()
+    assert await other.restorable("one", 9) is None, "a moment later is too soon to say again that it is there"
+    some._alive_s = 0.0
+    await some.flush()
+    assert await other.restorable("one", 9) == (7, b"[1]")
+    now_ns += 10_000_000_000
+    assert (await other.restorable("one", 9), await some.restorable("one", 9)) == (None, (7, b"[1]"))
+
+
 async def test_who_asks_for_subscriptions_leaves_the_database_to_others(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asking: list[str] = []
     counts: list[int] = []
 
-    async def slow(_pool: Pool, connection_id: str, _since_ns: int) -> None:
+    async def slow(_pool: Pool, connection_id: str, _since_ns: int, _process: str) -> None:
         asking.append(connection_id)
         counts.append(len(asking))
         await asyncio.sleep(0)
