@@ -100,6 +100,7 @@ cdef class Outbox:
     cdef int write(self) except -1
     cdef int send_replies(self) except -1
     cdef int send_chunks(self) except -1
+    cdef Py_ssize_t join_chunks(self, Py_ssize_t used) except -1
     cdef int account(self, Chunk chunk, int64_t now) except -1
     cdef int send(self, const char* data, Py_ssize_t size) except -1
     cdef bint takes(self, int delivery, Py_ssize_t size) noexcept

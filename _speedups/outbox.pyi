@@ -29,7 +29,8 @@ class Outbox:
         """
 
     def reply(self, frame: bytes) -> None:
-        """Send a finished frame ahead of all data: at once when the socket takes it. Ignored after `finish`."""
+        """Send a finished frame ahead of all data: at once when the socket takes it, with the data that waits, in one
+        call. Ignored after `finish`."""
 
     def finish(self, frame: bytes, *, drop: bool = False) -> None:
         """Let `frame` (a CLOSE) be the last thing sent, behind what waits (or instead of it); leave every stream."""

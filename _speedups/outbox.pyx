@@ -113,7 +113,12 @@ cdef class Outbox:
         self.sweeper.replies += 1
         if not self.blocked and self.replies is None:
             # Whole chunks wait, or none: a frame fits before them.
-            self.send(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+            if self.head is None:
+                self.send(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+                return
+            self.replies = [frame]  # in one call with what would leave in a moment: a snapshot behind its ack
+            self.queued_bytes += len(frame)
+            self.write()
             return
         if self.queued_bytes and self.queued_bytes + len(frame) > self.sweeper.queue_bytes_max:
             self.overflow()
@@ -246,7 +251,7 @@ cdef class Outbox:
         return 0
 
     cdef int send_replies(self) except -1:
-        """As many replies as one call takes."""
+        """As many replies as one call takes, and behind all of them chunks."""
         cdef bytes frame = <bytes> self.replies[0]
         cdef Py_ssize_t used = 0, taken = 0
         if PyBytes_GET_SIZE(frame) <= SCRATCH_BYTES:
@@ -260,16 +265,31 @@ cdef class Outbox:
         self.replies = self.replies[max(taken, 1):] or None
         self.queued_bytes -= used or PyBytes_GET_SIZE(frame)
         if used:
+            if self.replies is None:
+                used = self.join_chunks(used)
             return self.send(self.sweeper.scratch, used)
         return self.send(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
 
     cdef int send_chunks(self) except -1:
         """As many chunks as one call takes; one alone is not copied."""
+        cdef Chunk chunk = self.head
+        cdef Py_ssize_t used = 0 if self.rest is None else self.join_chunks(0)
+        if used:
+            return self.send(self.sweeper.scratch, used)
+        self.head = None
+        if self.rest is not None:
+            self.head = <Chunk> self.rest[0]
+            self.rest = self.rest[1:] or None
+        self.account(chunk, clock_ns(CLOCK_REALTIME))
+        return self.send(PyBytes_AS_STRING(chunk.wire), PyBytes_GET_SIZE(chunk.wire))
+
+    cdef Py_ssize_t join_chunks(self, Py_ssize_t used) except -1:
+        """Take the chunks that fit behind so many bytes in the scratch; how many bytes are there then."""
         cdef int64_t now = clock_ns(CLOCK_REALTIME)
         cdef list rest = self.rest
         cdef Chunk chunk = self.head
-        cdef Py_ssize_t used = 0, taken = 0, count = 0 if rest is None else len(rest)
-        while count and chunk is not None and used + PyBytes_GET_SIZE(chunk.wire) <= SCRATCH_BYTES:
+        cdef Py_ssize_t taken = 0, count = 0 if rest is None else len(rest)
+        while chunk is not None and used + PyBytes_GET_SIZE(chunk.wire) <= SCRATCH_BYTES:
             memcpy(self.sweeper.scratch + used, PyBytes_AS_STRING(chunk.wire), PyBytes_GET_SIZE(chunk.wire))
             used += PyBytes_GET_SIZE(chunk.wire)
             self.account(chunk, now)
@@ -277,16 +297,9 @@ cdef class Outbox:
             if taken < count:
                 chunk = <Chunk> rest[taken]
                 taken += 1
-        if used:
-            self.head = chunk
-            self.rest = rest[taken:] if taken < count else None
-            return self.send(self.sweeper.scratch, used)
-        self.head = None
-        if count:
-            self.head = <Chunk> rest[0]
-            self.rest = rest[1:] if count > 1 else None
-        self.account(chunk, now)
-        return self.send(PyBytes_AS_STRING(chunk.wire), PyBytes_GET_SIZE(chunk.wire))
+        self.head = chunk
+        self.rest = rest[taken:] if taken < count else None
+        return used
 
     cdef int account(self, Chunk chunk, int64_t now) except -1:
         """Count a chunk that leaves the queue."""

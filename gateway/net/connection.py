@@ -160,10 +160,12 @@ class Connection(asyncio.Protocol):
         shared = self._shared
         shared.connections.add(self)
         self._transport.set_protocol(self)
+        self.outbox.pause()  # what the handler says first leaves in one call with the answer
         self.outbox.reply(response)
         shared.wheel.schedule(self, self._heard_s + self._heartbeat_s)
         self.hand_to(self.handler)
         self.head = None
+        self.outbox.resume()
         if rest and not self._transport.is_closing():
             self.data_received(rest)
 

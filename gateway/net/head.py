@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import http
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, unquote
@@ -68,12 +69,21 @@ class Head:
 
     def tokens(self, name: str) -> list[str]:
         """The comma-separated items of a header, over all its lines."""
+        if name not in self.headers:
+            return []
         return [item.strip() for line in self.headers.getall(name, []) for item in line.split(",") if item.strip()]
+
+    def names(self, header: str, token: str) -> bool:
+        """Whether it is among the items of a header, in whatever case; `token` is in lower case."""
+        lines = self.headers.getall(header, None)
+        if lines is None:
+            return False
+        return (len(lines) == 1 and lines[0].lower() == token) or token in map(str.lower, self.tokens(header))
 
     @property
     def asks_websocket(self) -> bool:
         """An upgrade to WebSocket is meant, if perhaps badly; anything else is plain HTTP."""
-        return "websocket" in (token.lower() for token in self.tokens("Upgrade"))
+        return self.names("Upgrade", "websocket")
 
 
 @dataclass(slots=True, eq=False)
@@ -102,15 +112,15 @@ def parse(raw: bytes, peer: str) -> Head:
         raise BadHead(str(error)) from None
     try:
         url = httptools.parse_url(seen.url)
-        pairs = parse_qsl(
-            (url.query or b"").decode("latin-1"), keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX
+        query = url.query and parse_qsl(
+            url.query.decode("latin-1"), keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX
         )
     except (httptools.HttpParserInvalidURLError, ValueError) as error:
         raise BadHead(f"bad request target: {error}") from None
     return Head(
         method=parser.get_method().decode("latin-1"),
         path=unquote((url.path or b"/").decode("latin-1")),
-        query=dict(pairs),
+        query=dict(query or ()),
         headers=CIMultiDict(seen.headers),
         peer=peer,
         version=parser.get_http_version(),
@@ -122,25 +132,31 @@ def check_handshake(head: Head) -> Refusal | None:
     version = head.headers.getall("Sec-WebSocket-Version", [])
     if version and version != ["13"]:
         return Refusal(426, "validation_error", "only WebSocket version 13 is spoken here", headers=(VERSION_HEADER,))
-    wrong = next((reason for reason, holds in _requirements(head).items() if not holds), None)
+    wrong = _unmet(head)
     return None if wrong is None else Refusal(400, "validation_error", wrong, headers=(VERSION_HEADER,))
 
 
-def _requirements(head: Head) -> dict[str, bool]:
-    headers = head.headers
-    return {
-        "a WebSocket handshake is a GET": head.method == "GET",
-        "a WebSocket handshake needs HTTP/1.1": head.version == "1.1",
-        "the Connection header does not name Upgrade": "upgrade" in (t.lower() for t in head.tokens("Connection")),
-        "Host is missing or given twice": len(headers.getall("Host", [])) == 1,
-        "Sec-WebSocket-Version is missing": "Sec-WebSocket-Version" in headers,
-        "Sec-WebSocket-Key must be given once, as 16 bytes in base64": _is_key(headers.getall("Sec-WebSocket-Key", [])),
-        "a WebSocket handshake has no body": "Transfer-Encoding" not in headers
-        and headers.get("Content-Length", "0") == "0",
-    }
+def _unmet(head: Head) -> str | None:
+    """The first requirement that does not hold."""
+    headers, wrong = head.headers, None
+    if head.method != "GET":
+        wrong = "a WebSocket handshake is a GET"
+    elif head.version != "1.1":
+        wrong = "a WebSocket handshake needs HTTP/1.1"
+    elif not head.names("Connection", "upgrade"):
+        wrong = "the Connection header does not name Upgrade"
+    elif len(headers.getall("Host", ())) != 1:
+        wrong = "Host is missing or given twice"
+    elif "Sec-WebSocket-Version" not in headers:
+        wrong = "Sec-WebSocket-Version is missing"
+    elif not _is_key(headers.getall("Sec-WebSocket-Key", ())):
+        wrong = "Sec-WebSocket-Key must be given once, as 16 bytes in base64"
+    elif "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0":
+        wrong = "a WebSocket handshake has no body"
+    return wrong
 
 
-def _is_key(values: list[str]) -> bool:
+def _is_key(values: Sequence[str]) -> bool:
     try:
         return len(values) == 1 and len(base64.b64decode(values[0].encode("ascii"), validate=True)) == 16
     except (binascii.Error, UnicodeEncodeError):

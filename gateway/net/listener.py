@@ -290,7 +290,8 @@ class Door(asyncio.Protocol):
             self._upgrade(head, found, bytes(self._data[size:]))
 
     def _upgrade(self, head: Head, handler: Handler, rest: bytes) -> None:
-        bits, extensions = negotiate(", ".join(head.headers.getall("Sec-WebSocket-Extensions", []))) or (0, None)
+        offered = head.headers.getall("Sec-WebSocket-Extensions", None)
+        bits, extensions = (negotiate(", ".join(offered)) if offered else None) or (0, None)
         connection = Connection(self._listener.shared, self._transport, handler, head, bits)
         self._leave()
         self._listener.counts["upgraded"] += 1

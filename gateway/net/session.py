@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from gateway.auth import SUBPROTOCOL
-from gateway.core.key import OWN, PORTFOLIO, PRIVATE_CHANNELS, PUBLISHED_CHANNELS, STREAM_CHANNELS, Key
+from gateway.core.key import CHANNELS, OWN, PORTFOLIO, PRIVATE_CHANNELS, PUBLISHED_CHANNELS, STREAM_CHANNELS, Key
 from gateway.core.remembering import Remembering
 from gateway.errors import Close, TickwireError
 from gateway.net.conversation import Conversation
@@ -77,11 +77,25 @@ class StreamService:
 
     async def resolve(self, channel: str, spelling: str, variant: str) -> Key:
         """The key a client means, checked by its source."""
+        source, symbol = self._source(spelling)
+        return await source.resolve(channel, symbol, variant)
+
+    def known(self, channel: str, spelling: str, variant: str) -> Key:
+        """The same of a source that answers at once."""
+        source, symbol = self._source(spelling)
+        return source.known(channel, symbol, variant)
+
+    def answer_at_once(self, spellings: Iterable[str]) -> bool:
+        """Whether nothing has to be waited for to know what these are."""
+        named = {self.spelling.read(each).exchange for each in spellings}
+        return all(name not in self.sources or self.sources[name].answers_at_once for name in named)
+
+    def _source(self, spelling: str) -> tuple[Source, str]:
         exchange, symbol = self.spelling.read(spelling)
         source = self.sources.get(exchange)
         if source is None:
             raise TickwireError("unknown_symbol", "no exchange is the default: write exchange:symbol")
-        return await source.resolve(channel, symbol, variant)
+        return source, symbol
 
 
 class StreamSession(Conversation[stream.Request]):
@@ -136,15 +150,22 @@ class StreamSession(Conversation[stream.Request]):
         return isinstance(request, stream.Auth | stream.Ping)
 
     def waits(self, request: stream.Request) -> bool:
-        return isinstance(request, stream.Subscribe | stream.Restore)
+        if isinstance(request, stream.Subscribe):
+            is_public = request.channel in CHANNELS
+            return not is_public or not self._service.answer_at_once(request.named)
+        return isinstance(request, stream.Restore)
 
     def answer(self, request: stream.Request, request_id: str) -> bytes | None:
         match request:
             case stream.Ping():
                 return stream.pong(request)
-            case stream.Unsubscribe():
+            case stream.Subscribe() | stream.Unsubscribe():
                 self.changed()
-                return self._unsubscribe(request, request_id)
+                if isinstance(request, stream.Subscribe):
+                    answer: bytes | None = self._subscribe_at_once(request)
+                else:
+                    answer = self._unsubscribe(request, request_id)
+                return answer
             case stream.List():
                 listed = [each.listed() for each in (self._private, self._portfolios) if each is not None]
                 return stream.subscriptions(request, [*self._streams.listed(), *chain(*listed)])
@@ -237,6 +258,23 @@ class StreamSession(Conversation[stream.Request]):
         if self._conn.is_open:  # it may have closed meanwhile
             self.send(self._streams.subscribe(request, keys, refusals, deflate=self._conn.deflate))
 
+    def _subscribe_at_once(self, request: stream.Subscribe) -> bytes:
+        """The ack of what needs not wait: by far the most, and without a task."""
+        variant = variant_of(request)
+        keys: dict[str, Key] = {}
+        refusals: dict[str, TickwireError] = {}
+        for spelling in request.named:
+            try:
+                keys[spelling] = self._service.known(request.channel, spelling, variant)
+            except TickwireError as error:
+                self._refuse_symbol(refusals, spelling, error)
+        return self._streams.subscribe(request, keys, refusals, deflate=self._conn.deflate)
+
+    def _refuse_symbol(self, refusals: dict[str, TickwireError], spelling: str, error: TickwireError) -> None:
+        if spelling not in refusals:  # else it was named twice
+            refusals[spelling] = error
+            self._service.tally.errors[error.code] += 1
+
     async def _resolve(self, request: stream.Subscribe) -> tuple[dict[str, Key], dict[str, TickwireError]]:
         """Ask all exchanges at once: the slowest decides how long it takes, not their number."""
         spellings = list(dict.fromkeys(request.named))
@@ -254,8 +292,7 @@ class StreamSession(Conversation[stream.Request]):
         for spelling in spellings:
             match found[spelling]:
                 case TickwireError() as error:
-                    refusals[spelling] = error
-                    self._service.tally.errors[error.code] += 1
+                    self._refuse_symbol(refusals, spelling, error)
                 case key:
                     keys[spelling] = key
         return keys, refusals

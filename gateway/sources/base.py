@@ -66,6 +66,13 @@ class Source(Protocol):
         unsupported_channel, validation_error, .., and exchange_unavailable when the exchange takes longer.
         """
 
+    @property
+    def answers_at_once(self) -> bool:
+        """`resolve` has nothing to wait for; then `known` does the same without a task."""
+
+    def known(self, channel: str, symbol: str, variant: str) -> Key:
+        """`resolve` of a source that answers at once."""
+
     def acquire(self, key: Key) -> None:
         """Start the one watch of a key that `resolve` gave."""
 

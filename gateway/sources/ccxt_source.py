@@ -126,7 +126,16 @@ class CcxtSource:
 
     async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
         variant = self._variant(channel, variant)
-        markets = await self._markets.soon()
+        return self._key(await self._markets.soon(), channel, symbol, variant)
+
+    @property
+    def answers_at_once(self) -> bool:
+        return bool(self.exchange.markets)
+
+    def known(self, channel: str, symbol: str, variant: str) -> Key:
+        return self._key(self.exchange.markets, channel, symbol, self._variant(channel, variant))
+
+    def _key(self, markets: Mapping[str, Any], channel: str, symbol: str, variant: str) -> Key:
         if symbol not in markets:
             raise TickwireError("unknown_symbol", f"{self.name} has no market {symbol!r}")
         key = Key(self.name, channel, markets[symbol]["symbol"], variant)

@@ -72,7 +72,12 @@ class SyntheticSource:
         for key in list(self._updates):
             self.release(key)
 
+    answers_at_once: Final = True
+
     async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
+        return self.known(channel, symbol, variant)
+
+    def known(self, channel: str, symbol: str, variant: str) -> Key:
         """`S<n>/USDT`; numbers wrap around, so that a client may spread connections over symbols by their index."""
         if channel != "quotes":
             raise TickwireError("unsupported_channel", f"{self.name} has quotes only")

@@ -6,6 +6,7 @@ numbered updates and gaps are framed by `forms.py`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args
@@ -270,8 +271,14 @@ def reply(kind: str, request_id: RequestId | None, fields: Mapping[str, Any]) ->
 
 
 def connected(connection_id: str, limits: Limits) -> bytes:
-    fields = {"connection_id": connection_id, "heartbeat_s": limits.heartbeat_s, "limits": limits.published()}
+    fields = {"connection_id": connection_id, "heartbeat_s": limits.heartbeat_s, "limits": _published(limits)}
     return reply("connected", None, fields)
+
+
+@functools.lru_cache(maxsize=4)
+def _published(limits: Limits) -> orjson.Fragment:
+    """The same for every connection of a process."""
+    return orjson.Fragment(orjson.dumps(limits.published()))
 
 
 def subscribed(

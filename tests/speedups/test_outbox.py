@@ -32,6 +32,17 @@ def test_a_reply_leaves_at_once_and_before_waiting_data(loop: ManualLoop, fanout
     assert [message["s"] for message in peer.read()] == [1]
 
 
+def test_a_reply_takes_what_waits_along_in_one_call_and_it_is_not_sent_again(loop: ManualLoop, fanout: Fanout) -> None:
+    peer, stream = Peer(fanout), stream_of(fanout)
+    stream.publish(b"1", None, 0)
+    stream.attach(peer.outbox, JsonForm())
+    peer.outbox.reply(encode(1, b'{"reply":1}'))  # the ack of a subscribe, in front of its snapshot
+    assert [message.get("reply") for message in peer.read()] == [1, None]
+    assert fanout.counters()["sends"] == 1
+    loop.settle()
+    assert (peer.read(), peer.outbox.queued_bytes) == ([], 0)
+
+
 def test_replies_kept_back_by_a_blocked_socket_leave_first_and_in_order(loop: ManualLoop, fanout: Fanout) -> None:
     peer, stream = Peer(fanout), stream_of(fanout)
     stream.attach(peer.outbox, JsonForm())

@@ -35,17 +35,20 @@ class Clock:
 class Recorder:
     """Keeps what a connection tells its handler, and echoes messages when asked to."""
 
-    def __init__(self, head: Head, *, echo: bool) -> None:
+    def __init__(self, head: Head, *, echo: bool, greeting: bytes = b"") -> None:
         self.head = head
         self.echo = echo
         self.messages: list[str | bytes] = []
         self.opened = asyncio.Event()
         self.closed = asyncio.Event()
+        self.greeting = greeting
         self.conn: Connection
 
     def on_open(self, conn: Connection) -> None:
         assert conn.head is self.head
         self.conn = conn
+        if self.greeting:
+            conn.send(self.greeting)
         self.opened.set()
 
     def on_message(self, conn: Connection, data: str | bytes) -> None:
@@ -74,6 +77,7 @@ class Server:
         self.clock = Clock()
         self.handlers: list[Recorder] = []
         self.echo = True
+        self.greeting = b""
         self.refusal: Refusal | None = None
         self.listener = Listener(
             self.route,
@@ -95,7 +99,7 @@ class Server:
             raise RuntimeError("as asked")
         if self.refusal is not None:
             return self.refusal
-        self.handlers.append(Recorder(head, echo=self.echo))
+        self.handlers.append(Recorder(head, echo=self.echo, greeting=self.greeting))
         return self.handlers[-1]
 
     def pass_time(self, seconds: float) -> None:

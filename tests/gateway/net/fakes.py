@@ -63,6 +63,17 @@ class FakeSource:
     async def resolve(self, channel: str, symbol: str, variant: str) -> Key:
         self.asked.append(symbol)
         await self.gate.wait()
+        return self._key(channel, symbol, variant)
+
+    @property
+    def answers_at_once(self) -> bool:
+        return self.gate.is_set()
+
+    def known(self, channel: str, symbol: str, variant: str) -> Key:
+        self.asked.append(symbol)
+        return self._key(channel, symbol, variant)
+
+    def _key(self, channel: str, symbol: str, variant: str) -> Key:
         if symbol == "LATE":
             raise TickwireError("exchange_unavailable", "not loaded yet", retry_after_ms=1_000)
         if symbol == "CRASH":

@@ -43,6 +43,14 @@ async def test_frames_behind_the_handshake_in_one_segment(serve: Serve) -> None:
     assert await client.rest() == b""
 
 
+async def test_what_is_said_first_leaves_in_one_call_with_the_answer_to_the_handshake(serve: Serve) -> None:
+    server = await serve()
+    server.greeting = b"hello"
+    client = await RawClient.open(server.port)
+    assert await client.frame() == Frame(TEXT, b"hello")
+    assert server.listener.shared.fanout.counters()["sends"] == 1
+
+
 async def test_pings_between_fragments_are_answered_first(serve: Serve) -> None:
     _, client, handler = await opened(serve)
     client.send(frame(TEXT, b"a", fin=False) + frame(PING, b"1") + frame(PING, b"2") + frame(PONG) + frame(0, b"b"))

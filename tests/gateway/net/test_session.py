@@ -51,6 +51,24 @@ async def test_subscribe_acks_snapshots_and_updates_in_this_order() -> None:
     assert at["epoch"] == snapshot["epoch"] == update["epoch"]
 
 
+async def test_a_subscribe_that_need_not_wait_is_answered_without_a_task() -> None:
+    rig = Rig()
+    client = rig.connect()
+    client.conn.take()
+    client.say(action="subscribe", channel="quotes", symbols=["BTC/USDT", "XXX", "XXX"])
+    assert client.session._worker is None
+    assert client.conn.take()[0]["data"]["errors"] == {"XXX": "unknown_symbol"}
+    assert rig.tally.errors["unknown_symbol"] == 1
+    rig.sim.gate.clear()
+    client.say(action="subscribe", channel="quotes", symbols=["BTC/USDT"])
+    client.say(action="ping", id=1)
+    assert client.session._worker is not None
+    assert client.conn.take() == []
+    rig.sim.gate.set()
+    await client.settle()
+    assert [message["type"] for message in client.conn.take()] == ["subscribed", "pong"]
+
+
 async def test_without_snapshot_only_updates_come() -> None:
     rig = Rig()
     await joined(rig)

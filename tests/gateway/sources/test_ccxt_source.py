@@ -247,10 +247,14 @@ async def test_what_cannot_be_asked_for(rig: Rig, channel: str, symbol: str, var
     with pytest.raises(TickwireError) as refused:
         await rig.source.resolve(channel, symbol, variant)
     assert refused.value.code == code
+    with pytest.raises(TickwireError) as refused:
+        rig.source.known(channel, symbol, variant)
+    assert refused.value.code == code
 
 
 async def test_variants_have_one_spelling(rig: Rig) -> None:
     assert (await rig.source.resolve("book", BTC, "007")).variant == "7"
+    assert rig.source.known("book", BTC, "007").variant == "7"
 
 
 def test_an_unknown_class_is_told_with_a_hint() -> None:
@@ -276,11 +280,13 @@ async def test_markets_are_loaded_once_and_one_who_gives_up_does_not_stop_the_ot
         return await fetch_markets(params)
 
     exchange.fetch_markets = counting
+    assert not source.answers_at_once
     impatient = asyncio.create_task(source.resolve("trades", BTC, ""))
     others = [asyncio.create_task(source.resolve("trades", BTC, "")) for _ in range(50)]
     await until(lambda: loads)
     impatient.cancel()
     assert {key.symbol for key in await asyncio.gather(*others)} == {BTC}
+    assert source.answers_at_once
     assert len(loads) == 1
     await source.close()
 

@@ -73,7 +73,8 @@ def key(number: int) -> Key:
 async def test_symbols_wrap_around() -> None:
     source, _clock, _published = market(symbols=3)
     assert await source.resolve("quotes", "S2/USDT", "") == key(2)
-    assert await source.resolve("quotes", "S10/USDT", "") == key(1)
+    assert await source.resolve("quotes", "S10/USDT", "") == source.known("quotes", "S10/USDT", "") == key(1)
+    assert source.answers_at_once
 
 
 @pytest.mark.parametrize("symbol", ["BTC/USDT", "S/USDT", "S1", "S-1/USDT", "S1/USDT/USDT", "S²/USDT"])
