@@ -5,11 +5,13 @@
    as unannounced. Latency is taken from `t_in` and from `t_out` (ns since the epoch) when the frame is read.
 
      _swarm -p PORT [-u PATH] [-n CONNS] [-m MESSAGE]... [-M MODULUS] [-w WARMUP_S] [-d SECONDS] [-C IN_FLIGHT]
-            [-P SERVER_PID] [-S STALLED] [-A AUDIT_S] [-i PING_EVERY_MS]
+            [-P SERVER_PID] [-S STALLED] [-L SLOW] [-A AUDIT_S] [-i PING_EVERY_MS] [-o FIRST]
 
-   One %d in MESSAGE is the connection's index (modulo MODULUS when given). The first STALLED connections have a small
-   receive window and stop reading once up; with AUDIT_S they read again after the measurement, so that what they
-   missed can be held against what was announced. With PING_EVERY_MS every connection sends ping requests whose id is
+   One %d in MESSAGE is the connection's index (modulo MODULUS when given), counted from FIRST. The first STALLED
+   connections have a small receive window and stop reading once up, the SLOW ones after them read a little four times a
+   second; with AUDIT_S both read again after the measurement, so that what they missed can be held against what was
+   announced. `announced_to_readers` is what the others were told that they missed; a lost continuity (new_epoch) is
+   no number of anybody. With PING_EVERY_MS every connection sends ping requests whose id is
    the sending time. Prints a line of JSON when the last connection is up, one with the buckets of the latency from
    `t_in` (us, frames) and one with the figures at the end. Assumes one subscription a (channel, symbol) and connection. */
 #define _GNU_SOURCE
@@ -29,6 +31,7 @@
 
 enum { CONNECTING, SHAKING, UP, DEAD };
 enum { READ_BYTES = 262144, HEAD_BYTES_MAX = 16384, MESSAGES_MAX = 64, STALLED_WINDOW_BYTES = 4096 };
+enum { SLOW_READ_BYTES = 1024, SLOW_EVERY_MS = 250 };
 
 typedef struct { uint64_t id, epoch; int64_t sequence; } Stream; /* id 0: a free slot */
 typedef struct {
@@ -41,14 +44,14 @@ typedef struct { const char *at; int len; } Text;
 
 static struct {
   const char *path, *messages[MESSAGES_MAX];
-  int port, connections, message_count, modulus, in_flight_max, stalled, ping_ms;
+  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, ping_ms;
   double seconds, warmup_s, audit_s;
   pid_t server;
 } opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1};
 
-static struct { uint64_t frames, bytes, control, other, closed, failed, announced, unannounced, repeated, gaps, epochs; } count;
+static struct { uint64_t frames, bytes, control, other, closed, failed, announced, announced_to_readers, unannounced, repeated, gaps, epochs; } count;
 static Histogram from_in, from_out, handshake, reply;
-static int poller, in_flight, up, measuring;
+static int poller, in_flight, up, measuring, auditing;
 static uint8_t *scratch;
 
 /* A client's frame, masked with zeros (a valid mask). The kernel takes it whole: requests are small and rare. */
@@ -107,6 +110,8 @@ static Stream *stream_of(Connection *c, uint64_t id) {
   return &c->streams[i];
 }
 
+static int reads_freely(const Connection *c) { return c->index >= opt.stalled + opt.slow; }
+
 static void on_gap(Connection *c, const char *p, const char *end) {
   Text channel = FIELD(&p, end, "channel"), symbol = FIELD(&p, end, "symbol"), epoch = FIELD(&p, end, "epoch");
   int64_t from = number(FIELD(&p, end, "from")), to = number(FIELD(&p, end, "to"));
@@ -115,11 +120,13 @@ static void on_gap(Connection *c, const char *p, const char *end) {
   count.gaps++;
   if (s->sequence < 0 || s->epoch != hash(HASH_START, epoch)) return; /* nothing of this epoch was seen yet */
   if (to >= from && from > s->sequence + 1) count.unannounced += (uint64_t)(from - s->sequence - 1);
+  if (new_epoch.at) { *s = (Stream){s->id, hash(HASH_START, new_epoch), 0}; count.epochs++; return; }
   if (to >= from && to > s->sequence) {
-    count.announced += (uint64_t)(to - (from > s->sequence ? from - 1 : s->sequence));
+    uint64_t missed = (uint64_t)(to - (from > s->sequence ? from - 1 : s->sequence));
+    count.announced += missed;
+    if (reads_freely(c)) count.announced_to_readers += missed;
     s->sequence = to;
   }
-  if (new_epoch.at) *s = (Stream){s->id, hash(HASH_START, new_epoch), 0};
 }
 static void on_update(Connection *c, const char *p, const char *end) {
   uint64_t len = (uint64_t)(end - p);
@@ -129,12 +136,12 @@ static void on_update(Connection *c, const char *p, const char *end) {
   Stream *s = stream_of(c, hash(hash(HASH_START, channel), symbol) | 1);
   uint64_t e = hash(HASH_START, epoch);
   int snapshot = kind.len == 8;
-  if (s->sequence >= 0 && s->epoch != e) count.epochs++;
+  if (s->sequence >= 0 && s->epoch != e) count.unannounced++; /* nobody said that the epoch ended */
   else if (s->sequence >= 0 && sequence > s->sequence + 1) count.unannounced += (uint64_t)(sequence - s->sequence - 1);
   else if (sequence <= s->sequence && !snapshot) count.repeated++;
   s->epoch = e;
   s->sequence = sequence;
-  if (!measuring || snapshot) return; /* a snapshot carries the stamps of an old update */
+  if (!measuring || snapshot || !reads_freely(c)) return; /* a snapshot carries the stamps of an old update */
   int64_t now = (int64_t)now_ns(CLOCK_REALTIME);
   record(&from_in, (double)(now - number(t_in)) / 1e3);
   record(&from_out, (double)(now - number(t_out)) / 1e3);
@@ -191,7 +198,7 @@ static void keep_rest(Connection *c, const uint8_t *from, int len) {
   if (len) memcpy(c->rest_bytes, from, (size_t)len);
   c->rest = len;
 }
-static int index_of(const Connection *c) { return opt.modulus ? c->index % opt.modulus : c->index; }
+static int index_of(const Connection *c) { return opt.first + (opt.modulus ? c->index % opt.modulus : c->index); }
 
 /* Checks the answer to the handshake; returns the length of its head, 0 when it is unfinished, -1 when refused. */
 static int shake(Connection *c, const uint8_t *bytes, int len) {
@@ -211,12 +218,12 @@ static int shake(Connection *c, const uint8_t *bytes, int len) {
     char text[8192];
     send_frame(c, 1, text, snprintf(text, sizeof text, opt.messages[m], index_of(c)));
   }
-  if (c->index < opt.stalled) epoll_ctl(poller, EPOLL_CTL_DEL, c->fd, NULL);
+  if (!reads_freely(c)) epoll_ctl(poller, EPOLL_CTL_DEL, c->fd, NULL);
   return head;
 }
-static void on_readable(Connection *c) {
+static void read_up_to(Connection *c, int most) {
   if (c->rest) memcpy(scratch, c->rest_bytes, (size_t)c->rest);
-  ssize_t got = recv(c->fd, scratch + c->rest, READ_BYTES - 1, 0);
+  ssize_t got = recv(c->fd, scratch + c->rest, (size_t)most, 0);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) { kill_connection(c); return; }
   int len = c->rest + (int)got, head = 0;
@@ -256,7 +263,7 @@ static void dial(Connection *c) {
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
   setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  if (c->index < opt.stalled) setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
+  if (!reads_freely(c)) setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
   /* one source address has some 28,000 ports: take the next one every 20,000 connections */
   struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001u + (uint32_t)c->index / 20000)};
   struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -276,24 +283,32 @@ static void ping_when_due(Connection *all, uint64_t now) {
     send_frame(c, 1, text, snprintf(text, sizeof text, "{\"action\":\"ping\",\"id\":%llu}", (unsigned long long)now_ns(CLOCK_MONOTONIC)));
   }
 }
+static void read_slowly_when_due(Connection *all, uint64_t now) {
+  static uint64_t due;
+  if (now < due) return;
+  due = now + SLOW_EVERY_MS * 1000000ull;
+  for (int i = opt.stalled; i < opt.stalled + opt.slow; i++)
+    if (all[i].state == UP) read_up_to(&all[i], SLOW_READ_BYTES);
+}
 static void poll_once(int wait_ms) {
   struct epoll_event events[1024];
   int n = epoll_wait(poller, events, 1024, wait_ms);
   for (int i = 0; i < n; i++) {
     Connection *c = events[i].data.ptr;
     if (c->state == CONNECTING) on_connected(c);
-    else if (c->state != DEAD) on_readable(c);
+    else if (c->state != DEAD) read_up_to(c, READ_BYTES - 1);
   }
 }
 static void run_until(Connection *all, uint64_t end_ns) {
   for (uint64_t now; (now = now_ns(CLOCK_MONOTONIC)) < end_ns;) {
     if (opt.ping_ms) ping_when_due(all, now);
+    if (opt.slow && !auditing) read_slowly_when_due(all, now);
     uint64_t left_ms = (end_ns - now) / 1000000 + 1;
     poll_once(opt.ping_ms ? 1 : left_ms > 20 ? 20 : (int)left_ms);
   }
 }
 static void arguments(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:w:d:C:P:S:A:i:")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:A:i:")) != -1;) switch (o) {
     case 'p': opt.port = atoi(optarg); break;
     case 'u': opt.path = optarg; break;
     case 'n': opt.connections = atoi(optarg); break;
@@ -304,6 +319,8 @@ static void arguments(int argc, char **argv) {
     case 'C': opt.in_flight_max = atoi(optarg); break;
     case 'P': opt.server = atoi(optarg); break;
     case 'S': opt.stalled = atoi(optarg); break;
+    case 'L': opt.slow = atoi(optarg); break;
+    case 'o': opt.first = atoi(optarg); break;
     case 'A': opt.audit_s = atof(optarg); break;
     case 'i': opt.ping_ms = atoi(optarg); break;
     default: exit(2);
@@ -341,7 +358,8 @@ int main(int argc, char **argv) {
   long rss_kB = server_rss_kB(opt.server);
 
   if (opt.audit_s > 0) {
-    for (int i = 0; i < opt.stalled; i++) {
+    auditing = 1;
+    for (int i = 0; i < opt.stalled + opt.slow; i++) {
       struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &all[i]};
       if (all[i].state == UP) epoll_ctl(poller, EPOLL_CTL_ADD, all[i].fd, &ev);
     }
@@ -350,7 +368,7 @@ int main(int argc, char **argv) {
   uint64_t least = ~0ull, most = 0, streams = 0, readers = 0;
   for (int i = 0; i < opt.connections; i++) {
     streams += (uint64_t)all[i].used;
-    if (i < opt.stalled || all[i].state != UP) continue;
+    if (!reads_freely(&all[i]) || all[i].state != UP) continue;
     readers++;
     if (all[i].frames < least) least = all[i].frames;
     if (all[i].frames > most) most = all[i].frames;
@@ -363,8 +381,8 @@ int main(int argc, char **argv) {
          "\"reply_p50_ms\":%.3f,\"reply_p99_ms\":%.3f,\"replies\":%lu,", percentile_ms(&from_in, .5), percentile_ms(&from_in, .9),
          percentile_ms(&from_in, .99), percentile_ms(&from_in, .999), from_in.max_us / 1e3, percentile_ms(&from_out, .5),
          percentile_ms(&from_out, .99), percentile_ms(&reply, .5), percentile_ms(&reply, .99), reply.n);
-  printf("\"announced\":%lu,\"unannounced\":%lu,\"repeated\":%lu,\"gap_frames\":%lu,\"epochs\":%lu,\"closed\":%lu,\"other\":%lu,"
-         "\"min_per_conn\":%lu,\"max_per_conn\":%lu,", count.announced, count.unannounced, count.repeated, count.gaps, count.epochs,
+  printf("\"announced\":%lu,\"announced_to_readers\":%lu,\"unannounced\":%lu,\"repeated\":%lu,\"gap_frames\":%lu,\"epochs\":%lu,\"closed\":%lu,\"other\":%lu,"
+         "\"min_per_conn\":%lu,\"max_per_conn\":%lu,", count.announced, count.announced_to_readers, count.unannounced, count.repeated, count.gaps, count.epochs,
          count.closed, count.other, least == ~0ull ? 0 : least, most);
   printf("\"client_cpu\":%.3f,\"server_cpu\":%.3f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n", client_s / seconds,
          server_s / seconds, count.frames ? server_s * 1e6 / (double)count.frames : 0, rss_kB);

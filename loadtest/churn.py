@@ -13,6 +13,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from loadtest.streams import Count, RefusedError, Streams
 
-CHANNEL = "quotes"
+CHANNELS = ("quotes", "trades")
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0  # who has stalled hears of no goodbye
 VISIT_S = (0.5, 3.0)  # between two of a program's changes
@@ -48,12 +49,12 @@ class Tally:
 class Program:
     """One client over all its connections."""
 
-    def __init__(self, number: int, url: str, symbols: int, tally: Tally) -> None:
+    def __init__(self, number: int, url: str, symbols: Sequence[str], tally: Tally) -> None:
         self.streams = Streams()
         self._random = random.Random(number)  # noqa: S311 - a choice of load, and the same each run
         self._url = url
         self._symbols = symbols
-        self._symbol = self._any_symbol()
+        self._symbol = self._random.choice(symbols)
         self._tally = tally
 
     async def run(self, until_s: float) -> None:
@@ -69,8 +70,9 @@ class Program:
                         self._url, compression=None, ping_interval=None, close_timeout=CLOSE_TIMEOUT_S
                     )
                     await self._subscribe(socket)
-                    while await self._message(socket) != "subscribed":
-                        pass
+                    for _ in CHANNELS:
+                        while await self._message(socket) != "subscribed":
+                            pass
             except (WebSocketException, OSError, TimeoutError, RefusedError) as error:
                 self._tally.failures.append(f"connect: {error!r}")
             else:
@@ -105,9 +107,10 @@ class Program:
             case "stall":
                 await asyncio.sleep(self._random.uniform(*STALL_S))
             case _:
-                former, self._symbol = self._symbol, self._any_symbol()
+                former, self._symbol = self._symbol, self._random.choice(self._symbols)
                 if former != self._symbol:
-                    await socket.send(json.dumps(self.streams.unsubscribe(CHANNEL, [former])))
+                    for channel in CHANNELS:
+                        await socket.send(json.dumps(self.streams.unsubscribe(channel, [former])))
                     await self._subscribe(socket)
         return False
 
@@ -123,10 +126,8 @@ class Program:
         return str(message["type"])
 
     async def _subscribe(self, socket: ClientConnection) -> None:
-        await socket.send(json.dumps(self.streams.subscribe(CHANNEL, [self._symbol])))
-
-    def _any_symbol(self) -> str:
-        return f"S{self._random.randrange(self._symbols)}/USDT"
+        for channel in CHANNELS:
+            await socket.send(json.dumps(self.streams.subscribe(channel, [self._symbol])))
 
 
 def figures(tally: Tally, counts: list[Count]) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def figures(tally: Tally, counts: list[Count]) -> dict[str, Any]:
     }
 
 
-async def run(url: str, programs: int, symbols: int, seconds: float) -> dict[str, Any]:
+async def run(url: str, programs: int, symbols: Sequence[str], seconds: float) -> dict[str, Any]:
     """All programs at once."""
     tally = Tally()
     clients = [Program(number, url, symbols, tally) for number in range(programs)]
@@ -154,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtest.churn", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("url", help="ws://HOST:PORT/v1/stream")
     parser.add_argument("--programs", type=int, default=100)
-    parser.add_argument("--symbols", type=int, default=1, help="of the synthetic source: S0/USDT, S1/USDT, ..")
+    parser.add_argument("symbols", nargs="+")
     parser.add_argument("--seconds", type=float, default=10.0)
     asked = parser.parse_args()
     sys.stdout.write(json.dumps(uvloop.run(run(asked.url, asked.programs, asked.symbols, asked.seconds))) + "\n")

@@ -1,4 +1,5 @@
-"""Subscribers of many kinds at once for as long as wanted: the swarm reads, a few of it stall, programs come and go.
+"""Subscribers of many kinds at once for as long as wanted, while their exchange has its faults: the swarm reads, a few
+of it slowly or not at all, programs come and go, and a probe asks whether the service is there.
 
 Holds what is started together, and which figures that gives. The server's memory, CPU and messages are read all the
 while. Must not know limits, nor what is shown.
@@ -7,22 +8,29 @@ while. Must not know limits, nor what is shown.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from loadtest import histogram, series
+from loadtest import histogram, series, unrest, uptime
 from loadtest.bench import servers
 from loadtest.bench.machine import client_cpu, on_cpu
 from loadtest.bench.servers import Server
 from loadtest.outcome import Curve, Sample
+from loadtest.probe import CHANNELS
 from loadtest.swarm import Swarm, last_json_line, raise_open_files, subscribe
+from loadtest.unrest import Injected
+from loadtest.uptime import Announced, Slot
 from loadtest.watching import watched
 
-WARMUP_S = 1.0
+WARMUP_S = 3.0
 AUDIT_S = 3.0  # those who stalled read again, so that what they missed is held against what was announced
 ENDS_WITHIN_S = 60.0  # of its time, a client that does not is given up
+NAMED_MARKETS = 10  # of the exchange, before those whose names are counted
+MARKET = "SIM%04d/USDT"
+STALE_AFTER_MS = {"quotes": 3_000}  # so that a silence need not take half a minute
 
 
 @dataclass(frozen=True)
@@ -30,15 +38,21 @@ class Mix:
     """Who is there."""
 
     conns: int  # that read all the time
+    slow: int  # that read a little now and then
     stalled: int  # that stop reading after they are up
     programs: int  # that come and go
     symbols: int
-    rate: float  # updates a second and symbol
+    rate: float  # what happens a second in each market: a seventh of it are trades
+    faults_every_s: float
     minutes: float
 
     @property
     def seconds(self) -> float:
         return 60 * self.minutes
+
+    @property
+    def names(self) -> list[str]:
+        return [MARKET % number for number in range(NAMED_MARKETS + 1, NAMED_MARKETS + self.symbols + 1)]
 
 
 @dataclass(frozen=True)
@@ -51,65 +65,86 @@ class Mixed:
     notes: list[str]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What each of them printed, and what was done to the exchange meanwhile."""
+
+    read: dict[str, float]  # the swarm
+    came: dict[str, Any]  # the programs
+    probed: dict[str, Any]
+    injected: Sequence[Injected] = ()
+    samples: Sequence[Sample] = ()
+
+
 def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
-    """One gateway, and all of them on it; raises ToolError when one of them cannot run or does not end."""
+    """One exchange, one gateway, and all of them on it; raises ToolError when one of them cannot run or does not
+    end."""
     raise_open_files()
-    options = {"symbols": mix.symbols, "rate": mix.rate}
-    with servers.gateway(servers.SYNTHETIC, options, klass="synthetic") as server, ThreadPoolExecutor(2) as pool:
-        say(f"{mix.conns} connections, {mix.stalled} stalled, {mix.programs} programs, {mix.minutes:g} minutes")
-        with watched(server, mix.seconds) as readings:
-            swarm = pool.submit(_swarm(server, mix).run_to_buckets)
-            churn = pool.submit(last_json_line, churn_command(server, mix), timeout_s=mix.seconds + ENDS_WITHIN_S)
-            (read, buckets), came = swarm.result(), churn.result()
-    seen = series.samples(readings)
-    return Mixed(figures(mix, read, came, seen), seen, histogram.curve(buckets), _notes(came))
+    with unrest.exchange(NAMED_MARKETS + mix.symbols, mix.rate) as exchange:
+        options = servers.binance_at(exchange.server)
+        more = {"stale_after_ms": STALE_AFTER_MS}
+        with servers.gateway(servers.SIMULATED, options, klass="binance", more=more) as server:
+            at_s = unrest.times(mix.seconds, mix.faults_every_s, uptime.RECOVERY_S)
+            say(
+                f"{mix.conns} connections, {mix.slow} slow, {mix.stalled} stalled, {mix.programs} programs, "
+                f"{len(at_s)} faults, {mix.minutes:g} minutes"
+            )
+            with ThreadPoolExecutor(3) as pool, watched(server, mix.seconds) as readings:
+                swarm = pool.submit(_swarm(server, mix).run_to_buckets)
+                limit_s = mix.seconds + ENDS_WITHIN_S
+                churn = pool.submit(last_json_line, command("churn", server, mix), timeout_s=limit_s)
+                probe = pool.submit(last_json_line, command("probe", server, mix), timeout_s=limit_s)
+                with unrest.restless(exchange, at_s) as injected:
+                    came, probed = churn.result(), probe.result()
+                read, buckets = swarm.result()
+    samples = series.samples(readings)
+    seen = Seen(read, came, probed, injected, samples)
+    return Mixed(figures(mix, seen), samples, histogram.curve(buckets), notes(seen))
 
 
 def _swarm(server: Server, mix: Mix) -> Swarm:
     return Swarm(
         port=server.port,
-        conns=mix.conns + mix.stalled,
-        messages=(subscribe(["S%d/USDT"]),),
+        conns=mix.conns + mix.slow + mix.stalled,
+        messages=tuple(subscribe([MARKET], channel) for channel in CHANNELS),
         index_modulus=mix.symbols,
+        index_first=NAMED_MARKETS + 1,
         warmup_s=WARMUP_S,
         seconds=mix.seconds,
         server_pid=server.pid,
         stalled=mix.stalled,
-        audit_s=AUDIT_S if mix.stalled else 0.0,
+        slow=mix.slow,
+        audit_s=AUDIT_S if mix.stalled or mix.slow else 0.0,
         prefix=on_cpu(client_cpu()),
     )
 
 
-def churn_command(server: Server, mix: Mix) -> list[str]:
-    """The command line of the programs, on the client's core."""
-    words = [
-        *on_cpu(client_cpu()),
-        sys.executable,
-        "-m",
-        "loadtest.churn",
-        f"ws://127.0.0.1:{server.port}{server.path}",
-    ]
-    words += ["--programs", str(mix.programs), "--symbols", str(mix.symbols), "--seconds", str(mix.seconds)]
-    return words
+def command(what: str, server: Server, mix: Mix) -> list[str]:
+    """The command line of the programs, or of the probe, on the client's core."""
+    url = f"ws://127.0.0.1:{server.port}{server.path}"
+    words = [*on_cpu(client_cpu()), sys.executable, "-m", f"loadtest.{what}", url, *mix.names]
+    words += ["--seconds", str(mix.seconds)]
+    return words + (["--programs", str(mix.programs)] if what == "churn" else [])
 
 
-def figures(mix: Mix, read: dict[str, float], came: dict[str, Any], seen: list[Sample]) -> dict[str, float | None]:
-    """By the names that limits have. `read` is of the swarm, `came` of the programs."""
-    due = mix.rate * mix.seconds
+def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
+    """By the names that limits have."""
+    read, came, probed = seen.read, seen.came, seen.probed
     told = came["updates"] + came["announced"] + came["unannounced"]
     tries = came["connects"] + came["reconnects"]
-    slope = series.memory_slope(seen)
+    slope = series.memory_slope(seen.samples)
     return {
-        "unannounced_count": read["unannounced"] + came["unannounced"],
-        "repeated_count": read["repeated"] + came["repeated"],
-        "announced_count": read["announced"] + came["announced"],
+        "unannounced_count": read["unannounced"] + came["unannounced"] + probed["unannounced"],
+        "repeated_count": read["repeated"] + came["repeated"] + probed["repeated"],
+        "announced_count": read["announced"] + came["announced"] + probed["announced"],
         "lost_count": mix.conns - read["readers_alive"] + came["lost"],  # who stalls for long is closed, and may be
-        "delivered_share": min(1.0, (read["min_per_conn"] + 1) / due),
+        "delivered_share": _share(read["msgs"], read["announced_to_readers"] + read["unannounced"]),
         "delivered_to_programs_share": came["updates"] / told if told else 0.0,
         "reconnect_success_share": came["reconnected"] / came["reconnects"] if came["reconnects"] else 0.0,
         "connect_failures_share": (came["failures"] - came["lost"]) / tries if tries else 1.0,
         "resumed_count": came["resumed"],
         "not_recovered_count": came["not_recovered"],
+        **_of_service(seen),
         "messages_per_s": read["msg_s"],
         "p50_ms": read["p50_ms"],
         "p99_ms": read["p99_ms"],
@@ -119,12 +154,37 @@ def figures(mix: Mix, read: dict[str, float], came: dict[str, Any], seen: list[S
         "memory_slope_KiB_per_h": slope.kib_per_h if slope else None,
         "memory_slope_error_KiB_per_h": slope.error_kib_per_h if slope else None,
         "memory_slope_beyond_noise_KiB_per_h": series.memory_slope_beyond_noise_kib_per_h(slope),
-        "memory_grown_KiB": series.memory_grown_kib(seen),
+        "memory_grown_KiB": series.memory_grown_kib(seen.samples),
     }
 
 
-def _notes(came: dict[str, Any]) -> list[str]:
+def _of_service(seen: Seen) -> dict[str, float | None]:
+    """Uptime and faults, as the probe saw them."""
+    slots = [Slot(*slot) for slot in seen.probed["slots"]]
+    gaps = [Announced(*gap) for gap in seen.probed["gaps"]]
+    return {
+        "uptime_share": uptime.share_up(slots, seen.injected),
+        "faults_count": len(seen.injected),
+        "faults_unannounced_count": len(uptime.unannounced(seen.injected, gaps, seen.probed["streams"])),
+        "gaps_without_fault_count": uptime.outside(seen.injected, gaps),
+        "recovery_max_s": uptime.recovery_max_s(slots, seen.injected),
+    }
+
+
+def _share(had: float, missed: float) -> float:
+    return had / (had + missed) if had else 0.0
+
+
+def notes(seen: Seen) -> list[str]:
+    """What figures do not say: who did what, and the first things that went wrong."""
+    came, probed = seen.came, seen.probed
     deeds = ", ".join(f"{name} {count}" for name, count in came["deeds"].items())
-    notes = [f"the programs' deeds: {deeds}; {came['resumed']} streams resumed, {came['replayed']} updates replayed"]
-    notes += [f"a program: {failure}" for failure in came["first_failures"]]
-    return notes
+    said = [f"the programs' deeds: {deeds}; {came['resumed']} streams resumed, {came['replayed']} updates replayed"]
+    kinds = Counter(fault.kind for fault in seen.injected)
+    if kinds:
+        said.append("faults of the exchange: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items()))
+    gaps = [Announced(*gap) for gap in probed["gaps"]]
+    silent = uptime.unannounced(seen.injected, gaps, probed["streams"])
+    said += [f"not announced to all: {fault.kind}" for fault in silent]
+    said += [f"a program: {failure}" for failure in came["first_failures"]]
+    return said + [f"the probe: {failure}" for failure in probed["failures"][:5]]

@@ -70,10 +70,12 @@ class Swarm:
     warmup_s: float = 1.0
     seconds: float = 5.0
     index_modulus: int = 0  # a %d in a message is the connection's index, modulo this when it is not 0
+    index_first: int = 0  # counted from this
     in_flight: int = 64
     server_pid: int = 0
     stalled: int = 0
-    audit_s: float = 0.0  # stalled readers read again for this long after the measurement
+    slow: int = 0  # read a little, four times a second
+    audit_s: float = 0.0  # stalled and slow readers read again for this long after the measurement
     ping_every_ms: int = 0
     prefix: tuple[str, ...] = field(default=())  # words before the command: taskset, chrt
 
@@ -82,7 +84,16 @@ class Swarm:
         words = [*self.prefix, str(compiled(SOURCE, depends=(HEADER,))), "-p", str(self.port), "-u", self.path]
         words += ["-n", str(self.conns), "-w", str(self.warmup_s), "-d", str(self.seconds), "-C", str(self.in_flight)]
         words += ["-P", str(self.server_pid), "-S", str(self.stalled), "-A", str(self.audit_s)]
-        words += ["-M", str(self.index_modulus), "-i", str(self.ping_every_ms)]
+        words += [
+            "-L",
+            str(self.slow),
+            "-o",
+            str(self.index_first),
+            "-M",
+            str(self.index_modulus),
+            "-i",
+            str(self.ping_every_ms),
+        ]
         for message in self.messages:
             words += ["-m", message]
         return words

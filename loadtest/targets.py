@@ -13,7 +13,10 @@ from typing import Any, Final, NamedTuple
 
 TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> its options
     "bench": {},
-    "mixed": {"conns": int, "stalled": int, "programs": int, "symbols": int, "rate": float, "minutes": float},
+    "mixed": {
+        **dict.fromkeys(("conns", "slow", "stalled", "programs", "symbols"), int),
+        **dict.fromkeys(("rate", "faults_every_s", "minutes"), float),
+    },
     "storm": {"readers": int, "comers": int, "rate": float, "seconds": float},
     "users": {"users": int, "spawn_per_s": float, "shape": str, "minutes": float},
 }

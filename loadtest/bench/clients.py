@@ -144,7 +144,7 @@ def from_swarm(server: Server, load: Load, result: dict[str, float], buckets: Bu
         client="swarm",
         payload_bytes=result["bytes"] / result["msgs"] if result["msgs"] else 0.0,
         unannounced=int(result["unannounced"]),
-        announced=int(result["announced"]),
+        announced=int(result["announced"] + result.get("epochs", 0)),  # nothing of a workload breaks a stream
         repeated=int(result["repeated"]),
         buckets=buckets,
     )

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from loadtest.bench.machine import client_cpu, free_port, on_cpu, rss_kib, server_cpu
@@ -120,14 +121,21 @@ def wait_for_port(name: str, pid: int, port: int, log: Path) -> None:
 
 
 @contextlib.contextmanager
-def gateway(exchange: str, options: dict[str, Any], *, klass: str, certificate: Path | None = None) -> Iterator[Server]:
+def gateway(
+    exchange: str,
+    options: dict[str, Any],
+    *,
+    klass: str,
+    certificate: Path | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[Server]:
     """The real gateway as `tickwire serve` starts it, with everything on and one configured exchange, the default;
-    with a certificate (its key in the same file) it speaks TLS."""
+    with a certificate (its key in the same file) it speaks TLS. `more` is what else is said of the exchange."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="tickwire-bench-") as folder:
         config = Path(folder) / "tickwire.toml"
         config.write_text(
-            gateway_config(port, exchange, options, klass=klass, certificate=certificate), encoding="utf-8"
+            gateway_config(port, exchange, options, klass=klass, certificate=certificate, more=more), encoding="utf-8"
         )
         words = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
         with process("gateway", words, cpu=server_cpu()) as (pid, log):
@@ -145,7 +153,13 @@ def gateway(exchange: str, options: dict[str, Any], *, klass: str, certificate: 
 
 
 def gateway_config(
-    port: int, exchange: str, options: dict[str, Any], *, klass: str, certificate: Path | None = None
+    port: int,
+    exchange: str,
+    options: dict[str, Any],
+    *,
+    klass: str,
+    certificate: Path | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """The configuration file: every default kept, except where to listen, what to read, and no orders."""
     lines = [
@@ -158,16 +172,18 @@ def gateway_config(
         f"[exchanges.{exchange}]",
         f"class = {json.dumps(klass)}",
         f"options = {inline_toml(options)}",
+        *(f"{name} = {inline_toml(value)}" for name, value in more.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
 @contextlib.contextmanager
-def exchange(*, pinned: bool = True) -> Iterator[Server]:
-    """The simulated exchange, on the client's side of the machine, with a market that moves only when told to."""
-    port = free_port()
+def exchange(*, pinned: bool = True, symbols: int = 1, rate: float = 0.0, port: int = 0) -> Iterator[Server]:
+    """The simulated exchange, on the client's side of the machine; without a rate its market moves only when told
+    to."""
+    port = port or free_port()
     words = [sys.executable, "-m", "loadtest.exchange", "--port", str(port), "--synthetic", "--seed", "1"]
-    words += ["--symbols", "1", "--rate", "0"]
+    words += ["--symbols", str(symbols), "--rate", str(rate)]
     with process("exchange", words, cpu=client_cpu() if pinned else None) as (pid, log):
         wait_for_port("exchange", pid, port, log)
         yield Server(name="exchange", pid=pid, port=port, log=log)

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from loadtest import mixed
-from loadtest.mixed import Mix
+from loadtest import mixed, unrest, uptime
+from loadtest.mixed import Mix, Seen
 from loadtest.outcome import Sample
+from loadtest.unrest import Injected
 
-MIX = Mix(conns=10, stalled=2, programs=4, symbols=2, rate=10, minutes=0.5)
+MIX = Mix(conns=10, slow=1, stalled=2, programs=4, symbols=2, rate=10, faults_every_s=12, minutes=0.5)
 READ: dict[str, float] = {
-    "unannounced": 0, "repeated": 0, "announced": 5, "readers_alive": 10, "min_per_conn": 299, "msg_s": 100.0,
-    "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "p999_ms": 4.0, "max_ms": 5.0, "server_us_per_msg": 6.0,
-    "client_cpu": 0.5,
+    "unannounced": 0, "repeated": 0, "announced": 5, "announced_to_readers": 0, "readers_alive": 10, "msgs": 3000,
+    "msg_s": 100.0, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "p999_ms": 4.0, "max_ms": 5.0,
+    "server_us_per_msg": 6.0, "client_cpu": 0.5,
 }  # fmt: skip
 CAME: dict[str, Any] = {
     "updates": 900, "announced": 100, "unannounced": 0, "repeated": 0, "connects": 4, "reconnects": 10,
     "reconnected": 10, "lost": 0, "failures": 0, "resumed": 6, "replayed": 7, "not_recovered": 1,
     "deeds": {"drop": 1}, "first_failures": [],
 }  # fmt: skip
+PROBED: dict[str, Any] = {
+    "slots": [[float(at_s), True, float(at_s)] for at_s in range(90, 110)],
+    "gaps": [[100.5, "quotes SIM0011/USDT", "upstream"]],
+    "streams": ["quotes SIM0011/USDT"],
+    "updates": 9, "unannounced": 0, "repeated": 0, "announced": 0, "failures": [],
+}  # fmt: skip
+DROP = Injected("drop", 100.0, 100.0, breaks=True)
 SAMPLES = [Sample(float(at_s), 100.0, 0.1, 1_000 + at_s) for at_s in range(1, 25)]
+SEEN = Seen(READ, CAME, PROBED, [DROP], SAMPLES)
 
 
-def of(read: dict[str, float] | None = None, came: dict[str, Any] | None = None) -> dict[str, float | None]:
-    return mixed.figures(MIX, READ | (read or {}), CAME | (came or {}), SAMPLES)
+def of(
+    read: dict[str, float] | None = None, came: dict[str, Any] | None = None, probed: dict[str, Any] | None = None
+) -> dict[str, float | None]:
+    seen = replace(SEEN, read=READ | (read or {}), came=CAME | (came or {}), probed=PROBED | (probed or {}))
+    return mixed.figures(MIX, seen)
 
 
 def test_what_readers_and_programs_got() -> None:
@@ -36,11 +49,21 @@ def test_what_readers_and_programs_got() -> None:
     assert named["memory_grown_KiB"] == 18
 
 
-def test_losses_of_either_kind_of_client_count() -> None:
-    assert of({"unannounced": 1}, {"unannounced": 2})["unannounced_count"] == 3
-    assert of({"repeated": 1}, {"repeated": 2})["repeated_count"] == 3
+def test_losses_of_any_kind_of_client_count() -> None:
+    assert of({"unannounced": 1}, {"unannounced": 2}, {"unannounced": 4})["unannounced_count"] == 7
+    assert of({"repeated": 1}, {"repeated": 2}, {"repeated": 4})["repeated_count"] == 7
     assert of({"readers_alive": 9}, {"lost": 2})["lost_count"] == 3
-    assert of({"min_per_conn": 149})["delivered_share"] == 0.5
+    assert of({"announced_to_readers": 1000})["delivered_share"] == 0.75
+    assert of({"msgs": 0})["delivered_share"] == 0.0
+
+
+def test_uptime_and_faults_are_the_probe_s() -> None:
+    named = of()
+    assert (named["uptime_share"], named["faults_count"], named["faults_unannounced_count"]) == (1.0, 1, 0)
+    assert (named["recovery_max_s"], named["gaps_without_fault_count"]) == (0.0, 0)
+    silent = of(None, None, {"gaps": []})
+    assert silent["faults_unannounced_count"] == 1
+    assert "not announced to all: drop" in mixed.notes(replace(SEEN, probed=PROBED | {"gaps": []}))
 
 
 def test_reconnects_and_connects_that_fail() -> None:
@@ -52,14 +75,18 @@ def test_reconnects_and_connects_that_fail() -> None:
 
 def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixed, "AUDIT_S", 0.5)
-    mix = Mix(conns=20, stalled=2, programs=10, symbols=4, rate=20, minutes=0.05)
+    monkeypatch.setattr(mixed, "WARMUP_S", 1.0)
+    monkeypatch.setattr(unrest, "KINDS", unrest.KINDS[:1])
+    monkeypatch.setattr(uptime, "RECOVERY_S", 3.0)
+    mix = Mix(conns=20, slow=2, stalled=2, programs=10, symbols=3, rate=40, faults_every_s=4, minutes=0.1)
     said: list[str] = []
     came = mixed.measure(mix, said.append)
     named = came.figures
     assert (named["unannounced_count"], named["repeated_count"], named["lost_count"]) == (0, 0, 0)
     assert (named["reconnect_success_share"], named["connect_failures_share"]) == (1.0, 0.0)
+    assert (named["faults_count"], named["faults_unannounced_count"]) == (1, 0)
     assert len(came.samples) >= 3
     assert all(sample.memory_KiB > 1_000 for sample in came.samples)
     assert any(sample.messages_per_s > 0 for sample in came.samples)
     assert [share for share, _ms in came.curve] == sorted(share for share, _ms in came.curve)
-    assert said == ["20 connections, 2 stalled, 10 programs, 0.05 minutes"]
+    assert said == ["20 connections, 2 slow, 2 stalled, 10 programs, 1 faults, 0.1 minutes"]

@@ -88,7 +88,7 @@ async def test_latency_is_taken_from_both_stamps() -> None:
         ([update(1), update(1), update(2)], 0, 0, 1),
         ([update(2), update(1)], 0, 0, 1),
         ([update(2), update(2, kind="snapshot"), update(3)], 0, 0, 0),
-        ([update(7), update(1, epoch="e2"), update(2, epoch="e2")], 0, 0, 0),
+        ([update(7), update(1, epoch="e2"), update(2, epoch="e2")], 0, 1, 0),  # nobody said that the epoch ended
         ([gap(1, 4), update(5), update(6)], 0, 0, 0),  # what was lost before we listened is not ours
     ],
 )
@@ -99,15 +99,32 @@ async def test_every_missing_number_is_announced_or_counted(
     assert (figures["announced"], figures["unannounced"], figures["repeated"]) == (announced, unannounced, repeated)
 
 
-async def test_an_epoch_nobody_announced_is_counted() -> None:
-    assert (await seen(says([update(7), update(1, epoch="e2")])))["epochs"] == 1
-
-
 async def test_an_announced_epoch_begins_at_one() -> None:
-    figures = await seen(says([update(7), gap(8, 9, new_epoch="e2"), update(1, epoch="e2"), update(2, epoch="e2")]))
-    assert (figures["epochs"], figures["announced"], figures["unannounced"]) == (0, 2, 0)
-    figures = await seen(says([update(7), gap(8, 7, new_epoch="e2"), update(3, epoch="e2")]))
-    assert (figures["epochs"], figures["announced"], figures["unannounced"]) == (0, 0, 2)
+    figures = await seen(says([update(7), gap(8, 8, new_epoch="e2"), update(1, epoch="e2"), update(2, epoch="e2")]))
+    assert (figures["epochs"], figures["announced"], figures["unannounced"]) == (1, 0, 0)
+    figures = await seen(says([update(7), gap(8, 8, new_epoch="e2"), update(3, epoch="e2")]))
+    assert (figures["epochs"], figures["announced"], figures["unannounced"]) == (1, 0, 2)
+    assert (await seen(says([update(7), gap(9, 9, new_epoch="e2")])))["unannounced"] == 1
+
+
+async def test_a_slow_reader_is_told_apart_from_those_who_read() -> None:
+    frames = [update(1), gap(2, 5), *map(update, range(6, 40))]
+    figures = await seen(says(frames), replace(SHORT, conns=3, slow=2, seconds=0.7, audit_s=0.3))
+    assert (figures["announced"], figures["announced_to_readers"]) == (12, 4)
+    assert (figures["unannounced"], figures["readers_alive"]) == (0, 1)
+    assert figures["msgs"] == figures["min_per_conn"] == 35
+
+
+async def test_names_are_counted_from_where_it_is_said() -> None:
+    asked: list[str] = []
+
+    async def script(connection: ServerConnection) -> None:
+        asked.append(json.loads(await connection.recv())["symbols"][0])
+        await connection.wait_closed()
+
+    wanted = replace(SHORT, conns=4, index_modulus=2, index_first=11, messages=(subscribe(["SIM%04d/USDT"]),))
+    await seen(script, wanted)
+    assert sorted(asked) == ["SIM0011/USDT", "SIM0011/USDT", "SIM0012/USDT", "SIM0012/USDT"]
 
 
 async def test_streams_of_one_connection_are_checked_apart() -> None:

@@ -12,7 +12,7 @@ from loadtest.bench.workloads import WORKLOADS
 from loadtest.shapes import SHAPES
 from loadtest.targets import TargetsError, Verdict
 from tests.loadtest import test_storm
-from tests.loadtest.test_mixed import CAME, MIX, READ
+from tests.loadtest.test_mixed import MIX, SEEN
 
 FILE = Path(targets.__file__).with_name("targets.toml")
 GOOD = '[A]\ntitle = "a title"\ntool = "bench"\nat_most = { p99_ms = 20, lost_count = 0 }\n'
@@ -66,7 +66,7 @@ def test_an_option_is_there_and_of_its_type(given: str, monkeypatch: pytest.Monk
 
 def test_every_limit_of_the_file_is_of_what_its_tool_measures() -> None:
     named = targets.parse(FILE.read_text(encoding="utf-8")).values()
-    known = {"users": set(crowd.figures([], 1.0)), "mixed": set(mixed.figures(MIX, READ, CAME, []))}
+    known = {"users": set(crowd.figures([], 1.0)), "mixed": set(mixed.figures(MIX, SEEN))}
     known["storm"] = set(storm.figures(test_storm.SMALL, test_storm.READ, test_storm.CAME))
     for scenario in (each for each in named if each.tool in known):
         assert {*scenario.at_least, *scenario.at_most} <= known[scenario.tool], scenario.name

@@ -52,7 +52,7 @@ def test_both_results_become_the_same_figures() -> None:
     by_swarm = clients.from_swarm(
         GATEWAY,
         LOAD,
-        {**COMMON, "bytes": 70_000, "unannounced": 1, "announced": 2, "repeated": 3},
+        {**COMMON, "bytes": 70_000, "unannounced": 1, "announced": 2, "epochs": 0, "repeated": 3},
         [(1_000.0, 7)],
     )
     assert by_wsload.payload_bytes == pytest.approx(by_swarm.payload_bytes) == 350
