@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from loadtest import crowd, histogram, mixed, storm
+from loadtest import crowd, histogram, mixed, observed, storm
 from loadtest.bench import figures, orders, workloads
 from loadtest.bench.clients import Figures
 from loadtest.bench.report import CLIENT_CPU_BUSY
 from loadtest.bench.tools import Tools
 from loadtest.crowd import Crowd
+from loadtest.observed import Observation
 from loadtest.outcome import Curve, Outcome
 from loadtest.storm import Storm
 from loadtest.targets import Scenario
@@ -79,6 +80,12 @@ def _storm(scenario: Scenario, how: How) -> Outcome:
     return Outcome(scenario.name, scenario.title, came.figures, {"readers": came.curve}, came.samples)
 
 
+def _account(scenario: Scenario, how: How) -> Outcome:
+    asked = Observation(**scenario.options)
+    came = observed.measure(replace(asked, conns=min(asked.conns, how.conns_max)), how.say)
+    return Outcome(scenario.name, scenario.title, came.figures, came.curves, came.samples, came.notes)
+
+
 def _users(scenario: Scenario, how: How) -> Outcome:
     came = crowd.measure(Crowd(**scenario.options), how.say)
     return Outcome(scenario.name, scenario.title, came.figures, came.curves, came.samples)
@@ -87,6 +94,7 @@ def _users(scenario: Scenario, how: How) -> Outcome:
 RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {
     "bench": _bench,
     "mixed": _mixed,
+    "account": _account,
     "storm": _storm,
     "users": _users,
 }

@@ -17,6 +17,7 @@ TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> it
         **dict.fromkeys(("conns", "slow", "stalled", "programs", "symbols"), int),
         **dict.fromkeys(("rate", "faults_every_s", "minutes"), float),
     },
+    "account": {"conns": int, "minutes": float},
     "storm": {"readers": int, "comers": int, "rate": float, "seconds": float},
     "users": {"users": int, "spawn_per_s": float, "shape": str, "minutes": float},
 }

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from loadtest import crowd, mixed, scenarios, storm, targets
+from loadtest import crowd, mixed, observed, scenarios, storm, targets
 from loadtest.bench import orders, workloads
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import Plan, Result
 from loadtest.crowd import Crowd, Crowded
 from loadtest.mixed import Mix, Mixed
+from loadtest.observed import Observation, Observed
 from loadtest.outcome import Sample
 from loadtest.storm import Storm, Weathered
 from loadtest.targets import Scenario
@@ -84,6 +85,19 @@ def test_a_mix_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.Mo
     assert mixes == [Mix(conns=50, slow=1, stalled=2, programs=3, symbols=4, rate=5, faults_every_s=12, minutes=0.5)]
     assert (outcome.figures, outcome.curves) == ({"p99_ms": 3.0}, {"readers": [(0.5, 1.0)]})
     assert (outcome.samples, outcome.notes) == ([sample], ["a note"])
+
+
+def test_watchers_are_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Observation] = []
+
+    def measure(observation: Observation, _say: object) -> Observed:
+        asked.append(observation)
+        return Observed({"lost_count": 0}, [], {"pong": [(1.0, 2.0)]}, ["a note"])
+
+    monkeypatch.setattr(observed, "measure", measure)
+    outcome = scenarios.run(Scenario("account", "a title", "account", False, {"conns": 300, "minutes": 5}, {}, {}), HOW)
+    assert asked == [Observation(conns=50, minutes=5)]
+    assert (outcome.figures, outcome.curves, outcome.notes) == ({"lost_count": 0}, {"pong": [(1.0, 2.0)]}, ["a note"])
 
 
 def test_a_storm_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

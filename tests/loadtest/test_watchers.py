@@ -1,0 +1,108 @@
+"""Clients of the account dialect, against a server that says what the test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from loadtest import watchers
+from loadtest.watchers import Tally, Watcher
+
+AT = "2026-02-07T14:30:00.123Z"
+
+
+def update(old: float | None, new: float, **marks: bool) -> dict[str, Any]:
+    return {"type": "account_update", "timestamp": AT, "changes": {"equity": {"old": old, "new": new}}, **marks}
+
+
+OPENED = {"type": "position_opened", "timestamp": AT, "position": {"ticket": 1}}
+CLOSED = {"type": "position_closed", "timestamp": AT, "ticket": 1}
+
+
+@pytest.mark.parametrize(
+    ("messages", "broken"),
+    [
+        ([update(None, 1.0, snapshot=True), update(1.0, 2.0), update(2.0, 3.0)], 0),
+        ([update(None, 1.0, snapshot=True), update(2.0, 3.0)], 1),
+        ([update(None, 1.0, snapshot=True), update(None, 5.0, snapshot=True), update(5.0, 6.0)], 0),
+        ([OPENED, CLOSED, OPENED], 0),
+        ([OPENED, OPENED], 1),
+        ([{**OPENED, "snapshot": True}, {**OPENED, "snapshot": True}], 0),
+        ([CLOSED], 1),
+        ([OPENED, {"type": "position_modified", "ticket": 2}], 1),
+    ],
+)
+def test_each_change_goes_on_from_the_one_before(messages: list[dict[str, Any]], broken: int) -> None:
+    tally = Tally()
+    watcher = Watcher(tally)
+    for message in messages:
+        watcher.take(message, 0.0)
+    assert tally.broken == broken
+
+
+def test_the_longest_silence_is_between_two_updates() -> None:
+    watcher = Watcher(Tally())
+    for at_s in (100.0, 101.0, 103.5, 104.0):
+        watcher.take(update(None, 1.0, snapshot=True), at_s)
+    assert (watcher.updates, watcher.silence_s) == (4, 2.5)
+
+
+def test_an_update_is_timed_from_when_the_account_was_read() -> None:
+    tally = Tally()
+    Watcher(tally).take({**update(None, 1.0), "timestamp": "1970-01-01T00:01:40.000Z"}, 100.0123)
+    ((us, count),) = watchers.buckets(tally.updates_us)
+    assert (us, count) == (pytest.approx(12_300), 1)
+
+
+class Gateway:
+    """Tells an account to everybody, answers pings, and is fond of nobody who comes too late."""
+
+    def __init__(self, conns_max: int = 100) -> None:
+        self.conns_max = conns_max
+        self.keys: list[str | None] = []
+
+    async def talk(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        self.keys.append(socket.request.headers.get("x-api-key"))
+        if len(self.keys) > self.conns_max:
+            await socket.close(1013)
+            return
+        await socket.send(json.dumps({"type": "connected", "account_id": "1"}))
+        await socket.send(json.dumps(update(None, 1.0, snapshot=True)))
+        async for raw in socket:
+            assert json.loads(raw) == {"type": "ping"}
+            await socket.send('{"type":"pong"}')
+
+
+@asynccontextmanager
+async def serving(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    async def trade(*_asked: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(watchers, "trade", trade)
+    monkeypatch.setattr(watchers, "PING_EVERY_S", 0.05)
+    async with serve(gateway.talk, "127.0.0.1", 0, compression=None) as server:
+        yield f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
+async def test_all_are_told_and_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Gateway()
+    async with serving(gateway, monkeypatch) as url:
+        came = await watchers.run(url, "a key", 1, 5, 0.4)
+    assert gateway.keys == ["a key"] * 5
+    assert (came["alive"], came["failures"], came["broken"]) == (5, 0, 0)
+    assert (came["updates_min"], came["updates_max"]) == (1, 1)
+    assert came["messages"]["pong"] == sum(count for _us, count in came["pongs_us"]) >= 5
+
+
+async def test_who_is_refused_or_thrown_out_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(Gateway(conns_max=3), monkeypatch) as url:
+        came = await watchers.run(url, "a key", 1, 5, 0.3)
+    assert (came["alive"], came["failures"]) == (3, 2)
+    assert "1013" in came["first_failures"][0]
