@@ -14,7 +14,8 @@ from loadtest.outcome import Sample
 
 PARTS = 12
 STUDENT_T = 1.812  # one-sided 95 %, of PARTS - 2 degrees of freedom
-SETTLING_SHARE = 0.25  # of the run: until caches and pools are full, memory grows
+SETTLING_SHARE = 0.25  # of the run: until rings, caches and pools are full, memory grows
+SETTLING_S = 180.0  # at the rates of a soak
 
 
 class Reading(NamedTuple):
@@ -40,8 +41,9 @@ def samples(readings: Sequence[Reading]) -> list[Sample]:
 
 
 def settled(seen: Sequence[Sample]) -> Sequence[Sample]:
-    """What comes after the first quarter of the time."""
-    from_s = seen[-1].at_s * SETTLING_SHARE if seen else 0.0
+    """What comes after the first quarter of the time, or after three minutes of what is not much longer."""
+    whole_s = seen[-1].at_s if seen else 0.0
+    from_s = max(whole_s * SETTLING_SHARE, SETTLING_S if whole_s >= SETTLING_S / (1 - SETTLING_SHARE) else 0.0)
     return [each for each in seen if each.at_s >= from_s]
 
 

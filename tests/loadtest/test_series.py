@@ -40,7 +40,7 @@ def test_noise_around_a_level_is_no_slope() -> None:
 
 def test_a_leak_is_found_under_the_same_noise() -> None:
     chance = random.Random(7)
-    leak = series.memory_slope(grown(*[round(chance.gauss(50_000 + 5 * at_s, 200)) for at_s in range(400)]))
+    leak = series.memory_slope(grown(*[round(chance.gauss(50_000 + 5 * at_s, 200)) for at_s in range(800)]))
     assert leak is not None
     assert leak.kib_per_h == pytest.approx(18_000, rel=0.1)
     assert (series.memory_slope_beyond_noise_kib_per_h(leak) or 0.0) > 14_000
@@ -48,6 +48,12 @@ def test_a_leak_is_found_under_the_same_noise() -> None:
 
 def test_memory_that_is_given_back_is_no_leak() -> None:
     assert series.memory_slope_beyond_noise_kib_per_h(series.memory_slope(grown(*range(40, 0, -1)))) == 0
+
+
+def test_a_run_of_minutes_settles_for_three_of_them() -> None:
+    rising = [*range(180), *[180] * 121]
+    assert series.memory_slope(grown(*rising)) == series.Slope(0.0, 0.0)
+    assert series.settled(grown(*[0] * 3601))[0].at_s == 900.0
 
 
 def test_too_little_says_nothing() -> None:
