@@ -21,6 +21,7 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
 CC ?= cc
 CONSTRAINTS ?= .ci/constraints.txt
 JOBS ?= 2
+WORKERS ?= 4
 ARGS ?=
 RUNS ?= 300
 SEED ?= 1
@@ -44,7 +45,7 @@ demo: setup
 	$(BIN)/tickwire demo $(ARGS)
 
 test: setup $(VENV)/.with-test $(VENV)/.with-load $(FREQTRADE)/.installed browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --benchmark-disable $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --benchmark-disable $(ARGS)
 
 freqtrade: setup $(VENV)/.with-test $(FREQTRADE)/.installed
 	TICKWIRE_FREQTRADE_TRADES=$(TRADES) $(BIN)/python -m pytest -v tests/e2e/test_freqtrade.py $(ARGS)

@@ -16,7 +16,7 @@ async def test_it_says_where_it_listens_and_echoes_large_messages() -> None:
     )
     assert process.stdout is not None
     try:
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
         assert line.startswith("listening on 127.0.0.1:")
         async with websockets.connect(f"ws://{line.split()[-1]}/", max_size=None) as client:
             assert client.protocol.extensions

@@ -14,13 +14,13 @@ from typing import NamedTuple
 from gateway import app, log, loop
 from gateway.config import AuthConfig, Config, OmsConfig, ServerConfig
 from gateway.sources.config import ExchangeConfig
-from gateway.sources.sim import sim_options
 from oms import keeper, postgres, reckoning, reconcile, service, trader
 from oms.desk import changing, settling
 from oms.venues.ccxt import CcxtVenue
 from oms.venues.config import VenueConfig
 from tests.crash.traps import Trap, Trapper, install
 from tests.oms import database
+from tests.simulated import options_at
 
 TIMEOUT_MS = 1_000  # of a request to the exchange
 
@@ -54,7 +54,7 @@ def serve(spec: Spec, ready: Connection) -> None:
 
 
 def config_of(spec: Spec) -> Config:
-    options = {**sim_options(spec.exchange_url), "timeout": TIMEOUT_MS, "enableRateLimit": False}
+    options = {**options_at(spec.exchange_url), "timeout": TIMEOUT_MS, "enableRateLimit": False}
     return Config(
         server=ServerConfig(port=spec.shared_port or 0, reuse_port=spec.shared_port is not None),
         default_exchange="sim",

@@ -22,7 +22,6 @@ class Client:
         self.is_async = kind == "async"
         self._runner = asyncio.Runner()
         self.exchange: Any = (AsyncExchange if self.is_async else SyncExchange)(config)
-        self.exchange.timeout_on_exit = 0  # in ms, of ccxt's close
 
     def __call__(self, name: str, *arguments: Any, **named: Any) -> Any:
         answer = getattr(self.exchange, name)(*arguments, **named)

@@ -26,7 +26,6 @@ class Pro:
         self.exchange: Any = OmsCcxtProExchange(self.config(**config))
         self.gaps: list[Any] = []
         self.exchange.on_gap = self.gaps.append
-        self.exchange.timeout_on_exit = 0
 
     def config(self, options: Any = None, **more: Any) -> dict[str, Any]:
         given = {"account_id": 1, "base_url": self.server.url, "retries": {"delay_ms": 1}, **(options or {})}

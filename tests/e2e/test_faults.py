@@ -121,7 +121,7 @@ def lag_ms(message: dict[str, Any]) -> float:
     return float(message["t_in"] / 1e6 - message["t_ex"]) if message["t_ex"] is not None else 0.0
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, 418, 503])
 async def test_refused_requests_while_a_book_is_sought(status: int) -> None:
     """The book needs a snapshot by REST, and the exchange refuses the first ones."""
     async with market_of() as market:
@@ -133,11 +133,12 @@ async def test_refused_requests_while_a_book_is_sought(status: int) -> None:
         assert announced(market.book) == [("resync", True)], "attempts that brought nothing lose nothing"
 
 
-async def test_an_exchange_that_names_a_time_is_not_asked_before() -> None:
+@pytest.mark.parametrize("status", [429, 418])
+async def test_an_exchange_that_names_a_time_is_not_asked_before(status: int) -> None:
     """Its answers say how long it wants peace: so many requests come, and no more."""
     async with market_of() as market:
         await market.exchange.fault(
-            "rest", status=418, path="/api/v3/depth", seconds=60, retry_after_s=RETRY_AFTER_S
+            "rest", status=status, path="/api/v3/depth", seconds=60, retry_after_s=RETRY_AFTER_S
         )  # fmt: skip
         began_s = monotonic()
         await market.fault("skip", DIFF)
@@ -149,7 +150,7 @@ async def test_an_exchange_that_names_a_time_is_not_asked_before() -> None:
         assert [stream.gaps for stream in (market.trades, market.quotes, market.bars)] == [[]] * 3
 
 
-@pytest.mark.parametrize("status", [418, 503])
+@pytest.mark.parametrize("status", [429, 418, 503])
 async def test_refused_requests_while_markets_are_sought(status: int) -> None:
     """The first subscribe is told, symbol by symbol, and a later one succeeds."""
     async with exchange_of("--synthetic", "--symbols", "1", "--rate", "50") as exchange:

@@ -22,7 +22,7 @@ from oms.postgres import Embedded
 from tests.conftest import ROOT
 from tests.crash.client import Client
 from tests.crash.world import Scene, World
-from tests.e2e.processes import echo, end, exchange_of, first_line
+from tests.e2e.processes import START_S, STOP_S, echo, end, exchange_of, first_line
 from tests.waiting import until
 
 AGAIN_S = 0.02
@@ -147,7 +147,7 @@ class Systemd:
         )  # fmt: skip
 
     async def heard(self) -> str:
-        return (await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.told, 100), 20)).decode()
+        return (await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.told, 100), START_S)).decode()
 
     def close(self) -> None:
         self.listening.close()
@@ -169,17 +169,17 @@ async def test_who_connects_while_the_service_is_replaced_is_answered_by_the_nex
             while await systemd.heard() != "STOPPING=1":
                 pass
             assert json.loads(await client.recv())["type"] == "server_shutdown"
-            meanwhile = asyncio.create_task(connect(systemd.url).__aenter__())
+            meanwhile = asyncio.create_task(connect(systemd.url, open_timeout=START_S).__aenter__())
             with pytest.raises(ConnectionClosed) as closed:
                 await client.recv()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == GOING_AWAY
-        assert await asyncio.wait_for(first.wait(), 10) == 0
+        assert await asyncio.wait_for(first.wait(), STOP_S) == 0
         assert not meanwhile.done(), "it waits in the queue of the socket"
         second = await systemd.start()
         try:
             echoing.append(asyncio.create_task(echo(second.stderr)))
-            waited = await asyncio.wait_for(meanwhile, 20)
+            waited = await asyncio.wait_for(meanwhile, START_S)
             assert json.loads(await waited.recv())["type"] == "connected"
             await waited.close()
         finally:

@@ -16,7 +16,7 @@ import pytest
 from gateway.limits import Limits
 from tests.e2e.client import Client, client_of
 from tests.e2e.position import Stream
-from tests.e2e.processes import PATIENT, Exchange, Gateway, config_of, exchange_of, gateway_of, served_of
+from tests.e2e.processes import PATIENT, STOP_S, Exchange, Gateway, config_of, exchange_of, gateway_of, served_of
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
 TRADE, DIFF = "btcusdt@trade", "btcusdt@depth@100ms"
@@ -295,5 +295,5 @@ async def test_a_served_gateway_says_goodbye(tmp_path: Path) -> None:
             assert [notice["type"] for notice in each.notices] == ["server_shutdown"]
             assert each.notices[0]["deadline_ms"] == Limits().drain_ms
             assert each.notices[0]["reconnect_after_ms"] > 0
-        assert await asyncio.wait_for(gateway.process.wait(), 10) == 0
+        assert await asyncio.wait_for(gateway.process.wait(), STOP_S) == 0
         await exchange.until(lambda status: status["connections"] == 0)

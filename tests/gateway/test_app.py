@@ -26,10 +26,10 @@ from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.limits import Limits
 from gateway.sources.base import Sink
 from gateway.sources.config import ExchangeConfig
-from gateway.sources.sim import sim_options
 from tests.gateway.net.fakes import FakeSource
 from tests.gateway.sources.tools import synthetic
 from tests.plain_http import NO_TLS
+from tests.simulated import options_at
 from tests.waiting import until
 
 SYMBOLS = {"BTC/USDT", "ETH/USDT", "BTC/USDT:USDT"}
@@ -306,7 +306,7 @@ async def test_a_source_that_does_not_start_leaves_the_rest_running(start: Start
 async def test_a_gateway_is_ready_when_its_exchange_appears() -> None:
     async with synthetic() as server:
         url = server.base_url  # and from here on nothing listens there
-    exchange = ExchangeConfig(klass="binance", options=sim_options(url))
+    exchange = ExchangeConfig(klass="binance", options=options_at(url))
     app = App(msgspec.structs.replace(config_of(), exchanges={"sim": exchange}))
     await app.start()
     try:
@@ -376,7 +376,7 @@ async def gateway_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, s
     )
     try:
         assert process.stdout is not None
-        port = int(await asyncio.wait_for(process.stdout.readline(), 20))
+        port = int(await asyncio.wait_for(process.stdout.readline(), 60))
         yield process, f"ws://127.0.0.1:{port}/v1/stream"
     finally:
         if process.returncode is None:

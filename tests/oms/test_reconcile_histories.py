@@ -218,7 +218,7 @@ async def play(postgres: Embedded, steps: list[Step]) -> None:
 NUMBERS = st.integers(0, 11)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), NUMBERS, NUMBERS), min_size=5, max_size=30))
 def test_two_quiet_runs_make_ours_what_the_venue_has(postgres: Embedded, steps: list[Step]) -> None:
     asyncio.run(play(postgres, steps))

@@ -15,7 +15,7 @@ import structlog
 from gateway.cli import main
 from oms.postgres import Embedded
 from oms.store.pool import Connection, connect
-from tests.oms import database
+from tests import databases
 
 T = TypeVar("T")
 
@@ -30,11 +30,11 @@ class Ran(NamedTuple):
 
 @pytest.fixture
 def dsn(postgres: Embedded, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A new database with all tables, which commands find."""
-    made = asyncio.run(database.make_database(postgres.dsn))
+    """A database with all tables and no row, which commands find."""
+    made = asyncio.run(databases.take(postgres))
     monkeypatch.setenv("TICKWIRE_DATABASE_URL", made)
     yield made
-    asyncio.run(database.drop_database(postgres.dsn, made))
+    asyncio.run(databases.give_back(postgres, made))
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ async def test_a_delay_loses_nothing(rig: Rig) -> None:
     assert rig.sink.of(key, "lost") == []
 
 
-@pytest.mark.parametrize("status", [418, 503])
+@pytest.mark.parametrize("status", [429, 418, 503])
 async def test_a_snapshot_that_is_refused_is_asked_for_again(rig: Rig, status: int) -> None:
     await rig.source.resolve("book", BTC, "10")
     rig.fault("rest", status=status, count=4)

@@ -16,7 +16,6 @@ from gateway.limits import Limits
 from gateway.sources import ccxt_source
 from gateway.sources.ccxt_source import CcxtSource, make_exchange
 from gateway.sources.config import ExchangeConfig
-from gateway.sources.sim import sim_options
 from tests.gateway.sources.tools import (
     BTC,
     Raw,
@@ -27,6 +26,7 @@ from tests.gateway.sources.tools import (
     subscriptions,
     synthetic,
 )
+from tests.simulated import options_at
 from tests.waiting import until
 
 BURST = 1_500  # more than ccxt's caches hold
@@ -330,7 +330,7 @@ async def test_an_exchange_that_does_not_answer_keeps_nobody_waiting(monkeypatch
         writer.close()
 
     hole = await asyncio.start_server(swallow, "127.0.0.1", 0)
-    options = sim_options(f"http://127.0.0.1:{hole.sockets[0].getsockname()[1]}")
+    options = options_at(f"http://127.0.0.1:{hole.sockets[0].getsockname()[1]}")
     source = CcxtSource("x", ExchangeConfig(klass="binance", options=options), RecordingSink())
     starting = asyncio.create_task(source.start())
     begun_s = monotonic()

@@ -15,10 +15,10 @@ from gateway.core.key import Key
 from gateway.sources.base import Reason
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
-from gateway.sources.sim import sim_options
 from loadtest.exchange.book import Book as ExchangeBook
 from loadtest.exchange.server import ExchangeServer
 from loadtest.exchange.synthetic import SyntheticFeed
+from tests.simulated import options_at
 from tests.waiting import until
 
 BTC = "BTC/USDT"
@@ -90,7 +90,7 @@ def synthetic(*, symbols: int = 2, rate: float = 0, seed: int = 1, port: int = 0
 
 def source_on(server: ExchangeServer, sink: RecordingSink, **config: Any) -> CcxtSource:
     """ccxt's binance as the exchange named `sim`, in a hurry to retry."""
-    settings = ExchangeConfig(klass="binance", options=sim_options(server.base_url), **config)
+    settings = ExchangeConfig(klass="binance", options=options_at(server.base_url), **config)
     return CcxtSource("sim", settings, sink, rng=Random(1))
 
 

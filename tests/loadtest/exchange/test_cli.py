@@ -23,7 +23,7 @@ async def _start(*arguments: str) -> tuple[asyncio.subprocess.Process, str]:
         cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+    line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
     found = re.fullmatch(r"exchange listening on (http://127\.0\.0\.1:\d+)\n", line)
     if not found:
         process.kill()
@@ -34,7 +34,7 @@ async def _start(*arguments: str) -> tuple[asyncio.subprocess.Process, str]:
 async def _stop(process: asyncio.subprocess.Process) -> None:
     """SIGTERM ends it cleanly and silently."""
     process.send_signal(signal.SIGTERM)
-    rest, errors = await asyncio.wait_for(process.communicate(), 20)
+    rest, errors = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, rest, errors) == (0, b"", b"")
 
 
@@ -66,7 +66,7 @@ async def test_the_end_of_a_recording_is_told(tmp_path: Path) -> None:
     write_recording(tmp_path / "one.gz", seconds=1)
     process, _ = await _start("--replay", str(tmp_path / "one.gz"), "--speed", "max", "--start-on", "now")
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 20)
+    line = await asyncio.wait_for(process.stdout.readline(), 60)
     await _stop(process)
     assert line.decode().startswith("the recording has ended")
 
