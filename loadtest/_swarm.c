@@ -6,13 +6,15 @@
 
      _swarm -p PORT [-u PATH] [-n CONNS] [-m MESSAGE]... [-M MODULUS] [-w WARMUP_S] [-d SECONDS] [-C IN_FLIGHT]
             [-P SERVER_PID] [-S STALLED] [-L SLOW] [-A AUDIT_S] [-i PING_EVERY_MS] [-o FIRST]
+            [-e TELL_EVERY_MS]
 
    One %d in MESSAGE is the connection's index (modulo MODULUS when given), counted from FIRST. The first STALLED
    connections have a small receive window and stop reading once up, the SLOW ones after them read a little four times a
    second; with AUDIT_S both read again after the measurement, so that what they missed can be held against what was
    announced. `announced_to_readers` is what the others were told that they missed; a lost continuity (new_epoch) is
    no number of anybody. With PING_EVERY_MS every connection sends ping requests whose id is
-   the sending time. Prints a line of JSON when the last connection is up, one with the buckets of the latency from
+   the sending time. Prints a line of JSON when the last connection is up, with
+   TELL_EVERY_MS one that often with what was measured since the last and what was missed so far, one with the buckets of the latency from
    `t_in` (us, frames) and one with the figures at the end. Assumes one subscription a (channel, symbol) and connection. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -44,7 +46,7 @@ typedef struct { const char *at; int len; } Text;
 
 static struct {
   const char *path, *messages[MESSAGES_MAX];
-  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, ping_ms;
+  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, ping_ms, tell_ms;
   double seconds, warmup_s, audit_s;
   pid_t server;
 } opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1};
@@ -299,16 +301,28 @@ static void poll_once(int wait_ms) {
     else if (c->state != DEAD) read_up_to(c, READ_BYTES - 1);
   }
 }
+static void tell_when_due(uint64_t now) {
+  static uint64_t due;
+  static Histogram told;
+  if (now < due) return;
+  due = now + (uint64_t)opt.tell_ms * 1000000ull;
+  printf("{\"conns\":%d,\"alive\":%d,\"unannounced\":%lu,\"repeated\":%lu,", opt.connections, up, count.unannounced, count.repeated);
+  print_buckets("since_us", &from_in, &told);
+  printf("}\n");
+  fflush(stdout);
+  told = from_in;
+}
 static void run_until(Connection *all, uint64_t end_ns) {
   for (uint64_t now; (now = now_ns(CLOCK_MONOTONIC)) < end_ns;) {
     if (opt.ping_ms) ping_when_due(all, now);
+    if (opt.tell_ms && measuring) tell_when_due(now);
     if (opt.slow && !auditing) read_slowly_when_due(all, now);
     uint64_t left_ms = (end_ns - now) / 1000000 + 1;
     poll_once(opt.ping_ms ? 1 : left_ms > 20 ? 20 : (int)left_ms);
   }
 }
 static void arguments(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:A:i:")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:A:i:e:")) != -1;) switch (o) {
     case 'p': opt.port = atoi(optarg); break;
     case 'u': opt.path = optarg; break;
     case 'n': opt.connections = atoi(optarg); break;
@@ -323,6 +337,7 @@ static void arguments(int argc, char **argv) {
     case 'o': opt.first = atoi(optarg); break;
     case 'A': opt.audit_s = atof(optarg); break;
     case 'i': opt.ping_ms = atoi(optarg); break;
+    case 'e': opt.tell_ms = atoi(optarg); break;
     default: exit(2);
   }
 }
@@ -373,7 +388,9 @@ int main(int argc, char **argv) {
     if (all[i].frames < least) least = all[i].frames;
     if (all[i].frames > most) most = all[i].frames;
   }
-  print_buckets("histogram_us", &from_in);
+  printf("{");
+  print_buckets("histogram_us", &from_in, NULL);
+  printf("}\n");
   printf("{\"conns\":%d,\"failed\":%lu,\"connect_s\":%.3f,\"handshake_p50_ms\":%.3f,\"handshake_p99_ms\":%.3f,\"alive\":%d,"
          "\"readers_alive\":%lu,\"streams\":%lu,\"msgs\":%lu,\"msg_s\":%.1f,\"bytes\":%lu,", opt.connections, count.failed, connect_s,
          percentile_ms(&handshake, .5), percentile_ms(&handshake, .99), up, readers, streams, count.frames, (double)count.frames / seconds, count.bytes);

@@ -40,15 +40,17 @@ static double percentile_ms(const Histogram *h, double p) {
   }
   return -1;
 }
-static void print_buckets(const char *name, const Histogram *h) {
-  printf("{\"%s\":[", name);
+/* [us, count] of each bucket that has more than it had; `had` may be NULL. */
+static void print_buckets(const char *name, const Histogram *h, const Histogram *had) {
+  printf("\"%s\":[", name);
   const char *between = "";
   for (int i = 0; i < 4096; i++) {
-    if (!h->bucket[i]) continue;
-    printf("%s[%.0f,%lu]", between, bucket_us(i), h->bucket[i]);
+    uint64_t more = h->bucket[i] - (had ? had->bucket[i] : 0);
+    if (!more) continue;
+    printf("%s[%.0f,%lu]", between, bucket_us(i), more);
     between = ",";
   }
-  printf("]}\n");
+  printf("]");
 }
 
 /* The server's CPU time and resident memory, as the kernel counts them. */

@@ -15,9 +15,12 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
+import gevent  # type: ignore[import-untyped]  # what locust runs on has no types
 from locust import HttpUser, LoadTestShape, between, constant, events, task
+from locust.runners import MasterRunner
 from websockets.sync.client import ClientConnection, connect
 
+from loadtest import volume
 from loadtest.shapes import SHAPES, users_at
 from loadtest.streams import RefusedError, Streams
 
@@ -34,6 +37,8 @@ REPEATS_AFTER_S = 60.0  # a shape, where no --run-time is given
 def options(parser: Any) -> None:
     parser.add_argument("--key", default="", env_var="TICKWIRE_LOAD_KEY", is_secret=True, help="an API key that trades")
     parser.add_argument("--account", type=int, default=1, help="the account that the key trades on")
+    parser.add_argument("--swarm", type=int, default=0, help="compiled readers beside the users, on each worker")
+    parser.add_argument("--swarm-symbols", nargs="+", default=["BTC/USDT"], help="what each of them subscribes to")
     parser.add_argument("--shape", choices=list(SHAPES), default="steady", help="how many users there are and when")
 
 
@@ -41,6 +46,29 @@ def options(parser: Any) -> None:
 def without_a_key_nobody_trades(environment: Any, **_more: object) -> None:
     if not environment.parsed_options.key:
         environment.user_classes = [each for each in environment.user_classes if not issubclass(each, Trades)]
+
+
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
+def with_its_swarm(environment: Any, **_more: object) -> None:
+    """On whoever runs users: alone, or each worker; a master has none."""
+    asked = environment.parsed_options
+    if not asked.swarm or isinstance(environment.runner, MasterRunner):
+        return
+
+    def fail(name: str, what: str) -> None:
+        environment.events.request.fire(
+            request_type=volume.KIND, name=name, response_time=0, response_length=0, exception=RefusedError(what)
+        )
+
+    one = volume.Volume(volume.swarm_of(environment.host, asked.swarm, asked.swarm_symbols), environment.stats, fail)
+    running = gevent.spawn(one.run)
+
+    def end(**_more: object) -> None:
+        environment.events.test_stop.remove_listener(end)
+        one.stop()
+        running.join()
+
+    environment.events.test_stop.add_listener(end)
 
 
 class Shape(LoadTestShape):

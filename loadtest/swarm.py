@@ -77,23 +77,16 @@ class Swarm:
     slow: int = 0  # read a little, four times a second
     audit_s: float = 0.0  # stalled and slow readers read again for this long after the measurement
     ping_every_ms: int = 0
+    tell_every_ms: int = 0  # prints a line of what it has measured so often
     prefix: tuple[str, ...] = field(default=())  # words before the command: taskset, chrt
 
     def command(self) -> list[str]:
         """The command line, building the program if need be."""
         words = [*self.prefix, str(compiled(SOURCE, depends=(HEADER,))), "-p", str(self.port), "-u", self.path]
         words += ["-n", str(self.conns), "-w", str(self.warmup_s), "-d", str(self.seconds), "-C", str(self.in_flight)]
-        words += ["-P", str(self.server_pid), "-S", str(self.stalled), "-A", str(self.audit_s)]
-        words += [
-            "-L",
-            str(self.slow),
-            "-o",
-            str(self.index_first),
-            "-M",
-            str(self.index_modulus),
-            "-i",
-            str(self.ping_every_ms),
-        ]
+        words += ["-P", str(self.server_pid), "-S", str(self.stalled), "-L", str(self.slow), "-A", str(self.audit_s)]
+        words += ["-o", str(self.index_first), "-M", str(self.index_modulus)]
+        words += ["-i", str(self.ping_every_ms), "-e", str(self.tell_every_ms)]
         for message in self.messages:
             words += ["-m", message]
         return words

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from loadtest import swarm
-from loadtest.swarm import Swarm, ToolError, compiled, subscribe
+from loadtest.swarm import Swarm, ToolError, compiled, printed_lines, subscribe
 
 Script = Callable[[ServerConnection], Awaitable[None]]
 SHORT = Swarm(port=0, conns=1, messages=(subscribe(["BTC/USDT"]),), warmup_s=0.0, seconds=0.3)
@@ -113,6 +113,24 @@ async def test_a_slow_reader_is_told_apart_from_those_who_read() -> None:
     assert (figures["announced"], figures["announced_to_readers"]) == (12, 4)
     assert (figures["unannounced"], figures["readers_alive"]) == (0, 1)
     assert figures["msgs"] == figures["min_per_conn"] == 35
+
+
+async def test_what_is_measured_is_told_meanwhile() -> None:
+    async def script(connection: ServerConnection) -> None:
+        await connection.recv()
+        for number in range(1, 41):
+            await connection.send(update(number + 5 * (number > 20)))
+            await asyncio.sleep(0.01)
+        await connection.wait_closed()
+
+    async with serving(script) as port:
+        asked = replace(SHORT, port=port, seconds=0.8, tell_every_ms=50)
+        lines = await asyncio.to_thread(printed_lines, asked.command(), timeout_s=30.0)
+    _up, *told, buckets, figures = (json.loads(line) for line in lines)
+    assert len(told) > 5
+    assert sum(count for line in told for _us, count in line["since_us"]) == figures["msgs"] == 40
+    assert sum(count for _us, count in buckets["histogram_us"]) == 40
+    assert (told[0]["unannounced"], told[-1]["unannounced"], told[-1]["alive"]) == (0, 5, 1)
 
 
 async def test_names_are_counted_from_where_it_is_said() -> None:

@@ -37,3 +37,13 @@ def test_a_gateway_that_is_not_there_is_a_failure_and_without_a_key_nobody_trade
     assert code == 1
     assert int(rows["", "Aggregated"]["Failure Count"]) > 0
     assert not any(kind == "trade" or name in {"/api/ws/token", "/oms/commands"} for kind, name in rows)
+
+
+def test_each_worker_has_a_swarm_whose_messages_are_in_the_statistics(tmp_path: Path) -> None:
+    code, rows = run(tmp_path, "--processes", "2", "--swarm", "30", "--users", "2", "--run-time", "4s")
+    assert code == 0
+    swarm = rows["swarm", "quotes"]
+    assert int(swarm["Failure Count"]) == 0
+    assert int(swarm["Request Count"]) > 60 * 4  # of two workers, in each of at least some seconds
+    assert float(swarm["99%"]) >= float(swarm["50%"])
+    assert int(rows["", "Aggregated"]["Request Count"]) > int(swarm["Request Count"])
