@@ -190,13 +190,13 @@ class App:
         routes = [status_resource(self.dashboard)]
         roster = Roster(self.sessions)
         resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks, routes, roster)
-        self.listener = self._listener(dialects, resources)
+        self.listener = self._listener(dialects, resources, gate)
         self._checks = checks
         self._listening = False
         self._sampler: asyncio.TimerHandle | None = None
         self._samples = 0
 
-    def _listener(self, dialects: Dialects, resources: Litestar) -> Listener:
+    def _listener(self, dialects: Dialects, resources: Litestar, gate: Gate | None) -> Listener:
         server, certificate = self.config.server, self.certificate
         return Listener(
             dialects.route,
@@ -207,6 +207,7 @@ class App:
             tls=(lambda: certificate.context) if certificate else None,
             proxies=Proxies(server.trusted_proxies, with_header=server.proxy_protocol),
             origins=Origins(server.origins),
+            knows=gate.knows if gate else lambda headers: False,
         )
 
     def _spoken(self) -> list[Dialect]:

@@ -175,6 +175,11 @@ class Gate:
             raise TickwireError("missing_api_key", "this needs an API key: send x-api-key, or Authorization: Bearer")
         return self._check(credential, peer)
 
+    def knows(self, headers: Mapping[str, str]) -> bool:
+        """Whether an HTTP request shows credentials that are good. Nothing is counted."""
+        credential = _of_headers(headers)
+        return credential is not None and self.authenticator.authenticate(*credential).principal is not None
+
     def spend(self, verdict: Verdict) -> TickwireError | None:
         """Count one request of a key and its user; what to say when there were too many."""
         assert verdict.principal is not None

@@ -53,6 +53,7 @@ class Admission:
         self._per_ip: Counter[str] = Counter()  # WebSockets, and what may become one
         self._http_per_ip: Counter[str] = Counter()
         self._upgrades = Handshakes(limits.handshakes_per_ip_per_s, limits.handshakes_per_ip_burst)
+        self._requests = Handshakes(limits.http_requests_per_ip_per_s, limits.http_requests_per_ip_burst)
         # Apart: who is told to come later has shaken hands under TLS to hear it.
         self._secured = Handshakes(2 * limits.handshakes_per_ip_per_s, 2 * limits.handshakes_per_ip_burst)
 
@@ -95,13 +96,17 @@ class Admission:
         """Whether this one may begin TLS, which costs us more than it."""
         return address is None or not self._secured.take(counted(address), now_s)
 
+    def ask(self, address: str, now_s: float) -> Refusal | None:
+        """Count a request of plain HTTP; why this is one too many, unless it is of somebody whose own are counted."""
+        wait_s = self._requests.take(counted(address), now_s)
+        return _too_often("too many requests of this address without credentials", wait_s) if wait_s else None
+
     def upgrade(self, address: str, connections: int, now_s: float) -> Refusal | None:
         """Why this one, which is there already, gets no WebSocket; `connections`: how many there are."""
         limits = self._limits
         key = counted(address)
         if wait_s := self._upgrades.take(key, now_s):
-            wait_ms = max(1, int(min(wait_s, RETRY_AFTER_S_MAX) * 1000))
-            return Refusal(429, "rate_limited", "this address connects too often", retry_after_ms=wait_ms)
+            return _too_often("this address connects too often", wait_s)
         if connections >= limits.connections_max:
             message = f"the server holds its {limits.connections_max} connections"
         elif self._per_ip[key] > limits.connections_per_ip_max:
@@ -109,6 +114,11 @@ class Admission:
         else:
             return None
         return Refusal(429, "too_many_connections", message, retry_after_ms=RETRY_AFTER_MS)
+
+
+def _too_often(message: str, wait_s: float) -> Refusal:
+    wait_ms = max(1, int(min(wait_s, RETRY_AFTER_S_MAX) * 1000))
+    return Refusal(429, "rate_limited", message, retry_after_ms=wait_ms)
 
 
 def _add(counts: Counter[str], address: str | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from httptools import HttpParserError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.net.admission import Admission
     from gateway.net.connection import Shared
 
+Knows = Callable[[Mapping[str, str]], bool]  # whether headers hold credentials that are good; lower-case names
 SLICE_BYTES: Final = 4096
 CHUNK_OVERHEAD_BYTES: Final = 8  # what a chunk of one byte may cost around it
 
@@ -40,8 +41,10 @@ class HttpServer:
         proxies: Proxies,
         admission: Admission,
         upgrade: Callable[[], asyncio.Protocol],
+        knows: Knows,
     ) -> None:
         """`upgrade` makes the protocol that takes over when a later request asks for a WebSocket."""
+        self.knows = knows
         self._shared = shared
         self._proxies = proxies
         self._admission = admission
@@ -69,7 +72,7 @@ class HttpServer:
     def take(self, transport: asyncio.Transport, data: bytes, peer: str, counted: str | None) -> None:
         """Make a socket HTTP's, with the bytes it has sent so far; `counted`: the address it is counted under."""
         protocol = HttpConnection(
-            self._shared, self._config, self._state, self._proxies, self._admission, peer, counted
+            self._shared, self._config, self._state, self._proxies, self._admission, self.knows, peer, counted
         )
         self._admission.enter_http(counted)
         transport.set_protocol(protocol)
@@ -93,6 +96,7 @@ class HttpConnection(HttpToolsProtocol):
     """One connection. What is not body has `http_head_bytes_max` bytes a request, head and trailers together.
 
     A head may take `handshake_timeout_s`, a body `silence_s`, and so may a client that reads nothing of its answer.
+    An address has a rate of requests for all that come without credentials that are good.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class HttpConnection(HttpToolsProtocol):
         state: ServerState,
         proxies: Proxies,
         admission: Admission,
+        knows: Knows,
         peer: str,
         counted: str | None,
     ) -> None:
@@ -109,6 +114,8 @@ class HttpConnection(HttpToolsProtocol):
         self.peer = peer
         self.counted = counted
         self._admission = admission
+        self._knows = knows
+        self._refusal: Refusal | None = None  # of the request whose head was just read
         self._shared = shared
         self._proxies = proxies
         self._overhead_bytes = 0  # of the request that is being read
@@ -142,7 +149,19 @@ class HttpConnection(HttpToolsProtocol):
         client = self._proxies.client(self.peer, forwarded)
         if self.scope["client"] is None or self.scope["client"][0] != client:
             self.scope["client"] = (client, 0)
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
+            self._count(client)
         super().on_headers_complete()
+
+    def _count(self, client: str) -> None:
+        """Who shows no credentials has a rate by address; whether they are good is looked at when it is used up."""
+        refusal = self._admission.ask(client, self._shared.clock())
+        if refusal is None:
+            return
+        shown = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
+        if not self._knows(shown):
+            self._refusal = refusal
+            raise HttpParserError(refusal.message)
 
     def on_body(self, body: bytes) -> None:
         self._overhead_bytes = max(0, self._overhead_bytes - len(body) * (1 + CHUNK_OVERHEAD_BYTES))
@@ -164,7 +183,7 @@ class HttpConnection(HttpToolsProtocol):
             self._shared.wheel.cancel(self)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Refusal(400, "validation_error", msg))
+        self._refuse(self._refusal or Refusal(400, "validation_error", msg))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say why and close; in the middle of an answer there is no place to say it."""
@@ -192,7 +211,11 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_due(self, _now_s: float) -> None:
         """The head or the body has not come in time, or the answer is not read."""
-        self.transport.abort()
+        if not self._reading or self.flow.write_paused or self.transport.is_closing():
+            self.transport.abort()
+            return
+        self._due_in(self._shared.limits.close_timeout_s)
+        self._refuse(Refusal(408, "validation_error", "the request did not come in time"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._shared.wheel.cancel(self)

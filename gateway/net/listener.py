@@ -23,7 +23,7 @@ from gateway.net.admission import Admission
 from gateway.net.connection import Connection, Handler, Shared
 from gateway.net.deflate import negotiate
 from gateway.net.head import BadHead, Head, Refusal, accept, check_handshake, parse
-from gateway.net.http_protocol import HttpConnection, HttpServer
+from gateway.net.http_protocol import HttpConnection, HttpServer, Knows
 from gateway.net.origin import Origins
 from gateway.net.proxy_header import BadProxyHeader
 from gateway.net.tls import TlsTransport
@@ -60,9 +60,12 @@ class Listener:
         tls: Callable[[], ssl.SSLContext] | None = None,
         proxies: Proxies | None = None,
         origins: Origins | None = None,
+        knows: Knows = lambda headers: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`counts` is told what becomes of each socket: accepted, upgraded, refused, timed_out, dropped, tls_failed.
+
+        `knows` says of HTTP's headers whether they hold good credentials.
 
         With `tls` it is spoken on every connection, each with the context that there is when it begins.
         """
@@ -70,7 +73,7 @@ class Listener:
         self.proxies = proxies or Proxies()
         self.shared = Shared(limits, fanout, Wheel(clock()), clock, self.admission.leave)
         self.doors: set[Door] = set()
-        self.http = HttpServer(http_app, self.shared, self.proxies, self.admission, lambda: LateDoor(self))
+        self.http = HttpServer(http_app, self.shared, self.proxies, self.admission, lambda: LateDoor(self), knows)
         self.port = 0
         self.counts = counts
         self.tls = tls

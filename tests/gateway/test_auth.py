@@ -89,6 +89,13 @@ class Clock:
         return self.now_s
 
 
+def test_who_is_known_is_looked_at_without_being_counted() -> None:
+    users = Users()
+    key = users.add("ann")
+    gate = Gate(users.auth, AuthConfig(key_requests_per_s=0, key_requests_burst=0), anonymous=True)
+    assert [gate.knows(shown) for shown in ({"x-api-key": key}, {"x-api-key": "tw_no"}, {})] == [True, False, False]
+
+
 def test_a_key_has_one_rate_for_all_it_does() -> None:
     users, clock = Users(), Clock()
     key, other = users.add("ann"), users.add("bob", requests_per_s=1)

@@ -88,6 +88,7 @@ class Server:
             tls=tls,
             proxies=proxies,
             clock=self.clock,
+            knows=lambda headers: headers.get("x-api-key") == "good",
         )
 
     @property

@@ -77,6 +77,17 @@ def test_who_connects_too_often_is_told_when_to_come_again() -> None:
     assert room.secures(None, 0.0)
 
 
+def test_who_asks_too_often_is_told_when_to_come_again() -> None:
+    room = Admission(Limits(http_requests_per_ip_per_s=2.0, http_requests_per_ip_burst=3))
+    assert [room.ask("192.0.2.1", 5.0) for _ in range(3)] == [None] * 3
+    refusal = room.ask("192.0.2.1", 5.0)
+    assert refusal is not None
+    assert (refusal.status, refusal.code, refusal.retry_after_ms) == (429, "rate_limited", 500)
+    assert room.ask("192.0.2.2", 5.0) is None
+    assert room.upgrade("192.0.2.1", 0, 5.0) is None, "a WebSocket has a rate of its own"
+    assert room.ask("192.0.2.1", 5.5) is None
+
+
 def test_addresses_whose_rate_is_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "REMEMBERED_MAX", 10)
     rates = Handshakes(0.0, 1)

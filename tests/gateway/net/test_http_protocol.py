@@ -56,8 +56,30 @@ async def test_a_later_request_must_come_in_time(serve: Serve, later: bytes) -> 
     client.send(later)
     await until(lambda: len(server.listener.shared.wheel))
     server.pass_time(server.listener.shared.limits.silence_s + 1)
+    status, content = await client.response()
+    assert (status, json.loads(content)["code"]) == (408, "validation_error")
     assert await client.rest() == b""
     await server.emptied()
+
+
+async def test_an_address_without_credentials_has_a_rate_of_requests(serve: Serve) -> None:
+    server = await serve(http_requests_per_ip_per_s=1.0, http_requests_per_ip_burst=2)
+    good = GET.replace(b"Host", b"X-Api-Key: good\r\nHost")
+    client = await RawClient.connect(server.port)
+    client.send(GET * 2 + good * 3)
+    for _ in range(5):
+        assert await client.response() == (200, b"/a ")
+    for asked in (GET, good.replace(b"good", b"bad")):
+        late = await RawClient.connect(server.port)
+        late.send(asked)
+        status, content = await late.response()
+        told = json.loads(content)
+        assert (status, told["code"], told["retry_after_ms"]) == (429, "rate_limited", 1000)
+        assert await late.rest() == b""
+    server.pass_time(1)
+    again = await RawClient.connect(server.port)
+    again.send(GET)
+    assert await again.response() == (200, b"/a ")
 
 
 CHUNKED = b"POST /c HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
