@@ -314,6 +314,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     updated_ns: int
     triggered_ns: int | None = None
     triggered_price: Decimal | None = None
+    api_key_id: int | None = None  # which made it, by this request
+    request_id: str | None = None
 
     @property
     def level(self) -> Decimal:

@@ -52,6 +52,7 @@ class NewAlert(msgspec.Struct, frozen=True, kw_only=True):
     percent: Decimal | None = None
     window_s: int | None = None
     message: str = ""
+    request_id: str | None = None
 
 
 class Alerts:
@@ -64,6 +65,7 @@ class Alerts:
         self._limits = limits
         self._desk_of = desk_of
         self._alerts: dict[int, Alert] = {}
+        self._requests: dict[tuple[int | None, str], int] = {}  # what made those that there are, by API key
         self._lists: dict[Place, Watchlist] = {}
         self._users: Counter[int] = Counter()
         self._accounts: Counter[int] = Counter()
@@ -73,6 +75,7 @@ class Alerts:
         for alert in stored:
             self._count(alert, 1)
             self._alerts[alert.id] = alert
+            self._remember(alert)
             if alert.state is AlertState.ARMED:
                 self._arm(alert)
 
@@ -106,24 +109,35 @@ class Alerts:
         self._forget(exchange, symbol)
 
     async def create(self, principal: Principal, wanted: NewAlert) -> Alert:
-        """Arm a new one; answered when it is durable. Raises OmsError."""
+        """Arm a new one; answered when it is durable. The same `request_id` of a key again makes none while there is
+        the first. Raises OmsError."""
         desk = self._desk(principal, wanted.account_id)
         _check(wanted)
         exchange = wanted.exchange or desk.account.exchange
+        made = self._made(principal, wanted, exchange)
+        if made is not None:
+            await desk.commit()  # it may be on its way still
+            return self._alerts.get(made.id, made)
         await self._require_quotes(exchange, wanted.symbol)
         try:
             number = await alerts.next_id(self._pool)
         except UNAVAILABLE as error:
             text = "the order database is not available"
             raise OmsError("engine_unavailable", text, retry_after_ms=RETRY_MS) from error
+        made = self._made(principal, wanted, exchange)  # meanwhile, by the same request
+        if made is not None:
+            await desk.commit()
+            return self._alerts.get(made.id, made)
         self._require_room(principal.user_id, wanted.account_id)  # last, as others may have been made meanwhile
         now_ns = desk.now_ns()
         alert = Alert(
             id=number, account_id=wanted.account_id, user_id=principal.user_id, exchange=exchange,
             symbol=wanted.symbol, type=wanted.type, price=wanted.price, percent=wanted.percent,
             window_s=wanted.window_s, message=wanted.message, created_ns=now_ns, updated_ns=now_ns,
+            api_key_id=principal.api_key_id, request_id=wanted.request_id,
         )  # fmt: skip
         self._count(alert, 1)
+        self._remember(alert)
         await self._change(desk, alert)
         return self._alerts.get(number, alert)
 
@@ -139,7 +153,27 @@ class Alerts:
         alert, desk = self._own(principal, number)
         alert = replace(alert, state=AlertState.DELETED, updated_ns=desk.now_ns())
         self._count(alert, -1)
+        if alert.request_id is not None:
+            self._requests.pop((alert.api_key_id, alert.request_id), None)
         await self._change(desk, alert)
+        return alert
+
+    def _remember(self, alert: Alert) -> None:
+        if alert.request_id is not None:
+            self._requests[alert.api_key_id, alert.request_id] = alert.id
+
+    def _made(self, principal: Principal, wanted: NewAlert, exchange: str) -> Alert | None:
+        """What the same request of the key has made. Raises OmsError where that was another."""
+        if wanted.request_id is None:
+            return None
+        number = self._requests.get((principal.api_key_id, wanted.request_id))
+        if number is None:
+            return None
+        alert = self._alerts[number]
+        asked = replace(wanted, exchange=exchange)
+        if any(getattr(alert, field) != getattr(asked, field) for field in asked.__struct_fields__):
+            text = "request_id: this key has made another alert under it"
+            raise OmsError("idempotency_conflict", text, details={"request_id": wanted.request_id})
         return alert
 
     async def _change(self, desk: Desk, alert: Alert) -> None:

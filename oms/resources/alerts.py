@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from litestar import delete, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import JSONBody, PathParameter, QueryParameter
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta, Struct
 
 from oms import render
@@ -25,8 +25,16 @@ from oms.store.history import PAGE_MAX
 
 AccountId = Annotated[int, Meta(ge=1, le=10**18 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+RequestId = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 Price = Annotated[str, Meta(pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,18})?\Z")]
 Percent = Annotated[str, Meta(pattern=r"^-?[0-9]{1,6}(\.[0-9]{1,6})?\Z", description="A fall is below 0.")]
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key", min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*\Z",
+        description="The request_id, where the body has none.",
+    ),
+]  # fmt: skip
 Window = Literal[60, 300, 900, 3_600, 14_400, 86_400]
 AlertId = Annotated[int, PathParameter(ge=1, le=10**18 - 1)]
 
@@ -35,7 +43,7 @@ assert Window.__args__ == WINDOWS_S  # type: ignore[attr-defined]  # a Literal's
 
 class Alarm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`price` of above, below and crosses; `percent` and `window_s` of percent_change. The exchange is the account's
-    unless named; without `message` a sentence is made."""
+    unless named; a `request_id` makes one alert only; without `message` a sentence is made."""
 
     account_id: AccountId
     symbol: Name
@@ -45,6 +53,7 @@ class Alarm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     percent: Percent | None = None
     window_s: Window | None = None
     message: Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")] = ""
+    request_id: RequestId | None = None
 
 
 def routes(service: Service) -> list[HTTPRouteHandler]:
@@ -70,14 +79,17 @@ def routes(service: Service) -> list[HTTPRouteHandler]:
         is_full = len(rows) == page_size
         return {"items": [_shape(row) for row in rows], "next_after_id": rows[-1].id if is_full else None}
 
-    @post("/api/alerts", responses=refusals(), tags=["alerts"])
-    async def make(principal: Asks, data: JSONBody[Alarm]) -> AlertShape:
-        """Make an alert and arm it; what is met already is told at once."""
+    @post("/api/alerts", responses=refusals(409), tags=["alerts"])
+    async def make(principal: Asks, data: JSONBody[Alarm], idempotency_key: IdempotencyKey = None) -> AlertShape:
+        """Make an alert and arm it; what is met already is told at once.
+
+        The same `request_id` with the same body answers the alert that was made, as long as there is one.
+        """
         wanted = NewAlert(
             account_id=data.account_id, symbol=data.symbol, type=data.type, exchange=data.exchange,
             price=None if data.price is None else Decimal(data.price),
             percent=None if data.percent is None else Decimal(data.percent),
-            window_s=data.window_s, message=data.message,
+            window_s=data.window_s, message=data.message, request_id=data.request_id or idempotency_key,
         )  # fmt: skip
         return _shape(await service.alerts.create(principal, wanted))
 

@@ -62,6 +62,8 @@ def row_of(alert: Alert) -> rows.Row:
         "updated_at": rows.time_of(alert.updated_ns),
         "triggered_at": rows.time_or_none(alert.triggered_ns),
         "triggered_price": alert.triggered_price,
+        "api_key_id": alert.api_key_id,
+        "request_id": alert.request_id,
     }
 
 
@@ -82,4 +84,6 @@ def _alert_of(row: Record) -> Alert:
         updated_ns=rows.ns_of(row["updated_at"]),
         triggered_ns=rows.ns_or_none(row["triggered_at"]),
         triggered_price=rows.plain(row["triggered_price"]),
+        api_key_id=row["api_key_id"],
+        request_id=row["request_id"],
     )

@@ -161,6 +161,23 @@ async def test_who_may_do_what(world: World) -> None:
         await told(oms, 1)
 
 
+async def test_a_request_that_is_sent_again_makes_no_other(world: World) -> None:
+    asked = wanted(message="sell", request_id="r1")
+    async with world.ready() as oms:
+        price(world, "99")
+        first, second = await asyncio.gather(oms.alerts.create(ANN, asked), oms.alerts.create(ANN, asked))
+        assert first == second == await oms.alerts.create(ANN, wanted(message="sell", exchange="sim", request_id="r1"))
+        assert await alerts.every(oms.pool) == [first]
+        for other in (wanted(request_id="r1"), wanted(price="101", message="sell", request_id="r1")):
+            assert await refusal(oms.alerts.create(ANN, other)) == "idempotency_conflict"
+        assert (await oms.alerts.create(BOB, asked)).id != first.id, "another key has requests of its own"
+    async with world.ready(alert_limits=AlertLimits(per_user_max=1)) as oms:
+        price(world, "99")
+        assert await oms.alerts.create(ANN, asked) == first, "after a restart, and where there is room for no other"
+        await oms.alerts.delete(ANN, first.id)
+        assert (await oms.alerts.create(ANN, asked)).id != first.id
+
+
 async def test_there_may_be_so_many(world: World) -> None:
     async with world.ready(alert_limits=AlertLimits(per_user_max=2, per_account_max=3)) as oms:
         price(world, "99")

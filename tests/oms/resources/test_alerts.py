@@ -32,6 +32,17 @@ async def test_one_is_made_armed_again_and_deleted(served: Served) -> None:
     assert (await served.send("ann", "DELETE", "/api/alerts/7", b"")).status_code == 404
 
 
+async def test_a_request_has_an_id_in_its_body_or_a_header(served: Served) -> None:
+    header = {"idempotency-key": "header"}
+    for body, headers in (
+        ({**ABOVE, "request_id": "body"}, {}),
+        ({**ABOVE, "request_id": "body"}, header),
+        (ABOVE, header),
+    ):
+        assert (await served.send("ann", "POST", "/api/alerts", body, **headers)).status_code == 201
+    assert [wanted.request_id for _, _, wanted in served.service.asked] == ["body", "body", "header"]
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

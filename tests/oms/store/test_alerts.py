@@ -20,7 +20,11 @@ async def test_what_is_written_is_read_and_what_is_deleted_is_gone(dsn: str, poo
         3, 2, type=AlertType.PERCENT_CHANGE, price=None, percent=Decimal("-5.5"), window_s=60, message="it's \\u0041",
         state=AlertState.ARMED, triggered_ns=None, triggered_price=None,
     )  # fmt: skip
-    made = [alert_of(1), alert_of(2, price=Decimal("0.000000000000000001"), symbol="A"), change]
+    made = [
+        alert_of(1),
+        alert_of(2, price=Decimal("0.000000000000000001"), symbol="A", api_key_id=5, request_id="r"),
+        change,
+    ]
     journal = await open_journal(dsn, on_committed=lambda _: None, on_lost=lambda _: None)
     await journal.append(Writes(alerts={each.id: each for each in made}))
     assert await alerts.every(pool) == [made[2], made[1], made[0]]
