@@ -48,7 +48,7 @@ def without_a_key_nobody_trades(environment: Any, **_more: object) -> None:
         environment.user_classes = [each for each in environment.user_classes if not issubclass(each, Trades)]
 
 
-@events.test_start.add_listener  # type: ignore[untyped-decorator]
+@events.test_start.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
 def with_its_swarm(environment: Any, **_more: object) -> None:
     """On whoever runs users: alone, or each worker; a master has none."""
     asked = environment.parsed_options
