@@ -51,9 +51,11 @@ cdef class Fanout(Sweeper):
         object flush_callback
         object sweep_callback
         int64_t flush_max_ns
+        int64_t settle_ns               # a flush is that long ago: sooner, what several sources say gathers in a turn
         list dirty_streams
         int64_t started_ns              # of the last flush, monotonic
         bint scheduled                  # a flush is due
         bint sweeping                   # a flush is under way, maybe between two slices
+        bint gathered                   # the last flush wrote several messages a socket
         bint saturated                  # updates came while the last flush was under way, and it gathered
         uint64_t sends_before, messages_before  # the last flush

@@ -19,7 +19,11 @@ class Fanout:
         queue_state_bytes: int = 65536,
         queue_append_bytes: int = 262144,
         queue_bytes_max: int = 1048576,
+        settle_us: int = 1000,
     ) -> None: ...
+    def settle(self) -> None:
+        """Flush what is due already, unless flushes follow each other: then it waits for the loop's next turn."""
+
     def flush_now(self) -> None:
         """Distribute and write everything that is due in one piece (tests, shutdown)."""
 

@@ -323,13 +323,14 @@ cdef class Stream:
 cdef class Fanout(Sweeper):
     def __init__(self, call_soon, call_later, *, int64_t flush_max_us=8000, Py_ssize_t slice_sends=256,
                  Py_ssize_t queue_state_bytes=65536, Py_ssize_t queue_append_bytes=262144,
-                 Py_ssize_t queue_bytes_max=1048576):
+                 Py_ssize_t queue_bytes_max=1048576, int64_t settle_us=1000):
         super().__init__(call_soon, slice_sends=slice_sends, queue_state_bytes=queue_state_bytes,
                          queue_append_bytes=queue_append_bytes, queue_bytes_max=queue_bytes_max)
         self.call_later = call_later
         self.flush_callback = self._flush
         self.sweep_callback = self._sweep
         self.flush_max_ns = flush_max_us * 1000
+        self.settle_ns = settle_us * 1000
         self.dirty_streams = []
 
     cdef int schedule(self) except -1:
@@ -345,9 +346,15 @@ cdef class Fanout(Sweeper):
         self.call_soon(self.flush_callback)
         return 0
 
+    def settle(self):
+        if self.scheduled and not self.gathered and clock_ns(CLOCK_MONOTONIC) - self.started_ns >= self.settle_ns:
+            self._flush()
+
     def _flush(self):
         cdef list streams = self.dirty_streams
         cdef Stream stream
+        if not self.scheduled:
+            return  # `settle` was faster
         assert not self.sweeping, "a flush is scheduled only when none is under way"
         self.scheduled = False
         self.sweeping = True
@@ -368,8 +375,8 @@ cdef class Fanout(Sweeper):
             return
         self.sweeping = False
         # Waiting pays where sockets get several messages a write; where each gets one, it would only be late.
-        gathers = (self.messages - self.messages_before) * 4 > (self.sends - self.sends_before) * 5
-        self.saturated = gathers and len(self.dirty_streams) > 0
+        self.gathered = (self.messages - self.messages_before) * 4 > (self.sends - self.sends_before) * 5
+        self.saturated = self.gathered and len(self.dirty_streams) > 0
         if self.dirty_streams:
             self.schedule()
 

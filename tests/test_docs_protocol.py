@@ -260,6 +260,8 @@ class Kept:
     def lost(self, *_: Any) -> None:
         raise AssertionError("nothing is lost here")
 
+    def settle(self) -> None: ...
+
 
 def made_data() -> Iterator[tuple[str, str, bytes]]:
     """(channel, kind, data) as the sources make them."""

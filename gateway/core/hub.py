@@ -90,6 +90,10 @@ class Hub:
         topic.book = book
         topic.publish(Item(changes, t_ex, t_in), self._clock.time())
 
+    def settle(self) -> None:
+        """All that came together has been published: it may leave before the loop's next turn."""
+        self._fanout.settle()
+
     def lost(self, key: Key, reason: str) -> None:
         """Continuity of a key is gone: announce it now, serve nothing old, start a new epoch."""
         topic = self._topics.get(key)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from _speedups.book import Changes
 
 GRID_S = 0.005  # due times are rounded up to this, so that lanes that tick together leave in one write a socket
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One update on its way to a stream: `data` is finished JSON, or the changes of a book."""
 
     data: bytes | Changes

@@ -91,6 +91,7 @@ class Lane:
         self.topic = topic
         self.id = stream_id
         self._metronome = metronome
+        self._at_once = stream_id.tier_ms == 0
         self._interval_s = stream_id.tier_ms / 1000
         self._due_s = 0.0
         self._waiting = False
@@ -104,7 +105,7 @@ class Lane:
             deltas=topic.channel.name == "book",
             snapshot=self._snapshot,
             on_idle=lambda: on_idle(self),
-            timed=stream_id.tier_ms == 0,
+            timed=self._at_once,
             ring_depth_updates=limits.ring_depth_updates,
             ring_bytes_max=limits.ring_bytes_max,
         )
@@ -126,8 +127,9 @@ class Lane:
 
     def offer(self, item: Item, now_s: float) -> None:
         """Send an item now, or keep it for the next tick."""
-        if self.id.tier_ms == 0:
-            self._publish(item)
+        if self._at_once:
+            data = item.data
+            self.stream.publish(data if type(data) is bytes else self._data(item), item.t_ex, item.t_in)
             return
         self._pending.put(item)
         if len(self._pending) >= self._batch_items_max:

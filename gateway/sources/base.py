@@ -26,6 +26,9 @@ class Sink(Protocol):
     def publish_book(self, key: Key, changes: Changes, book: Book, *, t_ex: int | None, t_in: int) -> None:
         """A book's changes since the last call, and the book itself for snapshots."""
 
+    def settle(self) -> None:
+        """All that came together has been published: it may leave. Without this it leaves in the loop's next turn."""
+
     def lost(self, key: Key, reason: Reason) -> None:
         """Updates may have been missed since the last one; the next is the start of a new epoch."""
 

@@ -91,6 +91,7 @@ class CcxtSource:
         self.name = name
         self.config = config
         self.exchange = exchange or make_exchange(config)
+        self.exchange.settle = sink.settle
         self._sink = sink
         self._limits = limits or Limits()
         self._rng = rng or Random()  # noqa: S311  # jitter, not a secret

@@ -23,6 +23,7 @@ from aiohttp import WSMessage, WSMsgType
 from ccxt.async_support.base.ws.future import Future
 from ccxt.base.errors import ExchangeError, NetworkError, NotSupported, RequestTimeout
 
+from gateway.sources.lean import LeanMixin
 from gateway.sources.pause import PauseMixin
 
 log = structlog.get_logger(__name__)
@@ -48,8 +49,10 @@ SUBSCRIBING: ContextVar[Receiver | None] = ContextVar("SUBSCRIBING", default=Non
 class Tap:
     """The hook in one client."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, settle: Callable[[], None] = lambda: None) -> None:
+        """`settle` is called when everything that came in one piece has been handled."""
         self.client: Any = client
+        self._settle = settle
         self.seen_ns = time_ns()  # the last sign of life, of any kind
         self._asked_ns = 0  # when one was last asked for
         self._routes: dict[str, Receiver] = {}
@@ -149,6 +152,7 @@ class Tap:
                 self.handle_message(done.value)
         self._draining, self._read_ns = False, 0
         if handled:
+            self._settle()
             # `receive` was woken too, and would take an empty queue for the end.
             queue.feed_data(NOTHING, 0)
 
@@ -259,14 +263,8 @@ class ParserFront:
     """Stands before aiohttp's WebSocket parser."""
 
     def __init__(self, parser: Any, read: Callable[[Callable[[bytes], Any], bytes], Any]) -> None:
-        self._parser = parser
-        self._read = read
-
-    def feed_data(self, data: bytes) -> Any:
-        return self._read(self._parser.feed_data, data)
-
-    def feed_eof(self) -> None:
-        self._parser.feed_eof()
+        self.feed_data = partial(read, parser.feed_data)
+        self.feed_eof = parser.feed_eof
 
 
 class TapMixin:
@@ -277,6 +275,7 @@ class TapMixin:
     spawned: set[asyncio.Task[Any]]
     snapshots: dict[asyncio.Task[Any] | None, str]  # tasks that load a book, and its symbol
     turn: asyncio.Lock
+    settle: Callable[[], None]  # of each tap
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)  # type: ignore[call-arg]  # ccxt's class comes behind the mixin
@@ -284,11 +283,12 @@ class TapMixin:
         self.spawned = set()
         self.snapshots = {}
         self.turn = asyncio.Lock()
+        self.settle = lambda: None
 
     def client(self, url: str) -> Any:
         client: Any = super().client(url)  # type: ignore[misc]  # ccxt's class comes behind the mixin
         if getattr(client, "tap", None) is None:
-            client.tap = Tap(client)
+            client.tap = Tap(client, self.settle)
         return client
 
     def watch(self, url: str, message_hash: str, message: Any = None, subscribe_hash: Any = None, *rest: Any) -> Any:
@@ -390,5 +390,5 @@ class TapMixin:
 
 
 def tapped(klass: type) -> type:
-    """A ccxt.pro class with taps, and the pause that all who use it keep."""
-    return type(klass.__name__, (TapMixin, PauseMixin, klass), {})
+    """A ccxt.pro class with taps, short cuts, and the pause that all who use it keep."""
+    return type(klass.__name__, (TapMixin, PauseMixin, LeanMixin, klass), {})

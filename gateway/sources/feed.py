@@ -146,12 +146,13 @@ class Feed(ABC):
 
     def deliver(self, payload: Payload, t_in: int) -> None:
         """Pass on what is new; called in the same turn of the loop that parsed it."""
-        if self._stop.is_set() or self.watch.state is State.BACKOFF:
+        watch = self.watch
+        if watch.state is State.BACKOFF or self._stop.is_set():
             return  # the tail of a subscription already given up
         now_ms = _now_ms()
-        if self.watch.state is not State.LIVE:
+        if watch.state is not State.LIVE:
             self._went_live(now_ms)
-        self.watch.update(now_ms)
+        watch.update(now_ms)
         try:
             if self._admit is not None:
                 payload = self._admit(payload, now_ms)

@@ -50,6 +50,40 @@ def test_updates_of_a_window_leave_in_one_write_a_socket(loop: ManualLoop, fanou
     assert len(peer.read()) == 12
 
 
+def test_what_is_settled_leaves_before_the_next_turn_and_once(loop: ManualLoop, fanout: Fanout) -> None:
+    stream, peer = Stream(fanout, None, "e1", delivery=APPEND), Peer(fanout)
+    stream.attach(peer.outbox, JsonForm())
+    fanout.settle()
+    assert fanout.counters()["flushes"] == 0, "nothing was due"
+    stream.publish(b"0", None, 0)
+    fanout.settle()
+    assert [message["d"] for message in peer.read()] == [0]
+    loop.turn()
+    assert fanout.counters()["flushes"] == 1, "the turn that it was due in finds nothing"
+    stream.publish(b"1", None, 0)
+    loop.turn()
+    assert [message["d"] for message in peer.read()] == [1]
+
+
+@pytest.mark.parametrize(("settle_us", "together"), [(3_600_000_000, 1), (0, 2)])
+def test_where_flushes_follow_each_other_what_is_settled_still_gathers_for_a_turn(
+    loop: ManualLoop, settle_us: int, together: int
+) -> None:
+    """The last flush was just now, or wrote several messages a socket."""
+    fanout = Fanout(loop.call_soon, loop.call_later, settle_us=settle_us)
+    stream, peer = Stream(fanout, None, "e1", delivery=APPEND), Peer(fanout)
+    stream.attach(peer.outbox, JsonForm())
+    for _ in range(together):
+        stream.publish(b"0", None, 0)
+    loop.turn()
+    assert len(peer.read()) == together
+    stream.publish(b"1", None, 0)
+    fanout.settle()
+    assert not peer.written
+    loop.turn()
+    assert len(peer.read()) == 1
+
+
 def test_a_burst_is_written_in_slices_with_a_turn_of_the_loop_between(loop: ManualLoop) -> None:
     fanout = Fanout(loop.call_soon, loop.call_later, slice_sends=10)
     stream, form, peers = Stream(fanout, None, "e1", delivery=STATE), JsonForm(), [Peer(fanout) for _ in range(25)]

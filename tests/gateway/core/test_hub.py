@@ -32,6 +32,15 @@ def test_a_thousand_subscribers_of_all_tiers_are_one_watch() -> None:
     }
 
 
+def test_what_is_settled_has_left_before_the_next_turn_of_the_loop() -> None:
+    desk = Desk()
+    peer = desk.peer()
+    desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+    desk.hub.publish(KEY, b"1", t_ex=None, t_in=0)
+    desk.hub.settle()
+    assert [message["d"] for message in peer.read()] == [1]
+
+
 def test_the_watch_ends_after_the_linger_time_and_not_before() -> None:
     desk = Desk()
     peer = desk.peer()

@@ -181,6 +181,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.handled: list[int] = []
+        self.settled: list[int] = []  # how many were handled each time that all which came together was
         self.closed = False
         loop = asyncio.get_running_loop()
         protocol = SimpleNamespace(_reading_paused=False, _payload_parser=None, pause_reading=None, resume_reading=None)
@@ -193,7 +194,7 @@ class Wire:
         self.client.connection = SimpleNamespace(
             closed=False, receive=queue.read, _conn=SimpleNamespace(protocol=protocol)
         )
-        self.tap = Tap(self.client)
+        self.tap = Tap(self.client, lambda: self.settled.append(len(self.handled)))
         self.tap.connected()
         self.client.receive_loop()
 
@@ -222,6 +223,7 @@ async def test_frames_are_handled_in_order_whenever_their_bytes_come(turns: int)
         # Twice within a turn, then again after none to five turns of ccxt's loop.
         wire.arrive(f"{number}")
         wire.arrive(f"{number + 1}")
+        assert wire.settled[-1] == len(wire.handled), "what came together may leave now"
         expected += [number, number + 1]
         for _ in range(turns if number % 3 else 1):
             await asyncio.sleep(0)
@@ -266,6 +268,7 @@ async def test_frames_read_together_have_the_same_time(rig: Rig) -> None:
     assert before_ns < times[0] <= times[-1] < time_ns()
     assert times == sorted(times)
     assert len(set(times)) < 50
+    assert rig.sink.settled == len(rig.sink.calls), "what came together may leave together"
 
 
 async def test_a_handler_that_fails_is_an_error_of_the_connection(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

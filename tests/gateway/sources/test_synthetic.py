@@ -59,6 +59,8 @@ class Published:
     def lost(self, key: Key, reason: Reason) -> None:
         raise AssertionError("a synthetic source loses nothing")
 
+    def settle(self) -> None: ...
+
 
 def market(**options: float) -> tuple[SyntheticSource, ManualClock, Published]:
     clock = ManualClock()

@@ -42,6 +42,7 @@ class RecordingSink:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.books: dict[Key, Book] = {}
+        self.settled = 0  # of the calls: how many had come the last time that a source said so
         self._changed = asyncio.Event()
 
     def publish(self, key: Key, data: bytes, *, t_ex: int | None, t_in: int, final: bool = False) -> None:
@@ -51,6 +52,9 @@ class RecordingSink:
         self.books[key] = book
         data = json.loads(changes.data(key.symbol, key.exchange, 0, book.checksum()))
         self._add(Call("publish_book", key, data, t_ex, t_in))
+
+    def settle(self) -> None:
+        self.settled = len(self.calls)
 
     def lost(self, key: Key, reason: Reason) -> None:
         self.books.pop(key, None)
