@@ -6,20 +6,23 @@
 
      _swarm -p PORT [-u PATH] [-n CONNS] [-m MESSAGE]... [-M MODULUS] [-w WARMUP_S] [-d SECONDS] [-C IN_FLIGHT]
             [-P SERVER_PID] [-S STALLED] [-L SLOW] [-A AUDIT_S] [-i PING_EVERY_MS] [-o FIRST]
-            [-e TELL_EVERY_MS]
+            [-e TELL_EVERY_MS] [-T TOKENS_FILE] [-B]
 
    One %d in MESSAGE is the connection's index (modulo MODULUS when given), counted from FIRST. The first STALLED
    connections have a small receive window and stop reading once up, the SLOW ones after them read a little four times a
    second; with AUDIT_S both read again after the measurement, so that what they missed can be held against what was
    announced. `announced_to_readers` is what the others were told that they missed; a lost continuity (new_epoch) is
    no number of anybody. With PING_EVERY_MS every connection sends ping requests whose id is
-   the sending time. Prints a line of JSON when the last connection is up, with
-   TELL_EVERY_MS one that often with what was measured since the last and what was missed so far, one with the buckets of the latency from
+   the sending time. Every connection shows the next line of TOKENS_FILE as its bearer token. With -B a connection
+   counts as there once its first numbered frame is, and after the measurement all are dropped at once and come back.
+   SIGTERM ends the measurement early. Prints a line of JSON when the last connection is up, with TELL_EVERY_MS one
+   that often with what was measured since the last and what was missed so far, one with the buckets of the latency from
    `t_in` (us, frames) and one with the figures at the end. Assumes one subscription a (channel, symbol) and connection. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +33,8 @@
 #include <unistd.h>
 
 #include "_swarm_measure.h"
+#include "_swarm_text.h"
+#include "_swarm_tokens.h"
 
 enum { CONNECTING, SHAKING, UP, DEAD };
 enum { READ_BYTES = 262144, HEAD_BYTES_MAX = 16384, MESSAGES_MAX = 64, STALLED_WINDOW_BYTES = 4096 };
@@ -37,23 +42,23 @@ enum { SLOW_READ_BYTES = 1024, SLOW_EVERY_MS = 250 };
 
 typedef struct { uint64_t id, epoch; int64_t sequence; } Stream; /* id 0: a free slot */
 typedef struct {
-  int fd, state, index, rest, rest_room, slots, used;
+  int fd, state, index, greeted, rest, rest_room, slots, used;
   uint8_t *rest_bytes; /* the beginning of a frame whose end has not arrived */
   Stream *streams;     /* open addressing, `slots` a power of two */
   uint64_t dialled_ns, frames, next_ping_ns;
 } Connection;
-typedef struct { const char *at; int len; } Text;
 
 static struct {
   const char *path, *messages[MESSAGES_MAX];
-  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, ping_ms, tell_ms;
+  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, ping_ms, tell_ms, again;
   double seconds, warmup_s, audit_s;
   pid_t server;
 } opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1};
 
 static struct { uint64_t frames, bytes, control, other, closed, failed, announced, announced_to_readers, unannounced, repeated, gaps, epochs; } count;
 static Histogram from_in, from_out, handshake, reply;
-static int poller, in_flight, up, measuring, auditing;
+static int poller, in_flight, up, measuring, auditing, greeted;
+static volatile sig_atomic_t ended;
 static uint8_t *scratch;
 
 /* A client's frame, masked with zeros (a valid mask). The kernel takes it whole: requests are small and rare. */
@@ -69,29 +74,6 @@ static void send_frame(Connection *c, int opcode, const char *payload, int len) 
   if (send(c->fd, frame, (size_t)(n + len), MSG_NOSIGNAL) != n + len) perror("send");
 }
 
-/* The value of `"name":` at or after *from; advances *from past it, since fields come in the protocol's order. */
-static Text field(const char **from, const char *end, const char *name, int name_len) {
-  const char *at = memmem(*from, (size_t)(end - *from), name, (size_t)name_len);
-  if (!at) return (Text){NULL, 0};
-  at += name_len;
-  const char *stop = at;
-  if (at < end && *at == '"') for (stop = ++at; stop < end && *stop != '"'; stop++) {}
-  else for (; stop < end && *stop != ',' && *stop != '}'; stop++) {}
-  *from = stop;
-  return (Text){at, (int)(stop - at)};
-}
-#define FIELD(from, end, name) field(from, end, "\"" name "\":", sizeof name + 2)
-
-static const uint64_t HASH_START = 14695981039346656037ull; /* FNV-1a */
-static uint64_t hash(uint64_t h, Text t) {
-  for (int i = 0; i < t.len; i++) h = (h ^ (uint8_t)t.at[i]) * 1099511628211ull;
-  return h;
-}
-static int64_t number(Text t) {
-  int64_t v = 0;
-  for (int i = 0; i < t.len && t.at[i] >= '0' && t.at[i] <= '9'; i++) v = v * 10 + (t.at[i] - '0');
-  return v;
-}
 static Stream *stream_of(Connection *c, uint64_t id) {
   if (c->used * 2 >= c->slots) {
     int room = c->slots ? c->slots * 2 : 2;
@@ -143,6 +125,7 @@ static void on_update(Connection *c, const char *p, const char *end) {
   else if (sequence <= s->sequence && !snapshot) count.repeated++;
   s->epoch = e;
   s->sequence = sequence;
+  if (!c->greeted) { c->greeted = 1; greeted++; }
   if (!measuring || snapshot || !reads_freely(c)) return; /* a snapshot carries the stamps of an old update */
   int64_t now = (int64_t)now_ns(CLOCK_REALTIME);
   record(&from_in, (double)(now - number(t_in)) / 1e3);
@@ -169,7 +152,8 @@ static void on_frame(Connection *c, int opcode, const uint8_t *payload, uint64_t
 
 static void kill_connection(Connection *c) {
   if (c->state == CONNECTING || c->state == SHAKING) { in_flight--; count.failed++; }
-  else if (c->state == UP) { count.closed++; up--; }
+  else if (c->state == UP) { count.closed++; up--; greeted -= c->greeted; }
+  c->greeted = 0;
   c->state = DEAD;
   close(c->fd); /* leaves the epoll set by itself */
 }
@@ -244,11 +228,12 @@ static void on_connected(Connection *c) {
   socklen_t size = sizeof error;
   getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
   if (error) { kill_connection(c); return; }
-  char path[2048], request[4096];
+  char path[2048], bearer[9216], request[12288];
+  next_bearer(bearer, sizeof bearer);
   snprintf(path, sizeof path, opt.path, index_of(c));
   int n = snprintf(request, sizeof request,
                    "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", path, opt.port);
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", path, opt.port, bearer);
   if (send(c->fd, request, (size_t)n, MSG_NOSIGNAL) != n) { kill_connection(c); return; }
   c->state = SHAKING;
   struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
@@ -313,7 +298,7 @@ static void tell_when_due(uint64_t now) {
   told = from_in;
 }
 static void run_until(Connection *all, uint64_t end_ns) {
-  for (uint64_t now; (now = now_ns(CLOCK_MONOTONIC)) < end_ns;) {
+  for (uint64_t now; !ended && (now = now_ns(CLOCK_MONOTONIC)) < end_ns;) {
     if (opt.ping_ms) ping_when_due(all, now);
     if (opt.tell_ms && measuring) tell_when_due(now);
     if (opt.slow && !auditing) read_slowly_when_due(all, now);
@@ -321,8 +306,9 @@ static void run_until(Connection *all, uint64_t end_ns) {
     poll_once(opt.ping_ms ? 1 : left_ms > 20 ? 20 : (int)left_ms);
   }
 }
+static void on_term(int number) { ended = number; }
 static void arguments(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:A:i:e:")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:A:i:e:T:B")) != -1;) switch (o) {
     case 'p': opt.port = atoi(optarg); break;
     case 'u': opt.path = optarg; break;
     case 'n': opt.connections = atoi(optarg); break;
@@ -338,26 +324,47 @@ static void arguments(int argc, char **argv) {
     case 'A': opt.audit_s = atof(optarg); break;
     case 'i': opt.ping_ms = atoi(optarg); break;
     case 'e': opt.tell_ms = atoi(optarg); break;
+    case 'T': read_tokens(optarg); break;
+    case 'B': opt.again = 1; break;
     default: exit(2);
   }
 }
+/* Opens all of them, so many at a time; seconds since `start` until the last handshake was answered, 0 when it takes too
+   long. With -B it returns when the last one has its first numbered frame, too. */
+static double connect_all(Connection *all, uint64_t start) {
+  uint64_t answered = 0;
+  for (int next = 0; next < opt.connections || in_flight || (opt.again && greeted < up);) {
+    for (; next < opt.connections && in_flight < opt.in_flight_max; next++) { all[next].index = next; dial(&all[next]); }
+    uint64_t now = now_ns(CLOCK_MONOTONIC);
+    if (now - start > 120000000000ull) { fprintf(stderr, "connecting took over 120 s: %d up\n", up); return 0; }
+    poll_once(1);
+    if (!answered && next == opt.connections && !in_flight) answered = now_ns(CLOCK_MONOTONIC);
+  }
+  return (double)((answered ? answered : now_ns(CLOCK_MONOTONIC)) - start) / 1e9;
+}
+static void drop_all(Connection *all) {
+  for (int i = 0; i < opt.connections; i++) {
+    Connection *c = &all[i];
+    if (c->state != DEAD) close(c->fd);
+    if (c->streams) memset(c->streams, 0, (size_t)c->slots * sizeof *c->streams);
+    c->rest = c->used = c->greeted = 0;
+  }
+  up = greeted = 0;
+}
 int main(int argc, char **argv) {
   arguments(argc, argv);
-  struct rlimit files;
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  signal(SIGTERM, on_term);
+  raise_open_files();
   scratch = malloc(2 * READ_BYTES);
   poller = epoll_create1(0);
   Connection *all = calloc((size_t)opt.connections, sizeof *all);
 
+  double connecting_cpu_s = own_cpu_s(), again_connect_s = 0, again_s = 0;
   uint64_t start = now_ns(CLOCK_MONOTONIC);
-  for (int next = 0; next < opt.connections || in_flight;) {
-    for (; next < opt.connections && in_flight < opt.in_flight_max; next++) { all[next].index = next; dial(&all[next]); }
-    if (now_ns(CLOCK_MONOTONIC) - start > 120000000000ull) { fprintf(stderr, "connecting took over 120 s: %d up\n", up); return 1; }
-    poll_once(1);
-  }
-  double connect_s = (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9;
+  double connect_s = connect_all(all, start);
+  if (!connect_s) return 1;
+  double there_s = (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9;
+  connecting_cpu_s = own_cpu_s() - connecting_cpu_s;
   printf("{\"up\":%d}\n", up);
   fflush(stdout);
   run_until(all, now_ns(CLOCK_MONOTONIC) + (uint64_t)(opt.warmup_s * 1e9));
@@ -380,6 +387,14 @@ int main(int argc, char **argv) {
     }
     run_until(all, now_ns(CLOCK_MONOTONIC) + (uint64_t)(opt.audit_s * 1e9));
   }
+  int stayed = up;
+  if (opt.again) {
+    start = now_ns(CLOCK_MONOTONIC);
+    drop_all(all);
+    again_connect_s = connect_all(all, start);
+    if (!again_connect_s) return 1;
+    again_s = (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9;
+  }
   uint64_t least = ~0ull, most = 0, streams = 0, readers = 0;
   for (int i = 0; i < opt.connections; i++) {
     streams += (uint64_t)all[i].used;
@@ -391,7 +406,9 @@ int main(int argc, char **argv) {
   printf("{");
   print_buckets("histogram_us", &from_in, NULL);
   printf("}\n");
-  printf("{\"conns\":%d,\"failed\":%lu,\"connect_s\":%.3f,\"handshake_p50_ms\":%.3f,\"handshake_p99_ms\":%.3f,\"alive\":%d,"
+  printf("{\"there_s\":%.3f,\"connecting_cpu\":%.3f,\"stayed\":%d,\"again_connect_s\":%.3f,\"again_s\":%.3f,", there_s,
+         connecting_cpu_s / there_s, stayed, again_connect_s, again_s);
+  printf("\"conns\":%d,\"failed\":%lu,\"connect_s\":%.3f,\"handshake_p50_ms\":%.3f,\"handshake_p99_ms\":%.3f,\"alive\":%d,"
          "\"readers_alive\":%lu,\"streams\":%lu,\"msgs\":%lu,\"msg_s\":%.1f,\"bytes\":%lu,", opt.connections, count.failed, connect_s,
          percentile_ms(&handshake, .5), percentile_ms(&handshake, .99), up, readers, streams, count.frames, (double)count.frames / seconds, count.bytes);
   printf("\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f,\"out_p50_ms\":%.3f,\"out_p99_ms\":%.3f,"

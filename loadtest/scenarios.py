@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from loadtest import crowd, histogram, mixed, observed, storm
+from loadtest import crowd, histogram, mixed, observed
 from loadtest.bench import figures, orders, workloads
 from loadtest.bench.clients import Figures
 from loadtest.bench.report import CLIENT_CPU_BUSY
@@ -16,7 +16,6 @@ from loadtest.bench.tools import Tools
 from loadtest.crowd import Crowd
 from loadtest.observed import Observation
 from loadtest.outcome import Curve, Outcome
-from loadtest.storm import Storm
 from loadtest.targets import Scenario
 
 Say = Callable[[str], None]
@@ -73,13 +72,6 @@ def _mixed(scenario: Scenario, how: How) -> Outcome:
     return Outcome(scenario.name, scenario.title, came.figures, {"readers": came.curve}, came.samples, came.notes)
 
 
-def _storm(scenario: Scenario, how: How) -> Outcome:
-    asked = Storm(**scenario.options)
-    asked = replace(asked, comers=min(asked.comers, how.conns_max - asked.readers))
-    came = storm.measure(asked, how.say)
-    return Outcome(scenario.name, scenario.title, came.figures, {"readers": came.curve}, came.samples)
-
-
 def _account(scenario: Scenario, how: How) -> Outcome:
     asked = Observation(**scenario.options)
     came = observed.measure(replace(asked, conns=min(asked.conns, how.conns_max)), how.say)
@@ -95,6 +87,5 @@ RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {
     "bench": _bench,
     "mixed": _mixed,
     "account": _account,
-    "storm": _storm,
     "users": _users,
 }

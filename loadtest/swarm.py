@@ -18,12 +18,13 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("_swarm.c")
-HEADER = Path(__file__).with_name("_swarm_measure.h")
+HEADERS = tuple(Path(__file__).with_name(name) for name in ("_swarm_measure.h", "_swarm_text.h", "_swarm_tokens.h"))
 Buckets = list[tuple[float, int]]  # (us, frames), ascending
 CONNECT_TIMEOUT_S = 120  # the swarm gives up by itself after this long
 
@@ -78,15 +79,19 @@ class Swarm:
     audit_s: float = 0.0  # stalled and slow readers read again for this long after the measurement
     ping_every_ms: int = 0
     tell_every_ms: int = 0  # prints a line of what it has measured so often
+    tokens: Path | None = None  # a bearer token a line: each connection shows the next one
+    again: bool = False  # in the end all are dropped at once and come back
     prefix: tuple[str, ...] = field(default=())  # words before the command: taskset, chrt
 
     def command(self) -> list[str]:
         """The command line, building the program if need be."""
-        words = [*self.prefix, str(compiled(SOURCE, depends=(HEADER,))), "-p", str(self.port), "-u", self.path]
+        words = [*self.prefix, str(compiled(SOURCE, depends=HEADERS)), "-p", str(self.port), "-u", self.path]
         words += ["-n", str(self.conns), "-w", str(self.warmup_s), "-d", str(self.seconds), "-C", str(self.in_flight)]
         words += ["-P", str(self.server_pid), "-S", str(self.stalled), "-L", str(self.slow), "-A", str(self.audit_s)]
         words += ["-o", str(self.index_first), "-M", str(self.index_modulus)]
         words += ["-i", str(self.ping_every_ms), "-e", str(self.tell_every_ms)]
+        words += ["-T", str(self.tokens)] if self.tokens else []
+        words += ["-B"] if self.again else []
         for message in self.messages:
             words += ["-m", message]
         return words
@@ -99,8 +104,31 @@ class Swarm:
         """The same, and how many frames took how long from `t_in`."""
         raise_open_files()
         limit_s = CONNECT_TIMEOUT_S + self.warmup_s + self.seconds + self.audit_s + 10
-        *_up, buckets, figures = printed_lines(self.command(), timeout_s=limit_s)
-        return json.loads(figures), [(us, count) for us, count in json.loads(buckets)["histogram_us"]]
+        return read(printed_lines(self.command(), timeout_s=limit_s))
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[Callable[[], tuple[dict[str, float], Buckets]]]:
+        """The swarm measures from `warmup_s` after its last connection is up, which is when the block begins, until
+        what is given is called: the same as `run_to_buckets` tells."""
+        raise_open_files()
+        words = self.command()
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - our own tool
+            assert running.stdout is not None
+
+            def ended() -> tuple[dict[str, float], Buckets]:
+                running.terminate()
+                out, _ = running.communicate()
+                if running.returncode:
+                    raise ToolError(f"the swarm ended with {running.returncode}")
+                return read(out.strip().splitlines())
+
+            try:
+                if not running.stdout.readline():
+                    raise ToolError("the swarm ended before its connections were up")
+                time.sleep(self.warmup_s)
+                yield ended
+            finally:
+                running.kill()
 
     @contextlib.contextmanager
     def in_background(self) -> Iterator[None]:
@@ -116,6 +144,12 @@ class Swarm:
             running.kill()
             running.wait()
             running.stdout.close()
+
+
+def read(lines: list[str]) -> tuple[dict[str, float], Buckets]:
+    """What the swarm prints, and how many frames took how long from `t_in`."""
+    *_up, buckets, figures = lines
+    return json.loads(figures), [(us, count) for us, count in json.loads(buckets)["histogram_us"]]
 
 
 def last_json_line(command: list[str], *, timeout_s: float) -> dict[str, float]:

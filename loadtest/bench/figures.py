@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from loadtest.bench import storm
 from loadtest.bench.clients import Figures
 from loadtest.bench.orders import OrdersResult
 from loadtest.bench.workloads import TICK_CHANNELS, Result
@@ -20,6 +21,8 @@ def of_workload(result: Result) -> Named:
     ours = result.gateway
     if ours is None or result.workload.name == TICK_TO_WIRE:
         return {f"own_share_of_{name}_p50_us": result.extra.get(f"{name}: own share p50 us") for name in TICK_CHANNELS}
+    if result.storm is not None:
+        return storm.figures(result.storm)
     named: Named = {
         **_delivered(result, ours),
         "messages_per_s": ours.msg_s,

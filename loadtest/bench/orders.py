@@ -119,14 +119,15 @@ def config_of(port: int, options: dict[str, Any]) -> str:
 
 def made_key(folder: Path) -> str:
     """An account of the simulated exchange and a key that trades on it, made as an operator makes them."""
-    _tickwire(folder, "user", "add", NAMED)
-    _tickwire(folder, "account", "add", NAMED, servers.SIMULATED)
-    _tickwire(folder, "account", "credentials", NAMED, given=json.dumps(DEFAULT_ACCOUNT))
-    made = _tickwire(folder, "key", "create", NAMED, "--account", NAMED, "--json")
+    tickwire(folder, "user", "add", NAMED)
+    tickwire(folder, "account", "add", NAMED, servers.SIMULATED)
+    tickwire(folder, "account", "credentials", NAMED, given=json.dumps(DEFAULT_ACCOUNT))
+    made = tickwire(folder, "key", "create", NAMED, "--account", NAMED, "--json")
     return str(json.loads(made)["key"])
 
 
-def _tickwire(folder: Path, *words: str, given: str = "") -> str:
+def tickwire(folder: Path, *words: str, given: str = "") -> str:
+    """What one of our commands prints; raises ToolError when it fails."""
     done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-m", "gateway.cli", *words, "--config", str(folder / "tickwire.toml")],
         input=given, capture_output=True, text=True, check=False,

@@ -88,6 +88,9 @@ def figures_table(result: Result) -> str:
 def section(result: Result) -> str:
     """A workload: its table, what else was measured, its goals."""
     parts = [f"## {result.workload.name}: {result.workload.title}", figures_table(result)]
+    if result.storm is not None:
+        came = figures.of_workload(result).items()
+        parts.append("Those who came: " + ", ".join(f"{name} {number(value)}" for name, value in came) + ".")
     if result.extra:
         parts.append("Also: " + ", ".join(f"{name} {number(value)}" for name, value in result.extra.items()) + ".")
     parts.append(table(("limit", "reached", "verdict"), [(v.goal, v.reached, v.word) for v in verdicts(result)]))
@@ -123,6 +126,11 @@ on another, over loopback, no TLS. Machines differ and are shared: compare only 
   clients took to connect, 64 handshakes at a time, while updates were already going out.
 - D's replies are `ping` requests answered on connections of their own while 10,000 others get their bursts.
 - E's stalled readers have a 4 KiB receive window, so that the kernel does not hide them, and read again at the end.
+- F's readers are A's; their row is of the time from the first who came to the last who was back. Who comes shows an
+  HS256 token of its own, checked by the gateway with its order database and its register of connections on, and reads
+  one of 200 quiet keys. *accepted_per_s* is until the last handshake was answered, 512 at a time; *all_subscribed_s*
+  until everybody had a first update; *storm_s* the same after all were dropped at once. The limits that so many
+  connections of one user, key and address would meet are put off.
 - G's own share is the p50 from `t_in` (the bytes were read from the exchange's socket) to the frame being handed to
   the kernel, as the gateway counts it, less the p50 of ccxt's `handle_message` in a process of its own on the same
   stream. The exchange sends one message at a time, so that none waits for another to be parsed. aiohttp's reading of

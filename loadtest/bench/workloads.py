@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from loadtest.bench import servers
+from loadtest.bench import servers, storm
 from loadtest.bench.clients import Figures, Load, prober, run, swarm_of
 from loadtest.bench.servers import Server
+from loadtest.bench.storm import Storm, Weathered
 from loadtest.bench.tools import PEERS, Tools
 from loadtest.swarm import ToolError, subscribe
 from loadtest.watching import repeated
@@ -59,6 +60,14 @@ WORKLOADS: dict[str, Workload] = {
         ),
         Workload("D", "10,000 connections on one key, 10 updates/s", 10_000, 1, 1, 10.0),
         Workload("E", "A with 1 % of the clients not reading", 1_000, 1, 1, 100.0, warmup_s=6.0),
+        Workload(
+            "F",
+            "10,000 connect with tokens while A runs, and come back when all are dropped",
+            10_000,
+            1,
+            1,
+            100.0,
+        ),
         Workload("G", "tick to wire: exchange, ccxt, one subscriber", 1, 1, 1, 300.0),
     )
 }
@@ -85,6 +94,7 @@ class Result:
     checked: Figures | None = None  # the same work seen by our own client, which checks every stream
     unstalled: Figures | None = None  # E: the run without stalled readers, same client
     channels: dict[str, Figures] = field(default_factory=dict)  # G: by channel
+    storm: Weathered | None = None  # F: who came, while those of `gateway` read
     extra: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -114,6 +124,8 @@ def measure(name: str, plan: Plan) -> Result:
         tick_to_wire(result, plan)
     elif name == "E":
         stalled_readers(result, plan)
+    elif name == "F":
+        arrivals(result, plan)
     else:
         (crowd_on_one_key if name == "D" else fan_out)(result, plan)
         floor_and_peers(result, plan)
@@ -194,6 +206,15 @@ def stalled_readers(result: Result, plan: Plan) -> None:
         else:
             result.unstalled = figures
     result.extra["stalled"] = stalled
+
+
+def arrivals(result: Result, plan: Plan) -> None:
+    """F: A's readers, and ten who come for each of them."""
+    coming, reading = result.workload, WORKLOADS["A"]
+    readers = min(reading.conns, max(1, plan.conns_max // 11))
+    comers = max(1, min(coming.conns, plan.conns_max - readers))
+    result.storm = storm.measure(Storm(readers, comers, reading.rate), plan.say)
+    result.gateway = result.storm.readers
 
 
 def tick_to_wire(result: Result, plan: Plan) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtest import crowd, mixed, observed, scenarios, storm, targets
+from loadtest import crowd, mixed, observed, scenarios, targets
 from loadtest.bench import orders, workloads
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import Plan, Result
@@ -14,7 +14,6 @@ from loadtest.crowd import Crowd, Crowded
 from loadtest.mixed import Mix, Mixed
 from loadtest.observed import Observation, Observed
 from loadtest.outcome import Sample
-from loadtest.storm import Storm, Weathered
 from loadtest.targets import Scenario
 from tests.loadtest.bench import made
 
@@ -98,20 +97,6 @@ def test_watchers_are_cut_to_the_connections_that_are_allowed(monkeypatch: pytes
     outcome = scenarios.run(Scenario("account", "a title", "account", False, {"conns": 300, "minutes": 5}, {}, {}), HOW)
     assert asked == [Observation(conns=50, minutes=5)]
     assert (outcome.figures, outcome.curves, outcome.notes) == ({"lost_count": 0}, {"pong": [(1.0, 2.0)]}, ["a note"])
-
-
-def test_a_storm_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    storms: list[Storm] = []
-
-    def measure(asked: Storm, _say: object) -> Weathered:
-        storms.append(asked)
-        return Weathered({"storm_s": 1.0}, [], [(1.0, 2.0)])
-
-    monkeypatch.setattr(storm, "measure", measure)
-    options = {"readers": 10, "comers": 500, "rate": 5, "seconds": 2}
-    outcome = scenarios.run(Scenario("storm", "a title", "storm", False, options, {}, {}), HOW)
-    assert storms == [Storm(readers=10, comers=40, rate=5, seconds=2)]
-    assert (outcome.figures, outcome.curves) == ({"storm_s": 1.0}, {"readers": [(1.0, 2.0)]})
 
 
 def test_locust_s_users_are_the_crowd_of_the_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from loadtest.bench.clients import Figures
 from loadtest.bench.machine import Machine
 from loadtest.bench.orders import OrdersResult, Sent
 from loadtest.bench.pgbench import Inserted
+from loadtest.bench.storm import Storm, Weathered
 from loadtest.bench.workloads import WORKLOADS, Result
 
 FIGURES = Figures(
@@ -49,8 +50,20 @@ MACHINE = Machine(
 )
 
 
+STORM_CAME: dict[str, float] = {
+    "stayed": 30, "alive": 30, "connect_s": 0.5, "there_s": 0.75, "again_s": 1.25, "handshake_p50_ms": 4.0,
+    "handshake_p99_ms": 5.0, "announced": 0, "unannounced": 0, "repeated": 0, "connecting_cpu": 0.5,
+    "server_rss_kB": 9_000,
+}  # fmt: skip
+STORM_READERS = replace(
+    FIGURES, client="swarm", conns=10, alive=10, msg_s=250.0, p99_ms=2.0, client_cpu=0.25, empty_rss_kib=8_800,
+    announced=0, repeated=0,
+)  # fmt: skip
+STORM = Weathered(Storm(readers=10, comers=30, rate=25.0), STORM_READERS, STORM_CAME)
+
+
 def result(name: str, gateway: Figures | None = FIGURES, floor: Figures | None = FLOOR) -> Result:
-    return Result(WORKLOADS[name], gateway=gateway, floor=floor)
+    return Result(WORKLOADS[name], gateway=gateway, floor=floor, storm=STORM if name == "F" else None)
 
 
 SENT = Sent(

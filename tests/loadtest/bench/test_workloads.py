@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtest.bench import workloads
+from loadtest.bench import figures, storm, workloads
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import WORKLOADS, Plan, measure
 
@@ -21,7 +21,7 @@ def short_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rates_are_those_of_the_table() -> None:
-    assert {name: row.offered_s for name, row in WORKLOADS.items() if name != "G"} == {
+    assert {name: row.offered_s for name, row in WORKLOADS.items() if name not in {"F", "G"}} == {
         "A": 100_000, "B": 1_000_000, "C": 100_000, "D": 100_000, "E": 100_000,
     }  # fmt: skip
 
@@ -52,6 +52,25 @@ def test_replies_are_timed_while_a_crowd_reads() -> None:
     result = measure("D", SMALL)
     assert result.extra["replies"] >= workloads.PROBES
     assert result.extra["reply_p99_ms"] > 0
+
+
+def test_who_comes_with_a_token_is_let_in_and_back_while_others_read() -> None:
+    result = measure("F", replace(SMALL, conns_max=66))
+    assert result.storm is not None
+    assert (result.storm.storm.readers, result.storm.storm.comers) == (6, 60)
+    named = figures.of_workload(result)
+    assert [named[name] for name in ("refused_count", "lost_count", "missing_count")] == [0, 0, 0]
+    assert result.gateway is not None
+    assert result.gateway.least_per_conn > 0
+    came = result.storm.came
+    assert 0 < came["connect_s"] <= came["there_s"]
+    assert 0 < came["again_connect_s"] <= came["again_s"]
+
+
+def test_a_token_that_is_not_good_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storm, "made_tokens", lambda _secret, _key_id, _count: ["e30.e30.e30"])
+    result = measure("F", SMALL)
+    assert figures.of_workload(result)["refused_count"] == 2 * (CONNS - 1)
 
 
 def test_stalled_readers_are_held_to_account() -> None:
