@@ -8,6 +8,7 @@ while. Must not know limits, nor what is shown.
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any
 
 from loadtest import histogram, series, unrest, uptime
 from loadtest.bench import servers
-from loadtest.bench.machine import client_cpu, on_cpu
+from loadtest.bench.machine import client_cpu, core_idle_s, on_cpu
 from loadtest.bench.servers import Server
 from loadtest.outcome import Curve, Sample
 from loadtest.probe import CHANNELS
@@ -74,6 +75,7 @@ class Seen:
     probed: dict[str, Any]
     injected: Sequence[Injected] = ()
     samples: Sequence[Sample] = ()
+    client_core_share: float = 0.0  # of the core of them all, and of the exchange
 
 
 def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
@@ -90,15 +92,17 @@ def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
                 f"{len(at_s)} faults, {mix.minutes:g} minutes"
             )
             with ThreadPoolExecutor(3) as pool, watched(server, mix.seconds) as readings:
+                idle_s, began_s = core_idle_s(client_cpu()), time.monotonic()
                 swarm = pool.submit(_swarm(server, mix).run_to_buckets)
                 limit_s = mix.seconds + ENDS_WITHIN_S
                 churn = pool.submit(last_json_line, command("churn", server, mix), timeout_s=limit_s)
                 probe = pool.submit(last_json_line, command("probe", server, mix), timeout_s=limit_s)
                 with unrest.restless(exchange, at_s) as injected:
                     came, probed = churn.result(), probe.result()
+                idle_s, spent_s = core_idle_s(client_cpu()) - idle_s, time.monotonic() - began_s
                 read, buckets = swarm.result()
     samples = series.samples(readings)
-    seen = Seen(read, came, probed, injected, samples)
+    seen = Seen(read, came, probed, injected, samples, 1 - idle_s / spent_s)
     return Mixed(figures(mix, seen), samples, histogram.curve(buckets), notes(seen))
 
 
@@ -151,6 +155,7 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "p999_ms": read["p999_ms"],
         "cpu_per_message_us": read["server_us_per_msg"],
         "client_cpu_share": read["client_cpu"],
+        "client_cpu_core_share": seen.client_core_share,
         "memory_slope_KiB_per_h": slope.kib_per_h if slope else None,
         "memory_slope_error_KiB_per_h": slope.error_kib_per_h if slope else None,
         "memory_slope_beyond_noise_KiB_per_h": series.memory_slope_beyond_noise_kib_per_h(slope),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from loadtest.unrest import Injected
 
 LIVE_WITHIN_S = 3.0  # without an update for so long a stream is not live
-RECOVERY_S = 5.0  # after a fault, for the gateway to connect again and streams to flow
+RECOVERY_S = 8.0  # after a fault, for the gateway to connect again (its pauses double) and streams to flow
 
 
 class Slot(NamedTuple):

@@ -77,6 +77,15 @@ def client_cpu() -> int:
     return max(os.sched_getaffinity(0))
 
 
+def core_idle_s(cpu: int) -> float:
+    """How long a core has had nothing to do since the machine was started, or waited for a disk (proc_stat(5))."""
+    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+        name, *jiffies = line.split()
+        if name == f"cpu{cpu}":
+            return (int(jiffies[3]) + int(jiffies[4])) / os.sysconf("SC_CLK_TCK")
+    raise ValueError(f"no core {cpu}")
+
+
 def on_cpu(cpu: int) -> tuple[str, ...]:
     """Words before a command that pin it and everything it starts to one core."""
     pin = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execvp(sys.argv[2], sys.argv[2:])"

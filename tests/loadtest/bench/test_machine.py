@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +88,10 @@ def test_waiting_for_ports_ends_in_time_when_too_many_stay(
     monkeypatch.setattr(machine, "ports_waiting", lambda: 5)
     assert machine.wait_for_ports(4, timeout_s=3.0) == 3.0
     assert hand_time.sleeps > 0
+
+
+def test_a_core_is_idle_for_less_than_the_machine_is_up() -> None:
+    up_s = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    assert 0 < machine.core_idle_s(machine.client_cpu()) < up_s + 1
+    with pytest.raises(ValueError, match="no core 99999"):
+        machine.core_idle_s(99999)
