@@ -13,6 +13,7 @@ import jwt
 import pytest
 from msgspec.structs import replace
 
+from oms import tokens as tokens_module
 from oms.errors import OmsError
 from oms.token_keys import EDDSA, HS256, OURS, KeyPair, TokenKey, new_file, new_signing_key, parse, public_file
 from oms.tokens import TTL_S, USED_MAX, Claims, Token, Tokens
@@ -135,8 +136,54 @@ NOT_OURS: dict[str, Callable[[], str]] = {
 
 @pytest.mark.parametrize("text", NOT_OURS.values(), ids=NOT_OURS)
 def test_what_is_not_ours_is_refused(text: Callable[[], str]) -> None:
-    assert read(made({})).sub == "ann", "one that is not changed is good"
+    by = tokens()
+    assert read(made({}), by).sub == "ann", "one that is not changed is good"
     assert refusal(text()) == "invalid_api_key"
+    assert refusal(text(), by) == "invalid_api_key", "though one with the same header was good"
+
+
+@pytest.mark.parametrize("algorithm", [HS256, EDDSA])
+def test_any_other_letter_is_another_token(algorithm: str) -> None:
+    pair = parse(algorithm, new_file(algorithm).encode())
+    key = TokenKey(kid="k", algorithm=algorithm, pair=pair)
+    by = Tokens(key, started_s=0)
+    good = made({}, key)
+    assert read(good, by) == read(good, by)
+    for at, letter in enumerate(good):
+        other = good[:at] + ("B" if letter == "A" else "A") + good[at + 1 :]
+        is_unused_bits = at == len(good) - 1  # base64 of 32 or 64 bytes: the last letter holds some that mean nothing
+        if not is_unused_bits:
+            assert refusal(other, by) == "invalid_api_key", f"at {at}"
+    for longer in (good + "=", good + ".", good + "\n", " " + good, good.replace(".", "..", 1)):
+        assert refusal(longer, by) == "invalid_api_key"
+
+
+def test_a_signature_that_was_checked_is_remembered_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = TokenKey(kid="k", algorithm=EDDSA, pair=parse(EDDSA, new_file(EDDSA).encode()))
+    by = Tokens(key, started_s=0)
+    checked: list[str] = []
+
+    def claims_of(text: str, key: TokenKey) -> Claims:
+        checked.append(text)
+        return found(text, key)
+
+    found = tokens_module.claims_of
+    monkeypatch.setattr(tokens_module, "claims_of", claims_of)
+    monkeypatch.setattr(tokens_module, "CHECKED_MAX", 2)
+    first, second, third = (made({"jti": name}, key) for name in "abc")
+    assert [read(first, by).jti, read(first, by).jti, checked] == ["a", "a", [first]]
+    assert refusal(first, by, at_s=now_s() + 100) == "token_expired"
+    for text in (second, third):
+        read(text, by)
+    assert len(by._checked) == 2
+    read(first, by)
+    assert checked == [first, second, third, first], "the oldest was forgotten"
+
+
+def test_a_list_of_audiences_has_to_name_us() -> None:
+    assert read(made({"aud": ["another", OURS]})).sub == "ann"
+    assert refusal(made({"aud": ["another"]})) == "invalid_api_key"
+    assert refusal(made({"aud": [OURS, 7]})) == "invalid_api_key"
 
 
 def test_a_url_uses_a_token_up() -> None:
