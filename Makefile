@@ -7,6 +7,7 @@
 #   make crash    kill the gateway and PostgreSQL in the middle of everything, again and again   (RUNS=300 SEED=1)
 #   make lint     ruff, mypy, cython-lint, hadolint
 #   make bench    workloads beside the C floor and installed peers -> docs/benchmarks.md   (ARGS="A C", ARGS="A --tls")
+#   make microbench  each compiled function beside a reference, held against what was kept (ARGS=--save keeps anew)
 #   make load     scenarios of loadtest/targets.toml held against their limits             (SCENARIO=soak MINUTES=60)
 #   make users    locust's users against a demo gateway, or another one                    (ARGS="--host http://...")
 #   make setup    only the environment and the extensions
@@ -36,7 +37,7 @@ PINNED := $(VENV)/.pins $(CONSTRAINTS) pyproject.toml driver/pyproject.toml
 FREQTRADE := .venv-freqtrade
 COMPILED := setup.py $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.h)
 
-.PHONY: setup demo test browser freqtrade crash lint bench load users pins clean
+.PHONY: setup demo test browser freqtrade crash lint bench microbench load users pins clean
 .DELETE_ON_ERROR:
 
 setup: build/.compiled
@@ -62,6 +63,9 @@ lint: setup $(VENV)/.with-test $(VENV)/.with-load $(VENV)/.with-dev
 
 bench: setup $(VENV)/.with-test $(VENV)/.with-load
 	$(BIN)/python -m loadtest.bench $(ARGS)
+
+microbench: setup $(VENV)/.with-test
+	$(BIN)/python -m tests.bench.compiled $(ARGS)
 
 load: setup $(VENV)/.with-test $(VENV)/.with-load
 	$(BIN)/python -m loadtest.load $(SCENARIO) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from _speedups.parser import Parser
+from tests.bench.compiled.reference import measures
 from tests.gateway.net.raw import BINARY, TEXT, frame
 
-pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=3)
 SUBSCRIBE = b'{"action":"subscribe","id":"7","channel":"quotes","symbols":["BTC/USDT"],"throttle_ms":100}'
 
 
+@measures("parser.Parser")
+def test_new_parser(benchmark: BenchmarkFixture) -> None:
+    assert not benchmark(Parser, 65_536).done
+
+
+@measures("parser.Parser.feed")
 def test_a_request(benchmark: BenchmarkFixture) -> None:
     parser = Parser(65_536)
     assert benchmark(parser.feed, frame(TEXT, SUBSCRIBE))[0][1] == SUBSCRIBE.decode()
 
 
+@measures("parser.Parser.feed")
 def test_a_thousand_requests_in_one_read(benchmark: BenchmarkFixture) -> None:
     parser = Parser(65_536)
     assert len(benchmark(parser.feed, frame(TEXT, SUBSCRIBE) * 1000)) == 1000
 
 
+@measures("parser.Parser.feed")
 def test_a_megabyte_in_pieces_of_64_bytes(benchmark: BenchmarkFixture) -> None:
     parser = Parser(1_048_576)
     stream = frame(BINARY, bytes(1_048_576))
@@ -33,6 +40,7 @@ def test_a_megabyte_in_pieces_of_64_bytes(benchmark: BenchmarkFixture) -> None:
     assert len(benchmark(feed)) == 1
 
 
+@measures("parser.Parser.feed")
 def test_a_megabyte_of_text_in_fragments(benchmark: BenchmarkFixture) -> None:
     parser = Parser(1_048_576)
     text = "Grüße, 世界. ".encode() * 50_000

@@ -9,8 +9,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from _speedups.book import Book, Changes
-
-pytestmark = pytest.mark.benchmark(max_time=0.3, min_rounds=3)
+from tests.bench.compiled.reference import measures
 
 Sides = tuple[list[list[float]], list[list[float]]]
 DEPTHS = [20, 100, 1000]
@@ -44,7 +43,23 @@ def alternating(book: Book, states: tuple[Sides, Sides]) -> Callable[[], Changes
     return replace
 
 
+def two_changes(depth: int) -> tuple[Changes, Changes]:
+    """What happened, and what happened after."""
+    replace = alternating(Book(depth), two_states(depth))
+    replace()
+    first, later = replace(), replace()
+    assert first is not None
+    assert later is not None
+    return first, later
+
+
+@measures("book.Book")
+def test_new_book(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(Book, 100).checksum() == 0
+
+
 @pytest.mark.parametrize("depth", DEPTHS)
+@measures("book.Book.replace")
 def test_replace_unchanged(benchmark: BenchmarkFixture, depth: int) -> None:
     book, (state, _) = Book(depth), two_states(depth)
     book.replace(*state)
@@ -52,16 +67,17 @@ def test_replace_unchanged(benchmark: BenchmarkFixture, depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
+@measures("book.Book.replace")
 def test_replace_changed(benchmark: BenchmarkFixture, depth: int) -> None:
-    book = Book(depth)
-    replace = alternating(book, two_states(depth))
-
+    replace = alternating(Book(depth), two_states(depth))
     replace()
     assert benchmark(replace)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
+@measures("book.Book.checksum")
 def test_update_to_wire(benchmark: BenchmarkFixture, depth: int) -> None:
+    """A checksum is taken anew only when the book has changed, so it is measured as part of an update."""
     book = Book(depth)
     replace = alternating(book, two_states(depth))
 
@@ -75,18 +91,25 @@ def test_update_to_wire(benchmark: BenchmarkFixture, depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
+@measures("book.Book.snapshot")
 def test_snapshot(benchmark: BenchmarkFixture, depth: int) -> None:
     book = Book(depth)
     book.replace(*two_states(depth)[0])
     assert benchmark(book.snapshot, "BTC/USDT", "binance")
 
 
+@measures("book.Changes.data")
+def test_data(benchmark: BenchmarkFixture) -> None:
+    first, _ = two_changes(100)
+    assert benchmark(first.data, "BTC/USDT", "binance", 12345, 67890).endswith(b'"checksum":67890}')
+
+
+@measures("book.Changes.merged")
 def test_merge(benchmark: BenchmarkFixture) -> None:
-    book = Book(100)
-    replace = alternating(book, two_states(100))
-    replace()
-    first = replace()
-    later = replace()
-    assert first is not None
-    assert later is not None
+    first, later = two_changes(100)
     assert len(benchmark(first.merged, later)) >= len(first)
+
+
+@measures("book.Changes.__len__")
+def test_length(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(len, two_changes(100)[0]) > 10

@@ -1,0 +1,171 @@
+"""What an update costs from the hub to a thousand sockets, without the kernel: render, frame, ring, offer, sweep.
+
+The kernel's share (4 to 6 us a send) is measured by `make bench`; here it must not hide ours.
+"""
+
+from __future__ import annotations
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from _speedups.fanout import Fanout, Stream
+from _speedups.outbox import Outbox
+from tests.bench.compiled.parts import (
+    DATA,
+    EPOCH,
+    FORM,
+    T_IN,
+    TOPIC,
+    Sink,
+    each_once,
+    never,
+    new_fanout,
+    new_outboxes,
+    new_stream,
+    subscribed,
+)
+from tests.bench.compiled.reference import measures
+
+SOCKETS = 1_000
+DEPTH = 1_024
+Joining = tuple[Stream, list[Outbox]]
+
+
+def a_crowd() -> Joining:
+    """A stream and those who do not listen to it yet."""
+    fanout = new_fanout()
+    return new_stream(fanout, 1), new_outboxes(fanout, SOCKETS)
+
+
+def a_joined_crowd() -> Joining:
+    stream, outboxes = a_crowd()
+    return stream, subscribed(stream, outboxes)
+
+
+@measures("fanout.Fanout")
+def test_new_fanout(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(Fanout, never, never).counters()["updates"] == 0
+
+
+@measures("fanout.Stream")
+def test_new_stream(benchmark: BenchmarkFixture) -> None:
+    fanout = new_fanout()
+    assert benchmark(lambda: Stream(fanout, TOPIC, EPOCH, delivery=0)).sequence == 0
+
+
+@measures("fanout.Stream.publish")
+def test_publish_with_nobody_listening(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(new_stream(new_fanout(), DEPTH).publish, DATA, None, T_IN) > DEPTH
+
+
+@pytest.mark.parametrize("gathered", [1, 10])
+@measures("fanout.Fanout.flush_now")
+def test_updates_to_a_thousand_sockets(benchmark: BenchmarkFixture, gathered: int) -> None:
+    """A flush with `gathered` updates: each socket gets one write, whatever was gathered."""
+    fanout = new_fanout()
+    stream = new_stream(fanout)
+    sinks = [Sink() for _ in range(SOCKETS)]
+    subscribed(stream, [Outbox(fanout, -1, sink, sink) for sink in sinks])
+
+    def flush() -> None:
+        for _ in range(gathered):
+            stream.publish(DATA, None, T_IN)
+        fanout.flush_now()
+
+    flush()
+    assert {sink.writes for sink in sinks} == {1}
+    benchmark(flush)
+    assert fanout.counters()["messages"] == SOCKETS * stream.sequence
+
+
+@measures("fanout.Fanout.settle")
+def test_an_update_that_comes_alone(benchmark: BenchmarkFixture) -> None:
+    fanout = Fanout(never, never, settle_us=0)
+    stream = new_stream(fanout)
+    subscribed(stream, new_outboxes(fanout, 1))
+
+    def tick() -> None:
+        stream.publish(DATA, None, T_IN)
+        fanout.settle()
+
+    benchmark(tick)
+    assert fanout.counters()["messages"] == stream.sequence
+
+
+@measures("fanout.Stream.attach")
+def test_a_thousand_join(benchmark: BenchmarkFixture) -> None:
+    streams: list[Stream] = []
+
+    def join(crowd: Joining) -> None:
+        stream, outboxes = crowd
+        for outbox in outboxes:
+            stream.attach(outbox, FORM)
+        streams.append(stream)
+
+    each_once(benchmark, join, a_crowd)
+    assert streams[-1].subscribers == SOCKETS
+
+
+@measures("fanout.Stream.detach")
+def test_a_thousand_leave(benchmark: BenchmarkFixture) -> None:
+    streams: list[Stream] = []
+
+    def leave(crowd: Joining) -> None:
+        stream, outboxes = crowd
+        for outbox in outboxes:
+            stream.detach(outbox, FORM)
+        streams.append(stream)
+
+    each_once(benchmark, leave, a_joined_crowd)
+    assert streams[-1].subscribers == 0
+
+
+@measures("fanout.Stream.reset")
+def test_a_reset_that_a_thousand_are_told(benchmark: BenchmarkFixture) -> None:
+    def reset(crowd: Joining) -> None:
+        crowd[0].reset("m7d2", "source_restart")
+
+    stream, outboxes = a_joined_crowd()
+    reset((stream, outboxes))
+    assert all(outbox.queued_bytes for outbox in outboxes)
+    each_once(benchmark, reset, a_joined_crowd)
+
+
+@measures("fanout.Stream.resend")
+def test_resend(benchmark: BenchmarkFixture) -> None:
+    fanout = new_fanout()
+    stream = new_stream(fanout, DEPTH)
+    (outbox,) = subscribed(stream, new_outboxes(fanout, 1))
+
+    def resend() -> int:
+        sent = stream.resend(outbox, 500, 523)
+        fanout.flush_now()
+        return sent
+
+    assert benchmark(resend) == 24
+
+
+@measures("fanout.Stream.ring")
+def test_ring(benchmark: BenchmarkFixture) -> None:
+    assert len(benchmark(new_stream(new_fanout(), DEPTH).ring, 1_000)) == 24
+
+
+@measures("fanout.Stream.subscribers")
+def test_subscribers(benchmark: BenchmarkFixture) -> None:
+    stream, _ = a_joined_crowd()
+    assert benchmark(lambda: stream.subscribers) == SOCKETS
+
+
+@measures("fanout.Fanout.counters")
+def test_counters(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(new_fanout().counters)["updates"] == 0
+
+
+@measures("fanout.Fanout.latency_buckets")
+def test_latency_buckets(benchmark: BenchmarkFixture) -> None:
+    fanout = new_fanout()
+    stream = new_stream(fanout)
+    subscribed(stream, new_outboxes(fanout, 1))
+    stream.publish(DATA, None, T_IN)
+    fanout.flush_now()
+    assert len(benchmark(fanout.latency_buckets)) == 1
