@@ -62,6 +62,7 @@ class Tap:
         self._read_ns = 0  # when the bytes being handled were read; 0: not known
         self._queue: Any = None  # aiohttp's, of parsed frames
         self._draining = False
+        self._idle = False  # ccxt's receiving is put off until there is something for it
         self._turn = asyncio.Lock()
         self._unsent: set[Receiver] = set()  # whose message waits for its turn
         self._dialling: asyncio.Task[None] | None = None
@@ -129,14 +130,24 @@ class Tap:
         queue = getattr(protocol, "_payload", None)
         if hasattr(queue, "_buffer") and hasattr(queue, "feed_data") and hasattr(protocol, "_payload_parser"):
             self._queue = queue
-            protocol._payload_parser = ParserFront(protocol._payload_parser, self.read)
+            protocol._payload_parser = ParserFront(protocol._payload_parser, self.read, self._look)
 
     def read(self, feed: Callable[[bytes], Any], data: bytes) -> Any:
         """Bytes came: have them parsed, then handle the frames they complete."""
         self._read_ns = time_ns()
         outcome = feed(data)
         self._drain()
+        self._look()
         return outcome
+
+    def _look(self) -> None:
+        """Let ccxt receive what is no frame of data: a close, an error, the end.
+
+        Until then it has nothing to wait for: a task a frame, woken to find nothing, costs as much as the frame.
+        """
+        if self._idle and (self._queue._buffer or self._queue.is_eof() or self.client.closed()):
+            self._idle = False
+            self._receive_loop()
 
     def _drain(self) -> None:
         """Handle every complete frame. Closing is left to aiohttp's `receive`, where ccxt waits."""
@@ -153,13 +164,18 @@ class Tap:
         self._draining, self._read_ns = False, 0
         if handled:
             self._settle()
-            # `receive` was woken too, and would take an empty queue for the end.
+        if handled and (not self._idle or self.client.closed()):
+            # `receive`, or aiohttp's own close, was woken too, and would take an empty queue for the end.
             queue.feed_data(NOTHING, 0)
 
     def receive_loop(self) -> None:
-        """ccxt's, but it finds nothing to drain."""
+        """ccxt's, but it finds nothing to drain, and waits for nothing."""
         self._drain()
-        self._receive_loop()
+        self._idle = self._queue is not None
+        if self._idle:
+            self._look()
+        else:
+            self._receive_loop()
 
     def handle_message(self, message: Any) -> None:
         """An exception here would end ccxt's receive loop without a word: it is an error of the connection instead."""
@@ -262,9 +278,15 @@ class Tap:
 class ParserFront:
     """Stands before aiohttp's WebSocket parser."""
 
-    def __init__(self, parser: Any, read: Callable[[Callable[[bytes], Any], bytes], Any]) -> None:
+    def __init__(
+        self, parser: Any, read: Callable[[Callable[[bytes], Any], bytes], Any], ended: Callable[[], None]
+    ) -> None:
         self.feed_data = partial(read, parser.feed_data)
-        self.feed_eof = parser.feed_eof
+        self._feed_eof, self._ended = parser.feed_eof, ended
+
+    def feed_eof(self) -> None:
+        self._feed_eof()
+        self._ended()
 
 
 class TapMixin:

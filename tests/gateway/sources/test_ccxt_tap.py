@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
 from time import time_ns
-from types import SimpleNamespace
 from typing import Any
 
 import ccxt.pro
 import pytest
 from aiohttp import WSMessage, WSMsgType
-from aiohttp._websocket.reader import WebSocketDataQueue
-from ccxt.async_support.base.ws.client import Client
 from ccxt.base.errors import NetworkError, NotSupported
 
 from gateway.sources.ccxt_tap import SUBSCRIBING, Tap
 from gateway.sources.replay import Market, offline
-from tests.gateway.sources.tools import BTC, Rig, subscriptions
+from tests.gateway.sources.tools import BTC, Rig, quiet, subscriptions
 from tests.waiting import until
 
 TRADE = "btcusdt@trade"
@@ -173,76 +169,6 @@ async def test_any_message_is_a_sign_of_life(client: Any) -> None:
     assert time_ns() - tap.seen_ns < 1e9
 
 
-# Order, with bytes that come when the test says
-
-
-class Wire:
-    """A ccxt client with a tap whose connection is a queue that the test fills."""
-
-    def __init__(self) -> None:
-        self.handled: list[int] = []
-        self.settled: list[int] = []  # how many were handled each time that all which came together was
-        self.closed = False
-        loop = asyncio.get_running_loop()
-        protocol = SimpleNamespace(_reading_paused=False, _payload_parser=None, pause_reading=None, resume_reading=None)
-        queue: Any = WebSocketDataQueue(protocol, 1 << 16, loop=loop)  # type: ignore[arg-type]  # what it uses of one
-        protocol._payload = queue
-        protocol._payload_parser = SimpleNamespace(feed_data=self._parse, feed_eof=None)
-        self._queue, self._protocol = queue, protocol
-        self.client: Any = Client("ws://exchange/stream", self._message, self._ended, self._ended, print)
-        self.client.asyncio_loop = loop
-        self.client.connection = SimpleNamespace(
-            closed=False, receive=queue.read, _conn=SimpleNamespace(protocol=protocol)
-        )
-        self.tap = Tap(self.client, lambda: self.settled.append(len(self.handled)))
-        self.tap.connected()
-        self.client.receive_loop()
-
-    def _message(self, _client: Any, message: Any) -> None:
-        self.handled.append(int(message))
-
-    def _ended(self, *_: Any) -> None:
-        self.closed = True
-
-    def _parse(self, data: bytes) -> tuple[bool, bytes]:
-        for text in data.decode().split():
-            self._queue.feed_data(WSMessage(WSMsgType.TEXT, text, None), len(text))
-        return False, b""
-
-    def arrive(self, text: str) -> None:
-        """Bytes of whole frames, one a word; each is a JSON number."""
-        self._protocol._payload_parser.feed_data(text.encode())
-
-
-@pytest.mark.parametrize("turns", range(6))
-async def test_frames_are_handled_in_order_whenever_their_bytes_come(turns: int) -> None:
-    """ccxt's receive task and the tap both take from the queue: no frame may wait in one while the other goes on."""
-    wire = Wire()
-    expected = []
-    for number in range(0, 60, 2):
-        # Twice within a turn, then again after none to five turns of ccxt's loop.
-        wire.arrive(f"{number}")
-        wire.arrive(f"{number + 1}")
-        assert wire.settled[-1] == len(wire.handled), "what came together may leave now"
-        expected += [number, number + 1]
-        for _ in range(turns if number % 3 else 1):
-            await asyncio.sleep(0)
-        assert wire.handled[: len(expected)] == expected[: len(wire.handled)]
-    await settled(lambda: len(wire.handled) == len(expected))
-    assert wire.handled == expected
-    wire.client.connection.closed = True
-    wire.arrive("60")  # ccxt's receive task ends with it
-    await settled(lambda: wire.closed)
-
-
-async def settled(holds: Callable[[], bool]) -> None:
-    for _ in range(20):
-        if holds():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it did not settle")
-
-
 # On a real connection
 
 
@@ -370,11 +296,11 @@ async def test_a_message_is_not_sent_for_who_has_left(client: Any) -> None:
         token = SUBSCRIBING.set(listener)
         tasks.append(asyncio.create_task(ask(name)))
         SUBSCRIBING.reset(token)
-    await settled(lambda: tap.never_asked(listeners["stays"]))
+    await quiet(lambda: tap.never_asked(listeners["stays"]))
     assert not tap.never_asked(listeners["first"]), "its turn has come"
     tap.leave(listeners["left"])
     turns[0].set_result(None)
-    await settled(lambda: len(turns) == 2)
+    await quiet(lambda: len(turns) == 2)
     turns[1].set_result(None)
     await asyncio.wait(tasks)
     assert client.connection.sent == ["first", "stays"]

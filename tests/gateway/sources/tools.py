@@ -161,3 +161,12 @@ class Rig:
 
     def state(self, key: Key) -> str:
         return next(status.state for status in self.source.status() if status.key == key)
+
+
+async def quiet(holds: Callable[[], bool]) -> None:
+    """A few turns of the loop, until a condition holds."""
+    for _ in range(20):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not settle")
