@@ -5,14 +5,16 @@
    as unannounced. Latency is taken from `t_in` and from `t_out` (ns since the epoch) when the frame is read.
 
      _swarm -p PORT [-u PATH] [-n CONNS] [-m MESSAGE]... [-M MODULUS] [-w WARMUP_S] [-d SECONDS] [-C IN_FLIGHT]
-            [-P SERVER_PID] [-S STALLED] [-L SLOW] [-A AUDIT_S] [-i PING_EVERY_MS] [-o FIRST]
+            [-P SERVER_PID] [-S STALLED] [-L SLOW] [-R RECONNECTING] [-U RESUMING] [-Q RESUBSCRIBING] [-A AUDIT_S] [-i PING_EVERY_MS] [-o FIRST]
             [-e TELL_EVERY_MS] [-T TOKENS_FILE] [-B]
 
    One %d in MESSAGE is the connection's index (modulo MODULUS when given), counted from FIRST. The first STALLED
    connections have a small receive window and stop reading once up, the SLOW ones after them read a little four times a
    second; with AUDIT_S both read again after the measurement, so that what they missed can be held against what was
-   announced. `announced_to_readers` is what the others were told that they missed; a lost continuity (new_epoch) is
-   no number of anybody. With PING_EVERY_MS every connection sends ping requests whose id is
+   announced. After them come those who, while it is measured, lose their connection every few seconds and begin anew, or
+   resume, and those who subscribe anew on the one they have; a MESSAGE then begins with {"action":"subscribe" and names
+   one symbol. Latency, rates and `announced_to_readers` are of all others, who stay; a lost continuity (new_epoch) is no
+   number of anybody. Latency from the exchange's time is of frames that have one, in ms. With PING_EVERY_MS every connection sends ping requests whose id is
    the sending time. Every connection shows the next line of TOKENS_FILE as its bearer token. With -B a connection
    counts as there once its first numbered frame is, and after the measurement all are dropped at once and come back.
    SIGTERM ends the measurement early. Prints a line of JSON when the last connection is up, with TELL_EVERY_MS one
@@ -38,25 +40,26 @@
 
 enum { CONNECTING, SHAKING, UP, DEAD };
 enum { READ_BYTES = 262144, HEAD_BYTES_MAX = 16384, MESSAGES_MAX = 64, STALLED_WINDOW_BYTES = 4096 };
-enum { SLOW_READ_BYTES = 1024, SLOW_EVERY_MS = 250 };
+enum { SLOW_READ_BYTES = 1024, SLOW_EVERY_MS = 250, VISIT_MS = 2000, EPOCH_CHARS = 24 };
 
-typedef struct { uint64_t id, epoch; int64_t sequence; } Stream; /* id 0: a free slot */
+typedef struct { uint64_t id, epoch; int64_t sequence; char epoch_text[EPOCH_CHARS]; } Stream; /* id 0: a free slot */
 typedef struct {
   int fd, state, index, greeted, rest, rest_room, slots, used;
   uint8_t *rest_bytes; /* the beginning of a frame whose end has not arrived */
   Stream *streams;     /* open addressing, `slots` a power of two */
-  uint64_t dialled_ns, frames, next_ping_ns;
+  uint64_t dialled_ns, frames, next_ping_ns, next_deed_ns;
+  int comes_back; /* it was there before, and lost its connection */
 } Connection;
 
 static struct {
   const char *path, *messages[MESSAGES_MAX];
-  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, ping_ms, tell_ms, again;
+  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, reconnecting, resuming, resubscribing, ping_ms, tell_ms, again;
   double seconds, warmup_s, audit_s;
   pid_t server;
 } opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1};
 
-static struct { uint64_t frames, bytes, control, other, closed, failed, announced, announced_to_readers, unannounced, repeated, gaps, epochs; } count;
-static Histogram from_in, from_out, handshake, reply;
+static struct { uint64_t frames, bytes, control, other, closed, failed, announced, announced_to_readers, unannounced, repeated, gaps, epochs, reconnects, reconnected, resumed, resubscribed; } count;
+static Histogram from_ex, from_in, from_out, handshake, reply;
 static int poller, in_flight, up, measuring, auditing, greeted;
 static volatile sig_atomic_t ended;
 static uint8_t *scratch;
@@ -74,66 +77,8 @@ static void send_frame(Connection *c, int opcode, const char *payload, int len) 
   if (send(c->fd, frame, (size_t)(n + len), MSG_NOSIGNAL) != n + len) perror("send");
 }
 
-static Stream *stream_of(Connection *c, uint64_t id) {
-  if (c->used * 2 >= c->slots) {
-    int room = c->slots ? c->slots * 2 : 2;
-    Stream *grown = calloc((size_t)room, sizeof *grown);
-    for (int i = 0; i < c->slots; i++) {
-      if (!c->streams[i].id) continue;
-      int j = (int)(c->streams[i].id & (uint64_t)(room - 1));
-      while (grown[j].id) j = (j + 1) & (room - 1);
-      grown[j] = c->streams[i];
-    }
-    free(c->streams);
-    c->streams = grown;
-    c->slots = room;
-  }
-  int i = (int)(id & (uint64_t)(c->slots - 1));
-  while (c->streams[i].id && c->streams[i].id != id) i = (i + 1) & (c->slots - 1);
-  if (!c->streams[i].id) { c->streams[i] = (Stream){id, 0, -1}; c->used++; }
-  return &c->streams[i];
-}
+#include "_swarm_streams.h"
 
-static int reads_freely(const Connection *c) { return c->index >= opt.stalled + opt.slow; }
-
-static void on_gap(Connection *c, const char *p, const char *end) {
-  Text channel = FIELD(&p, end, "channel"), symbol = FIELD(&p, end, "symbol"), epoch = FIELD(&p, end, "epoch");
-  int64_t from = number(FIELD(&p, end, "from")), to = number(FIELD(&p, end, "to"));
-  Text new_epoch = FIELD(&p, end, "new_epoch");
-  Stream *s = stream_of(c, hash(hash(HASH_START, channel), symbol) | 1);
-  count.gaps++;
-  if (s->sequence < 0 || s->epoch != hash(HASH_START, epoch)) return; /* nothing of this epoch was seen yet */
-  if (to >= from && from > s->sequence + 1) count.unannounced += (uint64_t)(from - s->sequence - 1);
-  if (new_epoch.at) { *s = (Stream){s->id, hash(HASH_START, new_epoch), 0}; count.epochs++; return; }
-  if (to >= from && to > s->sequence) {
-    uint64_t missed = (uint64_t)(to - (from > s->sequence ? from - 1 : s->sequence));
-    count.announced += missed;
-    if (reads_freely(c)) count.announced_to_readers += missed;
-    s->sequence = to;
-  }
-}
-static void on_update(Connection *c, const char *p, const char *end) {
-  uint64_t len = (uint64_t)(end - p);
-  Text channel = FIELD(&p, end, "channel"), kind = FIELD(&p, end, "kind"), epoch = FIELD(&p, end, "epoch");
-  int64_t sequence = number(FIELD(&p, end, "sequence"));
-  Text t_in = FIELD(&p, end, "t_in"), t_out = FIELD(&p, end, "t_out"), symbol = FIELD(&p, end, "symbol");
-  Stream *s = stream_of(c, hash(hash(HASH_START, channel), symbol) | 1);
-  uint64_t e = hash(HASH_START, epoch);
-  int snapshot = kind.len == 8;
-  if (s->sequence >= 0 && s->epoch != e) count.unannounced++; /* nobody said that the epoch ended */
-  else if (s->sequence >= 0 && sequence > s->sequence + 1) count.unannounced += (uint64_t)(sequence - s->sequence - 1);
-  else if (sequence <= s->sequence && !snapshot) count.repeated++;
-  s->epoch = e;
-  s->sequence = sequence;
-  if (!c->greeted) { c->greeted = 1; greeted++; }
-  if (!measuring || snapshot || !reads_freely(c)) return; /* a snapshot carries the stamps of an old update */
-  int64_t now = (int64_t)now_ns(CLOCK_REALTIME);
-  record(&from_in, (double)(now - number(t_in)) / 1e3);
-  record(&from_out, (double)(now - number(t_out)) / 1e3);
-  count.frames++;
-  count.bytes += len;
-  c->frames++;
-}
 static void on_frame(Connection *c, int opcode, const uint8_t *payload, uint64_t len) {
   const char *p = (const char *)payload, *end = p + len;
   if (opcode == 8) { count.closed++; return; }
@@ -145,6 +90,8 @@ static void on_frame(Connection *c, int opcode, const uint8_t *payload, uint64_t
     if (measuring && sent) record(&reply, (double)(now_ns(CLOCK_MONOTONIC) - sent) / 1e3);
     return;
   }
+  if (len > 20 && !memcmp(p, "{\"type\":\"subscribed\"", 20)) count.resumed += !!memmem(p, len, "\"recovered\":true", 16);
+  if (len > 22 && !memcmp(p, "{\"type\":\"unsubscribed\"", 22)) { on_unsubscribed(c, p, end); return; }
   const char *q = p, *near = p + 64 < end ? p + 64 : end;
   if (FIELD(&q, near, "kind").at) on_update(c, p, end);
   else count.other++;
@@ -184,8 +131,30 @@ static void keep_rest(Connection *c, const uint8_t *from, int len) {
   if (len) memcpy(c->rest_bytes, from, (size_t)len);
   c->rest = len;
 }
+static int reads_freely(const Connection *c) { return c->index >= opt.stalled + opt.slow; }
 static int index_of(const Connection *c) { return opt.first + (opt.modulus ? c->index % opt.modulus : c->index); }
 
+/* Adds where the connection is to a message; returns its length. */
+static int with_position(Connection *c, char *text, int len, size_t room) {
+  const char *p = text, *end = text + len;
+  Text channel = FIELD(&p, end, "channel"), symbol = first_symbol(p, end);
+  Stream *s = symbol.at ? stream_of(c, hash(hash(HASH_START, channel), symbol) | 1) : NULL;
+  if (!s || s->sequence < 0) return len;
+  return len - 1 + snprintf(text + len - 1, room - (size_t)len, ",\"resume\":{\"%.*s\":{\"epoch\":\"%s\",\"sequence\":%lld}}}",
+                            symbol.len, symbol.at, s->epoch_text, (long long)s->sequence);
+}
+/* Sends the messages; who resumes says where it is in the first stream that each of them names. */
+static void subscribe(Connection *c) {
+  for (int m = 0; m < opt.message_count; m++) {
+    char text[8192];
+    int len = snprintf(text, sizeof text, opt.messages[m], index_of(c));
+    if (c->comes_back) len = with_position(c, text, len, sizeof text);
+    send_frame(c, 1, text, len);
+  }
+  if (c->comes_back) count.reconnected++;
+  c->comes_back = 0;
+  c->next_deed_ns = now_ns(CLOCK_MONOTONIC) + (uint64_t)(VISIT_MS + c->index % VISIT_MS) * 1000000ull;
+}
 /* Checks the answer to the handshake; returns the length of its head, 0 when it is unfinished, -1 when refused. */
 static int shake(Connection *c, const uint8_t *bytes, int len) {
   static const char accept_line[] = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -200,10 +169,7 @@ static int shake(Connection *c, const uint8_t *bytes, int len) {
   in_flight--;
   up++;
   record(&handshake, (double)(now_ns(CLOCK_MONOTONIC) - c->dialled_ns) / 1e3);
-  for (int m = 0; m < opt.message_count; m++) {
-    char text[8192];
-    send_frame(c, 1, text, snprintf(text, sizeof text, opt.messages[m], index_of(c)));
-  }
+  subscribe(c);
   if (!reads_freely(c)) epoll_ctl(poller, EPOLL_CTL_DEL, c->fd, NULL);
   return head;
 }
@@ -286,6 +252,8 @@ static void poll_once(int wait_ms) {
     else if (c->state != DEAD) read_up_to(c, READ_BYTES - 1);
   }
 }
+#include "_swarm_deeds.h"
+
 static void tell_when_due(uint64_t now) {
   static uint64_t due;
   static Histogram told;
@@ -300,6 +268,7 @@ static void tell_when_due(uint64_t now) {
 static void run_until(Connection *all, uint64_t end_ns) {
   for (uint64_t now; !ended && (now = now_ns(CLOCK_MONOTONIC)) < end_ns;) {
     if (opt.ping_ms) ping_when_due(all, now);
+    if (measuring && opt.reconnecting + opt.resuming + opt.resubscribing) come_and_go(all, now);
     if (opt.tell_ms && measuring) tell_when_due(now);
     if (opt.slow && !auditing) read_slowly_when_due(all, now);
     uint64_t left_ms = (end_ns - now) / 1000000 + 1;
@@ -308,7 +277,7 @@ static void run_until(Connection *all, uint64_t end_ns) {
 }
 static void on_term(int number) { ended = number; }
 static void arguments(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:A:i:e:T:B")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:R:U:Q:A:i:e:T:B")) != -1;) switch (o) {
     case 'p': opt.port = atoi(optarg); break;
     case 'u': opt.path = optarg; break;
     case 'n': opt.connections = atoi(optarg); break;
@@ -320,6 +289,9 @@ static void arguments(int argc, char **argv) {
     case 'P': opt.server = atoi(optarg); break;
     case 'S': opt.stalled = atoi(optarg); break;
     case 'L': opt.slow = atoi(optarg); break;
+    case 'R': opt.reconnecting = atoi(optarg); break;
+    case 'U': opt.resuming = atoi(optarg); break;
+    case 'Q': opt.resubscribing = atoi(optarg); break;
     case 'o': opt.first = atoi(optarg); break;
     case 'A': opt.audit_s = atof(optarg); break;
     case 'i': opt.ping_ms = atoi(optarg); break;
@@ -398,7 +370,7 @@ int main(int argc, char **argv) {
   uint64_t least = ~0ull, most = 0, streams = 0, readers = 0;
   for (int i = 0; i < opt.connections; i++) {
     streams += (uint64_t)all[i].used;
-    if (!reads_freely(&all[i]) || all[i].state != UP) continue;
+    if (!stays(&all[i]) || all[i].state != UP) continue;
     readers++;
     if (all[i].frames < least) least = all[i].frames;
     if (all[i].frames > most) most = all[i].frames;
@@ -418,6 +390,8 @@ int main(int argc, char **argv) {
   printf("\"announced\":%lu,\"announced_to_readers\":%lu,\"unannounced\":%lu,\"repeated\":%lu,\"gap_frames\":%lu,\"epochs\":%lu,\"closed\":%lu,\"other\":%lu,"
          "\"min_per_conn\":%lu,\"max_per_conn\":%lu,", count.announced, count.announced_to_readers, count.unannounced, count.repeated, count.gaps, count.epochs,
          count.closed, count.other, least == ~0ull ? 0 : least, most);
+  printf("\"reconnects\":%lu,\"reconnected\":%lu,\"resumed\":%lu,\"resubscribed\":%lu,\"ex_p50_ms\":%.3f,\"ex_p99_ms\":%.3f,\"with_ex\":%lu,",
+         count.reconnects, count.reconnected, count.resumed, count.resubscribed, percentile_ms(&from_ex, .5), percentile_ms(&from_ex, .99), from_ex.n);
   printf("\"client_cpu\":%.3f,\"server_cpu\":%.3f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n", client_s / seconds,
          server_s / seconds, count.frames ? server_s * 1e6 / (double)count.frames : 0, rss_kB);
   return 0;

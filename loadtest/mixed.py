@@ -21,7 +21,7 @@ from loadtest.bench.machine import client_cpu, core_idle_s, on_cpu
 from loadtest.bench.servers import Server
 from loadtest.outcome import Curve, Sample
 from loadtest.probe import CHANNELS
-from loadtest.swarm import Swarm, last_json_line, raise_open_files, subscribe
+from loadtest.swarm import Swarm, ToolError, last_json_line, raise_open_files, subscribe
 from loadtest.unrest import Injected
 from loadtest.uptime import Announced, Slot
 from loadtest.watching import watched
@@ -29,6 +29,8 @@ from loadtest.watching import watched
 WARMUP_S = 3.0
 AUDIT_S = 3.0  # those who stalled read again, so that what they missed is held against what was announced
 ENDS_WITHIN_S = 60.0  # of its time, a client that does not is given up
+LIVE_WITHIN_S = 30.0
+ASKED_EVERY_S = 0.2
 NAMED_MARKETS = 10  # of the exchange, before those whose names are counted
 MARKET = "SIM%04d/USDT"
 STALE_AFTER_MS = {"quotes": 3_000}  # so that a silence need not take half a minute
@@ -41,6 +43,9 @@ class Mix:
     conns: int  # that read all the time
     slow: int  # that read a little now and then
     stalled: int  # that stop reading after they are up
+    reconnecting: int  # that lose their connection every few seconds and begin anew
+    resuming: int  # likewise, and go on where they were
+    resubscribing: int  # that subscribe anew every few seconds
     programs: int  # that come and go
     symbols: int
     rate: float  # what happens a second in each market: a seventh of it are trades
@@ -50,6 +55,11 @@ class Mix:
     @property
     def seconds(self) -> float:
         return 60 * self.minutes
+
+    @property
+    def all(self) -> int:
+        """The compiled client's connections."""
+        return self.conns + self.slow + self.stalled + self.reconnecting + self.resuming + self.resubscribing
 
     @property
     def names(self) -> list[str]:
@@ -86,10 +96,9 @@ def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
         options = servers.binance_at(exchange.server)
         more = {"stale_after_ms": STALE_AFTER_MS}
         with servers.gateway(servers.SIMULATED, options, klass="binance", more=more) as server:
-            at_s = unrest.times(mix.seconds, mix.faults_every_s, uptime.RECOVERY_S)
             say(
-                f"{mix.conns} connections, {mix.slow} slow, {mix.stalled} stalled, {mix.programs} programs, "
-                f"{len(at_s)} faults, {mix.minutes:g} minutes"
+                f"{mix.all} connections, {mix.conns} of them readers, {mix.programs} programs, a fault every "
+                f"{mix.faults_every_s:g} s, {mix.minutes:g} minutes"
             )
             with ThreadPoolExecutor(3) as pool, watched(server, mix.seconds) as readings:
                 idle_s, began_s = core_idle_s(client_cpu()), time.monotonic()
@@ -97,6 +106,9 @@ def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
                 limit_s = mix.seconds + ENDS_WITHIN_S
                 churn = pool.submit(last_json_line, command("churn", server, mix), timeout_s=limit_s)
                 probe = pool.submit(last_json_line, command("probe", server, mix), timeout_s=limit_s)
+                until_live(server)
+                left_s = mix.seconds - (time.monotonic() - began_s)
+                at_s = unrest.times(left_s, mix.faults_every_s, uptime.RECOVERY_S)
                 with unrest.restless(exchange, at_s) as injected:
                     came, probed = churn.result(), probe.result()
                 idle_s, spent_s = core_idle_s(client_cpu()) - idle_s, time.monotonic() - began_s
@@ -106,10 +118,20 @@ def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
     return Mixed(figures(mix, seen), samples, histogram.curve(buckets), notes(seen))
 
 
+def until_live(server: Server) -> None:
+    """Until updates are sent: while an exchange is being connected for the first time nothing is promised. Raises
+    ToolError when none are."""
+    gives_up_s = time.monotonic() + LIVE_WITHIN_S
+    while server.status().messages == 0:
+        if time.monotonic() > gives_up_s:
+            raise ToolError(f"the gateway sent nothing within {LIVE_WITHIN_S:.0f} s")
+        time.sleep(ASKED_EVERY_S)
+
+
 def _swarm(server: Server, mix: Mix) -> Swarm:
     return Swarm(
         port=server.port,
-        conns=mix.conns + mix.slow + mix.stalled,
+        conns=mix.all,
         messages=tuple(subscribe([MARKET], channel) for channel in CHANNELS),
         index_modulus=mix.symbols,
         index_first=NAMED_MARKETS + 1,
@@ -118,6 +140,9 @@ def _swarm(server: Server, mix: Mix) -> Swarm:
         server_pid=server.pid,
         stalled=mix.stalled,
         slow=mix.slow,
+        reconnecting=mix.reconnecting,
+        resuming=mix.resuming,
+        resubscribing=mix.resubscribing,
         audit_s=AUDIT_S if mix.stalled or mix.slow else 0.0,
         prefix=on_cpu(client_cpu()),
     )
@@ -136,6 +161,7 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
     read, came, probed = seen.read, seen.came, seen.probed
     told = came["updates"] + came["announced"] + came["unannounced"]
     tries = came["connects"] + came["reconnects"]
+    again, is_back = (came[name] + read[name] for name in ("reconnects", "reconnected"))
     slope = series.memory_slope(seen.samples)
     return {
         "unannounced_count": read["unannounced"] + came["unannounced"] + probed["unannounced"],
@@ -144,15 +170,18 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "lost_count": mix.conns - read["readers_alive"] + came["lost"],  # who stalls for long is closed, and may be
         "delivered_share": _share(read["msgs"], read["announced_to_readers"] + read["unannounced"]),
         "delivered_to_programs_share": came["updates"] / told if told else 0.0,
-        "reconnect_success_share": came["reconnected"] / came["reconnects"] if came["reconnects"] else 0.0,
+        "reconnect_success_share": is_back / again if again else 0.0,
         "connect_failures_share": (came["failures"] - came["lost"]) / tries if tries else 1.0,
-        "resumed_count": came["resumed"],
+        "resumed_count": came["resumed"] + read["resumed"],
+        "resubscribed_count": came["deeds"].get("change", 0) + read["resubscribed"],
         "not_recovered_count": came["not_recovered"],
         **_of_service(seen),
         "messages_per_s": read["msg_s"],
         "p50_ms": read["p50_ms"],
         "p99_ms": read["p99_ms"],
         "p999_ms": read["p999_ms"],
+        "from_exchange_p50_ms": read["ex_p50_ms"],
+        "from_exchange_p99_ms": read["ex_p99_ms"],
         "cpu_per_message_us": read["server_us_per_msg"],
         "client_cpu_share": read["client_cpu"],
         "client_cpu_core_share": seen.client_core_share,

@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("_swarm.c")
-HEADERS = tuple(Path(__file__).with_name(name) for name in ("_swarm_measure.h", "_swarm_text.h", "_swarm_tokens.h"))
+HEADERS = tuple(
+    Path(__file__).with_name(f"_swarm_{name}.h") for name in ("deeds", "measure", "streams", "text", "tokens")
+)
 Buckets = list[tuple[float, int]]  # (us, frames), ascending
 CONNECT_TIMEOUT_S = 120  # the swarm gives up by itself after this long
 
@@ -76,6 +78,9 @@ class Swarm:
     server_pid: int = 0
     stalled: int = 0
     slow: int = 0  # read a little, four times a second
+    reconnecting: int = 0  # lose their connection every few seconds, and begin anew
+    resuming: int = 0  # likewise, and go on where they were
+    resubscribing: int = 0  # unsubscribe and subscribe every few seconds
     audit_s: float = 0.0  # stalled and slow readers read again for this long after the measurement
     ping_every_ms: int = 0
     tell_every_ms: int = 0  # prints a line of what it has measured so often
@@ -88,6 +93,7 @@ class Swarm:
         words = [*self.prefix, str(compiled(SOURCE, depends=HEADERS)), "-p", str(self.port), "-u", self.path]
         words += ["-n", str(self.conns), "-w", str(self.warmup_s), "-d", str(self.seconds), "-C", str(self.in_flight)]
         words += ["-P", str(self.server_pid), "-S", str(self.stalled), "-L", str(self.slow), "-A", str(self.audit_s)]
+        words += ["-R", str(self.reconnecting), "-U", str(self.resuming), "-Q", str(self.resubscribing)]
         words += ["-o", str(self.index_first), "-M", str(self.index_modulus)]
         words += ["-i", str(self.ping_every_ms), "-e", str(self.tell_every_ms)]
         words += ["-T", str(self.tokens)] if self.tokens else []
@@ -180,7 +186,7 @@ def raise_open_files() -> int:
 
 def subscribe(symbols: list[str], channel: str = "quotes") -> str:
     """A subscribe request of the stream dialect; symbols may hold one %d, the connection's index."""
-    return json.dumps({"action": "subscribe", "id": "1", "channel": channel, "symbols": symbols})
+    return json.dumps({"action": "subscribe", "id": "1", "channel": channel, "symbols": symbols}, separators=(",", ":"))
 
 
 def main() -> None:

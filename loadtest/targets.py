@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> its options
     "bench": {},
     "mixed": {
-        **dict.fromkeys(("conns", "slow", "stalled", "programs", "symbols"), int),
+        **dict.fromkeys(("conns", "slow", "stalled", "reconnecting", "resuming", "resubscribing"), int),
+        **dict.fromkeys(("programs", "symbols"), int),
         **dict.fromkeys(("rate", "faults_every_s", "minutes"), float),
     },
     "account": {"conns": int, "minutes": float},

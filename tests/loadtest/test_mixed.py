@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadtest import mixed, unrest, uptime
+from loadtest.bench.servers import GatewayStatus, Server
 from loadtest.mixed import Mix, Seen
 from loadtest.outcome import Sample
+from loadtest.swarm import ToolError
 from loadtest.unrest import Injected
 
-MIX = Mix(conns=10, slow=1, stalled=2, programs=4, symbols=2, rate=10, faults_every_s=12, minutes=0.5)
+KINDS = {"conns": 10, "slow": 1, "stalled": 2, "reconnecting": 3, "resuming": 4, "resubscribing": 5}
+MIX = Mix(**KINDS, programs=4, symbols=2, rate=10, faults_every_s=12, minutes=0.5)
 READ: dict[str, float] = {
     "unannounced": 0, "repeated": 0, "announced": 5, "announced_to_readers": 0, "readers_alive": 10, "msgs": 3000,
     "msg_s": 100.0, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "p999_ms": 4.0, "max_ms": 5.0,
-    "server_us_per_msg": 6.0, "client_cpu": 0.5,
+    "server_us_per_msg": 6.0, "client_cpu": 0.5, "reconnects": 0, "reconnected": 0, "resumed": 0, "resubscribed": 0,
+    "ex_p50_ms": 7.0, "ex_p99_ms": 8.0,
 }  # fmt: skip
 CAME: dict[str, Any] = {
     "updates": 900, "announced": 100, "unannounced": 0, "repeated": 0, "connects": 4, "reconnects": 10,
@@ -69,8 +74,21 @@ def test_uptime_and_faults_are_the_probe_s() -> None:
 def test_reconnects_and_connects_that_fail() -> None:
     named = of(None, {"reconnected": 9, "failures": 3, "lost": 2})
     assert named["reconnect_success_share"] == 0.9
+    assert of({"reconnects": 10, "reconnected": 9})["reconnect_success_share"] == 0.95
     assert named["connect_failures_share"] == pytest.approx(1 / 14)
     assert of(None, {"reconnects": 0, "reconnected": 0})["reconnect_success_share"] == 0.0  # nothing was shown
+
+
+def test_a_gateway_that_sends_nothing_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixed, "ASKED_EVERY_S", 0.01)
+    told = iter([0, 0, 1])
+    monkeypatch.setattr(Server, "status", lambda _server: GatewayStatus(next(told, 0), 0, {}))
+    server = Server("ours", 1, 1, Path())
+    monkeypatch.setattr(mixed, "LIVE_WITHIN_S", 60.0)
+    mixed.until_live(server)
+    monkeypatch.setattr(mixed, "LIVE_WITHIN_S", 0.02)
+    with pytest.raises(ToolError, match="sent nothing"):
+        mixed.until_live(server)
 
 
 def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,15 +96,16 @@ def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(mixed, "WARMUP_S", 1.0)
     monkeypatch.setattr(unrest, "KINDS", unrest.KINDS[:1])
     monkeypatch.setattr(uptime, "RECOVERY_S", 3.0)
-    mix = Mix(conns=20, slow=2, stalled=2, programs=10, symbols=3, rate=40, faults_every_s=4, minutes=0.1)
+    mix = Mix(**KINDS, programs=10, symbols=3, rate=40, faults_every_s=5, minutes=0.15)
     said: list[str] = []
     came = mixed.measure(mix, said.append)
     named = came.figures
     assert (named["unannounced_count"], named["repeated_count"], named["lost_count"]) == (0, 0, 0)
     assert (named["reconnect_success_share"], named["connect_failures_share"]) == (1.0, 0.0)
     assert (named["faults_count"], named["faults_unannounced_count"]) == (1, 0)
+    assert (named["from_exchange_p50_ms"] or 0.0) > 0
     assert len(came.samples) >= 3
     assert all(sample.memory_KiB > 1_000 for sample in came.samples)
     assert any(sample.messages_per_s > 0 for sample in came.samples)
     assert [share for share, _ms in came.curve] == sorted(share for share, _ms in came.curve)
-    assert said == ["20 connections, 2 slow, 2 stalled, 10 programs, 1 faults, 0.1 minutes"]
+    assert said == ["25 connections, 10 of them readers, 10 programs, a fault every 5 s, 0.15 minutes"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -78,10 +79,18 @@ def test_a_mix_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.Mo
         return Mixed({"p99_ms": 3.0}, [sample], [(0.5, 1.0)], ["a note"])
 
     monkeypatch.setattr(mixed, "measure", measure)
-    options = {"conns": 80, "slow": 1, "stalled": 2, "programs": 3, "symbols": 4, "rate": 5, "minutes": 0.5}
-    options["faults_every_s"] = 12
+    options: dict[str, Any] = {
+        "conns": 80,
+        "slow": 1,
+        "stalled": 2,
+        "programs": 3,
+        "symbols": 4,
+        "rate": 5,
+        "minutes": 0.5,
+    }
+    options |= {"reconnecting": 6, "resuming": 7, "resubscribing": 8, "faults_every_s": 12}
     outcome = scenarios.run(Scenario("soak", "a title", "mixed", False, options, {}, {}), HOW)
-    assert mixes == [Mix(conns=50, slow=1, stalled=2, programs=3, symbols=4, rate=5, faults_every_s=12, minutes=0.5)]
+    assert mixes == [Mix(**{**options, "conns": 50})]
     assert (outcome.figures, outcome.curves) == ({"p99_ms": 3.0}, {"readers": [(0.5, 1.0)]})
     assert (outcome.samples, outcome.notes) == ([sample], ["a note"])
 

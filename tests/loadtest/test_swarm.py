@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from loadtest import swarm
 from loadtest.swarm import Swarm, ToolError, compiled, printed_lines, subscribe
@@ -131,6 +134,68 @@ async def test_what_is_measured_is_told_meanwhile() -> None:
     assert sum(count for line in told for _us, count in line["since_us"]) == figures["msgs"] == 40
     assert sum(count for _us, count in buckets["histogram_us"]) == 40
     assert (told[0]["unannounced"], told[-1]["unannounced"], told[-1]["alive"]) == (0, 5, 1)
+
+
+class Numbered:
+    """Goes on numbering where a client that resumes was, skipping nothing; keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    async def script(self, connection: ServerConnection) -> None:
+        telling: asyncio.Task[None] | None = None
+        try:
+            async for raw in connection:
+                request = json.loads(raw)
+                self.asked.append(request)
+                if telling is not None:
+                    telling.cancel()
+                if request["action"] == "unsubscribe":
+                    said: dict[str, Any] = {"type": "unsubscribed", "id": "1", "channel": "quotes"}
+                    said["data"] = {"symbols": ["BTC/USDT"], "errors": {}}
+                    await connection.send(json.dumps(said, separators=(",", ":")))
+                else:
+                    telling = asyncio.create_task(self.tell(connection, request))
+        except ConnectionClosed:
+            pass  # they come and go
+        if telling is not None:
+            telling.cancel()
+
+    async def tell(self, connection: ServerConnection, request: dict[str, Any]) -> None:
+        at = request.get("resume", {}).get("BTC/USDT", {}).get("sequence")
+        stream = {"epoch": "e1", "sequence": at or 0, "recovered": True if at else None}
+        acked = {"type": "subscribed", "data": {"streams": {"BTC/USDT": stream}}}
+        await connection.send(json.dumps(acked, separators=(",", ":")))
+        for number in range(at + 1 if at else random.randrange(1, 1_000_000), 10**9):
+            await connection.send(update(number))
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("asked", "deeds", "actions"),
+    [
+        (replace(SHORT, reconnecting=2), "reconnected", {"subscribe"}),
+        (replace(SHORT, resuming=2), "reconnected", {"subscribe"}),
+        (replace(SHORT, resubscribing=2), "resubscribed", {"subscribe", "unsubscribe"}),
+    ],
+)
+async def test_who_comes_and_goes_misses_nothing(asked: Swarm, deeds: str, actions: set[str]) -> None:
+    numbered = Numbered()
+    figures = await seen(numbered.script, replace(asked, conns=3, seconds=3.0))
+    assert figures[deeds] >= 2
+    assert (figures["unannounced"], figures["repeated"], figures["readers_alive"]) == (0, 0, 1)
+    assert {request["action"] for request in numbered.asked} == actions
+    resumes = [request["resume"]["BTC/USDT"] for request in numbered.asked if "resume" in request]
+    assert len(resumes) == figures["resumed"] == (figures["reconnected"] if asked.resuming else 0)
+    assert all(position["epoch"] == "e1" and position["sequence"] > 0 for position in resumes)
+    assert figures["msgs"] == figures["min_per_conn"]  # latency and rates are of who stays
+
+
+async def test_latency_from_the_exchange_s_time_is_of_frames_that_have_one() -> None:
+    timed = [update(n).replace('"t_ex":null', f'"t_ex":{time.time_ns() // 1_000_000 - 250}') for n in range(1, 11)]
+    figures = await seen(says([*timed, *map(update, range(11, 14))]))
+    assert (figures["with_ex"], figures["msgs"]) == (10, 13)
+    assert figures["ex_p50_ms"] == pytest.approx(250, rel=0.5)
 
 
 async def test_names_are_counted_from_where_it_is_said() -> None:

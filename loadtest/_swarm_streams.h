@@ -1,0 +1,78 @@
+/* The streams of a connection: each frame against the position before it, and what a gap says of the numbers between.
+
+   Part of _swarm.c: knows its connections and counts. Must not know sockets. */
+
+static Stream *stream_of(Connection *c, uint64_t id) {
+  if (c->used * 2 >= c->slots) {
+    int room = c->slots ? c->slots * 2 : 2;
+    Stream *grown = calloc((size_t)room, sizeof *grown);
+    for (int i = 0; i < c->slots; i++) {
+      if (!c->streams[i].id) continue;
+      int j = (int)(c->streams[i].id & (uint64_t)(room - 1));
+      while (grown[j].id) j = (j + 1) & (room - 1);
+      grown[j] = c->streams[i];
+    }
+    free(c->streams);
+    c->streams = grown;
+    c->slots = room;
+  }
+  int i = (int)(id & (uint64_t)(c->slots - 1));
+  while (c->streams[i].id && c->streams[i].id != id) i = (i + 1) & (c->slots - 1);
+  if (!c->streams[i].id) { c->streams[i] = (Stream){id, 0, -1, ""}; c->used++; }
+  return &c->streams[i];
+}
+
+/* Who only reads, all the time: latency, rates and delivery are of these. */
+static int stays(const Connection *c) {
+  return c->index >= opt.stalled + opt.slow + opt.reconnecting + opt.resuming + opt.resubscribing;
+}
+static void stand_at(Stream *s, Text epoch, int64_t sequence) {
+  uint64_t e = hash(HASH_START, epoch);
+  if (s->epoch != e) snprintf(s->epoch_text, EPOCH_CHARS, "%.*s", epoch.len, epoch.at);
+  s->epoch = e;
+  s->sequence = sequence;
+}
+
+static void on_gap(Connection *c, const char *p, const char *end) {
+  Text channel = FIELD(&p, end, "channel"), symbol = FIELD(&p, end, "symbol"), epoch = FIELD(&p, end, "epoch");
+  int64_t from = number(FIELD(&p, end, "from")), to = number(FIELD(&p, end, "to"));
+  Text new_epoch = FIELD(&p, end, "new_epoch");
+  Stream *s = stream_of(c, hash(hash(HASH_START, channel), symbol) | 1);
+  count.gaps++;
+  if (s->sequence < 0 || s->epoch != hash(HASH_START, epoch)) return; /* nothing of this epoch was seen yet */
+  if (to >= from && from > s->sequence + 1) count.unannounced += (uint64_t)(from - s->sequence - 1);
+  if (new_epoch.at) { stand_at(s, new_epoch, 0); count.epochs++; return; }
+  if (to >= from && to > s->sequence) {
+    uint64_t missed = (uint64_t)(to - (from > s->sequence ? from - 1 : s->sequence));
+    count.announced += missed;
+    if (stays(c)) count.announced_to_readers += missed;
+    s->sequence = to;
+  }
+}
+static void on_update(Connection *c, const char *p, const char *end) {
+  uint64_t len = (uint64_t)(end - p);
+  Text channel = FIELD(&p, end, "channel"), kind = FIELD(&p, end, "kind"), epoch = FIELD(&p, end, "epoch");
+  int64_t sequence = number(FIELD(&p, end, "sequence"));
+  Text t_ex = FIELD(&p, end, "t_ex"), t_in = FIELD(&p, end, "t_in"), t_out = FIELD(&p, end, "t_out"), symbol = FIELD(&p, end, "symbol");
+  Stream *s = stream_of(c, hash(hash(HASH_START, channel), symbol) | 1);
+  uint64_t e = hash(HASH_START, epoch);
+  int snapshot = kind.len == 8;
+  if (s->sequence >= 0 && s->epoch != e) count.unannounced++; /* nobody said that the epoch ended */
+  else if (s->sequence >= 0 && sequence > s->sequence + 1) count.unannounced += (uint64_t)(sequence - s->sequence - 1);
+  else if (sequence <= s->sequence && !snapshot) count.repeated++;
+  stand_at(s, epoch, sequence);
+  if (!c->greeted) { c->greeted = 1; greeted++; }
+  if (!measuring || snapshot || !stays(c)) return; /* a snapshot carries the stamps of an old update */
+  int64_t now = (int64_t)now_ns(CLOCK_REALTIME);
+  record(&from_in, (double)(now - number(t_in)) / 1e3);
+  record(&from_out, (double)(now - number(t_out)) / 1e3);
+  if (t_ex.at && *t_ex.at != 'n') record(&from_ex, (double)now / 1e3 - (double)number(t_ex) * 1e3); /* it is in ms */
+  count.frames++;
+  count.bytes += len;
+  c->frames++;
+}
+/* What comes after a subscription ended is not held against what came before. */
+static void on_unsubscribed(Connection *c, const char *p, const char *end) {
+  Text channel = FIELD(&p, end, "channel"), symbol = first_symbol(p, end);
+  if (symbol.at) stream_of(c, hash(hash(HASH_START, channel), symbol) | 1)->sequence = -1;
+}
