@@ -25,6 +25,7 @@ from _speedups.parser import COMPRESSED, Parser
 from gateway.errors import Close
 from gateway.net.bucket import TokenBucket
 from gateway.net.deflate import WINDOW_BITS_MAX, Corrupt, TooBig, compress, inflate
+from gateway.net.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,11 @@ log = structlog.get_logger(__name__)
 TURN_BYTES = 65_536  # after a read of this size the others get a turn: uvloop would read 8 MB of one flood at a stretch
 
 
+# Handlers that are told of their connection's end in a turn of the loop: when thousands are lost at once, others get
+# their updates meanwhile. More than are let in in a turn, so that who comes back is not refused for who has gone.
+ENDS_PER_TURN = 32
+
+
 class Handler(Protocol):
     """Who answers on a connection. An exception out of `on_open` or `on_message` is logged and closes it (1011)."""
 
@@ -49,13 +55,13 @@ class Handler(Protocol):
         """A whole message. Not called any more once `close` was called or the peer has closed."""
 
     def on_closed(self, conn: Connection) -> None:
-        """The socket is gone; called once, and last."""
+        """The socket is gone; called once, and last. Where thousands go at once, some turns of the loop later."""
 
 
 class Shared:
     """What all connections of a listener have in common."""
 
-    __slots__ = ("clock", "connections", "fanout", "limits", "lost", "wheel")
+    __slots__ = ("clock", "connections", "ends", "fanout", "limits", "lost", "wheel")
 
     def __init__(
         self, limits: Limits, fanout: Fanout, wheel: Wheel, clock: Callable[[], float], lost: Callable[[str], None]
@@ -66,6 +72,7 @@ class Shared:
         self.clock = clock
         self.lost = lost  # told the address of a connection that is gone
         self.connections: set[Connection] = set()
+        self.ends = Turns(ENDS_PER_TURN)
 
 
 class Life(IntEnum):
@@ -247,14 +254,17 @@ class Connection(asyncio.Protocol):
         shared.wheel.cancel(self)
         shared.connections.discard(self)
         shared.lost(self.peer)
+        self.on_writable = None
+        shared.ends.call(self._end)
+
+    # Within
+
+    def _end(self) -> None:
         try:
             self.handler.on_closed(self)
         except Exception:
             log.exception("handler failed in on_closed", connection_id=self.id)
-        self.on_writable = None
         del self.handler  # it holds us: without this every connection would be garbage only the collector can free
-
-    # Within
 
     def _may_control(self) -> bool:
         if self._controls is None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import websockets
 
-from gateway.net.connection import TURN_BYTES
+from gateway.net.connection import ENDS_PER_TURN, TURN_BYTES
 from gateway.net.deflate import compress, inflate
 from tests.gateway.net.conftest import Recorder, Server
 from tests.gateway.net.raw import BINARY, CLOSE, HANDSHAKE, PING, PONG, TEXT, Frame, RawClient, frame
@@ -172,6 +172,20 @@ async def test_a_peer_that_vanishes(serve: Serve) -> None:
     assert handler.conn.close_code == 1006
     handler.conn.send(b"into the void")
     handler.conn.close(1000)
+    await server.emptied()
+
+
+async def test_of_many_that_are_lost_at_once_some_handlers_are_told_in_each_turn(serve: Serve) -> None:
+    server = await serve()
+    for _ in range(ENDS_PER_TURN + 8):
+        await RawClient.open(server.port)
+    for connection in list(server.listener.connections):
+        connection.abort()
+    told = [0]
+    while told[-1] < len(server.handlers):
+        await asyncio.sleep(0)
+        told.append(sum(handler.closed.is_set() for handler in server.handlers))
+    assert [count for count in dict.fromkeys(told) if count] == [ENDS_PER_TURN, ENDS_PER_TURN + 8]
     await server.emptied()
 
 

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from gateway.app import App
 from gateway.config import Config, ServerConfig
 from gateway.core.private import Register
-from gateway.net.record import Record
+from gateway.net.record import TOLD_PER_TURN, Record
 from tests.gateway.net.test_private import Scene
 from tests.waiting import until
 
@@ -69,6 +69,20 @@ async def test_a_connection_is_told_of_when_it_has_changed_and_at_its_end() -> N
     assert (row["close_code"], row["closed_ns"] > row["opened_ns"], len(row["streams"])) == (1001, True, 1)
     scene.record.tick()
     assert scene.take() == []
+
+
+async def test_of_thousands_some_are_told_in_each_turn_and_none_after_its_end() -> None:
+    scene = Recorded()
+    clients = [scene.rig.connect() for _ in range(2 * TOLD_PER_TURN + 1)]
+    scene.record.tick()
+    told = scene.take()
+    assert len(told) == TOLD_PER_TURN
+    gone = next(each for each in clients if each.conn.id not in dict(told))
+    gone.leave()
+    assert [(name, row["close_code"]) for name, row in scene.take()] == [(gone.conn.id, 1006)]
+    scene.record.tick()  # the next second begins before this one's are told
+    await until(lambda: len(scene.register.rows) == TOLD_PER_TURN)
+    assert not {gone.conn.id, *dict(told)} & set(dict(scene.take()))
 
 
 async def test_other_dialects_are_told_of_without_what_they_read() -> None:
