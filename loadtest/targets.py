@@ -71,7 +71,9 @@ class Verdict(NamedTuple):
             return "not judged"
         if self.is_limit:
             return "met" if self.met else "MISSED"
-        return "reached" if self.met else f"not reached: {self.shown_in}"
+        if self.met:
+            return "reached"
+        return f"not reached: {self.shown_in}" if self.shown_in else "not reached"
 
 
 def parse(text: str) -> dict[str, Scenario]:
