@@ -44,7 +44,7 @@ from tests.conftest import ROOT
 from tests.docs_parts import fences, table, text_of
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/protocol.md", "docs/configuration.md",
-             "docs/exchange.md", "docs/oms.md", "docs/accounts.md", "docs/driver.md",
+             "docs/exchange.md", "docs/oms.md", "docs/accounts.md", "docs/driver.md", "docs/performance.md",
              "docs/dependencies.md", "docs/deployment.md", "docs/load.md", "docs/security.md")  # fmt: skip
 
 
