@@ -6,7 +6,7 @@
 
      _swarm -p PORT [-u PATH] [-n CONNS] [-m MESSAGE]... [-M MODULUS] [-w WARMUP_S] [-d SECONDS] [-C IN_FLIGHT]
             [-P SERVER_PID] [-S STALLED] [-L SLOW] [-R RECONNECTING] [-U RESUMING] [-Q RESUBSCRIBING] [-A AUDIT_S] [-i PING_EVERY_MS] [-o FIRST]
-            [-e TELL_EVERY_MS] [-T TOKENS_FILE] [-B]
+            [-e TELL_EVERY_MS] [-T TOKENS_FILE] [-B] [-D]
 
    One %d in MESSAGE is the connection's index (modulo MODULUS when given), counted from FIRST. The first STALLED
    connections have a small receive window and stop reading once up, the SLOW ones after them read a little four times a
@@ -19,7 +19,8 @@
    counts as there once its first numbered frame is, and after the measurement all are dropped at once and come back.
    SIGTERM ends the measurement early. Prints a line of JSON when the last connection is up, with TELL_EVERY_MS one
    that often with what was measured since the last and what was missed so far, one with the buckets of the latency from
-   `t_in` (us, frames) and one with the figures at the end. Assumes one subscription a (channel, symbol) and connection. */
+   `t_in` (us, frames) and one with the figures at the end. Every connection sends all messages; with -D they are dealt
+   out, one to each. Assumes one subscription a (channel, symbol) and connection. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -53,7 +54,7 @@ typedef struct {
 
 static struct {
   const char *path, *messages[MESSAGES_MAX];
-  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, reconnecting, resuming, resubscribing, ping_ms, tell_ms, again;
+  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, reconnecting, resuming, resubscribing, ping_ms, tell_ms, again, deal;
   double seconds, warmup_s, audit_s;
   pid_t server;
 } opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1};
@@ -144,8 +145,11 @@ static int with_position(Connection *c, char *text, int len, size_t room) {
                             symbol.len, symbol.at, s->epoch_text, (long long)s->sequence);
 }
 /* Sends the messages; who resumes says where it is in the first stream that each of them names. */
+/* Whether a connection asks this: with -D one of the messages, otherwise all. */
+static int is_mine(const Connection *c, int m) { return !opt.deal || m == c->index % opt.message_count; }
 static void subscribe(Connection *c) {
   for (int m = 0; m < opt.message_count; m++) {
+    if (!is_mine(c, m)) continue;
     char text[8192];
     int len = snprintf(text, sizeof text, opt.messages[m], index_of(c));
     if (c->comes_back) len = with_position(c, text, len, sizeof text);
@@ -277,7 +281,7 @@ static void run_until(Connection *all, uint64_t end_ns) {
 }
 static void on_term(int number) { ended = number; }
 static void arguments(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:R:U:Q:A:i:e:T:B")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:R:U:Q:A:i:e:T:BD")) != -1;) switch (o) {
     case 'p': opt.port = atoi(optarg); break;
     case 'u': opt.path = optarg; break;
     case 'n': opt.connections = atoi(optarg); break;
@@ -298,6 +302,7 @@ static void arguments(int argc, char **argv) {
     case 'e': opt.tell_ms = atoi(optarg); break;
     case 'T': read_tokens(optarg); break;
     case 'B': opt.again = 1; break;
+    case 'D': opt.deal = 1; break;
     default: exit(2);
   }
 }
@@ -392,7 +397,7 @@ int main(int argc, char **argv) {
          count.closed, count.other, least == ~0ull ? 0 : least, most);
   printf("\"reconnects\":%lu,\"reconnected\":%lu,\"resumed\":%lu,\"resubscribed\":%lu,\"ex_p50_ms\":%.3f,\"ex_p99_ms\":%.3f,\"with_ex\":%lu,",
          count.reconnects, count.reconnected, count.resumed, count.resubscribed, percentile_ms(&from_ex, .5), percentile_ms(&from_ex, .99), from_ex.n);
-  printf("\"client_cpu\":%.3f,\"server_cpu\":%.3f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n", client_s / seconds,
+  printf("\"client_cpu\":%.3f,\"server_cpu\":%.6f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n", client_s / seconds,
          server_s / seconds, count.frames ? server_s * 1e6 / (double)count.frames : 0, rss_kB);
   return 0;
 }

@@ -4,6 +4,7 @@
 
 static void subscribe_anew(Connection *c) {
   for (int m = 0; m < opt.message_count; m++) {
+    if (!is_mine(c, m)) continue;
     char text[8192], without[8224];
     snprintf(text, sizeof text, opt.messages[m], index_of(c));
     const char *rest = text + sizeof "{\"action\":\"" - 1;

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from loadtest import crowd, histogram, mixed, observed
-from loadtest.bench import figures, orders, workloads
+from loadtest.bench import figures, orders, scaling, workloads
 from loadtest.bench.clients import Figures
 from loadtest.bench.report import CLIENT_CPU_BUSY
 from loadtest.bench.tools import Tools
@@ -78,6 +78,12 @@ def _account(scenario: Scenario, how: How) -> Outcome:
     return Outcome(scenario.name, scenario.title, came.figures, came.curves, came.samples, came.notes)
 
 
+def _scaling(scenario: Scenario, how: How) -> Outcome:
+    plan = workloads.Plan(how.tools, scaling.SECONDS, how.conns_max, peers=False, say=how.say)
+    grown = scaling.measure(plan)
+    return Outcome(scenario.name, scenario.title, scaling.figures_of(grown), notes=grown.notes)
+
+
 def _users(scenario: Scenario, how: How) -> Outcome:
     came = crowd.measure(Crowd(**scenario.options), how.say)
     return Outcome(scenario.name, scenario.title, came.figures, came.curves, came.samples)
@@ -87,5 +93,6 @@ RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {
     "bench": _bench,
     "mixed": _mixed,
     "account": _account,
+    "scaling": _scaling,
     "users": _users,
 }

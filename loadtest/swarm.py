@@ -86,6 +86,7 @@ class Swarm:
     tell_every_ms: int = 0  # prints a line of what it has measured so often
     tokens: Path | None = None  # a bearer token a line: each connection shows the next one
     again: bool = False  # in the end all are dropped at once and come back
+    deal: bool = False  # each connection sends one of the messages, in turn, not all
     prefix: tuple[str, ...] = field(default=())  # words before the command: taskset, chrt
 
     def command(self) -> list[str]:
@@ -98,6 +99,7 @@ class Swarm:
         words += ["-i", str(self.ping_every_ms), "-e", str(self.tell_every_ms)]
         words += ["-T", str(self.tokens)] if self.tokens else []
         words += ["-B"] if self.again else []
+        words += ["-D"] if self.deal else []
         for message in self.messages:
             words += ["-m", message]
         return words

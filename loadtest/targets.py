@@ -19,6 +19,7 @@ TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> it
         **dict.fromkeys(("rate", "faults_every_s", "minutes"), float),
     },
     "account": {"conns": int, "minutes": float},
+    "scaling": {},
     "users": {"users": int, "spawn_per_s": float, "shape": str, "minutes": float},
 }
 UNITS: Final = ("ms", "us", "s", "share", "ratio", "count", "KiB", "KiB_per_h", "per_s")

@@ -18,6 +18,8 @@ from gateway.sources.base import Sink, WatchStatus
 
 KLASS: Final = "synthetic"
 TICK_MIN_S: Final = 0.001  # the loop's clock stands still for this long: an earlier alarm would only spin
+DATA_BYTES_MAX: Final = 65_536
+PADDING: Final = ',"padding":"%s"}'
 QUOTE: Final = '{"symbol":"%s","exchange":"%s","bid":%d.%02d,"ask":%d.%02d,"last":%d.%02d,"bid_size":%d.%04d,'
 SIZES: Final = '"ask_size":%d.%04d,"volume":%d.%03d}'
 
@@ -27,6 +29,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     symbols: Annotated[int, msgspec.Meta(ge=1)] = 1  # S0/USDT, S1/USDT, ..; a higher number wraps around
     rate: Annotated[float, msgspec.Meta(gt=0)] = 10.0  # updates a second and symbol
+    data_bytes: Annotated[int, msgspec.Meta(ge=0, le=DATA_BYTES_MAX)] = 0  # what is shorter gets `padding`
 
 
 def read_options(options: Mapping[str, Any]) -> Options:
@@ -138,7 +141,8 @@ class SyntheticSource:
         count = self._updates[key]
         self._updates[key] = count + 1
         self._last_ns[key] = now_ns
-        self._sink.publish(key, quote(key, count), t_ex=now_ns // 1_000_000, t_in=now_ns)
+        made = padded(quote(key, count), self._options.data_bytes)
+        self._sink.publish(key, made, t_ex=now_ns // 1_000_000, t_in=now_ns)
 
 
 def _number(key: Key) -> int:
@@ -152,3 +156,9 @@ def quote(key: Key, count: int) -> bytes:
     sizes = divmod(10_000 + count * 7_919 % 90_000, 10_000), divmod(10_000 + count * 6_131 % 90_000, 10_000)
     volume = 18_000 + count // 1_000, count % 1_000
     return ((QUOTE + SIZES) % (key.symbol, key.exchange, *bid, *ask, *bid, *sizes[0], *sizes[1], *volume)).encode()
+
+
+def padded(data: bytes, data_bytes: int) -> bytes:
+    """The same object with a field `padding` so that it has `data_bytes`, where it is shorter by at least the field."""
+    room = data_bytes - len(data) - len(PADDING % "") + 1
+    return data if room < 0 else data[:-1] + (PADDING % ("x" * room)).encode()

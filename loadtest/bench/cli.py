@@ -1,4 +1,5 @@
-"""`python -m loadtest.bench [A B ..]`: run workloads, print the tables, write docs/benchmarks.md.
+"""`python -m loadtest.bench [A B ..]`: run workloads, print the tables, write docs/benchmarks.md; `scaling` by itself
+writes docs/scaling.md.
 
 Holds the command line only.
 """
@@ -12,14 +13,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from loadtest.bench import machine, orders, orders_report, report, tls, tools
+from loadtest.bench import machine, orders, orders_report, report, scaling, scaling_report, tls, tools
+from loadtest.bench.linear import STEP_MAX
 from loadtest.bench.orders import OrdersResult
+from loadtest.bench.scaling import Scaling
 from loadtest.bench.tls import TlsResult
 from loadtest.bench.workloads import WORKLOADS, Plan, Result, measure
 from loadtest.swarm import ToolError, raise_open_files
 
 DOCUMENT = tools.ROOT / "docs" / "benchmarks.md"
+SCALING_DOCUMENT = tools.ROOT / "docs" / "scaling.md"
 NAMES = (*WORKLOADS, orders.NAME)
+WHICH = f"of {' '.join(NAMES)}, all by default; or {scaling.NAME}"
+SECONDS = 4.0
+HOW_LONG = f"how long each measurement lasts ({SECONDS:g}, of {scaling.NAME} {scaling.SECONDS:g})"
 FILES_BESIDE_CONNECTIONS = 200
 CONNS_MAX = 1_000_000
 ENVIRONMENT = (
@@ -29,7 +36,8 @@ ENVIRONMENT = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns 0 when every workload could be run; missed goals are in the report, not in the exit code."""
+    """Returns 0 when every workload could be run; missed goals are in the report, not in the exit code, but for a step
+    that is above linear."""
     words = sys.argv[1:] if arguments is None else arguments
     asked = _arguments(words)
     open_files = raise_open_files()
@@ -38,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     notes = list(have.notes)
     plan = Plan(
         tools=have,
-        seconds=asked.seconds,
+        seconds=asked.seconds or (scaling.SECONDS if asked.workloads == [scaling.NAME] else SECONDS),
         conns_max=min(asked.conns, open_files - FILES_BESIDE_CONNECTIONS),
         peers=not asked.no_peers,
         say=_say,
@@ -47,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     names = asked.workloads or [*WORKLOADS, orders.NAME]
     if asked.tls:
         return _over_tls(plan, found, command, keeps=not asked.no_write and asked.conns == CONNS_MAX)
+    if names == [scaling.NAME]:
+        return _scaling(plan, found, command, keeps=not asked.no_write and asked.conns == CONNS_MAX)
     results: list[Result] = []
     of_orders: OrdersResult | None = None
     for name in names:
@@ -91,6 +101,21 @@ def _over_tls(plan: Plan, found: machine.Machine, command: str, *, keeps: bool) 
     return 0
 
 
+def _scaling(plan: Plan, found: machine.Machine, command: str, *, keeps: bool) -> int:
+    """How cost grows, alone: a document of its own, and 1 when a step is above linear."""
+    try:
+        result = scaling.measure(plan)
+    except ToolError as error:
+        _say(f"{scaling.NAME} could not be run: {error}")
+        return 1
+    _show(scaling_report.section(result))
+    _keep(found, [result])
+    if keeps:
+        SCALING_DOCUMENT.write_text(scaling_report.document(command, found, result), encoding="utf-8")
+        _say(f"written to {SCALING_DOCUMENT}")
+    return 1 if result.steepest > STEP_MAX else 0
+
+
 def _write(market_data: str | None, of_orders: str | None) -> None:
     """Each part when it is there whole; the other stays as it was."""
     former = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
@@ -105,8 +130,8 @@ def _write(market_data: str | None, of_orders: str | None) -> None:
 
 def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", epilog=ENVIRONMENT)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {' '.join(NAMES)}; all by default")
-    parser.add_argument("--seconds", type=float, default=4.0, help="how long each measurement lasts")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=WHICH)
+    parser.add_argument("--seconds", type=float, help=HOW_LONG)
     parser.add_argument("--conns", type=int, default=CONNS_MAX, help="at most this many connections")
     parser.add_argument("--no-peers", action="store_true", help="only the gateway and the floor")
     parser.add_argument("--tls", action="store_true", help="workload A over TLS, and nothing else")
@@ -114,12 +139,14 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     asked = parser.parse_args(words)
     if asked.tls and asked.workloads not in ([], ["A"]):
         parser.error("only A is run over TLS")
+    if asked.workloads == [scaling.NAME] and not asked.tls:
+        return asked
     if unknown := set(asked.workloads) - set(NAMES):
         parser.error(f"no workload {', '.join(sorted(unknown))}: there are {' '.join(NAMES)}")
     return asked
 
 
-def _keep(found: machine.Machine, results: Sequence[Result | OrdersResult | TlsResult]) -> None:
+def _keep(found: machine.Machine, results: Sequence[Result | OrdersResult | TlsResult | Scaling]) -> None:
     path = tools.results_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     raw = {"machine": asdict(found), "results": [asdict(result) for result in results]}
     path.write_text(json.dumps(raw, indent=1), encoding="utf-8")

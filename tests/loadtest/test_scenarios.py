@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from loadtest import crowd, mixed, observed, scenarios, targets
-from loadtest.bench import orders, workloads
+from loadtest.bench import orders, scaling, workloads
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import Plan, Result
 from loadtest.crowd import Crowd, Crowded
@@ -17,6 +17,7 @@ from loadtest.observed import Observation, Observed
 from loadtest.outcome import Sample
 from loadtest.targets import Scenario
 from tests.loadtest.bench import made
+from tests.loadtest.bench.test_scaling import made as made_scaling
 
 HOW = scenarios.How(Tools(None, None, {}, None, ()), 1.0, 50, lambda _: None)
 
@@ -106,6 +107,20 @@ def test_watchers_are_cut_to_the_connections_that_are_allowed(monkeypatch: pytes
     outcome = scenarios.run(Scenario("account", "a title", "account", False, {"conns": 300, "minutes": 5}, {}, {}), HOW)
     assert asked == [Observation(conns=50, minutes=5)]
     assert (outcome.figures, outcome.curves, outcome.notes) == ({"lost_count": 0}, {"pong": [(1.0, 2.0)]}, ["a note"])
+
+
+def test_scaling_has_points_of_its_own_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+
+    def measure(plan: Plan) -> scaling.Scaling:
+        plans.append(plan)
+        return made_scaling()
+
+    monkeypatch.setattr(scaling, "measure", measure)
+    outcome = scenarios.run(Scenario("scaling", "a title", "scaling", False, {}, {}, {}), HOW)
+    assert (plans[0].seconds, plans[0].conns_max) == (scaling.SECONDS, 50)
+    assert outcome.figures["steepest_step_ratio"] == pytest.approx(1.0)
+    assert outcome.notes == ["a note"]
 
 
 def test_locust_s_users_are_the_crowd_of_the_options(monkeypatch: pytest.MonkeyPatch) -> None:

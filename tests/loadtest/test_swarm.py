@@ -252,6 +252,23 @@ async def test_the_index_is_spread_over_a_modulus() -> None:
     assert sorted(asked) == ["S0", "S0", "S0", "S1", "S1"]
 
 
+async def test_messages_are_dealt_out_one_to_each() -> None:
+    asked: list[list[str]] = []
+
+    async def listen(connection: ServerConnection) -> None:
+        asked.append([])
+        mine = asked[-1]
+        async for text in connection:
+            mine += json.loads(text)["symbols"]
+
+    messages = (subscribe(["A"]), subscribe(["B"]))
+    await seen(listen, replace(SHORT, conns=5, messages=messages, deal=True))
+    assert sorted(asked) == [["A"], ["A"], ["A"], ["B"], ["B"]]
+    asked.clear()
+    await seen(listen, replace(SHORT, conns=2, messages=messages))
+    assert asked == [["A", "B"], ["A", "B"]]
+
+
 async def test_a_refused_handshake_is_counted() -> None:
     async with serve(says([]), "127.0.0.1", 0, process_request=lambda c, _r: c.respond(503, "no")) as server:
         port = next(iter(server.sockets)).getsockname()[1]

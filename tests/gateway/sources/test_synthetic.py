@@ -94,7 +94,7 @@ async def test_other_channels_are_unsupported() -> None:
     assert caught.value.code == "unsupported_channel"
 
 
-@pytest.mark.parametrize("options", [{"symbols": 0}, {"rate": 0}, {"speed": 1}])
+@pytest.mark.parametrize("options", [{"symbols": 0}, {"rate": 0}, {"speed": 1}, {"data_bytes": 65_537}])
 def test_wrong_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(TickwireError, match="options") as caught:
         market(**options)
@@ -127,6 +127,19 @@ def test_late_updates_are_made_up_for() -> None:
     clock.now = 1_000.5
     clock.run_until(1_000.5)
     assert len(published.seen) == 51
+
+
+@pytest.mark.parametrize("data_bytes", [0, 160, 1_000, 20_000])
+def test_a_quote_is_filled_up_to_the_size_that_is_asked_for(data_bytes: int) -> None:
+    source, clock, published = market(data_bytes=data_bytes)
+    source.acquire(key(0))
+    clock.run_until(1_000.0)
+    ((_at, _symbol, data),) = published.seen
+    plain = quote(key(0), 0)
+    made = orjson.loads(data)
+    assert made.pop("padding", "").strip("x") == ""
+    assert made == orjson.loads(plain)
+    assert len(data) == (data_bytes if data_bytes > len(plain) else len(plain))
 
 
 async def test_released_keys_are_silent_and_the_last_one_stops_the_clock() -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from loadtest.bench import cli, orders, tls, tools
+from loadtest.bench import cli, orders, scaling, tls, tools
+from loadtest.bench.linear import STEP_MAX
 from loadtest.bench.orders import OrdersResult
 from loadtest.bench.tls import TlsResult
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import WORKLOADS, Plan, Result
 from loadtest.swarm import ToolError
 from tests.loadtest.bench import made
+from tests.loadtest.bench.test_scaling import made as made_scaling
 
 
 class Runs:
@@ -50,6 +53,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setattr(orders, "measure", runs.measure_orders)
     monkeypatch.setattr(tls, "measure", lambda _: TlsResult(made.FIGURES, made.FIGURES))
     monkeypatch.setattr(cli, "DOCUMENT", tmp_path / "benchmarks.md")
+    monkeypatch.setattr(cli, "SCALING_DOCUMENT", tmp_path / "scaling.md")
     monkeypatch.setattr(tools, "find", lambda: Tools(None, None, {}, None, ("no load tools found",)))
     return runs
 
@@ -107,6 +111,21 @@ def test_options_reach_the_plan(runs: Runs) -> None:
     assert cli.main(["C", "--seconds", "2.5", "--conns", "50", "--no-peers"]) == 0
     (plan,) = runs.plans
     assert (runs.names, plan.seconds, plan.conns_max, plan.peers) == (["C"], 2.5, 50, False)
+
+
+def test_scaling_is_measured_alone_and_has_a_document_of_its_own(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, steep = made_scaling(), made_scaling()
+    steep.axes[0][1].append(replace(last := plain.axes[0][1][-1], measured=replace(last.measured, cpu=2 * STEP_MAX)))
+    results = [plain, steep, plain]
+    monkeypatch.setattr(scaling, "measure", lambda _plan: results.pop(0))
+    assert cli.main(["scaling", "--no-write"]) == 0
+    assert not cli.SCALING_DOCUMENT.exists()
+    assert cli.main(["scaling"]) == 1
+    assert "**Above linear**" in cli.SCALING_DOCUMENT.read_text()
+    assert cli.main(["scaling"]) == 0
+    assert "No step is above linear" in cli.SCALING_DOCUMENT.read_text()
+    assert runs.names == []
+    assert not cli.DOCUMENT.exists()
 
 
 def test_a_workload_that_cannot_be_run_does_not_stop_the_others(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
