@@ -30,6 +30,12 @@ TRADES ?= 20
 SCENARIO ?=
 MINUTES ?=
 
+# Of what ARGS name, there may be nothing on one side of `timed` (tests/conftest.py); pytest says that with a 5.
+OR_NONE = $(if $(ARGS),|| [ $$? = 5 ])
+TIMED = $(shell grep -rl --include='test_*.py' 'pytest\.mark\.timed' tests)
+# Tests start hundreds of processes, which would all compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
@@ -46,7 +52,8 @@ demo: setup
 	$(BIN)/tickwire demo $(ARGS)
 
 test: setup $(VENV)/.with-test $(VENV)/.with-load $(FREQTRADE)/.installed browser
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --benchmark-disable $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --benchmark-disable -m "not timed" $(ARGS) $(OR_NONE)
+	$(BIN)/python -m pytest --benchmark-disable -m timed $(or $(ARGS),$(TIMED)) $(OR_NONE)
 
 freqtrade: setup $(VENV)/.with-test $(FREQTRADE)/.installed
 	TICKWIRE_FREQTRADE_TRADES=$(TRADES) $(BIN)/python -m pytest -v tests/e2e/test_freqtrade.py $(ARGS)

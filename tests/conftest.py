@@ -36,6 +36,12 @@ def pytest_asyncio_loop_factories(
     return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "timed: asserts how fast something is; `make test` runs it alone, after the others"
+    )
+
+
 # Folders and files whose tests take seconds each: a process that begins one of them last keeps all others waiting.
 SLOW = (
     "tests/test_packaging.py", "tests/bench", "tests/e2e", "tests/loadtest/bench", "tests/loadtest/test_users.py",

@@ -8,6 +8,8 @@ import json
 import sys
 from typing import Any
 
+import pytest
+
 from gateway.sources.sim import sim_options
 from tests.conftest import ROOT
 from tests.e2e.ordering import Ordering, ordering
@@ -48,6 +50,7 @@ async def compare(gateway: Ordering, method: str) -> float:
     return ours["us"] / theirs["us"]
 
 
+@pytest.mark.timed
 async def test_an_update_costs_no_more_than_on_ccxts_own_class(dsn: str) -> None:
     async with ordering(dsn, "--rate", RATE) as gateway:
         ratios = {method: await compare(gateway, method) for method in ("trades", "bids_asks", "order_book")}

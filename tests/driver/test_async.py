@@ -49,6 +49,7 @@ async def test_nobody_listens(config: dict[str, Any]) -> None:
                 await exchange.fetch_order("10")
 
 
+@pytest.mark.timed
 async def test_a_silent_gateway_is_given_up_after_the_timeout(config: dict[str, Any]) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -103,6 +103,7 @@ async def test_after_a_drop_it_is_there_again_at_once(linked: Linked, monkeypatc
     assert not linked.owner.failures
 
 
+@pytest.mark.timed
 async def test_a_server_that_comes_back_is_found_within_a_second(linked: Linked) -> None:
     linked.server.status = 503
     linked.link.start()

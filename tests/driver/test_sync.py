@@ -48,6 +48,7 @@ def test_nobody_listens(config: dict[str, Any]) -> None:
             exchange.fetch_order("10")
 
 
+@pytest.mark.timed
 def test_a_silent_gateway_is_given_up_after_the_timeout(config: dict[str, Any]) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -88,6 +88,7 @@ async def agree(made: Program, scene: Scene) -> None:
     assert not [gap for gap in made.gaps if gap.channel in {"orders", "deals"}]
 
 
+@pytest.mark.timed
 async def test_killed_and_restarted_it_flows_within_a_second_and_no_fill_is_missed_or_doubled(scene: Scene) -> None:
     """Three times, in the middle of trading; orders that rest are filled while there is no gateway."""
     after: list[tuple[str, float]] = []  # seconds after it was back

@@ -178,6 +178,7 @@ async def test_resume_and_resend(start: Start) -> None:
         assert again == seen[1:3]
 
 
+@pytest.mark.timed
 async def test_a_throttled_client_gets_the_last_value_within_the_interval(start: Start) -> None:
     gateway = await start()
     async with gateway.subscribed("quotes", throttle_ms=120) as reader:
@@ -342,6 +343,7 @@ async def test_shutdown_tells_then_closes_then_ends(start: Start) -> None:
             await connect(gateway.url)
 
 
+@pytest.mark.timed
 async def test_shutdown_does_not_wait_longer_than_the_drain_for_a_deaf_client(start: Start) -> None:
     gateway = await start(drain_ms=200)
     deaf = await connect(gateway.url)

@@ -32,6 +32,7 @@ def test_each_connection_asks_for_its_keys() -> None:
     assert '"S%d/USDT"' in WORKLOADS["C"].messages()[0]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", ["A", "B", "C"])
 def test_fan_out_delivers_every_update_once(name: str) -> None:
     result = measure(name, SMALL)
