@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 import uvloop
 from hypothesis import settings
 
@@ -37,6 +40,15 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    configure = structlog.configure
+
+    def configured(**settings: Any) -> None:
+        """A logger that keeps its configuration would keep it in the tests that come after."""
+        configure(**{**settings, "cache_logger_on_first_use": False})
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(structlog, "configure", configured)
+    config.add_cleanup(patch.undo)
     config.addinivalue_line(
         "markers", "timed: asserts how fast something is; `make test` runs it alone, after the others"
     )
@@ -62,6 +74,18 @@ def pytest_collection_finish() -> None:
     # exchange, and hundreds of clients are closed.
     if ccxt_async := sys.modules.get("ccxt.async_support.base.exchange"):
         ccxt_async.Exchange.timeout_on_exit = 0
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> Iterator[None]:
+    """What a command that runs in this process makes of all logs ends with its test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ another process made; master keys and credentials of venues are noted when they 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
@@ -56,6 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setattr(vault, "new_master_key", noting(vault.new_master_key))
     patch.setattr(vault.Vault, "seal", noting_sealed(vault.Vault.seal))
     config.add_cleanup(patch.undo)
+    # A client of tests only. It logs the URLs it asks, with the tokens of those who ask so; heard it is when some test
+    # before has set the level of all loggers.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @pytest.hookimpl(wrapper=True)

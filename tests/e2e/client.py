@@ -18,7 +18,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.position import Message, Stream, as_text, text_of
+from tests.e2e.position import BookCopy, Message, Stream, as_text, text_of
 
 WAIT_S = 20.0
 _GZIP, _OBJECT = b"\x1f\x8b", b"{"
@@ -34,6 +34,7 @@ class Client:
         self.notices: list[Message] = []  # server_shutdown
         self.streams: dict[tuple[str, str], Stream] = {}  # by channel (and timeframe) and the client's spelling
         self.kinds: set[str] = set()  # how data came: json, msgpack, gzip
+        self.books: dict[str, BookCopy] = {}  # by symbol: of an earlier connection, which a resumed stream goes on from
         self.close_code: int | None = None
         self._by_epoch: dict[str, Stream] = {}  # an epoch names one stream, also where two timeframes are bars
         self._changed = asyncio.Event()
@@ -180,6 +181,8 @@ class Client:
             stream = Stream(channel, symbol, at["epoch"], at["sequence"], depth=request.get("depth", 20))
             if resume is None:
                 stream.joined()
+            elif channel == "book" and symbol in self.books:
+                stream.book = self.books.pop(symbol)  # at once: its updates may have come with the ack
             name = _name(channel, request.get("timeframe")), symbol
             self._forget(name)
             self.streams[name] = self._by_epoch[at["epoch"]] = stream

@@ -185,13 +185,13 @@ async def test_resume_after_a_disconnect(still: Still) -> None:
             await again.until(lambda: resumed.count == BURST)
             assert trades.messages + resumed.messages == seen.messages
 
+            assert book.book is not None
+            again.books[BTC] = book.book
             ack = await again.subscribe("book", BTC, resume={BTC: position(book)}, snapshot=False)
             assert ack["streams"][BTC]["recovered"] is True
             resumed_book = again.stream("book", BTC)
-            resumed_book.book = book.book
             await again.until(lambda: resumed_book.sequence == known.sequence)
             assert known.book is not None
-            assert book.book is not None
             assert book.book.sides() == known.book.sides()
 
 

@@ -88,7 +88,10 @@ async def test_another_payload_under_the_same_id_is_a_conflict(dsn: str, later: 
 
 
 async def test_what_still_runs_is_said_to_and_goes_on_when_nobody_waits(dsn: str) -> None:
-    async with trading(dsn) as made, asking(made, wait_s=0.02) as requests:
+    async with (
+        trading(dsn) as made,
+        asking(made, wait_s=0.5) as requests,
+    ):  # until then it has been kept, and has a number
         made.venue.gate.clear()
         (answer,) = await requests.ask(body())
         assert (answer.ok, answer.running, answer.command_id, answer.order_id) == (False, True, 1, 1)
