@@ -175,6 +175,7 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "resumed_count": came["resumed"] + read["resumed"],
         "resubscribed_count": came["deeds"].get("change", 0) + read["resubscribed"],
         "not_recovered_count": came["not_recovered"],
+        "resynced_count": came["resynced"],
         **_of_service(seen),
         "messages_per_s": read["msg_s"],
         "p50_ms": read["p50_ms"],

@@ -24,6 +24,7 @@ class Count:
 
     updates: int = 0
     announced: int = 0  # numbers that a gap named
+    resynced: int = 0  # those of a resume that came too late: while the client was away the epoch had ended
     unannounced: int = 0  # numbers that never came and that no gap named
     repeated: int = 0
     epochs: int = 0  # times a stream began anew, announced
@@ -92,6 +93,8 @@ class Streams:
         if "new_epoch" in gap:
             self.count.epochs += 1
             self.positions[stream] = gap["new_epoch"], 0
+        elif gap["reason"] == "resync":
+            self.count.resynced += gap["to"] - gap["from"] + 1
         else:
             self.count.announced += gap["to"] - gap["from"] + 1
 

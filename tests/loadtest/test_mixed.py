@@ -25,7 +25,7 @@ READ: dict[str, float] = {
 }  # fmt: skip
 CAME: dict[str, Any] = {
     "updates": 900, "announced": 100, "unannounced": 0, "repeated": 0, "connects": 4, "reconnects": 10,
-    "reconnected": 10, "lost": 0, "failures": 0, "resumed": 6, "replayed": 7, "not_recovered": 1,
+    "reconnected": 10, "lost": 0, "failures": 0, "resumed": 6, "replayed": 7, "not_recovered": 1, "resynced": 4,
     "deeds": {"drop": 1}, "first_failures": [],
 }  # fmt: skip
 PROBED: dict[str, Any] = {

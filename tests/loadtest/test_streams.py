@@ -16,8 +16,9 @@ def update(sequence: int, epoch: str = "e1", kind: str = "update", symbol: str =
     return {**told, "data": {"symbol": symbol}}
 
 
-def gap(first: int, last: int, epoch: str = "e1", **new: str) -> dict[str, Any]:
-    return {"type": "gap", "channel": "quotes", "symbol": "X", "epoch": epoch, "from": first, "to": last, **new}
+def gap(first: int, last: int, epoch: str = "e1", reason: str = "slow_consumer", **new: str) -> dict[str, Any]:
+    told = {"type": "gap", "channel": "quotes", "symbol": "X", "epoch": epoch, "from": first, "to": last}
+    return {**told, "reason": reason, **new}
 
 
 def subscribed(sequence: int, *, recovered: bool | None = None, replayed: int = 0, **errors: str) -> dict[str, Any]:
@@ -47,6 +48,8 @@ def test_contiguous_numbers_after_the_snapshot_are_no_loss() -> None:
         ([gap(4, 4, new_epoch="e2"), update(1, "e2", "snapshot")], Count(updates=1, epochs=1)),
         ([gap(6, 6, new_epoch="e2"), update(1, "e2", "snapshot")], Count(updates=1, epochs=1, unannounced=2)),
         ([gap(4, 4, new_epoch="e2"), update(2, "e2")], Count(updates=1, epochs=1, unannounced=1)),
+        ([gap(4, 8, reason="resync"), update(9)], Count(updates=1, resynced=5)),
+        ([gap(4, 4, reason="upstream", new_epoch="e2"), update(1, "e2")], Count(updates=1, epochs=1)),
         ([gap(4, 8), update(8), update(9)], Count(updates=1, announced=5, repeated=1)),
     ],
 )
@@ -79,8 +82,8 @@ def test_a_private_stream_is_an_account_s() -> None:
 
 
 def test_a_stream_that_is_not_recovered_is_counted_with_its_gap() -> None:
-    assert counted(subscribed(3), subscribed(9, recovered=False), gap(4, 9), update(10)) == Count(
-        updates=1, announced=6, not_recovered=1
+    assert counted(subscribed(3), subscribed(9, recovered=False), gap(4, 9, reason="resync"), update(10)) == Count(
+        updates=1, resynced=6, not_recovered=1
     )
 
 

@@ -171,22 +171,17 @@ class Numbered:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize(
-    ("asked", "deeds", "actions"),
-    [
-        (replace(SHORT, reconnecting=2), "reconnected", {"subscribe"}),
-        (replace(SHORT, resuming=2), "reconnected", {"subscribe"}),
-        (replace(SHORT, resubscribing=2), "resubscribed", {"subscribe", "unsubscribe"}),
-    ],
-)
-async def test_who_comes_and_goes_misses_nothing(asked: Swarm, deeds: str, actions: set[str]) -> None:
+async def test_who_comes_and_goes_misses_nothing() -> None:
     numbered = Numbered()
-    figures = await seen(numbered.script, replace(asked, conns=3, seconds=3.0))
-    assert figures[deeds] >= 2
+    figures = await seen(
+        numbered.script, replace(SHORT, conns=7, reconnecting=2, resuming=2, resubscribing=2, seconds=3.0)
+    )
+    assert figures["reconnected"] == figures["reconnects"] >= 4
+    assert figures["resubscribed"] >= 2
     assert (figures["unannounced"], figures["repeated"], figures["readers_alive"]) == (0, 0, 1)
-    assert {request["action"] for request in numbered.asked} == actions
+    assert [request["action"] for request in numbered.asked].count("unsubscribe") == figures["resubscribed"]
     resumes = [request["resume"]["BTC/USDT"] for request in numbered.asked if "resume" in request]
-    assert len(resumes) == figures["resumed"] == (figures["reconnected"] if asked.resuming else 0)
+    assert 2 <= len(resumes) == figures["resumed"] < figures["reconnected"]  # the others begin anew
     assert all(position["epoch"] == "e1" and position["sequence"] > 0 for position in resumes)
     assert figures["msgs"] == figures["min_per_conn"]  # latency and rates are of who stays
 
