@@ -188,7 +188,7 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "client_cpu_core_share": seen.client_core_share,
         "memory_slope_KiB_per_h": slope.kib_per_h if slope else None,
         "memory_slope_error_KiB_per_h": slope.error_kib_per_h if slope else None,
-        "memory_slope_beyond_noise_KiB_per_h": series.memory_slope_beyond_noise_kib_per_h(slope),
+        "memory_slope_beyond_noise_KiB_per_h": series.leak_kib_per_h(seen.samples),
         "memory_grown_KiB": series.memory_grown_kib(seen.samples),
     }
 

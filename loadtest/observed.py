@@ -97,7 +97,7 @@ def figures(
         "memory_per_connection_KiB": grown_kib / asked.conns,
         "memory_slope_KiB_per_h": slope.kib_per_h if slope else None,
         "memory_slope_error_KiB_per_h": slope.error_kib_per_h if slope else None,
-        "memory_slope_beyond_noise_KiB_per_h": series.memory_slope_beyond_noise_kib_per_h(slope),
+        "memory_slope_beyond_noise_KiB_per_h": series.leak_kib_per_h(samples),
         "memory_grown_KiB": series.memory_grown_kib(samples),
     }
 

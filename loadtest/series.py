@@ -79,6 +79,12 @@ def memory_slope_beyond_noise_kib_per_h(slope: Slope | None) -> float | None:
     return None if slope is None else max(0.0, slope.kib_per_h - STUDENT_T * slope.error_kib_per_h)
 
 
+def leak_kib_per_h(seen: Sequence[Sample]) -> float | None:
+    """The slope beyond its noise, of a run that is long enough for its memory to settle; of others nothing is known."""
+    is_long = bool(seen) and seen[-1].at_s >= SETTLING_S / (1 - SETTLING_SHARE)
+    return memory_slope_beyond_noise_kib_per_h(memory_slope(seen)) if is_long else None
+
+
 def memory_grown_kib(seen: Sequence[Sample]) -> int | None:
     """From the lowest to the highest of what is settled."""
     used = [each.memory_KiB for each in settled(seen)]

@@ -56,6 +56,12 @@ def test_a_run_of_minutes_settles_for_three_of_them() -> None:
     assert series.settled(grown(*[0] * 3601))[0].at_s == 900.0
 
 
+def test_a_run_that_is_too_short_to_settle_shows_no_leak_and_no_soundness() -> None:
+    assert series.leak_kib_per_h(grown(*range(200))) is None
+    assert series.leak_kib_per_h([]) is None
+    assert series.leak_kib_per_h(grown(*range(300))) == pytest.approx(3600, rel=0.01)
+
+
 def test_too_little_says_nothing() -> None:
     assert series.memory_slope(grown(*range(8))) is None
     assert series.memory_slope_beyond_noise_kib_per_h(None) is None
