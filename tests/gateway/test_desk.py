@@ -88,12 +88,7 @@ async def test_orders_are_served_and_ask_for_a_key(dsn: str) -> None:
 async def test_another_issuer_makes_tokens_until_they_are_revoked(dsn: str, tmp_path: Path) -> None:
     private, file = token_keys.new_file("EdDSA"), tmp_path / "idp.pem"
     file.write_text(token_keys.public_file(private))
-    made, now_s = keys.make(), int(time.time())
-    claims = {
-        "iss": "idp", "aud": "us", "sub": "root", "kid": 1, "accounts": None, "scope": "read admin", "iat": now_s,
-        "exp": now_s + 600, "jti": "j1",
-    }  # fmt: skip
-    token = jwt.encode(claims, private, algorithm="EdDSA", headers={"kid": "idp-1"})
+    made = keys.make()
     issuer = JwtKeyConfig(kid="idp-1", file=str(file), issuer="idp", audience="us")
     config = config_of(dsn)
     config = replace(config, auth=replace(config.auth, jwt=JwtConfig(keys=[issuer])))
@@ -101,6 +96,12 @@ async def test_another_issuer_makes_tokens_until_they_are_revoked(dsn: str, tmp_
         user = await admin.add_user(pool, "root", Role.ADMIN)
         await admin.add_key(pool, user.id, prefix=made.prefix, hash=made.hash, scopes=frozenset(Scope))
         async with serving(config) as app:
+            now_s = int(time.time())  # in a URL, one from before the start might be used for the second time
+            claims = {
+                "iss": "idp", "aud": "us", "sub": "root", "kid": 1, "accounts": None, "scope": "read admin",
+                "iat": now_s, "exp": now_s + 600, "jti": "j1",
+            }  # fmt: skip
+            token = jwt.encode(claims, private, algorithm="EdDSA", headers={"kid": "idp-1"})
             url = f"ws://127.0.0.1:{app.port}/v1/stream?token={token}"
             async with connect(url) as client:
                 assert json.loads(await client.recv())["type"] == "connected"
