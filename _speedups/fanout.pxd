@@ -29,7 +29,7 @@ cdef class Stream:
         Ring updates
         int delivery
         bint deltas                     # an update means nothing without its predecessor
-        object snapshot                 # () -> (data, t_ex, t_in) | None
+        readonly object snapshot        # () -> (data, t_ex, t_in) | None
         object on_idle                  # () -> None, or None: the last subscriber has gone
         bint timed                      # its latency is measured: nothing in it waits on purpose
         str reason                      # of the last reset
@@ -38,6 +38,8 @@ cdef class Stream:
         bint dirty                      # in fanout.dirty_streams
 
     cdef int distribute(self) except -1
+    cdef int announce_hole(self, str epoch, int64_t first, int64_t last, str reason, str new_epoch) except -1
+    cdef int64_t number(self, bytes data, t_ex, int64_t t_in, bint whole) except -1
     cdef Group group_of(self, Form form)
     cdef Subscription find(self, Outbox outbox, Form form)
     cdef tuple welcome(self, Subscription subscription, str epoch, int64_t sequence, bint snapshot)

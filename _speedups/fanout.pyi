@@ -40,6 +40,7 @@ class Stream:
     epoch: str
     sequence: int
     subscribers: int
+    snapshot: Callable[[], tuple[bytes, int | None, int] | None] | None
 
     def __init__(
         self,
@@ -54,10 +55,12 @@ class Stream:
         timed: bool = True,
         ring_depth_updates: int = 1024,
         ring_bytes_max: int = 1048576,
+        sequence: int = 0,
     ) -> None:
         """`delivery` is a `Delivery`; `deltas`: an update means nothing without its predecessor (a book).
 
         `on_idle()` is called when the last subscriber has gone. `timed`: count it in `latency_buckets`.
+        `sequence`: the number before the first, of a stream that goes on here.
         `snapshot()` gives the state as of the newest number: (data, t_ex, t_in), or None when there is none.
         """
 
@@ -66,6 +69,19 @@ class Stream:
 
         Number 1 of a state stream is a snapshot: its data must be the whole state.
         """
+
+    def publish_whole(self, data: bytes, t_ex: int | None, t_in: int) -> int:
+        """The same for data that is the whole state, whatever its number: it is sent as a snapshot."""
+
+    def skip(self, last: int, reason: str) -> None:
+        """The numbers up to `last` will not come: announce them, forget the ring, and go on behind them.
+
+        Raises ValueError when they have been given.
+        """
+
+    @property
+    def oldest(self) -> int:
+        """The first number that the ring holds; the next one to come when it holds none."""
 
     def attach(
         self, outbox: Outbox, form: Form, *, epoch: str | None = None, sequence: int = 0, snapshot: bool = True

@@ -103,11 +103,12 @@ cdef class Group:
 cdef class Stream:
     def __init__(self, Fanout fanout not None, topic, str epoch not None, *, int delivery, bint deltas=False,
                  snapshot=None, on_idle=None, bint timed=True, Py_ssize_t ring_depth_updates=1024,
-                 Py_ssize_t ring_bytes_max=1048576):
+                 Py_ssize_t ring_bytes_max=1048576, int64_t sequence=0):
         self.fanout = fanout
         self.topic = topic
         self.epoch = epoch
         self.updates = Ring(ring_depth_updates, ring_bytes_max)
+        self.updates.sequence = sequence
         self.delivery = delivery
         self.deltas = deltas
         self.snapshot = snapshot
@@ -125,11 +126,20 @@ cdef class Stream:
     def subscribers(self):
         return sum([len((<Group> group).subscriptions) for group in self.groups])
 
+    @property
+    def oldest(self):
+        return self.updates.sequence - len(self.updates) + 1
+
     def ring(self, int64_t after):
         return self.updates.after(after)
 
     def publish(self, bytes data not None, t_ex, int64_t t_in):
-        cdef bint whole = self.delivery == STATE and self.updates.sequence == 0
+        return self.number(data, t_ex, t_in, self.delivery == STATE and self.updates.sequence == 0)
+
+    def publish_whole(self, bytes data not None, t_ex, int64_t t_in):
+        return self.number(data, t_ex, t_in, True)
+
+    cdef int64_t number(self, bytes data, t_ex, int64_t t_in, bint whole) except -1:
         cdef Update update = Update(self.updates.sequence + 1, data, t_ex, t_in, clock_ns(CLOCK_REALTIME), whole)
         self.updates.push(update)
         self.fanout.updates += 1
@@ -298,26 +308,37 @@ cdef class Stream:
         return sent
 
     def reset(self, str epoch not None, str reason not None):
-        cdef Group group
-        cdef Subscription subscription
         cdef int64_t after = self.updates.sequence + 1
         cdef str ended = self.epoch
         self.distribute()
         self.epoch = epoch
         self.reason = reason
         self.updates.clear()
+        self.announce_hole(ended, after, after, reason, epoch)
+
+    def skip(self, int64_t last, str reason not None):
+        cdef int64_t before = self.updates.sequence
+        if last <= before:
+            raise ValueError("these numbers have been given")
+        self.distribute()
+        self.updates.clear()
+        self.updates.sequence = last
+        self.announce_hole(self.epoch, before + 1, last, reason, None)
+
+    cdef int announce_hole(self, str epoch, int64_t first, int64_t last, str reason, str new_epoch) except -1:
+        cdef Group group
+        cdef Subscription subscription
         for group in self.groups:
             group.state = None
-            chunk = group.announce(ended, after, after, reason, epoch)
+            chunk = group.announce(epoch, first, last, reason, new_epoch)
             for subscription in group.subscriptions:
                 if subscription.lagging:
                     continue  # it is told when it catches up
-                if not subscription.outbox.takes(self.delivery, PyBytes_GET_SIZE(chunk.wire)):
+                if subscription.outbox.takes(self.delivery, PyBytes_GET_SIZE(chunk.wire)):
+                    subscription.outbox.push(chunk)
+                    subscription.epoch, subscription.sequence = self.epoch, self.updates.sequence
+                else:
                     subscription.outbox.lag(subscription)
-                    continue
-                subscription.outbox.push(chunk)
-                subscription.epoch = epoch
-                subscription.sequence = 0
 
 
 cdef class Fanout(Sweeper):

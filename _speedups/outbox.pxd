@@ -91,6 +91,9 @@ cdef class Outbox:
         readonly Py_ssize_t queued_bytes    # == sum of what waits
         readonly bint blocked           # the transport holds bytes back
         readonly bint finished          # nothing more is taken
+        Py_ssize_t room                 # how many times as much may wait here as for a client
+        bint counts_messages            # what is sent is told by the counters: it goes to a client
+        bint counts_bytes               # and it goes there from here
         bint dirty                      # in sweeper.dirty_outboxes
         bint overflowed
         bint dead

@@ -22,8 +22,20 @@ class Outbox:
     blocked: bool
     finished: bool
 
-    def __init__(self, fanout: Fanout, fd: int, transport: Writer, owner: Owner) -> None:
+    def __init__(
+        self,
+        fanout: Fanout,
+        fd: int,
+        transport: Writer,
+        owner: Owner,
+        *,
+        room: int = 1,
+        counts_messages: bool = True,
+        counts_bytes: bool = True,
+    ) -> None:
         """`fd` >= 0: plain TCP, written by send(2), the remainder handed to `transport.write`; -1: always `transport`.
+        `room`: so many times as much may wait as for a client; what `Fanout.counters` tells is
+        how many messages go to clients, and how many bytes, sends and replies from this process.
 
         The transport's write limits must be `high=0`, so that it calls `pause` as soon as it holds a byte back.
         """

@@ -97,11 +97,15 @@ cdef class Sweeper:
 
 
 cdef class Outbox:
-    def __init__(self, Sweeper sweeper not None, int fd, transport, owner):
+    def __init__(self, Sweeper sweeper not None, int fd, transport, owner, *, Py_ssize_t room=1,
+                 bint counts_messages=True, bint counts_bytes=True):
         self.sweeper = sweeper
         self.fd = fd
         self.transport = transport
         self.owner = owner
+        self.room = room
+        self.counts_messages = counts_messages
+        self.counts_bytes = counts_bytes
         self.subscriptions = []
 
     def streams(self):
@@ -110,7 +114,7 @@ cdef class Outbox:
     def reply(self, bytes frame not None):
         if self.finished or self.dead or self.overflowed:
             return
-        self.sweeper.replies += 1
+        self.sweeper.replies += self.counts_bytes
         if not self.blocked and self.replies is None:
             # Whole chunks wait, or none: a frame fits before them.
             if self.head is None:
@@ -120,7 +124,7 @@ cdef class Outbox:
             self.queued_bytes += len(frame)
             self.write()
             return
-        if self.queued_bytes and self.queued_bytes + len(frame) > self.sweeper.queue_bytes_max:
+        if self.queued_bytes and self.queued_bytes + len(frame) > self.sweeper.queue_bytes_max * self.room:
             self.overflow()
             return
         if self.replies is None:
@@ -211,7 +215,8 @@ cdef class Outbox:
 
     cdef bint takes(self, int delivery, Py_ssize_t size) noexcept:
         """Whether so many bytes of this class may wait here too. One alone always may."""
-        return self.queued_bytes == 0 or self.queued_bytes + size <= self.sweeper.queue_limit(delivery, self.blocked)
+        return self.queued_bytes == 0 or (
+            self.queued_bytes + size <= self.sweeper.queue_limit(delivery, self.blocked) * self.room)
 
     cdef int lag(self, Subscription subscription) except -1:
         """Have a subscription catch up once nothing waits any more."""
@@ -305,7 +310,7 @@ cdef class Outbox:
         """Count a chunk that leaves the queue."""
         cdef int64_t messages = chunk.last - chunk.first + 1
         self.queued_bytes -= PyBytes_GET_SIZE(chunk.wire)
-        if chunk.first:
+        if chunk.first and self.counts_messages:
             self.sweeper.messages += messages
             if chunk.t_in:
                 self.sweeper.latency.record(now - chunk.t_in, messages)
@@ -314,8 +319,9 @@ cdef class Outbox:
     cdef int send(self, const char* data, Py_ssize_t size) except -1:
         """Hand bytes to the kernel; what it does not take goes to the transport, which then calls `pause`."""
         cdef ssize_t sent = 0
-        self.sweeper.bytes += size
-        self.sweeper.sends += 1
+        if self.counts_bytes:
+            self.sweeper.bytes += size
+            self.sweeper.sends += 1
         if self.fd >= 0:
             sent = c_send(self.fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT)
             if sent == size:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -22,7 +20,6 @@ from litestar import Litestar
 from _speedups.fanout import Fanout
 from gateway import __version__, desk
 from gateway.auth import Authenticator, Gate
-from gateway.collector import collecting
 from gateway.config import Config
 from gateway.core.hub import Hub
 from gateway.core.private import Accounts, Calls, Register, Standings
@@ -41,18 +38,19 @@ from gateway.net.http_portfolio import portfolio_resource
 from gateway.net.listener import Listener
 from gateway.net.oms import OmsService
 from gateway.net.origin import Origins
+from gateway.net.port import claim
 from gateway.net.portfolio import Portfolios
 from gateway.net.private import PrivateService
 from gateway.net.record import Record
 from gateway.net.roster import Roster
 from gateway.net.session import StreamService
 from gateway.net.sessions import Sessions
+from gateway.net.workers import Workers
 from gateway.sources import synthetic
 from gateway.sources.base import Sink, Source, is_able
 from gateway.sources.ccxt_source import CcxtSource
 from gateway.sources.config import ExchangeConfig
 from gateway.stats import Stats, Tally
-from gateway.systemd import Notifier, inherited_socket
 from gateway.wire.dashboard_forms import DashboardForms
 from gateway.wire.forms import Forms
 from gateway.wire.oms_forms import OmsForms
@@ -189,12 +187,13 @@ class App:
         )
         routes = [status_resource(self.dashboard)]
         roster = Roster(self.sessions)
+        remarks = self._remarks(remarks)
         resources = http.build(self.stats, self._readiness, limits, __version__, gate, mounted, remarks, routes, roster)
         self.listener = self._listener(dialects, resources, gate)
+        self.workers = self.stats.workers = self._others()
         self._checks = checks
-        self._listening = False
+        self._listening, self._samples = False, 0
         self._sampler: asyncio.TimerHandle | None = None
-        self._samples = 0
 
     def _listener(self, dialects: Dialects, resources: Litestar, gate: Gate | None) -> Listener:
         server, certificate = self.config.server, self.certificate
@@ -209,6 +208,16 @@ class App:
             origins=Origins(server.origins),
             knows=gate.knows if gate else lambda headers: False,
         )
+
+    def _remarks(self, remarks: Mapping[str, Callable[[], bool]]) -> Mapping[str, Callable[[], bool]]:
+        if self.config.server.workers == 1:
+            return remarks
+        return {**remarks, "workers": lambda: self.workers is not None and self.workers.are_up()}
+
+    def _others(self) -> Workers | None:
+        """The other processes, where there are to be any."""
+        config = self.config
+        return Workers(config, self.listener, self.fanout, self._forms.all) if config.server.workers > 1 else None
 
     def _spoken(self) -> list[Dialect]:
         dashboards = [self.dashboard] if self.config.dashboard.enabled else []
@@ -261,10 +270,16 @@ class App:
         `inherited`: the socket to listen on, instead of the configured address.
         """
         server = self.config.server
-        await self.listener.start(server.host, server.port, reuse_port=server.reuse_port, inherited=inherited)
+        reuses = server.reuse_port
+        if self.workers is not None and not reuses and inherited is None:
+            claim(server.host, server.port)  # shared with our own workers, and with nobody else
+            reuses = True
+        await self.listener.start(server.host, server.port, reuse_port=reuses, inherited=inherited)
         self._listening = True
         self.markets.start()
         self._sample()
+        if self.workers is not None:
+            await self.workers.start(inherited)
         if not server.is_loopback and (self.guards is None or self.config.serves_anonymous):
             log.warning("anyone who reaches this port reads all market data", host=server.host)
             if self.dashboard.reader is not None:
@@ -274,6 +289,8 @@ class App:
 
     def reload(self) -> None:
         """Read the certificate again; connections stay as they are."""
+        if self.workers is not None:
+            self.workers.reload()
         if self.certificate is None:
             log.info("nothing to read again: there is no certificate")
         else:
@@ -285,6 +302,8 @@ class App:
         deadline_s = loop.time() + self.config.limits.drain_ms / 1000
         self._listening = False
         self.listener.close_accepting()
+        if self.workers is not None:
+            self.workers.close_accepting()
         self.sessions.announce_shutdown(RECONNECT_AFTER_MS)
         grace_s = min(RECONNECT_AFTER_MS, self.config.limits.drain_ms / 4) / 1000
         if not await self.sessions.emptied_within(grace_s):
@@ -301,6 +320,8 @@ class App:
         if self._sampler is not None:
             self._sampler.cancel()
         self.listener.close()
+        if self.workers is not None:
+            await self.workers.close()
         await self.watching.close()
         self.dashboard.close()
         if self._owns_markets:
@@ -367,50 +388,3 @@ async def serving(config: Config, inherited: socket.socket | None = None) -> Asy
         stack.push_async_callback(app.close)
         await app.start(inherited)
         yield app
-
-
-async def run(config: Config, *, ready: Callable[[int], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once. SIGHUP: `App.reload`.
-
-    `ready` is told the port once it is open; systemd is, where it has started us.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    starting = asyncio.current_task()  # until it is ready, which may take long: another process has to end first
-
-    def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        stop.set()
-        if starting is not None:
-            starting.cancel()
-
-    notifier = Notifier(os.environ, loop.call_later)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-    try:
-        async with serving(config, inherited_socket(os.environ)) as app:
-            starting = None
-            loop.add_signal_handler(signal.SIGHUP, _reload, app, notifier)
-            if ready is not None:
-                ready(app.port)
-            notifier.ready()
-            with collecting(loop.call_later):
-                await stop.wait()
-                log.info("shutting down", connections=len(app.sessions.open))
-                notifier.stopping()
-                await app.drain()
-    except asyncio.CancelledError:
-        if starting is None or not stop.is_set():
-            raise
-    finally:
-        notifier.close()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.remove_signal_handler(number)
-
-
-def _reload(app: App, notifier: Notifier) -> None:
-    notifier.reloading()
-    app.reload()
-    notifier.ready()

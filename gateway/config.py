@@ -36,6 +36,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8765  # 0: any free one
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # processes that take connections, this one among them
     reuse_port: bool = False  # another process may listen there too, if it says so as well
     tls_certificate: str | None = None  # files in PEM; with them, TLS alone is spoken on the port
     tls_key: str | None = None

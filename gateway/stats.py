@@ -88,6 +88,16 @@ class Connected(Protocol):
     def subscriptions(self) -> int: ...
 
 
+class Working(Fanned, Protocol):
+    """What is read of the other processes, where there are any; `Fanned` is the sum of all."""
+
+    def sockets(self) -> Mapping[str, int]:
+        """What became of sockets that they did not hand on."""
+
+    def told(self) -> list[dict[str, Any]]:
+        """Each of them."""
+
+
 class Tally:
     """What sessions and the listener count themselves: requests and sockets are far rarer than deliveries."""
 
@@ -113,13 +123,25 @@ class Stats:
     ) -> None:
         """`expires_s`: when the certificate does, in seconds since the epoch; None without TLS."""
         self.rates = Rates()
-        self._fanned = fanned
+        self.workers: Working | None = None  # where there are several processes
+        self._own = fanned
         self._published = published
         self._connected = connected
         self._sources = sources
         self._tally = tally
         self._started_s = started_s
         self._expires_s = expires_s
+
+    @property
+    def _fanned(self) -> Fanned:
+        """The fan-out of all processes."""
+        return self.workers or self._own
+
+    def _sockets(self) -> Counter[str]:
+        sockets = Counter(self._tally.sockets)
+        if self.workers is not None:
+            sockets.update(self.workers.sockets())
+        return sockets
 
     def sample(self, now_s: float) -> None:
         counters = self._fanned.counters()
@@ -158,9 +180,10 @@ class Stats:
             "closed_for_slowness": counters["overflows"],
             "requests": self._tally.requests,
             "errors": dict(self._tally.errors),
-            "sockets": dict(self._tally.sockets),
+            "sockets": dict(self._sockets()),
             "late": self._published.late,
             "counters": counters,
+            **({} if self.workers is None else {"workers": self.workers.told()}),
         }
 
     def _watches(self, now_ns: int) -> Iterator[dict[str, Any]]:
@@ -191,13 +214,15 @@ class Stats:
             errors.add_metric([code], count)
         yield errors
         sockets = CounterMetricFamily("tickwire_sockets", "Sockets by what became of them", labels=["outcome"])
-        for outcome, count in self._tally.sockets.items():
+        for outcome, count in self._sockets().items():
             sockets.add_metric([outcome], count)
         yield sockets
         late = self._published.late
         yield CounterMetricFamily("tickwire_late", "Updates of a key that nobody watches any more", value=late)
         yield GaugeMetricFamily("tickwire_connections", "Open sockets", value=self._connected.connections())
         yield GaugeMetricFamily("tickwire_subscriptions", "Streams of all", value=self._connected.subscriptions())
+        if self.workers is not None:
+            yield from _worker_metrics(self.workers.told())
         if self._expires_s is not None:
             name = "tickwire_certificate_expiry_timestamp_seconds"
             yield GaugeMetricFamily(name, "When the certificate expires, since the epoch", value=self._expires_s())
@@ -220,6 +245,20 @@ class StatsCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._stats.metrics()
+
+
+def _worker_metrics(told: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
+    connections = GaugeMetricFamily("tickwire_worker_connections", "Open sockets of a worker", labels=["worker"])
+    messages = CounterMetricFamily("tickwire_worker_messages", "Messages a worker has sent", labels=["worker"])
+    starts = CounterMetricFamily("tickwire_worker_starts", "How often a worker was started", labels=["worker"])
+    cpu = CounterMetricFamily("tickwire_worker_cpu_seconds", "CPU time of a worker", labels=["worker"])
+    for each in told:
+        label = [str(each["worker"])]
+        connections.add_metric(label, each["connections"])
+        messages.add_metric(label, each["messages"])
+        starts.add_metric(label, each["starts"])
+        cpu.add_metric(label, each["cpu_ms"] / 1000)
+    yield from (connections, messages, starts, cpu)
 
 
 def _age_s(since_ns: int, now_ns: int) -> float:

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.config import ServerConfig
 from gateway.limits import Limits
-from gateway.net.listener import BACKLOG
+from gateway.net.port import BACKLOG
 from oms.service import OmsConfig
 from tests.conftest import ROOT
 

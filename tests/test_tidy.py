@@ -71,7 +71,7 @@ ONLY = {
 
 # Where waiting is allowed; everything else in the gateway is synchronous, and so can be tested without a loop.
 MAY_AWAIT = (
-    *("gateway/app.py", "gateway/cli.py", "gateway/desk.py"),
+    *("gateway/app.py", "gateway/cli.py", "gateway/desk.py", "gateway/process.py", "gateway/worker.py"),
     *("gateway/commands/", "gateway/net/", "gateway/sources/"),
 )
 

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 import _speedups
 from gateway import log, loop
 from gateway.commands.failure import CommandError
-from gateway.config import Config
+from gateway.config import Config, ServerConfig
 from gateway.config_file import ConfigError, Problem, load, where
 from gateway.errors import TickwireError
 from oms.errors import OmsError
@@ -26,7 +28,7 @@ EXAMPLE: Final = '[exchanges.binance]\nclass = "binance"\n'
 NO_SUCH_HOST: Final = frozenset(value for name, value in vars(socket).items() if name.startswith("EAI_"))
 
 
-def serve(config: Path | None = None) -> None:
+def serve(config: Path | None = None, workers: int | None = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
     Parameters
@@ -34,11 +36,24 @@ def serve(config: Path | None = None) -> None:
     config
         The configuration; without it, tickwire.toml of this folder when there is one. TICKWIRE_SERVER__PORT=9000 in
         the environment overrides `port` of `[server]`, and so on.
+    workers
+        How many processes take connections on the port; one core each is enough. Over `workers` of `[server]`.
     """
     settings = _usable(config)
+    if workers is not None:
+        settings = with_workers(settings, workers)
     log.configure(settings.log.level, settings.log.format)
     with log.masking_uncaught(CommandError):
         start(settings)
+
+
+def with_workers(settings: Config, workers: int) -> Config:
+    """The same with so many processes. Raises CommandError for a number that cannot be."""
+    try:
+        server = msgspec.convert({**msgspec.structs.asdict(settings.server), "workers": workers}, ServerConfig)
+    except msgspec.ValidationError as error:
+        raise CommandError(f"--workers {workers}: {error}") from None
+    return msgspec.structs.replace(settings, server=server)
 
 
 def check(config: Path | None = None) -> None:
@@ -82,10 +97,10 @@ def start(
     `port_setting`: what its user sets to have another port; `orders_setting`: to do without orders.
     """
     _require_compiled()
-    from gateway import app  # noqa: PLC0415  # it needs the compiled modules
+    from gateway import process  # noqa: PLC0415  # it needs the compiled modules
 
     try:
-        loop.run(app.run(settings, ready=ready))
+        loop.run(process.run(settings, ready=ready))
     except TickwireError as error:
         orders = f"; market data alone needs none: {orders_setting}" if error.code == "engine_unavailable" else ""
         raise CommandError(error.message + orders) from error

@@ -13,6 +13,7 @@ from _speedups.book import Book, Changes
 from _speedups.fanout import Fanout
 from _speedups.frame import Form
 from _speedups.outbox import Outbox
+from gateway.core.away import AwayOutbox
 from gateway.core.key import EVERY, OWN, Key, StreamId, stream_id
 from gateway.core.tiers import Item, Metronome
 from gateway.core.topic import Lane, Listener, Topic
@@ -120,7 +121,12 @@ class Hub:
         lane = self._lane(stream_id(key, tier_ms, batch=batch))
         epoch, sequence = resume or (None, 0)
         try:
-            recovered, replayed = lane.stream.attach(outbox, form, epoch=epoch, sequence=sequence, snapshot=snapshot)
+            if isinstance(outbox, AwayOutbox):
+                recovered, replayed = outbox.join(lane.id, lane.stream, form, resume=resume, snapshot=snapshot)
+            else:
+                recovered, replayed = lane.stream.attach(
+                    outbox, form, epoch=epoch, sequence=sequence, snapshot=snapshot
+                )
         except ValueError:
             if lane.stream.subscribers == 0 and lane.id not in self._lingering:
                 self._on_idle(lane)  # made for nobody
@@ -132,12 +138,20 @@ class Hub:
     def unsubscribe(self, outbox: Outbox, wanted: StreamId, form: Form | None = None) -> bool:
         """Whether it was subscribed, in this form or (None) in any."""
         lane = self._find(wanted)
-        return lane is not None and lane.stream.detach(outbox, form)
+        if lane is None:
+            return False
+        if isinstance(outbox, AwayOutbox):
+            return outbox.part(wanted, lane.stream, form)
+        return lane.stream.detach(outbox, form)
 
     def resend(self, outbox: Outbox, wanted: StreamId, first: int, last: int) -> int:
         """Send numbers that the ring still holds again; returns how many."""
         lane = self._find(wanted)
-        return 0 if lane is None else lane.stream.resend(outbox, first, last)
+        if lane is None:
+            return 0
+        if isinstance(outbox, AwayOutbox):
+            return outbox.resend(wanted, lane.stream, first, last)
+        return lane.stream.resend(outbox, first, last)
 
     def position(self, wanted: StreamId) -> tuple[str, int] | None:
         """(epoch, sequence) of a stream, if it exists."""

@@ -112,12 +112,24 @@ class Connection(asyncio.Protocol):
         self._heard_s = self.pinged_s = shared.clock()  # `pinged_s`: the last PING of the peer
         self._heartbeat_s = shared.limits.heartbeat_s
         transport.set_write_buffer_limits(high=0)
+        self.outbox = self._make_outbox()
+
+    def _make_outbox(self) -> Outbox:
+        transport, fanout = self._transport, self._shared.fanout
+        make = transport.get_extra_info("outbox")
+        if make is not None:  # another process has the socket
+            outbox: Outbox = make(fanout, self)
+            return outbox
         # Under TLS the kernel is not to be given what is not encrypted: the transport does that
         secured = transport.get_extra_info("sslcontext") is not None
-        fd = -1 if secured else transport.get_extra_info("socket").fileno()
-        self.outbox = Outbox(shared.fanout, fd, transport, self)
+        return Outbox(fanout, -1 if secured else transport.get_extra_info("socket").fileno(), transport, self)
 
     # For the handler
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for the socket, here and where it is."""
+        return self.outbox.queued_bytes + int(self._transport.get_extra_info("queued_bytes", 0))
 
     @property
     def deflate(self) -> bool:

@@ -155,7 +155,7 @@ class Conversation(ABC, Generic[R]):
     @property
     def queued_bytes(self) -> int:
         """What waits for its socket."""
-        return self._conn.outbox.queued_bytes
+        return self._conn.queued_bytes
 
     def subscribed(self) -> Kept:
         """What is kept of its subscriptions; a dialect that can bring them back says more."""

@@ -148,6 +148,7 @@ class Forms:
                 for encoding in ("json", "msgpack"):
                     form = PackedForm(msgpack=encoding == "msgpack", squeeze=squeeze, prefixed=prefixed)
                     self._forms[encoding, name, prefixed] = form
+        self.all = tuple(self._forms.values())  # in an order that is the same in every process
 
     def of(self, encoding: str, compression: str, *, deflate: bool, prefixed: bool = False) -> Form:
         """The form for a subscription's options on a connection that did or did not negotiate deflate."""

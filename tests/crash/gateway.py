@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway import app, log, loop
+from gateway import log, loop, process
 from gateway.config import AuthConfig, Config, OmsConfig, ServerConfig
 from gateway.sources.config import ExchangeConfig
 from oms import keeper, postgres, reckoning, reconcile, service, trader
@@ -50,7 +50,7 @@ def serve(spec: Spec, ready: Connection) -> None:
         cannot_replace()
     if spec.trap is not None:
         install(Trapper(spec.trap, spec.state / "postgres" / "data"))
-    loop.run(app.run(config_of(spec), ready=ready.send))
+    loop.run(process.run(config_of(spec), ready=ready.send))
 
 
 def config_of(spec: Spec) -> Config:

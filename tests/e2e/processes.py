@@ -191,13 +191,22 @@ class Served:
 
 
 @asynccontextmanager
-async def served_of(exchange: Exchange, folder: Path) -> AsyncIterator[Served]:
-    """The command as an operator starts it: a file, and the environment over it."""
+async def served_of(exchange: Exchange, folder: Path, *options: str) -> AsyncIterator[Served]:
+    """The command as an operator starts it: a file, the environment over it, and options."""
     file = folder / "tickwire.toml"
     file.write_text('[server]\nport = 0\n\n[oms]\nenabled = false\n\n[exchanges.sim]\nclass = "binance"\n')
     environment = {**os.environ, "TICKWIRE_EXCHANGES__SIM__OPTIONS": json.dumps(sim_options(exchange.base_url))}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway.cli", "serve", "--config", str(file), cwd=ROOT, env=environment, stderr=PIPE
+        sys.executable,
+        "-m",
+        "gateway.cli",
+        "serve",
+        "--config",
+        str(file),
+        *options,
+        cwd=ROOT,
+        env=environment,
+        stderr=PIPE,
     )
     try:
         line = await first_line(process.stderr, '"event":"listening"')

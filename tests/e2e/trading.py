@@ -100,7 +100,9 @@ class Served(msgspec.Struct):
 
 
 @asynccontextmanager
-async def serving(dsn: str, users: Users | None = None, *, limits: Limits | None = None) -> AsyncIterator[Served]:
+async def serving(
+    dsn: str, users: Users | None = None, *, limits: Limits | None = None, workers: int = 1
+) -> AsyncIterator[Served]:
     """A gateway without an exchange, for account 1 of a new database."""
     users = users or Users()
     if not users.rows:
@@ -109,7 +111,8 @@ async def serving(dsn: str, users: Users | None = None, *, limits: Limits | None
         await full_rows.make_account(pool)
         outbox = Outbox(pool, ring_events=16)
         journal = await open_journal(dsn, on_committed=outbox.committed, on_lost=lambda _: None)
-        config = Config(server=ServerConfig(port=0), exchanges={}, auth=AuthConfig(), limits=limits or Limits())
+        server = ServerConfig(port=0, workers=workers)
+        config = Config(server=server, exchanges={}, auth=AuthConfig(), limits=limits or Limits())
         app = App(config, authenticator=users.auth)
         trading = Trading(journal, outbox, Publications(pool))
         app.serve_accounts(trading)

@@ -21,9 +21,10 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.app import App, run
+from gateway.app import App
 from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.limits import Limits
+from gateway.process import run
 from gateway.sources.base import Sink
 from gateway.sources.config import ExchangeConfig
 from tests.gateway.net.fakes import FakeSource
@@ -361,7 +362,7 @@ async def test_shutdown_does_not_wait_longer_than_the_drain_for_a_deaf_client(st
 PROGRAM = """
 import uvloop
 from gateway import log
-from gateway.app import run
+from gateway.process import run
 from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.limits import Limits
 log.configure("warning")

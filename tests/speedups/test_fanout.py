@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from _speedups.fanout import Fanout, Stream
+from _speedups.outbox import Outbox
 from tests.speedups.fanout_parts import APPEND, CRITICAL, PAD, STATE, JsonForm, ManualLoop, Peer
 
 
@@ -251,3 +252,51 @@ def test_the_last_to_leave_is_reported(fanout: Fanout) -> None:
     assert idle == []
     second.outbox.discard()
     assert idle == ["idle"]
+
+
+def test_a_stream_that_goes_on_here_begins_behind_its_number_and_skips_what_does_not_come(
+    loop: ManualLoop, fanout: Fanout
+) -> None:
+    stream, form = Stream(fanout, None, "e1", delivery=STATE, sequence=7), JsonForm()
+    peer, slow = Peer(fanout), Peer(fanout)
+    for each in (peer, slow):
+        stream.attach(each.outbox, form)
+    assert stream.oldest == 8
+    stream.publish(b"8", None, 0)
+    loop.settle()
+    slow.slow = True
+    stream.publish_whole(b"9", None, 0)
+    stream.skip(20, "resync")
+    with pytest.raises(ValueError, match="have been given"):
+        stream.skip(20, "resync")
+    stream.publish(b"21", None, 0)
+    loop.settle()
+    slow.wake()
+    loop.settle()
+    for each in (peer, slow):
+        told = [(m.get("s") or m["gap"], m.get("k")) for m in each.read()]
+        assert told == [(8, "update"), (9, "snapshot"), ([10, 20], None), (21, "update")]
+    assert stream.oldest == 21
+
+
+def test_a_reader_with_room_holds_more_and_is_not_counted(loop: ManualLoop) -> None:
+    fanout = Fanout(loop.call_soon, loop.call_later)
+    stream, form = Stream(fanout, None, "e1", delivery=APPEND), JsonForm()
+
+    class Roomy(Peer):
+        def __init__(self) -> None:
+            super().__init__(fanout)
+            self.outbox = Outbox(fanout, -1, self, self, room=4, counts_messages=False, counts_bytes=False)
+
+    roomy = Roomy()
+    stream.attach(roomy.outbox, form)
+    roomy.outbox.pause()
+    data = b'"' + b"x" * 1_000 + b'"'
+    for _ in range(2_000):
+        stream.publish(data, None, 0)
+        loop.settle()
+    assert 3 * 262_144 < roomy.outbox.queued_bytes <= 4 * 262_144
+    roomy.wake()
+    loop.settle()
+    counters = fanout.counters()
+    assert (counters["messages"], counters["bytes"], counters["sends"]) == (0, 0, 0)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import _speedups
-from gateway import app
+from gateway import process
 from gateway.commands.failure import CommandError
-from gateway.commands.serve import check, find, serve, start
+from gateway.commands.serve import check, find, serve, start, with_workers
 from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.config_file import ConfigError
 from gateway.errors import TickwireError
@@ -32,7 +32,7 @@ def fail_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
         async def run(_config: Config, *, ready: Callable[[int], None] | None = None) -> None:
             raise error
 
-        monkeypatch.setattr(app, "run", run)
+        monkeypatch.setattr(process, "run", run)
 
     return arrange
 
@@ -170,3 +170,11 @@ def test_missing_compiled_modules_are_told(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(_speedups, "missing", lambda: ["book", "frame"])
     with pytest.raises(CommandError, match=r"missing: book, frame; run `make setup`"):
         start(Config())
+
+
+def test_the_number_of_processes_is_what_the_command_says() -> None:
+    settings = with_workers(Config(), 3)
+    assert settings.server.workers == 3
+    assert settings.server.port == Config().server.port
+    with pytest.raises(CommandError, match=r"--workers 0: .*>= 1"):
+        with_workers(Config(), 0)

@@ -133,6 +133,10 @@ class FakeConnection:
     def is_open(self) -> bool:
         return self.closed is None
 
+    @property
+    def queued_bytes(self) -> int:
+        return self.outbox.queued_bytes
+
     def on_overflow(self) -> None:
         self.close(4008)
 

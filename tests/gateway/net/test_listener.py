@@ -19,7 +19,8 @@ from gateway.limits import Limits
 from gateway.net.addresses import Proxies
 from gateway.net.certificate import Certificate
 from gateway.net.head import Refusal
-from gateway.net.listener import ACCEPTS_PER_TURN, Listener
+from gateway.net.listener import Listener
+from gateway.net.port import ACCEPTS_PER_TURN
 from tests import certificates
 from tests.gateway.net.conftest import Server, http_app
 from tests.gateway.net.raw import HANDSHAKE, TEXT, Frame, RawClient, frame
@@ -157,7 +158,7 @@ async def test_a_slow_head_is_cut(serve: Serve, start: bytes) -> None:
     server = await serve()
     client = await RawClient.connect(server.port)
     client.send(start)
-    await until(lambda: server.listener.doors)
+    await until(lambda: server.listener.entrances)
     server.pass_time(server.listener.shared.limits.handshake_timeout_s - 1)
     assert server.listener.sockets == 1
     server.pass_time(2)
@@ -306,7 +307,7 @@ async def test_sockets_are_limited_even_before_they_speak(serve: Serve, monkeypa
 async def test_no_new_connections_at_the_end(serve: Serve) -> None:
     server = await serve()
     stream, waiting = await RawClient.open(server.port), await RawClient.connect(server.port)
-    await until(lambda: server.listener.doors)
+    await until(lambda: server.listener.entrances)
     server.listener.close_accepting()
     with pytest.raises(ConnectionRefusedError):
         await RawClient.connect(server.port)
@@ -354,7 +355,7 @@ async def test_many_are_let_in_within_one_turn_of_the_loop_but_not_all(serve: Se
             counted.append(server.listener.counts["accepted"])
         a_turn = [after - before for before, after in itertools.pairwise(counted)]
         assert max(a_turn) == ACCEPTS_PER_TURN
-    await until(lambda: not server.listener.doors)
+    await until(lambda: not server.listener.entrances)
 
 
 def test_the_loop_of_the_standard_library_will_do() -> None:

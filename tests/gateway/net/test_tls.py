@@ -153,7 +153,7 @@ async def test_who_takes_too_long_to_shake_hands_is_dropped(tls: Tls) -> None:
     server = await tls[1]()
     client = await RawClient.connect(server.port)
     client.send(client_hello(b"\x03\x03")[:20])
-    await until(lambda: server.listener.doors)
+    await until(lambda: server.listener.entrances)
     server.pass_time(server.listener.shared.limits.handshake_timeout_s + 1)
     await server.emptied()
     assert server.listener.counts["timed_out"] == 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway import app
+from gateway import process
 from gateway.config import Config
 
 
@@ -27,8 +27,8 @@ async def test_a_gateway_that_waits_to_start_ends_at_the_first_signal(monkeypatc
             left.set()
         yield
 
-    monkeypatch.setattr(app, "serving", serving)
-    running = asyncio.create_task(app.run(Config()))
+    monkeypatch.setattr(process, "serving", serving)
+    running = asyncio.create_task(process.run(Config()))
     await waits.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 5)
@@ -41,8 +41,8 @@ async def test_who_is_cancelled_from_outside_is_cancelled(monkeypatch: pytest.Mo
         await asyncio.Event().wait()
         yield
 
-    monkeypatch.setattr(app, "serving", serving)
-    running = asyncio.create_task(app.run(Config()))
+    monkeypatch.setattr(process, "serving", serving)
+    running = asyncio.create_task(process.run(Config()))
     await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,101 @@
+"""A socket that a worker holds: what it subscribes to here, the worker gives it of its own copies.
+
+Holds who is subscribed to which stream on which worker's socket, and what a resume would bring. Synchronous; must not
+know links, messages on them, or dialects.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from _speedups.fanout import Fanout, Stream
+from _speedups.frame import Form
+from _speedups.outbox import Outbox
+from gateway.core.key import StreamId
+
+if TYPE_CHECKING:
+    from _speedups.outbox import Writer
+
+
+class Joined(Protocol):
+    """The subscription of one socket, on the link to its worker."""
+
+    def follows(self, form: Form) -> bool:
+        """Whether the worker has this frame class too; else frames are made here."""
+
+    def attach(
+        self, wanted: StreamId, stream: Stream, form: Form, resume: tuple[str, int] | None, snapshot: bool
+    ) -> None: ...
+    def detach(self, wanted: StreamId, form: Form) -> None: ...
+    def left(self, wanted: StreamId) -> None:
+        """One subscription of a socket that ends: the worker needs not be told."""
+
+    def resend(self, wanted: StreamId, first: int, last: int) -> None: ...
+    def finish(self, frame: bytes, *, drop: bool) -> None:
+        """Let it be the last that is sent, by the worker."""
+
+
+class AwayOutbox(Outbox):
+    """The outbox of such a socket. What is queued here itself goes to the worker as bytes."""
+
+    def __init__(self, fanout: Fanout, transport: Writer, owner: Any, joined: Joined) -> None:
+        super().__init__(fanout, -1, transport, owner, counts_bytes=False)
+        self._joined = joined
+        self._streams: dict[tuple[StreamId, Form], Stream] = {}
+        self._is_gone = False
+
+    def join(
+        self, wanted: StreamId, stream: Stream, form: Form, *, resume: tuple[str, int] | None, snapshot: bool
+    ) -> tuple[bool | None, int]:
+        """As `Stream.attach`."""
+        epoch, sequence = resume or (None, 0)
+        if not self._joined.follows(form):
+            return stream.attach(self, form, epoch=epoch, sequence=sequence, snapshot=snapshot)
+        if (wanted, form) in self._streams:
+            raise ValueError("already subscribed")
+        if self._is_gone or self.finished:
+            raise ValueError("the outbox takes nothing more")
+        self._joined.attach(wanted, stream, form, resume, snapshot)
+        self._streams[wanted, form] = stream
+        if epoch is None:
+            return None, 0
+        missed = stream.ring(sequence) if epoch == stream.epoch and sequence <= stream.sequence else None
+        return (False, 0) if missed is None else (True, len(missed))
+
+    def part(self, wanted: StreamId, stream: Stream, form: Form | None) -> bool:
+        """As `Stream.detach`."""
+        for found, its_form in self._streams:
+            if found == wanted and (form is None or its_form is form):
+                del self._streams[found, its_form]
+                self._joined.detach(wanted, its_form)
+                return True
+        return stream.detach(self, form)
+
+    def resend(self, wanted: StreamId, stream: Stream, first: int, last: int) -> int:
+        """As `Stream.resend`, as if the socket took everything."""
+        if not any(found == wanted for found, _ in self._streams):
+            return stream.resend(self, first, last)
+        first, last = max(first, stream.oldest), min(last, stream.sequence)
+        if first > last:
+            return 0
+        self._joined.resend(wanted, first, last)
+        return last - first + 1
+
+    def finish(self, frame: bytes, *, drop: bool = False) -> None:
+        if self.finished or self._is_gone:
+            return
+        if self.blocked and not drop:
+            self.resume()  # what waits here goes before it, and waits there
+        self._leave()
+        super().finish(b"", drop=drop)
+        self._joined.finish(frame, drop=drop)
+
+    def discard(self) -> None:
+        self._is_gone = True
+        self._leave()
+        super().discard()
+
+    def _leave(self) -> None:
+        streams, self._streams = self._streams, {}
+        for wanted, _ in streams:
+            self._joined.left(wanted)

@@ -1,0 +1,208 @@
+"""A client's socket in a worker: what it says is passed on, what it is told is written, and streams are given to it.
+
+Holds when it may be written to and how it ends. Must not know what is said, nor who decides it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from _speedups.frame import close_frame
+from _speedups.outbox import Outbox
+from gateway.core.mirror import Mirror, Waiting
+from gateway.errors import Close
+from gateway.net.port import Entrance, Port
+from gateway.wire import link
+
+if TYPE_CHECKING:
+    from _speedups.frame import Form
+
+TURN_BYTES: Final = 65_536  # after a read of this size the others get a turn
+
+
+class Holder(Protocol):
+    """The worker, as far as it matters here."""
+
+    mirrors: dict[int, Mirror]
+    forms: Sequence[Form]
+    is_blocked: bool
+    waiting: set[Held]
+
+    def send(self, message: bytes) -> None:
+        """A framed message to the first process."""
+
+    def enter(self, held: Held) -> int:
+        """The number of a new socket."""
+
+    def leave(self, conn: int, held: Held) -> None:
+        """It is gone."""
+
+
+class HeldEntrance(Entrance):
+    """A socket that has not said anything yet."""
+
+    __slots__ = ("_worker",)
+
+    def __init__(self, port: Port, worker: Holder) -> None:
+        super().__init__(port)
+        self._worker = worker
+
+    def _take(self, data: bytes) -> None:
+        self._leave()
+        held = Held(self._worker, self._transport, self._port, self._peer, self._counted)
+        self._transport.set_protocol(held)
+        held.data_received(data)
+
+
+class Held(asyncio.Protocol):
+    """A client's socket."""
+
+    __slots__ = (
+        *("_conn", "_counted", "_ending", "_holds", "_is_stopped", "_port", "_upgraded", "_worker"),
+        *("outbox", "transport"),
+    )
+
+    def __init__(
+        self, worker: Holder, transport: asyncio.Transport, port: Port, peer: str, counted: str | None
+    ) -> None:
+        """`counted`: the address it is counted under."""
+        self.transport = transport
+        self._worker = worker
+        self._port = port
+        self._counted = counted
+        self._upgraded = False
+        self._holds = False  # what streams bring waits for the answer to the request that asked for it
+        self._is_stopped = False  # the first process wants to read no more
+        self._ending = ""  # how the socket ends once all is sent
+        transport.set_write_buffer_limits(high=0)
+        # Under TLS the kernel is not to be given what is not encrypted: the transport does that
+        is_secured = transport.get_extra_info("sslcontext") is not None
+        fd = -1 if is_secured else transport.get_extra_info("socket").fileno()
+        self.outbox = Outbox(port.shared.fanout, fd, transport, self)
+        self._conn = worker.enter(self)
+        worker.send(link.control(link.Opened(self._conn, peer, is_secured)))
+
+    # For the loop
+
+    def data_received(self, data: bytes) -> None:
+        self._worker.send(link.carried(self._conn, data))
+        if self._worker.is_blocked:
+            self.transport.pause_reading()
+            self._worker.waiting.add(self)
+        elif len(data) >= TURN_BYTES:
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self.read_on)
+
+    def eof_received(self) -> bool:
+        self._worker.send(link.control(link.Ended(self._conn)))
+        return True
+
+    def pause_writing(self) -> None:
+        self.outbox.pause()
+        self._worker.send(link.control(link.Blocked(self._conn, on=True)))
+
+    def resume_writing(self) -> None:
+        self._holds = False
+        self.outbox.resume()
+        self._worker.send(link.control(link.Blocked(self._conn, on=False)))
+        self._end_when_sent()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.outbox.discard()
+        for mirror in self._worker.mirrors.values() if self._upgraded else ():
+            mirror.gone(self.outbox)
+        self._port.admission.leave(self._counted)
+        self._worker.leave(self._conn, self)
+
+    def on_overflow(self) -> None:
+        """For the outbox: more waits than may."""
+        self._worker.send(link.control(link.Overflowed(self._conn)))
+
+    # For the worker
+
+    def read_on(self) -> None:
+        """The first process takes more again."""
+        if not self._is_stopped and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def write(self, data: bytes) -> None:
+        """Whole frames, or HTTP; ahead of what streams bring."""
+        self.outbox.reply(data)
+        self._release()
+
+    def told(self, message: link.Told) -> None:
+        """What is to become of it."""
+        if isinstance(message, link.Attach):
+            self._attach(message)
+        elif isinstance(message, link.Detach | link.Resend):
+            self._change(message)
+        elif isinstance(message, link.Upgraded):
+            self._upgraded = True
+        elif isinstance(message, link.Reading):
+            self._is_stopped = not message.on
+            if message.on:
+                self.read_on()
+            elif not self.transport.is_closing():
+                self.transport.pause_reading()
+        else:
+            self._release()
+            if isinstance(message, link.Finish):
+                self.outbox.finish(message.frame, drop=message.drop)
+            else:
+                self._shut(message.how)
+
+    def goodbye(self, said: bytes) -> None:
+        """Nobody is there to decide anything any more."""
+        self._release()
+        if not self._upgraded:
+            self.transport.abort()
+            return
+        self.outbox.reply(said)
+        self.outbox.finish(close_frame(Close.GOING_AWAY, "the gateway has ended"))
+        self._shut("eof")
+
+    # Within
+
+    def _attach(self, message: link.Attach) -> None:
+        mirror = self._worker.mirrors.get(message.number)
+        if mirror is None or self.outbox.finished:
+            return
+        if not self.outbox.blocked:
+            self._holds = True  # the answer comes next, and goes first
+            self.outbox.pause()
+        form = self._worker.forms[message.form]
+        at = (message.epoch, message.sequence)
+        mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot))
+
+    def _change(self, message: link.Detach | link.Resend) -> None:
+        mirror = self._worker.mirrors.get(message.number)
+        if mirror is None:
+            return
+        if isinstance(message, link.Detach):
+            mirror.detach(self.outbox, self._worker.forms[message.form])
+        else:
+            mirror.stream.resend(self.outbox, message.first, message.last)
+
+    def _release(self) -> None:
+        if self._holds:
+            self._holds = False
+            self.outbox.resume()
+
+    def _shut(self, how: str) -> None:
+        if how == "abort":
+            self.transport.abort()
+            return
+        self._ending = how
+        self.outbox.finish(b"")  # it is subscribed to nothing any more
+        self._end_when_sent()
+
+    def _end_when_sent(self) -> None:
+        if not self._ending or self.outbox.queued_bytes or self.outbox.blocked or self.transport.is_closing():
+            return
+        if self._ending == "eof" and self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.outbox.discard()
+            self.transport.close()

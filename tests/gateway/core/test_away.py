@@ -1,0 +1,125 @@
+"""The outbox of a worker's socket: what is mirrored there is said to the worker, what is not goes as bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from _speedups.fanout import Stream
+from _speedups.frame import Form
+from gateway.core.away import AwayOutbox
+from gateway.core.key import StreamId, stream_id
+from gateway.limits import Limits
+from tests.gateway.core.hub_parts import KEY, TRADES, Desk
+from tests.speedups.fanout_parts import JsonForm
+
+
+class Far:
+    """A worker's end and a transport: keeps what is said to it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.said: list[tuple[Any, ...]] = []
+        self.outbox = AwayOutbox(desk.fanout, self, self, self)
+
+    def write(self, data: bytes) -> None:
+        if data:
+            self.said.append(("write", data))
+
+    def on_overflow(self) -> None:
+        self.said.append(("overflow",))
+
+    def follows(self, form: Form) -> bool:
+        return form is self.desk.form
+
+    def attach(
+        self, wanted: StreamId, _stream: Stream, _form: Form, resume: tuple[str, int] | None, snapshot: bool
+    ) -> None:
+        self.said.append(("attach", wanted, resume, snapshot))
+
+    def detach(self, wanted: StreamId, _form: Form) -> None:
+        self.said.append(("detach", wanted))
+
+    def left(self, wanted: StreamId) -> None:
+        self.said.append(("left", wanted))
+
+    def resend(self, wanted: StreamId, first: int, last: int) -> None:
+        self.said.append(("resend", wanted, first, last))
+
+    def finish(self, frame: bytes, *, drop: bool) -> None:
+        self.said.append(("finish", frame, drop))
+
+
+def test_a_stream_of_a_known_form_is_the_worker_s_to_send() -> None:
+    desk = Desk()
+    far = Far(desk)
+    desk.hub.subscribe(far.outbox, TRADES, form=desk.form, snapshot=False)
+    desk.publish(1, TRADES)
+    desk.clock.settle()
+    assert far.said == [("attach", stream_id(TRADES), None, False)]
+    with pytest.raises(ValueError, match="already subscribed"):
+        desk.hub.subscribe(far.outbox, TRADES, form=desk.form)
+    assert desk.hub.resend(far.outbox, stream_id(TRADES), 0, 9) == 1
+    assert desk.hub.resend(far.outbox, stream_id(TRADES), 5, 9) == 0
+    assert desk.hub.unsubscribe(far.outbox, stream_id(TRADES), desk.form)
+    assert not desk.hub.unsubscribe(far.outbox, stream_id(TRADES))
+    assert far.said[1:] == [("resend", stream_id(TRADES), 1, 1), ("detach", stream_id(TRADES))]
+
+
+def test_one_of_another_form_is_framed_here() -> None:
+    desk = Desk()
+    far, form = Far(desk), JsonForm()
+    desk.hub.subscribe(far.outbox, TRADES, form=form)
+    desk.publish(1, TRADES)
+    desk.clock.settle()
+    assert [said[0] for said in far.said] == ["write"]
+    assert desk.hub.resend(far.outbox, stream_id(TRADES), 1, 1) == 1
+    assert desk.hub.unsubscribe(far.outbox, stream_id(TRADES), form)
+
+
+@pytest.mark.parametrize(
+    ("resume", "recovered"),
+    [(None, None), (("?", 1), False), (("now", 3), True), (("now", 0), False), (("now", 9), False)],
+)
+def test_a_resume_is_told_what_the_ring_has(resume: tuple[str, int] | None, recovered: bool | None) -> None:
+    desk = Desk(Limits(ring_depth_updates=4, resend_updates_max=4))
+    far, peer = Far(desk), desk.peer()
+    epoch = desk.hub.subscribe(peer.outbox, TRADES, form=desk.form).epoch
+    for number in range(5):
+        desk.publish(number, TRADES)
+    if resume is not None and resume[0] == "now":
+        resume = (epoch, resume[1])
+    here = desk.hub.subscribe(desk.peer().outbox, TRADES, form=desk.form, resume=resume)
+    assert desk.hub.subscribe(far.outbox, TRADES, form=desk.form, resume=resume) == here
+    assert here.recovered is recovered
+
+
+def test_the_last_frame_goes_behind_what_waits_here_and_the_streams_are_left() -> None:
+    desk = Desk()
+    far = Far(desk)
+    desk.hub.subscribe(far.outbox, KEY, form=desk.form)
+    far.outbox.pause()
+    far.outbox.reply(b"waits")
+    far.outbox.finish(b"close")
+    far.outbox.finish(b"again")
+    far.outbox.reply(b"late")
+    assert far.said[1:] == [("write", b"waits"), ("left", stream_id(KEY)), ("finish", b"close", False)]
+    with pytest.raises(ValueError, match="takes nothing more"):
+        desk.hub.subscribe(far.outbox, KEY, form=desk.form)
+
+
+def test_what_waits_here_is_dropped_when_told_so_and_nothing_is_said_of_who_is_gone() -> None:
+    desk = Desk()
+    far = Far(desk)
+    desk.hub.subscribe(far.outbox, KEY, form=desk.form)
+    far.outbox.pause()
+    far.outbox.reply(b"waits")
+    far.outbox.finish(b"close", drop=True)
+    far.outbox.resume()
+    assert far.said[1:] == [("left", stream_id(KEY)), ("finish", b"close", True)]
+    gone = Far(desk)
+    desk.hub.subscribe(gone.outbox, KEY, form=desk.form)
+    gone.outbox.discard()
+    gone.outbox.finish(b"close")
+    assert gone.said[1:] == [("left", stream_id(KEY))]

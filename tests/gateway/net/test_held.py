@@ -1,0 +1,103 @@
+"""A client's socket in a worker: order of what it is sent, how it ends, and who is read when nobody listens."""
+
+from __future__ import annotations
+
+from gateway.core.key import stream_id
+from gateway.wire import link
+from tests.frames import whole
+from tests.gateway.core.hub_parts import KEY
+from tests.gateway.net.linked import Client, Pair
+
+
+def test_what_streams_bring_waits_for_the_answer() -> None:
+    pair = Pair()
+    peer = pair.desk.peer()
+    pair.desk.hub.subscribe(peer.outbox, KEY, form=pair.desk.form)
+    pair.desk.publish(1)
+    client = Client(pair)
+    pair.desk.hub.subscribe(client.outbox, KEY, form=pair.desk.form)
+    pair.carry()
+    assert client.read() == []
+    client.outbox.reply(b"\x81\x02{}")
+    pair.carry()
+    assert [each.get("s") for each in client.read()] == [None, 1]
+
+
+def test_a_socket_ends_when_all_is_sent() -> None:
+    pair = Pair()
+    client = Client(pair)
+    pair.carry()
+    client.wire.slow = True
+    client.outbox.reply(b"\x81\x02{}")
+    client.outbox.reply(b"\x81\x02[]")
+    pair.carry()
+    assert client.happened == ["paused"]
+    client.outbox.finish(b"\x88\x00")
+    client.transport.close()
+    pair.carry()
+    assert client.wire.ends == []
+    client.wire.wake()
+    pair.carry()
+    assert [frame.payload for frame in whole(client.wire.take())] == [b"{}", b"[]", b""]
+    assert client.wire.ends == ["close"]
+
+
+def test_our_half_is_ended_or_all_of_it_at_once() -> None:
+    pair = Pair()
+    half, all_of_it = Client(pair), Client(pair)
+    half.transport.write_eof()
+    all_of_it.held.told(link.Shut(1, "abort"))
+    pair.carry()
+    assert (half.wire.ends, all_of_it.wire.ends) == (["eof"], ["abort"])
+
+
+def test_a_client_is_not_read_while_the_first_process_takes_nothing() -> None:
+    pair = Pair()
+    client = Client(pair)
+    pair.carry()
+    pair.worker.pause_writing()
+    assert client.wire.reads
+    client.held.data_received(b"one")
+    assert not client.wire.reads, "what it has said is passed on, and no more is taken"
+    pair.worker.resume_writing()
+    assert client.wire.reads
+    client.transport.pause_reading()
+    pair.carry()
+    assert not client.wire.reads
+    client.held.read_on()
+    assert not client.wire.reads
+    client.transport.resume_reading()
+    pair.carry()
+    assert client.wire.reads
+
+
+def test_who_is_left_behind_is_told_and_closed() -> None:
+    pair = Pair()
+    client = Client(pair)
+    pair.desk.hub.subscribe(client.outbox, KEY, form=pair.desk.form)
+    pair.carry()
+    client.held.goodbye(b"\x81\x02{}")
+    frames = whole(client.wire.take())
+    assert [frame.opcode for frame in frames] == [1, 8]
+    assert frames[1].payload[:2] == (1001).to_bytes(2)
+    assert client.wire.ends == ["eof"]
+    assert pair.worker.mirrors[1].stream.subscribers == 0
+    assert pair.worker.mirrors[1].id == stream_id(KEY)
+
+
+def test_one_that_had_not_become_a_websocket_is_dropped() -> None:
+    pair = Pair()
+    client = Client(pair)
+    client.held.goodbye(b"\x81\x02{}")
+    assert client.wire.ends == ["abort"]
+
+
+def test_more_than_may_wait_is_told_to_who_decides() -> None:
+    pair = Pair()
+    client = Client(pair)
+    pair.carry()
+    client.held.outbox.pause()
+    client.held.write(b"x" * 10)
+    client.held.write(b"x" * (1 << 20))
+    pair.clock.settle()
+    assert [type(said) for said in pair.said_by_worker()] == [link.Overflowed]

@@ -1,0 +1,247 @@
+"""A worker's client against one of the first process: the same numbers, in the same order, whatever happens between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from gateway.core.key import Key, stream_id
+from gateway.limits import Limits
+from gateway.net.links import ROOM
+from gateway.wire import link
+from tests.gateway.core.hub_parts import KEY, TRADES
+from tests.gateway.net.linked import Client, Pair
+from tests.speedups.fanout_parts import Listener, Message, Peer
+
+
+def joined(pair: Pair) -> Client:
+    client = Client(pair)
+    pair.carry()
+    return client
+
+
+def test_the_answer_goes_before_the_snapshot_and_updates_follow_with_the_same_numbers() -> None:
+    pair = Pair()
+    peer = pair.desk.peer()
+    pair.desk.hub.subscribe(peer.outbox, KEY, form=pair.desk.form)
+    pair.desk.publish(1)
+    pair.desk.publish(2)
+    client = joined(pair)
+    client.subscribe(KEY)
+    pair.carry()
+    pair.desk.publish(3)
+    pair.carry()
+    ack, *told = client.read()
+    assert ack == {"ack": 2}
+    assert [(each["s"], each["k"], each["d"]) for each in told] == [(2, "snapshot", 2), (3, "update", 3)]
+    assert {each["e"] for each in told} == {each["e"] for each in pair.desk.read(peer)}
+    assert pair.desk.source.log == [("acquire", KEY)]
+
+
+@pytest.mark.parametrize("options", [{}, {"tier_ms": 100}, {"tier_ms": 50, "batch": True}])
+def test_each_lane_has_the_numbers_it_has_in_the_first_process(options: dict[str, Any]) -> None:
+    pair = Pair()
+    client, peer = joined(pair), pair.desk.peer()
+    pair.desk.hub.subscribe(peer.outbox, TRADES, form=pair.desk.form, **options)
+    client.subscribe(TRADES, **options)
+    pair.carry()
+    for number in range(9):
+        pair.desk.publish(number, TRADES)
+        pair.desk.clock.advance(0.03)
+        pair.carry()
+    assert client.read()[1:] == pair.desk.read(peer) != []
+
+
+def test_a_position_is_resumed_from_the_worker_s_own_ring() -> None:
+    pair = Pair()
+    first = joined(pair)
+    first.subscribe(TRADES)
+    for number in range(5):
+        pair.desk.publish(number, TRADES)
+    pair.carry()
+    epoch = first.read()[1]["e"]
+    again = joined(pair)
+    at = again.subscribe(TRADES, resume=(epoch, 2))
+    assert (at.recovered, at.replayed, at.sequence) == (True, 3, 2)
+    pair.carry()
+    assert [each["s"] for each in again.read()[1:]] == [3, 4, 5]
+    assert pair.desk.hub.resend(again.outbox, at.id, 4, 9) == 2
+    pair.carry()
+    assert [each["s"] for each in again.read()] == [4, 5]
+
+
+def test_a_worker_that_comes_later_is_given_the_ring_so_that_a_resume_lands_anywhere() -> None:
+    pair = Pair()
+    peer = pair.desk.peer()
+    pair.desk.hub.subscribe(peer.outbox, TRADES, form=pair.desk.form)
+    for number in range(5):
+        pair.desk.publish(number, TRADES)
+    epoch = pair.desk.read(peer)[0]["e"]
+    client = joined(pair)
+    at = client.subscribe(TRADES, resume=(epoch, 1))
+    assert (at.recovered, at.replayed) == (True, 4)
+    pair.carry()
+    assert [(each["s"], each["d"]) for each in client.read()[1:]] == [(2, 1), (3, 2), (4, 3), (5, 4)]
+
+
+def test_a_stream_is_followed_once_and_for_a_while_after_the_last_reader() -> None:
+    pair = Pair(Limits(linger_s=5.0))
+    first, second = joined(pair), joined(pair)
+    first.subscribe(KEY)
+    second.subscribe(KEY)
+    assert pair.desk.hub.subscribers() == {stream_id(KEY): 1}
+    pair.carry()
+    pair.desk.hub.unsubscribe(first.outbox, stream_id(KEY))
+    second.outbox.discard()
+    pair.carry()
+    pair.desk.clock.advance(4.9)
+    assert pair.link.streams == 1
+    pair.desk.clock.advance(0.2)
+    pair.carry()
+    assert pair.link.streams == 0
+    assert pair.worker.mirrors == {}
+    pair.desk.clock.advance(5.1)
+    assert pair.desk.source.keys == []
+
+
+def test_a_link_that_was_behind_tells_a_gap_and_goes_on_from_the_newest_state() -> None:
+    pair = Pair()
+    client = joined(pair)
+    at = client.subscribe(KEY)
+    pair.carry()
+    careful = Listener(at.epoch, at.sequence)
+    pair.down.slow = True
+    for number in range(3_000):
+        pair.desk.publish([number] * 500)
+        pair.desk.clock.settle()
+    assert pair.link.outbox is not None
+    assert pair.link.outbox.queued_bytes <= ROOM * pair.desk.limits.queue_state_bytes
+    pair.down.wake()
+    pair.carry()
+    careful.take(client.read()[1:])
+    assert (careful.sequence, careful.newest) == (3_000, [2_999] * 500)
+    assert careful.skipped
+
+
+def test_the_first_process_loses_a_worker_and_all_its_clients_with_it() -> None:
+    pair = Pair()
+    client = joined(pair)
+    client.subscribe(KEY)
+    pair.carry()
+    pair.link.connection_lost(ConnectionResetError())
+    assert client.happened == ["lost"]
+    assert pair.link.conns == {}
+    assert pair.desk.hub.subscribers() == {stream_id(KEY): 0}
+    client.outbox.discard()
+    pair.link.connection_lost(None)
+    assert client.happened == ["lost"]
+
+
+def test_what_a_worker_s_client_does_is_told_and_what_it_is_told_is_done() -> None:
+    pair = Pair()
+    client = joined(pair)
+    client.held.data_received(b"hello")
+    client.held.pause_writing()
+    client.held.resume_writing()
+    client.held.eof_received()
+    pair.carry()
+    assert client.happened == ["hello", "paused", "resumed", "ended"]
+    assert client.wire.ends == ["close"]
+    client.held.connection_lost(None)
+    pair.carry()
+    assert client.happened[-1] == "lost"
+    assert pair.worker.sockets == {}
+
+
+def test_bad_bytes_end_the_link() -> None:
+    pair = Pair()
+    pair.link.data_received(link.framed(b"?"))
+    assert pair.down.ends == ["abort"]
+    pair.worker.data_received(link.framed(b"Uno update"))
+    assert pair.up.ends == ["abort"]
+
+
+class Twins(RuleBasedStateMachine):
+    """Pairs of clients that ask the same: one of the first process, one of its worker."""
+
+    KEYS = (KEY, TRADES, Key("sim", "quotes", "ETH/USDT"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = Pair(Limits(ring_depth_updates=8, resend_updates_max=8, linger_s=1.0))
+        self.value = 0
+        self.twins: dict[Key, tuple[Peer, Client, Listener, list[Message], list[Message]]] = {}
+        self.left: dict[Key, tuple[str, int]] = {}
+
+    @rule(key=st.sampled_from(KEYS), count=st.integers(1, 12))
+    def publish(self, key: Key, count: int) -> None:
+        for _ in range(count):
+            self.value += 1
+            self.pair.desk.publish(self.value, key)
+
+    @rule(key=st.sampled_from(KEYS))
+    def lose(self, key: Key) -> None:
+        self.pair.desk.hub.lost(key, "exchange_reconnect")
+
+    @rule(key=st.sampled_from(KEYS), resumes=st.booleans(), snapshot=st.booleans())
+    def join(self, key: Key, resumes: bool, snapshot: bool) -> None:
+        if key in self.twins:
+            return
+        resume = self.left.get(key) if resumes else None
+        self.read()
+        peer, client = self.pair.desk.peer(), joined(self.pair)
+        here = self.pair.desk.hub.subscribe(
+            peer.outbox, key, form=self.pair.desk.form, resume=resume, snapshot=snapshot
+        )
+        there = client.subscribe(key, resume=resume, snapshot=snapshot)
+        assert here == there
+        stands = resume if resume is not None else (here.epoch, here.sequence)
+        self.twins[key] = (peer, client, Listener(*stands), [], [])
+
+    @precondition(lambda self: self.twins)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.twins)))
+        self.same()
+        peer, client, careful, _, _ = self.twins.pop(key)
+        self.left[key] = (careful.epoch, careful.sequence)
+        peer.outbox.discard()
+        client.outbox.discard()
+
+    @rule(seconds=st.sampled_from([0.1, 1.5]))
+    def wait(self, seconds: float) -> None:
+        self.pair.desk.clock.advance(seconds)
+
+    @rule()
+    def carry(self) -> None:
+        self.pair.carry()
+        self.read()
+
+    @rule()
+    def same(self) -> None:
+        """Once all was carried over, both have read the same, and what a careful client accepts."""
+        self.pair.carry()
+        self.read()
+        for _, _, careful, here, there in self.twins.values():
+            assert here == [each for each in there if "ack" not in each]
+            assert "ack" in there[0] if there else not here
+            careful.take(here)
+            here.clear()
+            there[1:] = []
+
+    def read(self) -> None:
+        self.pair.desk.clock.settle()
+        for peer, client, _, here, there in self.twins.values():
+            here.extend(peer.read())
+            there.extend(client.read())
+
+    def teardown(self) -> None:
+        self.same()
+
+
+TestTwins = Twins.TestCase
+TestTwins.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

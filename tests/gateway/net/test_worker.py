@@ -1,0 +1,136 @@
+"""A worker on real sockets, with a first process that only says what the test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import msgspec
+
+from gateway.config import ServerConfig
+from gateway.core.key import stream_id
+from gateway.limits import Limits
+from gateway.net.worker import Settings, Worker
+from gateway.wire import link
+from tests.gateway.core.hub_parts import TRADES
+from tests.gateway.net.raw import RawClient
+from tests.waiting import until
+
+
+class First(asyncio.Protocol):
+    """The first process: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self.transport: Any = None
+        self._reader = link.Reader()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.said += [link.up(payload) for payload in self._reader.feed(data)]
+
+    def tell(self, message: link.Down) -> None:
+        self.transport.write(link.control(message))
+
+    def heard(self, kind: type) -> list[Any]:
+        return [each for each in self.said if isinstance(each, kind)]
+
+
+async def begun(**limits: Any) -> tuple[First, Worker]:
+    """A worker that listens."""
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    inherited = socket.create_server(("127.0.0.1", 0))
+    inherited.setblocking(False)
+    first, worker = First(), Worker(inherited)
+    await loop.create_unix_connection(lambda: first, sock=ours)
+    await loop.create_unix_connection(lambda: worker, sock=theirs)
+    settings = msgspec.json.encode(Settings(ServerConfig(), Limits(**limits)))
+    first.tell(link.Welcome(1, 0, settings))
+    await until(lambda: first.heard(link.Listening))
+    return first, worker
+
+
+async def ended(first: First, worker: Worker) -> None:
+    first.transport.close()
+    await asyncio.wait_for(worker.ended.wait(), 5)
+    await worker.goodbye()
+    RawClient.drop_all()
+    await asyncio.sleep(0)
+
+
+async def test_what_a_client_says_is_passed_on_and_what_it_is_told_is_written() -> None:
+    first, worker = await begun()
+    assert worker.port is not None
+    client = await RawClient.connect(worker.port.port)
+    assert not first.heard(link.Opened), "who says nothing is not worth a word"
+    client.send(b"GET / HTTP/1.1\r\n")
+    await until(lambda: first.heard(link.Bytes))
+    (opened,) = first.heard(link.Opened)
+    assert (opened.peer, opened.secured) == ("127.0.0.1", False)
+    assert first.heard(link.Bytes) == [link.Bytes(opened.conn, b"GET / HTTP/1.1\r\n")]
+    first.transport.write(link.carried(opened.conn, b"answer"))
+    assert await client.reader.readexactly(6) == b"answer"
+    first.tell(link.Shut(opened.conn, "close"))
+    assert await client.reader.read() == b""
+    await until(lambda: first.heard(link.Lost))
+    (report,) = first.heard(link.Report)[:1]
+    assert report.connections == 0
+    await ended(first, worker)
+
+
+async def test_streams_are_written_to_who_was_given_them() -> None:
+    first, worker = await begun()
+    assert worker.port is not None
+    client = await RawClient.connect(worker.port.port)
+    client.send(b"x")
+    await until(lambda: first.heard(link.Opened))
+    conn = first.heard(link.Opened)[0].conn
+    first.tell(link.Upgraded(conn))
+    first.tell(link.Follow(7, stream_id(TRADES), "e", 4, None))
+    first.tell(link.Attach(conn, 7, 0, "e", 4, None, True))
+    first.transport.write(link.carried(conn, b"\x81\x02{}"))
+    first.transport.write(link.framed(b'U7 5 update null 1 {"a":1}') + link.framed(b"U8 1 update null 1 {}"))
+    told = await client.reader.readuntil(b"}}")
+    assert told.startswith(b"\x81\x02{}\x81")
+    assert b'"sequence":5' in told
+    first.tell(link.Gap(7, 9, "slow_consumer", None))
+    assert b'"from":6,"to":9,"reason":"resync"' in await client.reader.readuntil(b"}")
+    first.tell(link.Gap(7, 10, "upstream", "f"))
+    assert b'"new_epoch":"f"' in await client.reader.readuntil(b"}")
+    first.tell(link.Unfollow(7))
+    await until(lambda: not worker.mirrors)
+    ending = asyncio.create_task(ended(first, worker))
+    assert b"server_shutdown" in await client.reader.read()
+    client.drop()
+    await ending
+
+
+async def test_a_first_process_that_makes_no_sense_ends_the_worker() -> None:
+    first, worker = await begun()
+    first.transport.write(link.framed(b"?"))
+    await asyncio.wait_for(worker.ended.wait(), 5)
+    await worker.goodbye()
+
+
+async def test_no_new_connection_is_taken_once_told_so() -> None:
+    first, worker = await begun()
+    assert worker.port is not None
+    first.tell(link.Reload())
+    first.tell(link.Stop())
+    port = worker.port.port
+
+    async def refused() -> bool:
+        try:
+            (await RawClient.connect(port)).drop()
+        except OSError:
+            return True
+        return False
+
+    async with asyncio.timeout(5):
+        while not await refused():
+            pass
+    await ended(first, worker)

@@ -1,0 +1,96 @@
+"""The processes of a gateway: started, started again, given up, and their counts in sum."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.app import App
+from gateway.config import Config, OmsConfig, ServerConfig
+from gateway.limits import Limits
+from gateway.net.workers import Workers
+from gateway.wire import link
+from tests.waiting import until
+
+
+@asynccontextmanager
+async def working(count: int = 2) -> AsyncIterator[Workers]:
+    app = App(Config(server=ServerConfig(port=0, workers=count), limits=Limits(), oms=OmsConfig(enabled=False)))
+    assert app.workers is not None
+    try:
+        await app.start()
+        yield app.workers
+    finally:
+        await app.close()
+
+
+def knows_settings(pid: int) -> bool:
+    return b"TICKWIRE" in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_workers_end_with_the_gateway_and_know_none_of_its_settings() -> None:
+    os.environ["TICKWIRE_AUTH__MASTER_KEYS"] = "never"
+    try:
+        async with working(3) as workers:
+            assert workers.are_up()
+            pids = [each["pid"] for each in workers.told()]
+            assert [each["worker"] for each in workers.told()] == [1, 2]
+            assert not any(map(knows_settings, pids))
+    finally:
+        del os.environ["TICKWIRE_AUTH__MASTER_KEYS"]
+    assert not any(map(exists, pids))
+
+
+async def test_a_worker_that_is_stopped_and_given_up_is_killed_and_another_takes_its_place() -> None:
+    async with working() as workers:
+        (seat,) = workers.seats
+        assert seat.process is not None
+        assert seat.link is not None
+        stopped = seat.process.pid
+        os.kill(stopped, signal.SIGSTOP)
+        seat.link.on_overflow()
+        await until(lambda: seat.starts == 2 and workers.are_up())
+        assert not exists(stopped)
+
+
+async def test_signals_for_the_gateway_do_not_end_a_worker() -> None:
+    async with working() as workers:
+        pid = workers.told()[0]["pid"]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid, number)
+        assert workers.seats[0].link is not None
+        before = workers.seats[0].link.report
+        await until(lambda: workers.seats[0].link and workers.seats[0].link.report is not before)
+        assert workers.told()[0]["pid"] == pid
+
+
+async def test_counts_are_of_all_processes_and_of_those_that_have_ended() -> None:
+    async with working() as workers:
+        (seat,) = workers.seats
+        assert seat.link is not None
+        counters = workers.counters()
+        report = link.Report(
+            {"messages": 5, "updates": 3, "gaps": 1}, [(10, 2)], {"accepted": 4, "timed_out": 1}, 2, 3, 1500, {}
+        )
+        seat.link.report = report
+        assert workers.told()[0]["messages"] == 5
+        for ended in (False, True):
+            if ended:
+                process, lost = seat.process, seat.link
+                seat.retire()
+                seat.process = process
+            summed = workers.counters()
+            assert summed["messages"] == counters["messages"] + 5
+            assert summed["gaps"] == counters["gaps"] + 1
+            assert summed["updates"] == counters["updates"], "each is counted where it is numbered"
+            assert workers.latency_buckets() == [(10, 2)]
+            assert workers.sockets() == {"timed_out": 1}
+        assert lost is not None
+        lost.close()
