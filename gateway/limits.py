@@ -42,6 +42,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     symbols_per_request_max: int = 500
     dashboard_symbols_max: int = 500  # whose prices one message may hold: about 60 kB
     streams_max: int = 100_000  # sequences (keys times tiers) over all connections: each has a ring
+    published_streams_max: int = 20_000  # the same of signals and news, apart: their symbols need not exist
     book_depth_max: int = 1_000  # what exchanges publish at most
     batch_items_max: int = 1_000  # updates in one batch frame
 

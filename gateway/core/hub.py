@@ -61,7 +61,7 @@ class Hub:
         self._metronome = Metronome(clock.call_at)
         self._topics: dict[Key, Topic] = {}
         self._lingering: dict[StreamId | Key, Timer] = {}  # lanes without subscribers, topics nobody listens to now
-        self._lanes = 0
+        self._lanes = {False: 0, True: 0}  # by whether they are `_is_named`
         self._closed = False
         self.late = 0  # updates for a key nobody watches any more
 
@@ -113,12 +113,15 @@ class Hub:
         batch: bool = False,
         resume: tuple[str, int] | None = None,
         snapshot: bool = True,
+        guest: bool = False,
     ) -> Subscribed:
         """Attach an outbox; replay, gap and snapshot are queued as data, so an ack sent as a reply goes first.
 
+        `guest`: for somebody without credentials where others have them.
+
         Raises TickwireError too_many_subscriptions, and ValueError when it is attached already in this form.
         """
-        lane = self._lane(stream_id(key, tier_ms, batch=batch))
+        lane = self._lane(stream_id(key, tier_ms, batch=batch), guest=guest)
         epoch, sequence = resume or (None, 0)
         try:
             if isinstance(outbox, AwayOutbox):
@@ -194,12 +197,13 @@ class Hub:
         topic = self._topics.get(wanted.key)
         return None if topic is None else topic.lanes.get(wanted)
 
-    def _lane(self, wanted: StreamId) -> Lane:
+    def _lane(self, wanted: StreamId, *, guest: bool) -> Lane:
         """The lane, made when missing; the first of a key that nobody listens to starts its watch."""
         lane = self._find(wanted)
         if lane is not None:
             return lane
-        if self._lanes >= self._limits.streams_max:
+        named = _is_named(wanted.key)
+        if self._lanes[named] >= self._lanes_max(named=named, guest=guest):
             raise TickwireError("too_many_subscriptions", "the server holds as many streams as it may")
         topic = self._topic(wanted.key)
         lane = Lane(
@@ -211,8 +215,16 @@ class Hub:
             on_idle=self._on_idle,
         )
         topic.lanes[wanted] = lane
-        self._lanes += 1
+        self._lanes[named] += 1
         return lane
+
+    def _lanes_max(self, *, named: bool, guest: bool) -> int:
+        """Whoever invents symbols for publishers to tell of takes the place of no market data, and a guest leaves half
+        to those who have a key."""
+        limits = self._limits
+        if not named:
+            return limits.streams_max
+        return limits.published_streams_max // 2 if guest else limits.published_streams_max
 
     def _topic(self, key: Key) -> Topic:
         """The topic, made when missing; the watch starts with it."""
@@ -244,7 +256,7 @@ class Hub:
         assert lane.stream.subscribers == 0, "a subscriber cancels the linger timer"
         del lane.topic.lanes[lane.id]
         lane.close()
-        self._lanes -= 1
+        self._lanes[_is_named(lane.topic.key)] -= 1
         self._drop_unused(lane.topic)
 
     def _drop_unused(self, topic: Topic) -> None:
@@ -253,3 +265,8 @@ class Hub:
             del self._topics[topic.key]
             if topic.key.exchange != OWN:
                 self._sources[topic.key.exchange].release(topic.key)
+
+
+def _is_named(key: Key) -> bool:
+    """What publishers may tell of one symbol, which whoever subscribes to it may have made up."""
+    return key.exchange == OWN and key.symbol != EVERY

@@ -140,6 +140,11 @@ class Conversation(ABC, Generic[R]):
         return None if self._guard is None else self._guard.principal
 
     @property
+    def is_guest(self) -> bool:
+        """Nobody in particular, where there are users."""
+        return self._guard is not None and self._guard.principal is None
+
+    @property
     def owner(self) -> int | None:
         """The API key that it speaks for."""
         return None if self.principal is None else self.principal.api_key_id

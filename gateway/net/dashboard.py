@@ -244,7 +244,7 @@ class DashboardSession(Conversation[dashboard.Request]):
             if forms.get(symbol) is not old:
                 hub.unsubscribe(outbox, stream_id(_signals_of(symbol)), self._signals.pop(symbol))
         for symbol in forms.keys() - self._signals.keys():
-            hub.subscribe(outbox, _signals_of(symbol), form=forms[symbol])
+            hub.subscribe(outbox, _signals_of(symbol), form=forms[symbol], guest=self.is_guest)
             self._signals[symbol] = forms[symbol]
 
     def _reader(self) -> Any:

@@ -256,7 +256,7 @@ class StreamSession(Conversation[stream.Request]):
         _known(request.channel)
         keys, refusals = await self._resolve(request)
         if self._conn.is_open:  # it may have closed meanwhile
-            self.send(self._streams.subscribe(request, keys, refusals, deflate=self._conn.deflate))
+            self.send(self._streams.subscribe(request, keys, refusals, deflate=self._conn.deflate, guest=self.is_guest))
 
     def _subscribe_at_once(self, request: stream.Subscribe) -> bytes:
         """The ack of what needs not wait: by far the most, and without a task."""

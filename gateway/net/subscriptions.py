@@ -99,6 +99,7 @@ class Subscriptions:
         refusals: Mapping[str, TickwireError],
         *,
         deflate: bool,
+        guest: bool = False,
     ) -> bytes:
         """The ack: replays, gaps and snapshots leave behind it. `keys` and `refusals` are by the client's spelling."""
         self._requests += 1
@@ -114,7 +115,7 @@ class Subscriptions:
             slot = slot_of(key)
             if slot not in joined:  # else the client spelled one stream in two ways
                 try:
-                    at = self._join(slot, spelling, key, request, tier_ms, deflate=deflate)
+                    at = self._join(slot, spelling, key, request, tier_ms, deflate=deflate, guest=guest)
                 except TickwireError as error:
                     errors[spelling] = error.code
                     continue
@@ -126,7 +127,15 @@ class Subscriptions:
         return stream.subscribed(request, subscription_id, tier_ms, states, errors, retry_after_ms)
 
     def _join(
-        self, slot: Slot, spelling: str, key: Key, request: stream.Subscribe, tier_ms: int, *, deflate: bool
+        self,
+        slot: Slot,
+        spelling: str,
+        key: Key,
+        request: stream.Subscribe,
+        tier_ms: int,
+        *,
+        deflate: bool,
+        guest: bool,
     ) -> Subscribed:
         previous = self._active.get(slot)
         if previous is None and len(self._active) >= self._limits.subscriptions_per_connection_max:
@@ -144,6 +153,7 @@ class Subscriptions:
             batch=request.batch,
             resume=None if position is None else (position.epoch, position.sequence),
             snapshot=request.snapshot,
+            guest=guest,
         )
         if previous is not None and not replaces:
             self._leave(previous)  # only now: a refusal leaves what there was

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.core.key import OWN, Key, StreamId, stream_id
+from gateway.core.key import EVERY, OWN, Key, StreamId, stream_id
 from gateway.core.tiers import Item
 from gateway.errors import TickwireError
 from gateway.limits import Limits
@@ -137,6 +137,27 @@ def test_more_keys_than_the_limit_are_refused_with_a_code() -> None:
         desk.hub.subscribe(desk.peer().outbox, TRADES, form=desk.form)
     assert refused.value.code == "too_many_subscriptions"
     assert desk.source.keys == [KEY]
+
+
+def test_symbols_that_are_made_up_take_no_place_of_market_data_and_guests_half_of_theirs() -> None:
+    desk = Desk(Limits(streams_max=2, published_streams_max=4))
+    peer = desk.peer()
+
+    def is_had(symbol: str, *, guest: bool = False) -> bool:
+        try:
+            desk.hub.subscribe(peer.outbox, Key(OWN, "signals", symbol), form=desk.form, guest=guest)
+        except TickwireError:
+            return False
+        return True
+
+    assert [is_had(name, guest=True) for name in "ABC"] == [True, True, False]
+    assert [is_had(name) for name in "CDE"] == [True, True, False]
+    assert is_had(EVERY, guest=True), "what tells of all symbols is one that there is"
+    desk.hub.subscribe(peer.outbox, KEY, form=desk.form)
+    peer.outbox.discard()
+    desk.clock.advance(6)
+    peer = desk.peer()
+    assert [is_had(name) for name in "VWXYZ"] == [True, True, True, True, False]
 
 
 def test_every_tier_counts_as_a_stream_until_it_is_dropped() -> None:

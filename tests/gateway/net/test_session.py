@@ -11,8 +11,12 @@ import msgspec
 import pytest
 
 from _speedups.frame import OP_BINARY
+from gateway.auth import Gate
+from gateway.config import AuthConfig
 from gateway.limits import Limits
+from gateway.net.guard import Guard, Guards
 from tests.gateway.net.fakes import Client, Rig
+from tests.gateway.users import Users
 from tests.waiting import until
 
 
@@ -288,3 +292,19 @@ async def test_what_publishers_tell_is_resumed_and_sent_again_as_trades_are() ->
         "new_epoch": epoch,
     }  # fmt: skip
     assert (numbers["epoch"], numbers["from"], numbers["to"], "exchange" in numbers) == (epoch, 1, 5, False)
+
+
+async def test_who_shows_no_credentials_leaves_half_of_the_streams_of_symbols_that_are_made_up() -> None:
+    users = Users()
+    verdict = users.auth.authenticate(users.add("ann"), "x-api-key")
+    guards = Guards(Gate(users.auth, AuthConfig(), anonymous=True))
+    rig = Rig(Limits(published_streams_max=2))
+    guest, known = (rig.connect(guard=Guard(guards, each)) for each in (None, verdict))
+    for client, symbols, errors in ((guest, ["A", "B"], {"B": "too_many_subscriptions"}), (known, ["B"], {})):
+        client.conn.take()
+        ack = await client.ask(action="subscribe", channel="news", symbols=symbols)
+        assert ack["data"]["errors"] == errors
+    alone = Rig(Limits(published_streams_max=2)).connect()
+    alone.conn.take()
+    ack = await alone.ask(action="subscribe", channel="news", symbols=["A", "B"])
+    assert ack["data"]["errors"] == {}, "where there are no users nobody is a guest"
