@@ -275,6 +275,7 @@ class CcxtSource:
             klass=config.klass,
             policy=self._policy(identity.kind, channel),
             rng=self._rng,
+            trades_missed_ms=config.trades_missed_ms,
             book_contradiction_ms=config.book_contradiction_ms,
             book_crossed_ms=config.book_crossed_ms,
             pause=self.exchange.pause,

@@ -32,6 +32,7 @@ class ExchangeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     stale_after_ms: dict[str, Milliseconds] = {}  # per channel, over STALE_AFTER_MS
     book_start_ms: Milliseconds = 20_000  # a book that does not come by then has failed; other data may be quiet
     connection_silence_ms: Annotated[int, msgspec.Meta(ge=1_000)] = 25_000  # not even a pong: the connection is dead
+    trades_missed_ms: Milliseconds = 10_000  # the last price may move this long without a trade; 0: it is no evidence
     book_contradiction_ms: Annotated[int, msgspec.Meta(ge=1)] = 5_000  # trades may contradict a book this long
     book_crossed_ms: Milliseconds = 500  # a book may stay crossed this long; it is not served meanwhile
 

@@ -24,6 +24,8 @@ from gateway.sources.unpack import Payload
 
 log = structlog.get_logger(__name__)
 
+MOVES_MIN = 3  # of the last price without a trade: one may be told behind its trade, and one ahead of it
+
 
 class FeedId(NamedTuple):
     """What is read: a kind (`trades`, `book`, `ticker`, `bidask`, `ohlcv`), ccxt's symbol, a timeframe for candles."""
@@ -47,6 +49,7 @@ class FeedSettings(NamedTuple):
     klass: str  # ccxt's id
     policy: Policy
     rng: Random
+    trades_missed_ms: int
     book_contradiction_ms: int
     book_crossed_ms: int
     pause: Pause  # of the exchange
@@ -77,7 +80,12 @@ class Feed(ABC):
         self._tape = Tape(consecutive=settings.klass in CONSECUTIVE_TRADE_IDS, polled=self.polled)
         self._guard = self._new_guard()
         self._whole_book = settings.klass in WHOLE_BOOK and not self.polled
-        checks: dict[str, Admit] = {"trades": self._admit_trades, "book": self._admit_book}
+        self._price: float | None = None  # the last one that a ticker told
+        self._moves = 0  # of the last price since the last trade, which should have made each of them
+        self._moved_ms = 0.0  # when the first of them was seen
+        checks: dict[str, Admit] = {
+            "trades": self._admit_trades, "book": self._admit_book, "ticker": self._admit_ticker,
+        }  # fmt: skip
         self._admit = checks.get(identity.kind)
         self._stop = asyncio.Event()  # the present subscription is over
         self._closed = asyncio.Event()  # and there will be no other
@@ -187,12 +195,25 @@ class Feed(ABC):
         if self.watch.state is State.LIVE and self._guard.trade(price, ts_ms, now_ms) is Verdict.BROKEN:
             self.fail(self._guard.why, "resync")
 
+    def moved(self, now_ms: float) -> None:
+        """The last price of these trades' market has moved: somebody has traded."""
+        missed_ms = self.settings.trades_missed_ms
+        if self.polled or not missed_ms or self.watch.state is State.BACKOFF:
+            return  # what is polled answers, or fails
+        if not self._moves:
+            self._moved_ms = now_ms
+        self._moves += 1
+        if self._moves >= MOVES_MIN and now_ms - self._moved_ms >= missed_ms:
+            self._moves = 0
+            self.fail(f"the last price has moved for {missed_ms} ms, and no trade was told")
+
     def _went_live(self, now_ms: float) -> None:
         self.refusals = 0
         self._tape.restart()
         self._guard = self._new_guard()
         self.watch.on(Event.UPDATE, now_ms)
         self._arm()
+        self._moves = 0
         self.log.info("feed live")
 
     def _do(self, action: Action, reason: Reason) -> None:
@@ -238,6 +259,8 @@ class Feed(ABC):
 
     def _admit_trades(self, trades: list[dict[str, Any]], now_ms: float) -> Payload | None:
         new, hole = self._tape.take(trades)
+        if new:
+            self._moves = 0
         if hole:
             self.errors += 1
             self._announce("upstream")
@@ -246,6 +269,13 @@ class Feed(ABC):
             trade = new[-1]
             book.testify(trade["price"], trade.get("timestamp"), now_ms)
         return new or None
+
+    def _admit_ticker(self, ticker: dict[str, Any], now_ms: float) -> Payload:
+        before, self._price = self._price, ticker.get("last")
+        trades = self.settings.siblings.get(FeedId("trades", self.id.symbol))
+        if trades is not None and None not in (before, self._price) and self._price != before:
+            trades.moved(now_ms)
+        return ticker
 
     def _admit_book(self, book: dict[str, Any], now_ms: float) -> Payload | None:
         if self._whole_book:

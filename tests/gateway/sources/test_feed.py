@@ -56,14 +56,19 @@ class Scripted(Feed):
 
 
 def settings(
-    policy: Policy = POLICY, klass: str = "kraken", siblings: dict[FeedId, Feed] | None = None
+    policy: Policy = POLICY,
+    klass: str = "kraken",
+    siblings: dict[FeedId, Feed] | None = None,
+    *,
+    trades_missed_ms: int = 10_000,
 ) -> FeedSettings:
-    return FeedSettings("x", klass, policy, Random(1), 5_000, 50, Pause(), siblings if siblings is not None else {})
+    siblings = siblings if siblings is not None else {}
+    return FeedSettings("x", klass, policy, Random(1), trades_missed_ms, 5_000, 50, Pause(), siblings)
 
 
 @pytest.fixture
 async def feed() -> AsyncIterator[Scripted]:
-    feed = Scripted(FeedId("ticker", "BTC/USDT"), settings())
+    feed = Scripted(FeedId("bidask", "BTC/USDT"), settings())
     feed.consumers.append(Told())
     feed.start(None)
     await until(lambda: feed.asked)
@@ -99,7 +104,7 @@ async def test_what_was_never_served_is_not_lost(feed: Scripted) -> None:
 
 
 async def test_a_subscription_that_raises_is_a_failure() -> None:
-    feed = Scripted(FeedId("ticker", "BTC/USDT"), settings())
+    feed = Scripted(FeedId("bidask", "BTC/USDT"), settings())
     feed.refuse = [ValueError("no"), ValueError("still no")]
     feed.start(None)
     await until(lambda: feed.asked.count("subscribe") == 3)
@@ -147,7 +152,7 @@ async def test_nothing_comes_after_close(feed: Scripted) -> None:
 @pytest.mark.parametrize("when", ["subscribed", "backing off", "unsubscribing"])
 async def test_close_at_any_time_unsubscribes_last(when: str) -> None:
     slow = Policy(backoff_ms=60_000, backoff_max_ms=60_000)
-    feed = Scripted(FeedId("ticker", "BTC/USDT"), settings(slow))
+    feed = Scripted(FeedId("bidask", "BTC/USDT"), settings(slow))
     feed.start(None)
     await until(lambda: feed.asked)
     if when != "subscribed":
@@ -162,7 +167,7 @@ async def test_close_at_any_time_unsubscribes_last(when: str) -> None:
 
 
 async def test_a_successor_waits_for_its_predecessor() -> None:
-    first, second = (Scripted(FeedId("ticker", "BTC/USDT"), settings()) for _ in range(2))
+    first, second = (Scripted(FeedId("bidask", "BTC/USDT"), settings()) for _ in range(2))
     first.start(None)
     await until(lambda: first.asked)
     first.hold.clear()
@@ -176,7 +181,7 @@ async def test_a_successor_waits_for_its_predecessor() -> None:
 
 async def test_silence_of_a_live_feed_is_a_loss_and_a_new_subscription_at_once() -> None:
     policy = Policy(silence_ms=20, start_ms=20, backoff_ms=5, backoff_max_ms=10)
-    feed = Scripted(FeedId("ticker", "BTC/USDT"), settings(policy))
+    feed = Scripted(FeedId("bidask", "BTC/USDT"), settings(policy))
     feed.consumers.append(Told())
     feed.start(None)
     feed.deliver(1, 1)
@@ -243,6 +248,73 @@ async def test_trades_testify_about_their_market_s_book(monkeypatch: pytest.Monk
     assert len(calls(feeds[1])) == 4
     monkeypatch.undo()
     await asyncio.wait([feed.close() for feed in feeds])
+
+
+class Market:
+    """A ticker and the trades of one market, and a clock."""
+
+    def __init__(self, feeds: list[Scripted], patched: pytest.MonkeyPatch) -> None:
+        self.ticker, self.trades = feeds
+        self.now_ms = 1_000.0
+        self.numbers = 0
+        patched.setattr("gateway.sources.feed._now_ms", lambda: self.now_ms)
+
+    def last(self, price: float | None, after_ms: float = 0) -> None:
+        self.now_ms += after_ms
+        self.ticker.deliver({"last": price}, 1)
+
+    def trade(self, after_ms: float = 0) -> None:
+        self.now_ms += after_ms
+        self.numbers += 1
+        self.trades.deliver([{"id": str(self.numbers), "price": 1.0}], 2)
+
+
+@pytest.fixture
+async def market(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Market]:
+    siblings: dict[FeedId, Feed] = {}
+    feeds = [Scripted(FeedId(kind, "BTC/USDT"), settings(siblings=siblings)) for kind in ("ticker", "trades")]
+    for feed in feeds:
+        siblings[feed.id] = feed
+        feed.consumers.append(Told())
+        feed.start(None)
+    await until(lambda: all(feed.asked for feed in feeds))
+    with monkeypatch.context() as patched:
+        yield Market(feeds, patched)
+    await asyncio.wait([feed.close() for feed in feeds])
+
+
+async def test_trades_that_die_alone_are_lost_when_the_price_goes_on_moving(market: Market) -> None:
+    market.trade()
+    for price in (1.0, 1.0, None, 2.0, 3.0, 3.5):
+        market.last(price, after_ms=1)
+    market.last(4.0, after_ms=9_998)
+    assert market.trades.watch.state is State.LIVE, "three moves, within less time than it takes"
+    market.last(4.0, after_ms=5)
+    assert market.trades.watch.state is State.LIVE, "what stays shows nothing"
+    market.last(5.0)
+    assert (market.trades.watch.state, market.trades.errors) == (State.BACKOFF, 1)
+    assert calls(market.trades)[-1] == "upstream"
+    assert market.ticker.watch.state is State.LIVE
+
+
+async def test_a_slow_market_loses_no_trades(market: Market) -> None:
+    """The ticker is told a moment behind each trade, or ahead of it."""
+    market.last(0.5)
+    for number in range(8):
+        market.trade(after_ms=60_000)
+        market.last(float(number), after_ms=1_000)
+        market.last(number + 0.5, after_ms=60_000)
+    assert market.trades.watch.state is State.LIVE
+    assert "upstream" not in calls(market.trades)
+
+
+async def test_that_no_trade_is_told_can_be_no_evidence(market: Market) -> None:
+    for feed in (market.ticker, market.trades):
+        feed.settings = feed.settings._replace(trades_missed_ms=0)
+    market.trade()
+    for number in range(9):
+        market.last(float(number), after_ms=60_000)
+    assert market.trades.watch.state is State.LIVE
 
 
 async def test_a_hole_is_told_before_the_trade_behind_it_and_the_subscription_stays() -> None:
