@@ -64,8 +64,9 @@ class PortfolioBoard(Board[AccountIds]):
                 self._accounts.pop(account_id).end()
 
     def state(self, what: AccountIds) -> bytes | None:
-        known = [newest for account_id in what if (newest := self._accounts[account_id].newest) is not None]
-        return portfolio(known) if known else None
+        newest = {account_id: self._accounts[account_id].newest for account_id in what}
+        known = [each for each in newest.values() if each is not None]
+        return portfolio(known, [number for number, each in newest.items() if each is None]) if known else None
 
     def on_tick(self) -> None:
         """What is worth the same as before is no silence."""

@@ -15,17 +15,20 @@ from gateway.core.portfolio import Valuation, Valued, by_symbol
 from gateway.wire.portfolio import digits
 
 
-def portfolio(valuations: Sequence[Valuation]) -> bytes:
+def portfolio(valuations: Sequence[Valuation], unvalued: Sequence[int] = ()) -> bytes:
     """Finished JSON; numbers have the digits of their source, and are null where nobody knows them.
 
-    What counts prices or balances that are not live has `"stale":true`, and the whole then too.
+    What counts prices or balances that are not live has `"stale":true`, and the whole then too. While accounts are not
+    valued yet they are named, and what would be of all of them is not known.
     """
     positions = by_symbol(each for valuation in valuations for each in valuation.positions)
     said: dict[str, Any] = {
         "positions": {symbol: _position(held) for symbol, held in sorted(positions.items())},
-        "total_pnl": _number(sum((each.unrealized_pnl for each in valuations), Decimal(0))),
-        "position_count": len(positions),
+        "total_pnl": None if unvalued else _number(sum((each.unrealized_pnl for each in valuations), Decimal(0))),
+        "position_count": None if unvalued else len(positions),
     }
+    if unvalued:
+        said["unvalued_accounts"] = list(unvalued)
     if any(each.stale for each in valuations):
         said["stale"] = True
     return orjson.dumps(said)

@@ -59,10 +59,15 @@ async def test_accounts_are_told_together_as_far_as_they_are_known(scene: Scene)
     one, both = scene.join(1), scene.join(1, 2)
     scene.followers[1](valuation(held("A")))
     scene.board._tick()
-    assert (symbols_told(one), symbols_told(both)) == ([["A"]], [["A"]])
+    (of_one,), (of_both,) = ([message["data"] for message in client.take()] for client in (one, both))
+    assert (list(of_one["positions"]), of_one["total_pnl"], "unvalued_accounts" in of_one) == (["A"], 5.05, False)
+    assert (list(of_both["positions"]), of_both["total_pnl"], of_both["unvalued_accounts"]) == (["A"], None, [2])
     scene.followers[2](valuation(held("B")))
     scene.board._tick()
-    assert (symbols_told(one), symbols_told(both)) == ([], [["A", "B"]])
+    assert symbols_told(one) == []
+    ((_, _, payload),) = both.take_frames()
+    said = json.loads(payload)["data"]
+    assert (list(said["positions"]), said["total_pnl"], "unvalued_accounts" in said) == (["A", "B"], 10.1, False)
     one.outbox.discard()
     assert set(scene.followers) == {1, 2}
     both.outbox.discard()

@@ -44,6 +44,12 @@ def test_accounts_are_one_portfolio_by_symbol() -> None:
     assert (netted["quantity"], netted["average_price"], netted["unrealized_pnl"]) == (2, 115, -9.95)
 
 
+def test_a_sum_in_part_is_no_total() -> None:
+    said = json.loads(portfolio([valuation(held())], [2, 5]))
+    assert (said["total_pnl"], said["position_count"], said["unvalued_accounts"]) == (None, None, [2, 5])
+    assert list(said["positions"]) == ["BTC/USDT"]
+
+
 def test_nothing_held_is_told_too() -> None:
     assert json.loads(portfolio([valuation(pnl="-0")])) == {"positions": {}, "total_pnl": 0, "position_count": 0}
 
