@@ -29,6 +29,24 @@ def test_headlines(headline: str, score: float | None) -> None:
     assert sentiment(headline) == score
 
 
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("not rally", -1.0),
+        ("not the market rally", -1.0),
+        ("not the market will rally", 1.0),  # the fourth word behind it
+        ("not rally rally", 0.0),  # one word is turned around
+        ("not the rally the rally", 0.0),
+        ("not the market not will the rally", -1.0),  # each begins anew
+        ("rally not", 1.0),
+        ("won't crash", 1.0),
+        ("no, the market rally", -1.0),  # words count, not what is between them
+    ],
+)
+def test_a_negation_turns_the_next_listed_word_within_three_around(text: str, score: float) -> None:
+    assert sentiment(text) == score
+
+
 def test_no_word_counts_twice() -> None:
     assert not GOOD & BAD
     assert not (GOOD | BAD) & NEGATIONS
