@@ -19,7 +19,7 @@ from gateway.commands.database import account_named, change, configured, note, r
 from gateway.commands.failure import CommandError
 from gateway.commands.show import Row, account_row, show, show_one
 from oms.model import Account, Environment, PositionMode
-from oms.store import admin
+from oms.store import admin, history
 from oms.store.pool import Connection
 from oms.vault import new_master_key
 
@@ -151,7 +151,7 @@ def allow_unsigned(account: str, *, config: Path | None = None) -> None:
     print(f"Account {_set(account, config, requires_signing=False)} takes unsigned commands, too")
 
 
-def credentials(account: str, *, config: Path | None = None) -> None:
+def credentials(account: str, *, same_account: bool = False, config: Path | None = None) -> None:
     """Store what opens an account at its venue, sealed under the master key.
 
     Asks for it on a terminal; elsewhere reads one JSON object from standard input:
@@ -161,6 +161,9 @@ def credentials(account: str, *, config: Path | None = None) -> None:
     ----------
     account
         Its name or number.
+    same_account
+        What is stored now opens the same account there: needed to replace it while orders are open, which another
+        account of the venue would not know.
     config
         The configuration; without it, tickwire.toml of this folder when there is one.
     """
@@ -168,6 +171,8 @@ def credentials(account: str, *, config: Path | None = None) -> None:
 
     async def work(connection: Connection) -> str:
         found = await account_named(connection, account)
+        if not same_account and await admin.credentials(connection, found.id) is not None:
+            await _require_no_open_order(connection, found)
         given = _asked() if sys.stdin.isatty() else _read(sys.stdin.buffer.read())
         await admin.set_credentials(connection, found.id, vault_of(settings).seal(found.id, given))
         await note(connection, "account.credentials", f"account {found.id}", fields=sorted(given))
@@ -216,6 +221,15 @@ def _set(name: str, config: Path | None, **changes: bool) -> str:
         return account.name
 
     return change(configured(config), work)
+
+
+async def _require_no_open_order(connection: Connection, account: Account) -> None:
+    """At another account of the venue they would be looked for in vain, and be taken for over."""
+    if await history.orders(connection, history.Filter(accounts={account.id: ()}, page_size=1), is_open=True):
+        raise CommandError(
+            f"account {account.name} has open orders: cancel them first, or say --same-account if what is stored now "
+            "opens the same account at its venue"
+        )
 
 
 def _asked() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import io
 import json
@@ -13,12 +14,15 @@ from typing import Any
 import pytest
 
 from oms import signing
-from oms.model import Environment, PositionMode
+from oms.journal import open_journal
+from oms.model import Environment, Order, OrderState, PositionMode
 from oms.store import admin
 from oms.store.pool import Connection
 from oms.vault import Vault, VaultError, new_master_key
+from oms.writes import Writes
 from tests.gateway.commands.conftest import Ran
 from tests.leaks import VENUE_SECRET
+from tests.oms import full_rows
 
 Tickwire = Callable[..., Ran]
 Ask = Callable[[Callable[[Connection], Any]], Any]
@@ -98,6 +102,31 @@ def test_credentials_are_read_from_standard_input_and_sealed(
     said = ask(audit)
     assert "account.credentials" in said
     assert VENUE_SECRET not in said
+
+
+def test_credentials_are_not_replaced_while_orders_are_open_unless_they_open_the_same_account(
+    tickwire: Tickwire, ask: Ask, typed: Callable[[bytes], None], dsn: str
+) -> None:
+    def give(*more: str) -> Ran:
+        typed(json.dumps(GIVEN).encode())
+        return tickwire("account", "credentials", "main", *more)
+
+    async def keep(order: Order) -> None:
+        journal = await open_journal(dsn, on_committed=lambda _: None, on_lost=lambda _: None)
+        await journal.append(Writes(orders={order.id: order}))
+        await journal.close()
+
+    tickwire("account", "add", "main", "sim")
+    resting = full_rows.order(1, state=OrderState.SUBMITTED, closed_ns=None)
+    asyncio.run(keep(resting))
+    assert give().code == 0, "there were none before"
+    before = ask(admin.all_credentials)
+    refused = give()
+    assert (refused.code, ask(admin.all_credentials)) == (1, before)
+    assert "account main has open orders" in refused.err
+    assert give("--same-account").code == 0
+    asyncio.run(keep(full_rows.order(1, state=OrderState.CANCELED, version=resting.version + 1)))
+    assert give().code == 0
 
 
 def test_credentials_are_asked_for_on_a_terminal(
