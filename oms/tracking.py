@@ -7,6 +7,7 @@ that changes are written down: `book` is the only one to put anything in.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
 from types import MappingProxyType
@@ -26,7 +27,8 @@ class Executed(msgspec.Struct):
     filled: Decimal = ZERO
     notional: Decimal = ZERO
     trade_ids: set[str] = set()
-    without_id: set[tuple[Decimal, Decimal, int]] = set()  # (qty, price, time) of the trades with a synthetic id
+    # How many trades with a synthetic id there are of the same (qty, price, time)
+    without_id: Counter[tuple[Decimal, Decimal, int]] = msgspec.field(default_factory=Counter)
     exchange_ids: set[str] = set()  # it has had at the venue
 
     @property
@@ -40,7 +42,7 @@ class Executed(msgspec.Struct):
             self.notional += qty * price
         self.trade_ids.add(trade_id)
         if trade_id.startswith(SYNTHETIC):
-            self.without_id.add((qty, price, time_ns))
+            self.without_id[qty, price, time_ns] += 1
 
 
 class OrderIndex:
@@ -119,8 +121,10 @@ class OrderIndex:
         """Under which id to book a trade of this order; None when it is booked already."""
         executed = self._executed[order.id]
         if trade.exchange_trade_id is None:
-            if (trade.qty, trade.price, trade.time_ns) in executed.without_id:
+            if executed.without_id[trade.qty, trade.price, trade.time_ns] > trade.nth:
                 return None
+            if trade.nth and executed.filled + trade.qty > order.qty:
+                return None  # there is no room for one more: it was told twice
             total = format((executed.filled + trade.qty).normalize(CONTEXT), "f")
             price = format(trade.price.normalize(CONTEXT), "f")
             return SYNTHETIC + hashlib.sha256(f"{order.id}:{total}:{price}".encode()).hexdigest()[:32]

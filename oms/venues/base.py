@@ -71,6 +71,7 @@ class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
     more_fees: Mapping[str, Decimal] = {}  # what was paid in other currencies beside it
     maker: bool | None = None
     time_ns: int
+    nth: int = 0  # of those without an id that are alike in all else and were told together
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):

@@ -279,7 +279,7 @@ class CcxtVenue:
                 told = await paging.by_id(page, since_ms, now_ms, window_ms=binance.WINDOW_MS, page_rows=rows)
             else:
                 told = await paging.by_time(page, since_ms)
-            return sorted((convert.trade(each) for each in told), key=_in_order)
+            return sorted(convert.counted(convert.trade(each) for each in told), key=_in_order)
 
         return await self._read(ask)
 

@@ -6,9 +6,12 @@ float. What an answer leaves out is taken from the order it is about. Must not k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
+
+import msgspec
 
 from oms.model import ZERO, Instrument, Order, OrderType, Side
 from oms.venues.base import VenueOrder, VenueOrderStatus, VenuePosition, VenueTrade
@@ -146,6 +149,19 @@ def trade(told: Told) -> VenueTrade:
         maker=maker == "maker" if maker else None,
         time_ns=time_ns(told, "timestamp"),
     )
+
+
+def counted(trades: Iterable[VenueTrade]) -> list[VenueTrade]:
+    """Trades that were told together: those without an id that are alike are told apart by their number."""
+    alike: Counter[tuple[object, ...]] = Counter()
+    found = []
+    for each in trades:
+        if each.exchange_trade_id is None:
+            key = each.exchange_order_id, each.side, each.qty, each.price, each.time_ns
+            each = msgspec.structs.replace(each, nth=alike[key])  # noqa: PLW2901
+            alike[key] += 1
+        found.append(each)
+    return found
 
 
 def _fees(told: Told) -> dict[str | None, Decimal]:

@@ -5,6 +5,7 @@ Takes a function that fetches a page, in ccxt's words. Must not know an exchange
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -42,13 +43,16 @@ async def by_time(fetch: Fetch, since_ms: int, *, full_rows: int = FULL_ROWS) ->
 
     A page of `full_rows` or more at one time, the longest so far, may hide others. Raises UnclearError then.
     """
-    found: dict[object, Trade] = {}
+    found: dict[tuple[object, int], Trade] = {}
     longest = 0
     while True:
         rows = await fetch(since_ms, {})
         known = len(found)
+        alike: Counter[object] = Counter()  # in this page, which has all of the time that it begins with
         for row in rows:
-            found[_identity(row)] = row
+            identity = _identity(row)
+            found[identity, alike[identity]] = row
+            alike[identity] += not row.get("id")
         longest = max(longest, len(rows))
         newest_ms = max((int(row["timestamp"]) for row in rows), default=since_ms)
         if len(found) == known:

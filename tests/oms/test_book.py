@@ -111,6 +111,19 @@ def test_a_trade_without_an_id_is_known_by_what_it_was() -> None:
     assert again.deal(1, trade(None), SPOT, NOW_NS) == []
 
 
+def test_trades_without_an_id_that_are_alike_are_as_many_as_were_told_together() -> None:
+    memory = book()
+    resting(memory, qty=Decimal(3))
+    first, second = (memory.deal(1, trade(None, nth=nth), SPOT, NOW_NS) or [] for nth in (0, 1))
+    assert memory.orders[1].filled == 2
+    again = book(orders=memory.orders.values(), deals=[*first, *second], positions=memory.positions.values())
+    for known in (memory, again):
+        assert [known.deal(1, trade(None, nth=nth), SPOT, NOW_NS) for nth in (0, 1)] == [[], []]
+        assert known.deal(1, trade(None, nth=2), SPOT, NOW_NS)
+        assert known.deal(1, trade(None, nth=3), SPOT, NOW_NS) == [], "the order has no room for it"
+        assert known.orders[1].filled == 3
+
+
 def test_a_trade_that_could_not_be_booked_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = book()
     resting(memory)

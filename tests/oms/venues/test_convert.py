@@ -248,3 +248,19 @@ def test_an_instrument() -> None:
 )
 def test_steps(precision: object, mode: int, step: str) -> None:
     assert convert.step(precision, mode) == Decimal(step)
+
+
+def test_trades_without_an_id_that_are_alike_are_counted() -> None:
+    def nths(*changes: dict[str, Any]) -> list[int]:
+        return [each.nth for each in convert.counted(convert.trade({**TRADE, "id": None} | each) for each in changes)]
+
+    assert nths({}, {}, {}) == [0, 1, 2]
+    assert nths({}, {"price": "50001"}, {"timestamp": 2_001}, {"order": "8"}, {"amount": "0.2"}, {}) == [
+        0,
+        0,
+        0,
+        0,
+        0,
+        1,
+    ]
+    assert nths({"id": "1"}, {"id": "1"}) == [0, 0]

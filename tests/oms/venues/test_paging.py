@@ -76,3 +76,11 @@ async def test_trades_without_numbers_are_told_apart_by_what_they_are() -> None:
         {"timestamp": 5, "order": "1", "side": "buy", "price": "1", "amount": "2"},
     ]
     assert await paging.by_time(Exchange(rows, 10).fetch_by_time, 0) == rows
+
+
+async def test_trades_that_are_alike_in_all_are_as_many_as_one_page_has() -> None:
+    twins: Rows = [{"timestamp": at, "order": "1", "side": "buy", "price": "1", "amount": "1"} for at in (4, 5, 5)]
+    assert await paging.by_time(Exchange(twins, 10).fetch_by_time, 0) == twins, "pages overlap, and tell no more"
+    assert await paging.by_time(Exchange(twins, 2).fetch_by_time, 0, full_rows=3) == twins, "a page had but one of them"
+    numbered = [{**row, "id": "7"} for row in twins[1:]]
+    assert await paging.by_time(Exchange(numbered, 10).fetch_by_time, 0) == numbered[:1]
