@@ -197,7 +197,7 @@ async def test_what_the_exchange_refuses_is_the_class_that_ccxt_has_for_it(gatew
 async def test_an_order_that_cannot_be_is_an_invalid_order(gateway_with_orders: Ordering) -> None:
     async with client(gateway_with_orders) as exchange:
         for order, kind in (
-            ((BTC, "limit", "buy", 0.01, 60_000, {"postOnly": True}), ccxt.OrderImmediatelyFillable),
+            ((BTC, "limit", "buy", 0.01, 61_000, {"postOnly": True}), ccxt.OrderImmediatelyFillable),
             ((BTC, "limit", "buy", 0.0000001, 50_000), ccxt.InvalidOrder),
             ((BTC, "limit", "buy", 0.00001, 50_000), ccxt.InvalidOrder),  # below the minimum notional
             ((BTC, "limit", "buy", 0.01, -1), ccxt.InvalidOrder),

@@ -123,8 +123,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_its_clients_resume_e
             assert await client.closed() == Close.LOST
             await exchange.post("burst", stream=TRADE, count=20)
             await other.reach(stays, 40)
-            await until(workers.are_up)
-            assert workers.told()[0]["starts"] == 2
+            await until(lambda: workers.told()[0]["starts"] == 2 and workers.are_up())
             async with client_on(gateway, 1) as again:
                 await again.subscribe("trades", BTC, resume={BTC: position(stream)})
                 resumed = again.stream("trades", BTC)

@@ -58,6 +58,11 @@ def test_publish_with_nobody_listening(benchmark: BenchmarkFixture) -> None:
     assert benchmark(new_stream(new_fanout(), DEPTH).publish, DATA, None, T_IN) > DEPTH
 
 
+@measures("fanout.Stream.publish_whole")
+def test_publish_a_whole_state_with_nobody_listening(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(new_stream(new_fanout(), DEPTH).publish_whole, DATA, None, T_IN) > DEPTH
+
+
 @pytest.mark.parametrize("gathered", [1, 10])
 @measures("fanout.Fanout.flush_now")
 def test_updates_to_a_thousand_sockets(benchmark: BenchmarkFixture, gathered: int) -> None:
@@ -129,6 +134,17 @@ def test_a_reset_that_a_thousand_are_told(benchmark: BenchmarkFixture) -> None:
     reset((stream, outboxes))
     assert all(outbox.queued_bytes for outbox in outboxes)
     each_once(benchmark, reset, a_joined_crowd)
+
+
+@measures("fanout.Stream.skip")
+def test_a_number_skipped_that_a_thousand_are_told(benchmark: BenchmarkFixture) -> None:
+    def skip(crowd: Joining) -> None:
+        crowd[0].skip(crowd[0].sequence + 1, "slow_client")
+
+    stream, outboxes = a_joined_crowd()
+    skip((stream, outboxes))
+    assert all(outbox.queued_bytes for outbox in outboxes)
+    each_once(benchmark, skip, a_joined_crowd)
 
 
 @measures("fanout.Stream.resend")
