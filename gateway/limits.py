@@ -27,6 +27,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     heartbeat_s: float = 30.0  # server pings after this much idle time
     silence_s: float = 90.0  # and gives the peer up (4408) after this much silence
     drain_ms: int = 10_000  # on shutdown: from `server_shutdown` to the last close
+    worker_silence_s: float = 10.0  # a worker reports every second; short of CPU it is late, by seconds, yet not hung
 
     # Messages
     message_bytes_max: int = 65_536  # the largest request is a subscribe with every symbol of a page
@@ -103,6 +104,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         relations = {
             "queue_state_bytes <= queue_append_bytes": self.queue_state_bytes <= self.queue_append_bytes,
             "queue_append_bytes <= queue_bytes_max": self.queue_append_bytes <= self.queue_bytes_max,
+            "2 <= worker_silence_s": self.worker_silence_s >= 2,
             "heartbeat_s < silence_s": self.heartbeat_s < self.silence_s,
             "connections_per_ip_max <= connections_max": self.connections_per_ip_max <= self.connections_max,
             "resend_updates_max <= ring_depth_updates": self.resend_updates_max <= self.ring_depth_updates,

@@ -141,7 +141,8 @@ class Mirror:
 
     def gone(self, outbox: Outbox) -> None:
         """Its socket is: it waits no more."""
-        self._waiting = [each for each in self._waiting if each.outbox is not outbox]
+        if self._waiting:  # a thousand sockets may go at once, and there may be as many streams
+            self._waiting = [each for each in self._waiting if each.outbox is not outbox]
 
     def state(self) -> tuple[bytes, int | None, int] | None:
         """The whole state now, as a stream's snapshot: (data, t_ex, t_in)."""

@@ -60,7 +60,7 @@ class Held(asyncio.Protocol):
     """A client's socket."""
 
     __slots__ = (
-        *("_conn", "_counted", "_ending", "_holds", "_is_stopped", "_port", "_upgraded", "_worker"),
+        *("_conn", "_counted", "_ending", "_holds", "_is_full", "_is_stopped", "_port", "_upgraded", "_worker"),
         *("outbox", "transport"),
     )
 
@@ -74,6 +74,7 @@ class Held(asyncio.Protocol):
         self._counted = counted
         self._upgraded = False
         self._holds = False  # what streams bring waits for the answer to the request that asked for it
+        self._is_full = False  # the socket takes no more for now
         self._is_stopped = False  # the first process wants to read no more
         self._ending = ""  # how the socket ends once all is sent
         transport.set_write_buffer_limits(high=0)
@@ -100,12 +101,14 @@ class Held(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
+        self._is_full = True
         self.outbox.pause()
         self._worker.send(link.control(link.Blocked(self._conn, on=True)))
 
     def resume_writing(self) -> None:
-        self._holds = False
-        self.outbox.resume()
+        self._is_full = False
+        if not self._holds:
+            self.outbox.resume()
         self._worker.send(link.control(link.Blocked(self._conn, on=False)))
         self._end_when_sent()
 
@@ -128,9 +131,12 @@ class Held(asyncio.Protocol):
             self.transport.resume_reading()
 
     def write(self, data: bytes) -> None:
-        """Whole frames, or HTTP; ahead of what streams bring."""
-        self.outbox.reply(data)
-        self._release()
+        """Whole frames, ahead of what streams bring; or HTTP, which may be more than may wait of frames."""
+        if self._upgraded:
+            self.outbox.reply(data)
+            self._release()
+        elif not self.transport.is_closing():
+            self.transport.write(data)
 
     def told(self, message: link.Told) -> None:
         """What is to become of it."""
@@ -169,9 +175,8 @@ class Held(asyncio.Protocol):
         mirror = self._worker.mirrors.get(message.number)
         if mirror is None or self.outbox.finished:
             return
-        if not self.outbox.blocked:
-            self._holds = True  # the answer comes next, and goes first
-            self.outbox.pause()
+        self._holds = True  # the answer comes next, and goes first
+        self.outbox.pause()
         form = self._worker.forms[message.form]
         at = (message.epoch, message.sequence)
         mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot))
@@ -188,7 +193,8 @@ class Held(asyncio.Protocol):
     def _release(self) -> None:
         if self._holds:
             self._holds = False
-            self.outbox.resume()
+            if not self._is_full:
+                self.outbox.resume()
 
     def _shut(self, how: str) -> None:
         if how == "abort":

@@ -66,6 +66,7 @@ class Link(asyncio.Protocol):
         self.report = link.Report({}, [], {}, 0, 0, 0, {})
         self.conns: dict[int, LinkTransport] = {}
         self.bytes = 0  # sent as requests and replies; what streams bring is not in it
+        self.heard = 0  # how often anything has come
         self._form = form
         self._begun = begun
         self._followed: dict[StreamId, Followed] = {}
@@ -87,6 +88,7 @@ class Link(asyncio.Protocol):
         )
 
     def data_received(self, data: bytes) -> None:
+        self.heard += 1
         try:
             for payload in self._reader.feed(data):
                 self._take(link.up(payload))
@@ -135,6 +137,13 @@ class Link(asyncio.Protocol):
         if self.outbox is not None and not self._is_lost:
             self.bytes += len(message)
             self.outbox.reply(message)
+
+    def takes(self, size: int) -> bool:
+        """Whether so many bytes for one socket may wait as well: one answer is not to cost all clients their link."""
+        share = self.listener.shared.limits.queue_bytes_max
+        if size <= share or self.outbox is None or not self.outbox.queued_bytes:
+            return True
+        return self.outbox.queued_bytes + size <= ROOM // 2 * share
 
     def close(self) -> None:
         """Give the worker up: it ends, and its clients with it."""
@@ -252,10 +261,21 @@ class LinkTransport(asyncio.Transport):
 
     def received(self, data: bytes) -> None:
         if not self._is_closing:
-            self._protocol.data_received(data)
+            self._alone(self._protocol.data_received, data)
 
     def happened(self, message: link.Up) -> None:
         """What the worker tells of it."""
+        self._alone(self._heed, message)
+
+    def _alone(self, call: Callable[[Any], None], what: Any) -> None:
+        """As loops do it for a socket: what fails for one ends that one, and not the link of all."""
+        try:
+            call(what)
+        except Exception:
+            log.exception("a worker's socket failed: it is dropped", peer=self._peer)
+            self.abort()
+
+    def _heed(self, message: link.Up) -> None:
         match message:
             case link.Blocked():
                 if message.on:
@@ -295,6 +315,10 @@ class LinkTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._is_closing:
+            return
+        if not self._link.takes(len(data)):
+            log.warning("a worker is so far behind that a client of it is dropped", peer=self._peer, bytes=len(data))
+            self.abort()
             return
         for start in range(0, len(data), WRITE_BYTES_MAX):
             self._link.send(link.carried(self._conn, bytes(data[start : start + WRITE_BYTES_MAX])))

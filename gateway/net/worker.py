@@ -23,7 +23,7 @@ from gateway.config import ServerConfig
 from gateway.core.mirror import Known, Mirror
 from gateway.limits import Limits
 from gateway.net.addresses import Proxies
-from gateway.net.certificate import Certificate
+from gateway.net.certificate import Certificate, CertificateError
 from gateway.net.deflate import compress
 from gateway.net.held import Held, HeldEntrance
 from gateway.net.port import Entrance, Port
@@ -166,7 +166,7 @@ class Worker(asyncio.Protocol):
 
     def _obey(self, message: link.Welcome | link.Stop | link.Reload) -> None:
         if isinstance(message, link.Welcome):
-            self._starting = asyncio.get_running_loop().create_task(self._start(message))
+            self._starting = asyncio.get_running_loop().create_task(self._begin(message))
         elif isinstance(message, link.Reload):
             if self._certificate is not None:
                 self._certificate.reload()
@@ -189,7 +189,16 @@ class Worker(asyncio.Protocol):
             else:
                 found.reset(message.new_epoch, message.reason)
 
+    async def _begin(self, welcome: link.Welcome) -> None:
+        """Who cannot begin ends, and is started again: what was wrong may be put right by then."""
+        try:
+            await self._start(welcome)
+        except (OSError, CertificateError) as error:
+            log.error("a worker cannot take connections", error=str(error))
+            self.close()
+
     async def _start(self, welcome: link.Welcome) -> None:
+        """Raises OSError when the port cannot be opened, CertificateError."""
         settings = msgspec.json.decode(welcome.settings, type=Settings)
         structlog.contextvars.bind_contextvars(worker=welcome.index)
         self._certificate = certificate = Certificate.of(settings.server)
@@ -207,12 +216,7 @@ class Worker(asyncio.Protocol):
         tls = (lambda: certificate.context) if certificate else None
         self.port = WorkerPort(self, limits, fanout, tls, settings.server)
         self.forms = Forms(limits, compress).all
-        try:
-            await self.port.start(settings.server.host, welcome.port, reuse_port=True, inherited=self._inherited)
-        except OSError as error:
-            log.error("the port cannot be opened", error=str(error))
-            self.close()
-            return
+        await self.port.start(settings.server.host, welcome.port, reuse_port=True, inherited=self._inherited)
         self._report()
         self.send(link.control(link.Listening()))
 

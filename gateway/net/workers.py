@@ -23,7 +23,7 @@ import structlog
 from gateway.config import Config
 from gateway.core.watch import full_jitter
 from gateway.net.links import Link
-from gateway.net.worker import Settings
+from gateway.net.worker import REPORT_S, Settings
 from gateway.wire import link
 from gateway.wire.link import LinkForm
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 START_S: Final = 20.0  # until the first process takes it that workers do not come
+BEGIN_S: Final = 60.0  # for a worker's first word: on a machine short of CPU its imports take long
 END_S: Final = 3.0  # for a worker to say goodbye
 BACKOFF_S: Final = 0.25
 BACKOFF_MAX_S: Final = 10.0
@@ -42,6 +43,24 @@ STABLE_S: Final = 10.0  # who has lived so long is started again at once
 LINK_BUFFER_BYTES: Final = 1 << 20  # of the kernel, which may give less
 # What is for the first process alone: settings with secrets in them, and what systemd is told.
 OURS: Final = ("TICKWIRE_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
+
+
+class Silence:
+    """How long a worker has said nothing, in turns of ours that are one report apart.
+
+    Turns and not time: who was held up itself wakes up to one turn, reads what has come meanwhile, and knows.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self.turns = 0
+        self._heard = 0
+        self._limit_s = limit_s
+
+    def lasts(self, heard: int) -> bool:
+        """One more turn; `heard`: how often anything has come until now. True: it hangs."""
+        self.turns = self.turns + 1 if heard == self._heard else 0
+        self._heard = heard
+        return self.turns * REPORT_S > (self._limit_s if heard else BEGIN_S)
 
 
 class Seat:
@@ -53,6 +72,7 @@ class Seat:
         self.process: Process | None = None
         self.is_up = asyncio.Event()
         self.starts = 0
+        self.is_hung = False
         self.past: Counter[str] = Counter()  # what those before have counted
         self.past_sockets: Counter[str] = Counter()
         self.past_buckets: Counter[int] = Counter()
@@ -197,10 +217,11 @@ class Workers:
                     stdin=asyncio.subprocess.DEVNULL,
                     env={name: value for name, value in os.environ.items() if not name.startswith(OURS)},
                 )
-            except OSError:
+            except BaseException:
                 ours.close()
                 raise
         seat.starts += 1
+        seat.is_hung = False
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
         seat.link = to = Link(self._listener, self._fanout, self._forms, self._form, seat.is_up.set, loop.call_later)
@@ -208,14 +229,24 @@ class Workers:
         settings = msgspec.json.encode(Settings(config.server, config.limits))
         to.send(link.control(link.Welcome(seat.index, self._listener.port, settings)))
         try:
-            await _either(process.wait(), to.lost.wait())
+            await _either(process.wait(), to.lost.wait(), self._until_silent(seat, to))
         finally:
             to.close()
+        if seat.is_hung and process.returncode is None:
+            process.kill()
         try:
             return await asyncio.wait_for(process.wait(), END_S)
         except TimeoutError:  # it does not even notice that the link is gone
             process.kill()
             return await process.wait()
+
+    async def _until_silent(self, seat: Seat, to: Link) -> None:
+        """Until it says nothing any more, although it is there."""
+        silence = Silence(self._config.limits.worker_silence_s)
+        while not silence.lasts(to.heard):  # noqa: ASYNC110  # nothing tells that nothing comes
+            await asyncio.sleep(REPORT_S)
+        seat.is_hung = True
+        log.error("a worker hangs: it is killed", worker=seat.index, silent_s=silence.turns * REPORT_S)
 
 
 async def _either(*waits: Coroutine[Any, Any, Any]) -> None:

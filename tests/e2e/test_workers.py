@@ -67,6 +67,11 @@ async def several(**limits: Any) -> AsyncIterator[tuple[Exchange, Gateway]]:
             yield exchange, gateway
 
 
+async def gone(pid: int) -> None:
+    """Until a process is: as long as it has the port it is given connections, which end with it."""
+    await until(lambda: not Path(f"/proc/{pid}").exists())
+
+
 def position(stream: Stream) -> dict[str, Any]:
     return {"epoch": stream.epoch, "sequence": stream.sequence}
 
@@ -121,6 +126,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_its_clients_resume_e
             killed = workers.told()[0]["pid"]
             os.kill(killed, signal.SIGKILL)
             assert await client.closed() == Close.LOST
+            await gone(killed)
             await exchange.post("burst", stream=TRADE, count=20)
             await other.reach(stays, 40)
             await until(lambda: workers.told()[0]["starts"] == 2 and workers.are_up())
@@ -131,6 +137,29 @@ async def test_a_worker_that_is_killed_is_started_again_and_its_clients_resume_e
                 assert resumed.gaps == []
             assert stays.gaps == []
         assert (await exchange.subscribers())[TRADE] == 1
+
+
+async def test_a_worker_that_hangs_is_killed_and_its_clients_resume_elsewhere() -> None:
+    async with several(worker_silence_s=2.0) as (exchange, gateway):
+        workers = gateway.app.workers
+        assert workers is not None
+        async with client_on(gateway, 1) as client:
+            stream = await client.join("trades", BTC)
+            await exchange.until_subscribed(TRADE)
+            await exchange.post("burst", stream=TRADE, count=20)
+            await client.reach(stream, 20)
+            hung = workers.told()[0]["pid"]
+            os.kill(hung, signal.SIGSTOP)
+            assert await client.closed() == Close.LOST
+            await gone(hung)
+            async with client_on(gateway, 2) as again:
+                await exchange.post("burst", stream=TRADE, count=20)
+                await again.subscribe("trades", BTC, resume={BTC: position(stream)})
+                resumed = again.stream("trades", BTC)
+                await again.reach(resumed, 20)
+                assert resumed.gaps == []
+            await until(workers.are_up)
+            assert [each["starts"] for each in workers.told()] == [2, 1]
 
 
 async def test_the_end_of_the_first_process_ends_all_and_tells_every_client(tmp_path: Path) -> None:

@@ -82,7 +82,12 @@ class Desk:
     def __init__(self, limits: Limits | None = None) -> None:
         self.clock = HandClock()
         self.limits = limits or Limits(linger_s=5.0)
-        self.fanout = Fanout(self.clock.call_soon, self.clock.call_later)
+        self.fanout = Fanout(
+            self.clock.call_soon,
+            self.clock.call_later,
+            queue_state_bytes=self.limits.queue_state_bytes,
+            queue_append_bytes=self.limits.queue_append_bytes,
+        )
         self.source = Watched()
         self.hub = Hub(self.fanout, self.clock, self.limits, {"sim": self.source})
         self.form = JsonForm()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from gateway.core.key import stream_id
+from gateway.net.held import Held
 from gateway.wire import link
 from tests.frames import whole
 from tests.gateway.core.hub_parts import KEY
-from tests.gateway.net.linked import Client, Pair
+from tests.gateway.net.linked import Client, Pair, Wire
 
 
 def test_what_streams_bring_waits_for_the_answer() -> None:
@@ -101,3 +104,37 @@ def test_more_than_may_wait_is_told_to_who_decides() -> None:
     client.held.write(b"x" * (1 << 20))
     pair.clock.settle()
     assert [type(said) for said in pair.said_by_worker()] == [link.Overflowed]
+
+
+def test_the_answer_goes_first_also_when_the_socket_takes_more_again_before_it_comes() -> None:
+    pair = Pair()
+    peer = pair.desk.peer()
+    pair.desk.hub.subscribe(peer.outbox, KEY, form=pair.desk.form)
+    pair.desk.publish(1)
+    client = Client(pair)
+    pair.carry()
+    client.held.pause_writing()
+    pair.carry()
+    client.subscribe(KEY)  # whose answer waits in the first process for the socket
+    pair.worker.data_received(pair.down.take())
+    client.held.resume_writing()
+    pair.clock.settle()
+    assert client.read() == []
+    pair.carry()
+    assert [each.get("s") for each in client.read()] == [None, 1]
+
+
+def test_an_answer_over_http_may_be_larger_than_what_may_wait_of_frames() -> None:
+    pair = Pair()
+    wire = Wire()
+    held = Held(pair.worker, cast("Any", wire), pair.port, "192.0.2.1", None)
+    wire.protocol = held
+    wire.slow = True
+    for _ in range(3):
+        held.write(b"x" * (1 << 20))
+    held.told(link.Shut(1, "close"))
+    assert len(wire.written) == 3 << 20
+    assert link.Overflowed not in map(type, pair.said_by_worker())
+    assert wire.ends == []
+    wire.wake()
+    assert wire.ends == ["close"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -114,6 +115,20 @@ async def test_a_first_process_that_makes_no_sense_ends_the_worker() -> None:
     first.transport.write(link.framed(b"?"))
     await asyncio.wait_for(worker.ended.wait(), 5)
     await worker.goodbye()
+
+
+async def test_a_worker_without_a_certificate_that_can_be_used_ends(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    first, worker = First(), Worker()
+    loop = asyncio.get_running_loop()
+    await loop.create_unix_connection(lambda: first, sock=ours)
+    await loop.create_unix_connection(lambda: worker, sock=theirs)
+    server = ServerConfig(tls_certificate=str(tmp_path / "none.pem"), tls_key=str(tmp_path / "none.key"))
+    first.tell(link.Welcome(1, 0, msgspec.json.encode(Settings(server, Limits()))))
+    await asyncio.wait_for(worker.ended.wait(), 5)
+    await worker.goodbye()
+    assert not first.heard(link.Listening)
+    first.transport.close()
 
 
 async def test_no_new_connection_is_taken_once_told_so() -> None:

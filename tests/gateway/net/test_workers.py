@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from gateway.app import App
 from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.limits import Limits
-from gateway.net.workers import Workers
+from gateway.net.workers import Silence, Workers
 from gateway.wire import link
 from tests.waiting import until
 
 
 @asynccontextmanager
-async def working(count: int = 2) -> AsyncIterator[Workers]:
-    app = App(Config(server=ServerConfig(port=0, workers=count), limits=Limits(), oms=OmsConfig(enabled=False)))
+async def working(count: int = 2, **limits: Any) -> AsyncIterator[Workers]:
+    app = App(Config(server=ServerConfig(port=0, workers=count), limits=Limits(**limits), oms=OmsConfig(enabled=False)))
     assert app.workers is not None
     try:
         await app.start()
@@ -58,6 +60,29 @@ async def test_a_worker_that_is_stopped_and_given_up_is_killed_and_another_takes
         seat.link.on_overflow()
         await until(lambda: seat.starts == 2 and workers.are_up())
         assert not exists(stopped)
+
+
+def test_a_worker_hangs_when_several_of_our_turns_bring_nothing_and_not_before() -> None:
+    silence = Silence(3.0)
+    assert not any(silence.lasts(heard) for heard in (1, 2, 3, 3, 3, 3)), "three turns may be silent"
+    assert not silence.lasts(4), "and then all of them again"
+    assert [silence.lasts(4) for _ in range(4)] == [False, False, False, True]
+
+
+def test_a_worker_that_has_not_said_anything_yet_has_a_minute_to_begin() -> None:
+    silence = Silence(3.0)
+    assert [silence.lasts(0) for _ in range(62)].index(True) == 60
+
+
+async def test_a_worker_does_not_hang_because_the_first_process_was_held_up() -> None:
+    async with working(worker_silence_s=2.0) as workers:
+        (seat,) = workers.seats
+        assert seat.link is not None
+        await until(lambda: seat.link and seat.link.heard > 1)
+        time.sleep(3.2)  # noqa: ASYNC251  # the process stands still, its worker does not
+        heard = seat.link.heard
+        await until(lambda: seat.link and seat.link.heard > heard)
+        assert (seat.starts, workers.are_up()) == (1, True)
 
 
 async def test_signals_for_the_gateway_do_not_end_a_worker() -> None:
