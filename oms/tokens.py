@@ -27,7 +27,7 @@ TOKEN_CHARS_MAX: Final = 8_192  # with a thousand accounts in it
 JTI_CHARS_MAX: Final = 128
 USED_MAX: Final = 100_000  # tokens shown in URLs and still good: 20 MB
 HEADS_MAX: Final = 64  # headers of good tokens: an issuer writes one for each of its keys
-CHECKED_MAX: Final = 10_000  # good tokens whose signature need not be checked again: 10 MB
+CHECKED_MAX: Final = 10_000  # good tokens whose signature need not be checked again: 2 MB, however long they are
 _UNREADABLE: Final = (jwt.InvalidTokenError, ValueError, RecursionError)  # the last for JSON that is nested too deep
 _NOT_VALID: Final = "the token is not valid"
 
@@ -84,7 +84,7 @@ class Tokens:
         self._used: set[tuple[str, str]] = set()  # kid, jti
         self._order: list[tuple[float, tuple[str, str]]] = []  # a heap, by when it is good no more
         self._heads: dict[str, TokenKey] = {}  # by the first part of tokens that were good
-        self._checked: dict[bytes, Claims] = {}  # by their hash, the oldest first
+        self._checked: dict[bytes, None] = {}  # hashes, the oldest first
 
     def issue(self, *, sub: str, kid: int, accounts: frozenset[int] | None, scope: str, now_s: int) -> Token:
         claims: dict[str, Any] = {
@@ -109,7 +109,11 @@ class Tokens:
         head = text.partition(".")[0]
         key = self._heads.get(head) or self._key_of(text)
         try:
-            claims = self._known(text, key) if key.algorithm == EDDSA else claims_of(text, key)
+            if key.algorithm == EDDSA:
+                self._verify_once(text, key)
+            else:
+                verify(text, key)
+            claims = claims_of(text, key)
         except (*_UNREADABLE, msgspec.MsgspecError, InvalidSignature):
             raise OmsError("invalid_api_key", _NOT_VALID) from None
         if len(self._heads) < HEADS_MAX:
@@ -117,18 +121,17 @@ class Tokens:
         self._check(claims, key, now_s)
         return Read(claims=claims, key=key)
 
-    def _known(self, text: str, key: TokenKey) -> Claims:
-        """`claims_of` a token whose signature costs ten times what remembering it does: who comes back shows it again.
+    def _verify_once(self, text: str, key: TokenKey) -> None:
+        """A signature whose check costs fifty times what remembering it does: who comes back shows it again.
 
-        Nothing of what changes is remembered: times and revocations are looked at whenever it is shown."""
+        Nothing else is remembered: what it says is read, and times and revocations looked at, whenever it is shown."""
         digest = hashlib.sha256(text.encode()).digest()
-        claims = self._checked.get(digest)
-        if claims is None:
-            claims = claims_of(text, key)
-            if len(self._checked) >= CHECKED_MAX:
-                del self._checked[next(iter(self._checked))]
-            self._checked[digest] = claims
-        return claims
+        if digest in self._checked:
+            return
+        verify(text, key)
+        if len(self._checked) >= CHECKED_MAX:
+            del self._checked[next(iter(self._checked))]
+        self._checked[digest] = None
 
     def use_once(self, read: Read, now_s: float) -> None:
         """Note that it was shown in a URL. Raises OmsError when that has happened before, or may have."""
@@ -184,19 +187,22 @@ class Tokens:
         return isinstance(made_s, int) and made_s < self._started_s
 
 
-def claims_of(text: str, key: TokenKey) -> Claims:
-    """What a token of three parts says, whose signature is the key's (RFC 7515 section 5.2, RFC 7519 section 7.2).
+def verify(text: str, key: TokenKey) -> None:
+    """Whether a token of three parts is signed by the key (RFC 7515 section 5.2), else ValueError or InvalidSignature.
 
-    How that is checked is the key's own matter: the header was compared with it. PyJWT does the same in ten times the
-    time, which is most of what a connection costs. Raises ValueError, MsgspecError or InvalidSignature.
+    How that is checked is the key's own matter: the header was compared with it. PyJWT takes ten times the time for
+    this and what follows, which is most of what a connection costs.
     """
     signed, _, signature = text.rpartition(".")
-    payload = signed.partition(".")[2]
     if key.algorithm == EDDSA:
         key.pair.verifying.verify(_bytes(signature), signed.encode("ascii"))
     elif not hmac.compare_digest(hmac.digest(key.pair.verifying, signed.encode("ascii"), "sha256"), _bytes(signature)):
         raise InvalidSignature
-    told = _told.decode(_bytes(payload))
+
+
+def claims_of(text: str, key: TokenKey) -> Claims:
+    """What a token says whose signature is the key's (RFC 7519 section 7.2). Raises ValueError or MsgspecError."""
+    told = _told.decode(_bytes(text.rpartition(".")[0].partition(".")[2]))
     audiences = [told.aud] if isinstance(told.aud, str) else told.aud
     if told.iss != key.issuer or key.audience not in audiences:
         raise ValueError("of another issuer, or for somebody else")

@@ -40,6 +40,7 @@ def counted(address: str) -> str:
     return address if read is None else str(read)
 
 
+@functools.lru_cache(maxsize=4_096)
 def network_of(address: str) -> str:
     """Where somebody is from, without who it is: a /24, of IPv6 a /48; nothing for what is no address."""
     read = _read(address)

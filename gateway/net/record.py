@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.core.private import Register
 
 
-TOLD_PER_TURN: Final = 50  # of thousands that came in one second: 1 to 2 ms
+TOLD_PER_TURN: Final = 16  # of thousands that came in one second: as many as are let in in a turn, for 0.3 ms
 
 
 class Kept(NamedTuple):

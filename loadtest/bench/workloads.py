@@ -55,9 +55,7 @@ WORKLOADS: dict[str, Workload] = {
     for row in (
         Workload("A", "1,000 connections, 1 key, 100 updates/s", 1_000, 1, 1, 100.0, peers=tuple(PEERS)),
         Workload("B", "1,000 connections, 10 keys each, 100 updates/s a key", 1_000, 10, 10, 100.0),
-        Workload(
-            "C", "10,000 connections, 200 keys, 1 key each, 10 updates/s", 10_000, 200, 1, 10.0, peers=CROWD_PEERS
-        ),
+        Workload("C", "10,000 connections, 200 keys, 1 key each, 10 updates/s", 10_000, 200, 1, 10.0, 5.0, CROWD_PEERS),
         Workload("D", "10,000 connections on one key, 10 updates/s", 10_000, 1, 1, 10.0),
         Workload("E", "A with 1 % of the clients not reading", 1_000, 1, 1, 100.0, warmup_s=6.0),
         Workload(

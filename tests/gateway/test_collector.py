@@ -74,6 +74,16 @@ def test_what_dies_after_it_was_frozen_is_freed_at_the_next_thaw() -> None:
         assert len(alarms.set) == 2, "and again an hour later"
 
 
+def test_none_has_more_to_look_at_than_what_a_hundred_connections_make() -> None:
+    with collecting(Alarms()):
+        kept, most = [], 0
+        for _ in range(100):
+            kept.append([Knot() for _ in range(1_000)])  # an object and its dict
+            most = max(most, sum(len(gc.get_objects(generation=each)) for each in range(3)))
+        assert most < 40_000
+        assert gc.get_freeze_count() > 100_000
+
+
 def test_everything_is_as_it_was_afterwards() -> None:
     thresholds, callbacks = gc.get_threshold(), list(gc.callbacks)
     alarms = Alarms()

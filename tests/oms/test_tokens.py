@@ -163,21 +163,21 @@ def test_a_signature_that_was_checked_is_remembered_and_nothing_else(monkeypatch
     by = Tokens(key, started_s=0)
     checked: list[str] = []
 
-    def claims_of(text: str, key: TokenKey) -> Claims:
+    def verify(text: str, key: TokenKey) -> None:
         checked.append(text)
-        return found(text, key)
+        really(text, key)
 
-    found = tokens_module.claims_of
-    monkeypatch.setattr(tokens_module, "claims_of", claims_of)
+    really = tokens_module.verify
+    monkeypatch.setattr(tokens_module, "verify", verify)
     monkeypatch.setattr(tokens_module, "CHECKED_MAX", 2)
     first, second, third = (made({"jti": name}, key) for name in "abc")
     assert [read(first, by).jti, read(first, by).jti, checked] == ["a", "a", [first]]
     assert refusal(first, by, at_s=now_s() + 100) == "token_expired"
     for text in (second, third):
         read(text, by)
-    assert len(by._checked) == 2
     read(first, by)
     assert checked == [first, second, third, first], "the oldest was forgotten"
+    assert [(type(each), len(each)) for each in by._checked] == [(bytes, 32)] * 2, "of a long one no more"
 
 
 def test_a_list_of_audiences_has_to_name_us() -> None:
