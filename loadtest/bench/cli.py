@@ -1,5 +1,5 @@
-"""`python -m loadtest.bench [A B ..]`: run workloads, print the tables, write docs/benchmarks.md; `scaling` by itself
-writes docs/scaling.md.
+"""`python -m loadtest.bench [A B ..]`: run workloads, print the tables, write docs/benchmarks.md; `scaling` and
+`workers`, each by itself, write docs/scaling.md and docs/workers.md.
 
 Holds the command line only.
 """
@@ -13,18 +13,31 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from loadtest.bench import machine, orders, orders_report, report, scaling, scaling_report, tls, tools
+from loadtest.bench import (
+    machine,
+    orders,
+    orders_report,
+    report,
+    scaling,
+    scaling_report,
+    tls,
+    tools,
+    workers,
+    workers_report,
+)
 from loadtest.bench.linear import STEP_MAX
 from loadtest.bench.orders import OrdersResult
 from loadtest.bench.scaling import Scaling
 from loadtest.bench.tls import TlsResult
+from loadtest.bench.workers import Workers
 from loadtest.bench.workloads import WORKLOADS, Plan, Result, measure
 from loadtest.swarm import ToolError, raise_open_files
 
 DOCUMENT = tools.ROOT / "docs" / "benchmarks.md"
 SCALING_DOCUMENT = tools.ROOT / "docs" / "scaling.md"
+WORKERS_DOCUMENT = tools.ROOT / "docs" / "workers.md"
 NAMES = (*WORKLOADS, orders.NAME)
-WHICH = f"of {' '.join(NAMES)}, all by default; or {scaling.NAME}"
+WHICH = f"of {' '.join(NAMES)}, all by default; or {scaling.NAME}, or {workers.NAME}"
 SECONDS = 4.0
 HOW_LONG = f"how long each measurement lasts ({SECONDS:g}, of {scaling.NAME} {scaling.SECONDS:g})"
 FILES_BESIDE_CONNECTIONS = 200
@@ -46,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     notes = list(have.notes)
     plan = Plan(
         tools=have,
-        seconds=asked.seconds or (scaling.SECONDS if asked.workloads == [scaling.NAME] else SECONDS),
+        seconds=asked.seconds or _seconds(asked.workloads),
         conns_max=min(asked.conns, open_files - FILES_BESIDE_CONNECTIONS),
         peers=not asked.no_peers,
         say=_say,
@@ -57,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _over_tls(plan, found, command, keeps=not asked.no_write and asked.conns == CONNS_MAX)
     if names == [scaling.NAME]:
         return _scaling(plan, found, command, keeps=not asked.no_write and asked.conns == CONNS_MAX)
+    if names == [workers.NAME]:
+        return _workers(plan, found, command, keeps=not asked.no_write)
     results: list[Result] = []
     of_orders: OrdersResult | None = None
     for name in names:
@@ -116,6 +131,27 @@ def _scaling(plan: Plan, found: machine.Machine, command: str, *, keeps: bool) -
     return 1 if result.steepest > STEP_MAX else 0
 
 
+def _workers(plan: Plan, found: machine.Machine, command: str, *, keeps: bool) -> int:
+    """Several processes, alone: a document of its own."""
+    try:
+        result = workers.measure(plan)
+    except ToolError as error:
+        _say(f"{workers.NAME} could not be run: {error}")
+        return 1
+    _show(workers_report.section(result))
+    _keep(found, [result])
+    if keeps:
+        WORKERS_DOCUMENT.write_text(workers_report.document(command, found, result), encoding="utf-8")
+        _say(f"written to {WORKERS_DOCUMENT}")
+    return 0
+
+
+def _seconds(names: list[str]) -> float:
+    """How long each measurement lasts."""
+    own = {scaling.NAME: scaling.SECONDS, workers.NAME: workers.SECONDS}
+    return own.get(names[0], SECONDS) if len(names) == 1 else SECONDS
+
+
 def _write(market_data: str | None, of_orders: str | None) -> None:
     """Each part when it is there whole; the other stays as it was."""
     former = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
@@ -139,14 +175,14 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     asked = parser.parse_args(words)
     if asked.tls and asked.workloads not in ([], ["A"]):
         parser.error("only A is run over TLS")
-    if asked.workloads == [scaling.NAME] and not asked.tls:
+    if asked.workloads in ([scaling.NAME], [workers.NAME]) and not asked.tls:
         return asked
     if unknown := set(asked.workloads) - set(NAMES):
         parser.error(f"no workload {', '.join(sorted(unknown))}: there are {' '.join(NAMES)}")
     return asked
 
 
-def _keep(found: machine.Machine, results: Sequence[Result | OrdersResult | TlsResult | Scaling]) -> None:
+def _keep(found: machine.Machine, results: Sequence[Result | OrdersResult | TlsResult | Scaling | Workers]) -> None:
     path = tools.results_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     raw = {"machine": asdict(found), "results": [asdict(result) for result in results]}
     path.write_text(json.dumps(raw, indent=1), encoding="utf-8")

@@ -128,6 +128,7 @@ def gateway(
     klass: str,
     certificate: Path | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
+    workers: int = 1,
 ) -> Iterator[Server]:
     """The real gateway as `tickwire serve` starts it, with everything on and one configured exchange, the default;
     with a certificate (its key in the same file) it speaks TLS. `more` is what else is said of the exchange."""
@@ -138,6 +139,7 @@ def gateway(
             gateway_config(port, exchange, options, klass=klass, certificate=certificate, more=more), encoding="utf-8"
         )
         words = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
+        words += ["--workers", str(workers)] if workers > 1 else []
         with process("gateway", words, cpu=server_cpu()) as (pid, log):
             wait_for_port("gateway", pid, port, log)
             yield Server(

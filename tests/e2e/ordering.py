@@ -18,7 +18,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
 from gateway.app import App, serving
-from gateway.config import AuthConfig, Config, OmsConfig
+from gateway.config import AuthConfig, Config, OmsConfig, ServerConfig
 from oms import keys, signing
 from oms.model import Permission, Role, Scope
 from oms.postgres import Embedded
@@ -188,7 +188,7 @@ async def lose_database(server: Embedded) -> None:
 
 
 @asynccontextmanager
-async def ordering(dsn: str, *arguments: str) -> AsyncIterator[Ordering]:
+async def ordering(dsn: str, *arguments: str, workers: int = 1) -> AsyncIterator[Ordering]:
     """All of it, on a migrated database without rows. `arguments` are the exchange's."""
     async with exchange_of("--symbols", "1", *arguments) as exchange:
         master_key = new_master_key()
@@ -196,6 +196,7 @@ async def ordering(dsn: str, *arguments: str) -> AsyncIterator[Ordering]:
         stale = {"quotes": STALE_MS}
         config = msgspec.structs.replace(
             config_of(exchange, limits={"drain_ms": 2_000}, stale_after_ms=stale),
+            server=ServerConfig(port=0, workers=workers),
             auth=AuthConfig(master_keys=[master_key]),
             oms=OmsConfig(database_url=dsn),
         )

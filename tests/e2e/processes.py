@@ -211,8 +211,10 @@ async def served_of(exchange: Exchange, folder: Path, *options: str) -> AsyncIte
     try:
         line = await first_line(process.stderr, '"event":"listening"')
         echoing = asyncio.create_task(echo(process.stderr))
-        yield Served(process, json.loads(line)["port"])
-        await end(process)
-        await echoing
+        try:
+            yield Served(process, json.loads(line)["port"])
+        finally:
+            await end(process)
+            await echoing  # its children have that pipe too, and it is to be closed with the loop still there
     finally:
         await end(process)

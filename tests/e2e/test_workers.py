@@ -25,6 +25,7 @@ from gateway.config import ServerConfig
 from gateway.errors import Close
 from gateway.limits import Limits
 from tests.e2e.client import Client, client_of
+from tests.e2e.ordering import RESTING, body_of, ordering
 from tests.e2e.position import Stream
 from tests.e2e.processes import PATIENT, Exchange, Gateway, config_of, exchange_of, gateway_of, served_of
 from tests.e2e.trading import ask, serving, take
@@ -183,6 +184,47 @@ async def test_the_end_of_the_first_process_ends_all_and_tells_every_client(tmp_
         assert (set(codes), sum(len(client.notices) for client in clients)) == ({Close.GOING_AWAY}, 12)
         assert await gateway.process.wait() == 0
         await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+async def test_the_death_of_the_first_process_ends_all_and_tells_every_client(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        exchange = await stack.enter_async_context(exchange_of("--synthetic", "--symbols", "1", "--rate", "50"))
+        gateway = await stack.enter_async_context(served_of(exchange, tmp_path, "--workers", "3"))
+        clients = []
+        for _ in range(12):
+            clients.append(await stack.enter_async_context(client_of(gateway.url)))
+            await clients[-1].join("trades", BTC)
+        async with aiohttp.ClientSession() as http, http.get(f"{gateway.base_url}/api/ws/status") as answer:
+            told = (await answer.json())["workers"]
+        gateway.process.kill()
+        codes = Counter([await client.closed() for client in clients])
+        assert codes.keys() <= {Close.GOING_AWAY, Close.LOST}
+        assert sum(len(client.notices) for client in clients) == codes[Close.GOING_AWAY] > 0
+        for each in told:
+            await gone(each["pid"])
+
+
+async def test_an_order_is_taken_and_told_over_a_connection_that_a_worker_has(dsn: str) -> None:
+    async with ordering(dsn, "--synthetic", "--rate", "0", workers=2) as gateway:
+        workers = gateway.app.workers
+        assert workers is not None
+        async with AsyncExitStack() as stack:
+            stream = await stack.enter_async_context(gateway.connect())
+            while not workers.told()[0]["connections"]:
+                stream = await stack.enter_async_context(gateway.connect())
+            await stream.subscribe("orders")
+            order = {**RESTING, "client_order_id": "w"}
+            await stream.tell(
+                action="command",
+                id="c",
+                payload=body_of("ann", "send_order", None, order),
+            )
+            taken = [await stream.take()]
+            while taken[-1].get("data", {}).get("state") != "SUBMITTED":
+                taken.append(await stream.take())
+            assert "command_result" in {each["type"] for each in taken} or (await stream.take())["data"]["results"]
+            (order,) = (await gateway.exchange.get("/admin/ledger", account="ann"))["orders"]
+            assert (order["status"], order["client_order_id"]) == ("NEW", "w")
 
 
 async def test_limits_and_credentials_hold_for_all_processes_together(dsn: str) -> None:

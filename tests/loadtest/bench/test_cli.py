@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.bench import cli, orders, scaling, tls, tools
+from loadtest.bench import cli, orders, scaling, tls, tools, workers
 from loadtest.bench.linear import STEP_MAX
 from loadtest.bench.orders import OrdersResult
 from loadtest.bench.tls import TlsResult
@@ -18,6 +18,7 @@ from loadtest.bench.workloads import WORKLOADS, Plan, Result
 from loadtest.swarm import ToolError
 from tests.loadtest.bench import made
 from tests.loadtest.bench.test_scaling import made as made_scaling
+from tests.loadtest.bench.test_workers import made as made_workers
 
 
 class Runs:
@@ -54,6 +55,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setattr(tls, "measure", lambda _: TlsResult(made.FIGURES, made.FIGURES))
     monkeypatch.setattr(cli, "DOCUMENT", tmp_path / "benchmarks.md")
     monkeypatch.setattr(cli, "SCALING_DOCUMENT", tmp_path / "scaling.md")
+    monkeypatch.setattr(cli, "WORKERS_DOCUMENT", tmp_path / "workers.md")
     monkeypatch.setattr(tools, "find", lambda: Tools(None, None, {}, None, ("no load tools found",)))
     return runs
 
@@ -141,3 +143,14 @@ def test_an_unknown_workload_is_refused(runs: Runs, capsys: pytest.CaptureFixtur
         cli.main(["Z"])
     assert not runs.names
     assert "no workload Z" in capsys.readouterr().err
+
+
+def test_workers_are_measured_alone_and_have_a_document_of_their_own(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "measure", lambda _plan: made_workers())
+    assert cli.main(["workers", "--no-write"]) == 0
+    assert not cli.WORKERS_DOCUMENT.exists()
+    assert cli.main(["workers"]) == 0
+    assert cli.WORKERS_DOCUMENT.read_text().startswith("# Several processes")
+    assert runs.names == []

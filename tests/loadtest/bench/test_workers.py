@@ -1,0 +1,56 @@
+"""What is made of two looks at a gateway's processes, the model, and a small run on the real gateway."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from loadtest.bench import workers
+from loadtest.bench.scaling import Point
+from loadtest.bench.tools import Tools
+from loadtest.bench.workers import POINTS, Look, Model, Process, Seen, Workers
+from loadtest.bench.workloads import Plan
+
+MODEL = Model(update_us=50, link_us=10, copy_us=20, message_us=4)
+
+
+def made() -> Workers:
+    """As the model has it, with half of all messages sent by each of two."""
+    seen = []
+    for point in POINTS:
+        u, m = point.updates_s, point.messages_s
+        alone = [Process((50 * u + 4 * m) / 1e6, m)]
+        two = [Process((60 * u + 2 * m) / 1e6, m / 2), Process((20 * u + 2 * m) / 1e6, m / 2)]
+        seen += [Seen(point, each, 1.0, 2.0, 0, 0.5) for each in (alone, two)]
+    return Workers(seen, workers.fit(seen))
+
+
+def test_the_model_is_found_again_in_what_it_made() -> None:
+    assert made().model == pytest.approx(MODEL)
+
+
+def test_more_processes_give_more_until_the_serial_part_is_all_there_is() -> None:
+    assert MODEL.messages_s(1, 1_000) == pytest.approx(1_000 * 1e6 / (50 + 4_000))
+    assert MODEL.messages_s(4, 1_000) == pytest.approx(1_000 * 1e6 / (50 + 30 + 1_000))
+    assert MODEL.messages_s(64, 10) < MODEL.messages_s(2, 10)
+
+
+def test_what_was_done_between_two_looks_is_told_of_each_process() -> None:
+    figures = {"p50_ms": 1.0, "p99_ms": 2.0, "announced": 1, "unannounced": 0, "repeated": 0, "alive": 9}
+    seen = workers.seen_of(
+        Point("x", conns=10),
+        Look(1.0, [1.0, 2.0], [0, 100]),
+        Look(3.0, [2.0, 2.5], [200, 300]),
+        {**figures, "client_cpu": 0.1},
+    )
+    assert seen.processes == [Process(0.5, 100.0), Process(0.25, 100.0)]
+    assert (seen.messages_s, seen.message_us, seen.missing) == (200.0, 3750.0, 2)
+
+
+def test_a_gateway_of_two_processes_is_measured() -> None:
+    plan = Plan(tools=Tools(None, None, {}, None, ()), seconds=2.0)  # workers report once a second
+    seen = workers.see(replace(POINTS[0], conns=30, rate=20.0), 2, plan)
+    assert len(seen.processes) == 2
+    assert seen.missing == 0
+    assert all(each.messages_s > 0 for each in seen.processes)
