@@ -40,7 +40,7 @@
 #include "_swarm_tokens.h"
 
 enum { CONNECTING, SHAKING, UP, DEAD };
-enum { READ_BYTES = 262144, HEAD_BYTES_MAX = 16384, MESSAGES_MAX = 64, STALLED_WINDOW_BYTES = 4096 };
+enum { READ_BYTES = 262144, HEAD_BYTES_MAX = 16384, MESSAGES_MAX = 64, MESSAGE_BYTES_MAX = 7936, STALLED_WINDOW_BYTES = 4096 };
 enum { SLOW_READ_BYTES = 1024, SLOW_EVERY_MS = 250, VISIT_MS = 2000, EPOCH_CHARS = 24 };
 
 typedef struct { uint64_t id, epoch; int64_t sequence; char epoch_text[EPOCH_CHARS]; } Stream; /* id 0: a free slot */
@@ -140,7 +140,7 @@ static int with_position(Connection *c, char *text, int len, size_t room) {
   const char *p = text, *end = text + len;
   Text channel = FIELD(&p, end, "channel"), symbol = first_symbol(p, end);
   Stream *s = symbol.at ? stream_of(c, hash(hash(HASH_START, channel), symbol) | 1) : NULL;
-  if (!s || s->sequence < 0) return len;
+  if (!s || s->sequence < 0 || (size_t)(len + symbol.len) + 128 > room) return len; /* what has no room begins anew */
   return len - 1 + snprintf(text + len - 1, room - (size_t)len, ",\"resume\":{\"%.*s\":{\"epoch\":\"%s\",\"sequence\":%lld}}}",
                             symbol.len, symbol.at, s->epoch_text, (long long)s->sequence);
 }
@@ -285,7 +285,13 @@ static void arguments(int argc, char **argv) {
     case 'p': opt.port = atoi(optarg); break;
     case 'u': opt.path = optarg; break;
     case 'n': opt.connections = atoi(optarg); break;
-    case 'm': if (opt.message_count < MESSAGES_MAX) opt.messages[opt.message_count++] = optarg; break;
+    case 'm':
+      if (opt.message_count == MESSAGES_MAX || strlen(optarg) > MESSAGE_BYTES_MAX) {
+        fprintf(stderr, "at most %d messages of at most %d bytes each\n", MESSAGES_MAX, MESSAGE_BYTES_MAX);
+        exit(2);
+      }
+      opt.messages[opt.message_count++] = optarg;
+      break;
     case 'M': opt.modulus = atoi(optarg); break;
     case 'w': opt.warmup_s = atof(optarg); break;
     case 'd': opt.seconds = atof(optarg); break;

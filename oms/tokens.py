@@ -13,7 +13,7 @@ import hashlib
 import heapq
 import hmac
 import secrets
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import jwt
 import msgspec
@@ -32,6 +32,9 @@ _UNREADABLE: Final = (jwt.InvalidTokenError, ValueError, RecursionError)  # the 
 _NOT_VALID: Final = "the token is not valid"
 
 
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]  # since 1970; more than any clock says cannot be reckoned with
+
+
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """What a token says: the user, the API key it was made for, and what of that key's rights it carries."""
 
@@ -39,10 +42,10 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     kid: int
     accounts: frozenset[int] | None  # None: every account, as an admin's key has it
     scope: str  # separated by spaces
-    iat: int
-    exp: int
+    iat: Seconds
+    exp: Seconds
     jti: str
-    nbf: int | None = None
+    nbf: Seconds | None = None
 
 
 class _Told(Claims, frozen=True, kw_only=True):
@@ -211,6 +214,7 @@ def claims_of(text: str, key: TokenKey) -> Claims:
 
 def _bytes(part: str) -> bytes:
     """Of base64url without padding, and of nothing else. Raises ValueError."""
-    if "=" in part:
-        raise ValueError("padded")
-    return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    read = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    if base64.urlsafe_b64encode(read).rstrip(b"=") != part.encode():
+        raise ValueError("padded, of the other alphabet, or with bits that mean nothing")
+    return read

@@ -6,6 +6,7 @@ Holds the life of a feed; how one subscribes is the subclasses' (a ccxt watch, a
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from random import Random
@@ -81,7 +82,8 @@ class Feed(ABC):
         self._guard = self._new_guard()
         self._whole_book = settings.klass in WHOLE_BOOK and not self.polled
         self._price: float | None = None  # the last one that a ticker told
-        self._moves = 0  # of the last price since the last trade, which should have made each of them
+        self._traded_ms = -math.inf  # when a trade was told; what the price does soon after it may be its own doing
+        self._moves = 0  # of the last price since then, each of which a trade should have made
         self._moved_ms = 0.0  # when the first of them was seen
         checks: dict[str, Admit] = {
             "trades": self._admit_trades, "book": self._admit_book, "ticker": self._admit_ticker,
@@ -200,6 +202,8 @@ class Feed(ABC):
         missed_ms = self.settings.trades_missed_ms
         if self.polled or not missed_ms or self.watch.state is State.BACKOFF:
             return  # what is polled answers, or fails
+        if now_ms - self._traded_ms < missed_ms:
+            return
         if not self._moves:
             self._moved_ms = now_ms
         self._moves += 1
@@ -261,6 +265,7 @@ class Feed(ABC):
         new, hole = self._tape.take(trades)
         if new:
             self._moves = 0
+            self._traded_ms = now_ms
         if hole:
             self.errors += 1
             self._announce("upstream")

@@ -125,24 +125,24 @@ class SyntheticSource:
 
     def _tick(self) -> None:
         """Publish all that is due by now, late ones too: an overloaded server must show, not slow its market down."""
-        now = self._clock.time()
-        while self._due(self._step) <= now:
+        now, now_ns = self._clock.time(), time.time_ns()
+        while (due := self._due(self._step)) <= now:
             key = self._keys[self._step % self._options.symbols]
             self._step += 1
             if key is not None:
-                self._publish(key)
+                self._publish(key, now_ns - int((now - due) * 1e9))
         self._timer = self._clock.call_at(max(self._due(self._step), now + TICK_MIN_S), self._tick)
 
     def _due(self, step: int) -> float:
         return self._began + step / (self._options.rate * self._options.symbols)
 
-    def _publish(self, key: Key) -> None:
-        now_ns = time.time_ns()
+    def _publish(self, key: Key, due_ns: int) -> None:
+        """It is stamped with when it was due, not with when we came to it: our own delays are part of the latency."""
         count = self._updates[key]
         self._updates[key] = count + 1
-        self._last_ns[key] = now_ns
+        self._last_ns[key] = due_ns
         made = padded(quote(key, count), self._options.data_bytes)
-        self._sink.publish(key, made, t_ex=now_ns // 1_000_000, t_in=now_ns)
+        self._sink.publish(key, made, t_ex=due_ns // 1_000_000, t_in=due_ns)
 
 
 def _number(key: Key) -> int:

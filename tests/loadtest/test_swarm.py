@@ -315,6 +315,11 @@ def test_what_cannot_be_built_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         compiled(source)
 
 
+def test_a_message_that_has_no_room_is_refused() -> None:
+    with pytest.raises(ToolError, match="at most 7936 bytes"):
+        Swarm(port=1, conns=1, messages=(subscribe([f"S{number}/USDT" for number in range(1_500)]),)).run()
+
+
 def test_a_client_that_fails_is_said() -> None:
     with pytest.raises(ToolError, match="ended with 3: oops"):
         swarm.last_json_line(["/bin/sh", "-c", "echo oops >&2; exit 3"], timeout_s=5)

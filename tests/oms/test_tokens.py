@@ -151,9 +151,11 @@ def test_any_other_letter_is_another_token(algorithm: str) -> None:
     assert read(good, by) == read(good, by)
     for at, letter in enumerate(good):
         other = good[:at] + ("B" if letter == "A" else "A") + good[at + 1 :]
-        is_unused_bits = at == len(good) - 1  # base64 of 32 or 64 bytes: the last letter holds some that mean nothing
-        if not is_unused_bits:
-            assert refusal(other, by) == "invalid_api_key", f"at {at}"
+        assert refusal(other, by) == "invalid_api_key", f"at {at}"
+    unused_bits = good[:-1] + chr(ord(good[-1]) + 1)  # base64 of 32 or 64 bytes: the last letter has some
+    assert refusal(unused_bits, by) == "invalid_api_key"
+    other_alphabet = good.replace("-", "+").replace("_", "/")
+    assert other_alphabet == good or refusal(other_alphabet, by) == "invalid_api_key"
     for longer in (good + "=", good + ".", good + "\n", " " + good, good.replace(".", "..", 1)):
         assert refusal(longer, by) == "invalid_api_key"
 
@@ -178,6 +180,12 @@ def test_a_signature_that_was_checked_is_remembered_and_nothing_else(monkeypatch
     read(first, by)
     assert checked == [first, second, third, first], "the oldest was forgotten"
     assert [(type(each), len(each)) for each in by._checked] == [(bytes, 32)] * 2, "of a long one no more"
+
+
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
+@pytest.mark.parametrize("moment", [10**400, 1 << 64, -1, 1.5, "soon"], ids=["1e400", "2^64", "-1", "1.5", "soon"])
+def test_a_time_that_no_clock_says_is_refused_and_raises_nothing_else(name: str, moment: object) -> None:
+    assert refusal(made({name: moment})) == "invalid_api_key"
 
 
 def test_a_list_of_audiences_has_to_name_us() -> None:

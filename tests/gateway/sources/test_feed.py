@@ -285,8 +285,12 @@ async def market(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Market]:
 
 async def test_trades_that_die_alone_are_lost_when_the_price_goes_on_moving(market: Market) -> None:
     market.trade()
-    for price in (1.0, 1.0, None, 2.0, 3.0, 3.5):
+    for price in (1.0, 1.0, None, 2.0):
         market.last(price, after_ms=1)
+    market.last(2.5, after_ms=9_995)
+    assert market.now_ms == 1_000 + 9_999, "until here it may be the trade's own doing"
+    market.last(3.0, after_ms=1)
+    market.last(3.5, after_ms=1)
     market.last(4.0, after_ms=9_998)
     assert market.trades.watch.state is State.LIVE, "three moves, within less time than it takes"
     market.last(4.0, after_ms=5)
@@ -304,6 +308,19 @@ async def test_a_slow_market_loses_no_trades(market: Market) -> None:
         market.trade(after_ms=60_000)
         market.last(float(number), after_ms=1_000)
         market.last(number + 0.5, after_ms=60_000)
+    assert market.trades.watch.state is State.LIVE
+    assert "upstream" not in calls(market.trades)
+
+
+async def test_trades_that_come_a_moment_behind_the_ticker_are_not_lost(market: Market) -> None:
+    """Also where the ticker told of the trade before, and then both were quiet for long."""
+    market.trade()
+    market.last(1.0, after_ms=50)
+    market.last(1.5, after_ms=1)
+    market.last(2.0, after_ms=12_000)
+    market.last(3.0, after_ms=200)
+    market.last(4.0, after_ms=200)
+    market.trade(after_ms=1)
     assert market.trades.watch.state is State.LIVE
     assert "upstream" not in calls(market.trades)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -47,10 +48,12 @@ class Published:
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.seen: list[tuple[float, str, bytes]] = []
+        self.stamps_ns: list[int] = []
 
     def publish(self, key: Key, data: bytes, *, t_ex: int | None, t_in: int, final: bool = False) -> None:
         assert t_ex == t_in // 1_000_000
         assert not final
+        self.stamps_ns.append(t_in)
         self.seen.append((round(self.clock.now - 1_000.0, 6), key.symbol, data))
 
     def publish_book(self, key: Key, changes: Changes, book: Book, *, t_ex: int | None, t_in: int) -> None:
@@ -125,8 +128,14 @@ def test_late_updates_are_made_up_for() -> None:
     source, clock, published = market(rate=100)
     source.acquire(key(0))
     clock.now = 1_000.5
+    before_ns = time.time_ns()
     clock.run_until(1_000.5)
+    after_ns = time.time_ns()
     assert len(published.seen) == 51
+    caught_up = published.stamps_ns[1:]  # all but the one that came with the clock's start
+    on_time_ns = [stamp + 10_000_000 * number for number, stamp in enumerate(reversed(caught_up))]
+    assert before_ns <= on_time_ns[0] <= after_ns, "the last one is due just now"
+    assert max(on_time_ns) - min(on_time_ns) < 1_000, "each is stamped with when it was due: what was late counts so"
 
 
 @pytest.mark.parametrize("data_bytes", [0, 160, 1_000, 20_000])
