@@ -25,10 +25,9 @@ async def flood(exchange: Exchange, reader: Client, trades: int) -> None:
     """Trades and book changes, as fast as `reader` takes them."""
     stream, book = reader.stream("trades", BTC), reader.stream("book", BTC)
     for _ in range(trades // SLICE):
-        expected = stream.count + SLICE
+        expected, changes = stream.count + SLICE, book.count
         await exchange.post("burst", stream=TRADE, count=SLICE)
         await exchange.post("burst", stream=DIFF, count=SLICE)
-        changes = book.count
         await reader.reach(stream, expected)
         await reader.reach(book, changes + 1)
 
