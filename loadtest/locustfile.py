@@ -262,6 +262,10 @@ class Operator(HttpUser):
     wait_time = constant(1)
     weight = 1
 
+    def on_start(self) -> None:
+        """A page that opens asks for the state of things first."""
+        self.status()
+
     @task(3)
     def status(self) -> None:
         self.client.get("/api/ws/status")
