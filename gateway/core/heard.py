@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -19,7 +20,7 @@ from gateway.core.watch import full_jitter
 RETRY_S: Final = (0.25, 30.0)  # first and longest pause after an exchange did not know the symbol, or was not there
 
 
-class Heard:
+class Heard(ABC):
     """To be derived from: `on_update`, `on_lost` and `refused` say what becomes of it. Needs a running loop."""
 
     def __init__(self, hub: Hub, resolve: Callable[[], Awaitable[Key]]) -> None:
@@ -47,15 +48,17 @@ class Heard:
             self._hub.unlisten(self._key, self)
             self._key = None
 
+    @abstractmethod
     def on_update(self, key: Key, item: Item) -> None:
-        raise NotImplementedError
+        """It has another value."""
 
+    @abstractmethod
     def on_lost(self, key: Key) -> None:
-        raise NotImplementedError
+        """What was heard counts no more."""
 
+    @abstractmethod
     def refused(self, error: BaseException, *, is_first: bool) -> None:
         """The exchange did not say which key it is; it is asked again."""
-        raise NotImplementedError
 
     def _resolved(self, resolving: asyncio.Future[Key]) -> None:
         self._resolving = None

@@ -73,9 +73,16 @@ class Bot:
                 await asyncio.sleep(POLL_S)
 
     async def finish(self) -> None:
-        """Let it begin no more trades, wait until it has sold all it has, and put it to rest."""
+        """Let it begin no more trades, wait until it has sold all it has, and put it to rest.
+
+        A round that is under way when it is told goes on buying (it has chosen its pairs by then), so
+        that nothing held says nothing before that round is over.
+        """
         await self._ask("POST", "stopentry")
+        round_then = (await self._ask("GET", "health"))["last_process"]
         async with asyncio.timeout(PATIENCE_S):
+            while (await self._ask("GET", "health"))["last_process"] == round_then:  # noqa: ASYNC110
+                await asyncio.sleep(POLL_S)
             while await self._ask("GET", "status"):  # noqa: ASYNC110  # over HTTP nothing wakes us
                 await asyncio.sleep(POLL_S)
             await self._ask("POST", "stop")
