@@ -5,9 +5,11 @@ Reads the kernel and the environment; must not know workloads, servers or report
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import platform
+import random
 import socket
 import subprocess
 import sys
@@ -17,6 +19,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")  # of connections, and of who listens on any port
+PORT_MIN, PORT_MAX = 20_000, 65_535  # below are services that a machine may have
+PORT_TRIES = 100
 VERSIONS_OF = ("tickwire", "uvloop", "picows", "aiofastnet", "ccxt", "orjson", "msgspec", "Cython")
 
 
@@ -107,11 +112,15 @@ def realtime() -> tuple[str, ...]:
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on now, and none that the kernel gives to whoever asks for any: it stays free for the
+    seconds that the server which it is meant for needs to start. Raises OSError when there is none."""
+    first, last = map(int, EPHEMERAL.read_text(encoding="ascii").split())
+    ports = [port for port in range(PORT_MIN, PORT_MAX + 1) if not first <= port <= last] or [0]
+    for port in random.SystemRandom().sample(ports, min(len(ports), PORT_TRIES)):
+        with closing(socket.socket()) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise OSError(f"none of {PORT_TRIES} ports is free")
 
 
 def ports_waiting() -> int:

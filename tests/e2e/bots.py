@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -18,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from loadtest.bench.machine import free_port
 from tests.conftest import ROOT
 from tests.e2e.processes import POLL_S
 
@@ -94,12 +94,6 @@ class Bot:
         async with self._http.request(method, f"{self._url}/api/v1/{path}", headers=LOGIN) as answer:
             assert answer.status == 200, await answer.text()
             return await answer.json()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def configure(folder: Path, base_url: str, key: str, *, dry_run: bool, port: int) -> Path:

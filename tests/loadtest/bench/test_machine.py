@@ -40,9 +40,26 @@ def test_realtime_runs_the_command_whether_it_is_allowed_or_not() -> None:
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "1\n"
 
 
-def test_a_free_port_can_be_taken() -> None:
+def test_a_free_port_can_be_taken_and_is_none_that_the_kernel_gives_away() -> None:
+    first, last = map(int, machine.EPHEMERAL.read_text(encoding="ascii").split())
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", machine.free_port()))
+        listener.bind(("127.0.0.1", port := machine.free_port()))
+    assert not first <= port <= last
+
+
+def test_where_the_kernel_gives_all_ports_away_any_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "EPHEMERAL", tmp_path / "range")
+    machine.EPHEMERAL.write_text("1024\t65535\n", encoding="ascii")
+    assert machine.free_port() > 1023
+
+
+def test_a_port_that_somebody_has_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", machine.free_port())) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(machine, "PORT_MIN", port)
+        monkeypatch.setattr(machine, "PORT_MAX", port)
+        with pytest.raises(OSError, match="is free"):
+            machine.free_port()
 
 
 def test_memory_of_a_process() -> None:
