@@ -68,6 +68,10 @@ class CcxtFeed(Feed):
         if self.watch.state is not State.LIVE:
             raise LookupError("ccxt answered, but nothing this gateway understands")
 
+    @property
+    def waits_to_ask(self) -> bool:
+        return any(tap.never_asked(self) for tap in self._exchange.taps())
+
     async def unsubscribe(self) -> None:
         for tap in self._exchange.taps():
             if not tap.serves(self):

@@ -19,7 +19,7 @@ from gateway.core.watch import Action, Event, Policy, State, Watch
 from gateway.sources.base import Reason
 from gateway.sources.guard import BookGuard, Verdict
 from gateway.sources.pause import TOO_MUCH, Pause
-from gateway.sources.quirks import CONSECUTIVE_TRADE_IDS, WHOLE_BOOK
+from gateway.sources.quirks import CONSECUTIVE_TRADE_IDS, LAST_IS_NO_TRADE, WHOLE_BOOK
 from gateway.sources.tape import Tape
 from gateway.sources.unpack import Payload
 
@@ -98,6 +98,11 @@ class Feed(ABC):
     async def subscribe(self) -> None:
         """Ask upstream; from then on `deliver` is called. Cancelled when the subscription is over."""
 
+    @property
+    def waits_to_ask(self) -> bool:
+        """The exchange has not heard of this subscription yet: messages to it are sent a few a second."""
+        return False
+
     @abstractmethod
     async def unsubscribe(self) -> None:
         """Leave nothing of the subscription behind, whatever state it is in."""
@@ -126,6 +131,7 @@ class Feed(ABC):
                 await self._pause()
                 continue
             self._stop.clear()
+            self._moves = 0
             opening = asyncio.create_task(self.subscribe())
             opening.add_done_callback(self._opened)
             await self._stop.wait()
@@ -202,13 +208,17 @@ class Feed(ABC):
         missed_ms = self.settings.trades_missed_ms
         if self.polled or not missed_ms or self.watch.state is State.BACKOFF:
             return  # what is polled answers, or fails
+        if self.settings.klass in LAST_IS_NO_TRADE:
+            return  # nobody has
+        if self.waits_to_ask:
+            self._moves = 0  # nobody has been asked for the trades that made them
+            return
         if now_ms - self._traded_ms < missed_ms:
             return
         if not self._moves:
             self._moved_ms = now_ms
         self._moves += 1
         if self._moves >= MOVES_MIN and now_ms - self._moved_ms >= missed_ms:
-            self._moves = 0
             self.fail(f"the last price has moved for {missed_ms} ms, and no trade was told")
 
     def _went_live(self, now_ms: float) -> None:

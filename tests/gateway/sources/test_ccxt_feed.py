@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.core.key import Key
+from gateway.core.watch import Policy
 from gateway.sources import quirks
-from gateway.sources.ccxt_feed import can_unwatch
+from gateway.sources.ccxt_feed import CcxtFeed, can_unwatch
 from gateway.sources.ccxt_source import make_exchange
 from gateway.sources.config import ExchangeConfig
+from gateway.sources.feed import FeedId, FeedSettings
+from gateway.sources.pause import Pause
 from tests.gateway.sources.tools import (
     BTC,
     RecordingSink,
@@ -53,6 +58,16 @@ async def book_is_the_exchange_s(rig: Rig, key: Key) -> None:
     await rig.sink.until(lambda: key in rig.sink.books)
     rig.server.feed.burst(STREAMS["book"], 3)
     await until(same)
+
+
+async def test_a_subscription_whose_turn_to_be_sent_has_not_come_is_known() -> None:
+    unsent: set[CcxtFeed] = set()
+    taps = [SimpleNamespace(never_asked=lambda _feed: False), SimpleNamespace(never_asked=unsent.__contains__)]
+    settings = FeedSettings("x", "kraken", Policy(), Random(1), 10_000, 5_000, 500, Pause(), {})
+    feed = CcxtFeed(FeedId("trades", BTC), settings, SimpleNamespace(taps=lambda: taps))
+    assert not feed.waits_to_ask
+    unsent.add(feed)
+    assert feed.waits_to_ask
 
 
 @CHANNELS

@@ -11,6 +11,7 @@ import pytest
 from ccxt.base.errors import RateLimitExceeded
 
 from gateway.core.watch import Policy, State
+from gateway.sources import quirks
 from gateway.sources.feed import Feed, FeedId, FeedSettings, since_ns
 from gateway.sources.pause import Pause
 from tests.waiting import until
@@ -44,6 +45,11 @@ class Scripted(Feed):
         self.hold = asyncio.Event()
         self.hold.set()
         self.refuse: list[Exception] = []
+        self.waits = False
+
+    @property
+    def waits_to_ask(self) -> bool:
+        return self.waits
 
     async def subscribe(self) -> None:
         self.asked.append("subscribe")
@@ -328,6 +334,39 @@ async def test_trades_that_come_a_moment_behind_the_ticker_are_not_lost(market: 
 async def test_that_no_trade_is_told_can_be_no_evidence(market: Market) -> None:
     for feed in (market.ticker, market.trades):
         feed.settings = feed.settings._replace(trades_missed_ms=0)
+    market.trade()
+    for number in range(9):
+        market.last(float(number), after_ms=60_000)
+    assert market.trades.watch.state is State.LIVE
+
+
+async def test_trades_that_were_not_asked_for_yet_are_not_lost(market: Market) -> None:
+    market.trades.waits = True
+    for number in range(9):
+        market.last(float(number), after_ms=60_000)
+    market.trades.waits = False
+    for number in range(9):
+        market.last(number + 0.5, after_ms=1_000)
+    assert market.trades.errors == 0
+    market.last(10.0, after_ms=2_000)
+    assert market.trades.errors == 1, "asked for, and none has come"
+
+
+async def test_what_the_price_did_before_a_subscription_says_nothing_of_it(market: Market) -> None:
+    market.trade()
+    market.last(1.0)
+    for price in (2.0, 3.0):
+        market.last(price, after_ms=11_000)
+    market.trades.fail("disconnected")
+    market.now_ms += 60_000
+    await until(lambda: market.trades.asked.count("subscribe") == 2)
+    market.last(4.0)
+    assert market.trades.watch.state is State.STARTING
+
+
+@pytest.mark.parametrize("klass", sorted(quirks.LAST_IS_NO_TRADE))
+async def test_a_last_price_that_is_no_trade_s_is_no_evidence(market: Market, klass: str) -> None:
+    market.trades.settings = market.trades.settings._replace(klass=klass)
     market.trade()
     for number in range(9):
         market.last(float(number), after_ms=60_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ccxt
 import ccxt.pro
 import pytest
 from ccxt.base.errors import NotSupported
@@ -29,6 +30,14 @@ def test_depths_are_ascending_and_chosen_to_suffice() -> None:
         assert list(limits) == sorted(limits)
     assert [quirks.book_limit("kraken", depth) for depth in (1, 10, 11, 1000, 5000)] == [10, 10, 25, 1000, 1000]
     assert quirks.book_limit("binance", 20) is None
+
+
+@pytest.mark.parametrize(
+    ("klass", "told"), [("hyperliquid", {"name": "BTC", "midPx": "2"}), ("pacifica", {"symbol": "BTC", "mid": "2"})]
+)
+def test_the_last_price_is_the_middle_of_the_book(klass: str, told: dict[str, str]) -> None:
+    assert klass in quirks.LAST_IS_NO_TRADE
+    assert getattr(ccxt, klass)().parse_ticker(told)["last"] == 2
 
 
 class AskedError(Exception):
