@@ -1,4 +1,4 @@
-"""A worker as a process: `python -m gateway.worker LINK [LISTENING]`, started by the first process of a gateway.
+"""A worker as a process: `python -m gateway.worker LEVEL FORMAT LINK [LISTENING]`, started by the first process.
 
 Joins the link (a descriptor) and what answers on it. Ends when the link does: signals that are meant for the gateway
 are the first process's to follow.
@@ -29,7 +29,7 @@ async def run(link: socket.socket, inherited: socket.socket | None) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Descriptors of the link and of a socket that listens already, and how to log."""
+    """How to log, and the descriptors of the link and of a socket that listens already."""
     level, how, *descriptors = arguments
     log.configure(level, how)
     link, *inherited = (socket.socket(fileno=int(each)) for each in descriptors)
