@@ -27,7 +27,7 @@ AGGREGATED_TRADES: Final = frozenset({"binance", "binanceus"})
 # Trade ids of one market count up by one: a hole is a loss.
 CONSECUTIVE_TRADE_IDS: Final = BINANCE
 
-# What ccxt 4.5.64 calls the last price is the middle of the book, which moves without a trade.
+# What ccxt (4.5.64 and 4.5.90) calls the last price is the middle of the book, which moves without a trade.
 LAST_IS_NO_TRADE: Final = frozenset({"hyperliquid", "pacifica"})
 
 # ccxt cuts a live book to the depth of its snapshot each time somebody awaits it. These exchanges send every change at
