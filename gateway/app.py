@@ -335,9 +335,11 @@ class App:
         }
 
     def _sample(self) -> None:
-        self.stats.sample(time.monotonic())
+        # First, so that what fails in one second is not the last that looks at deadlines and keys
+        self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
         if self.guards is not None:
             self.guards.tick()
+        self.stats.sample(time.monotonic())
         if self.certificate is not None:
             self.certificate.remind(time.time())
         self.watching.tick()
@@ -346,7 +348,6 @@ class App:
         self._samples += 1
         if self.streams.register is not None and self._samples % METRICS_EVERY == 0:
             self.streams.register.measured(self.stats.measures())
-        self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
 
 
 @contextlib.asynccontextmanager

@@ -42,6 +42,7 @@ class Heard(ABC):
         """Nobody wants it any more."""
         if self._resolving is not None:
             self._resolving.cancel()
+            self._resolving = None
         if self._retry is not None:
             self._retry.cancel()
         if self._key is not None:
@@ -61,10 +62,12 @@ class Heard(ABC):
         """The exchange did not say which key it is; it is asked again."""
 
     def _resolved(self, resolving: asyncio.Future[Key]) -> None:
-        self._resolving = None
         if resolving.cancelled():
             return
         error = resolving.exception()
+        if resolving is not self._resolving:
+            return  # it was answered already when `end` was called
+        self._resolving = None
         if error is None:
             self._key = resolving.result()
             self._hub.listen(self._key, self)

@@ -121,6 +121,7 @@ class HttpConnection(HttpToolsProtocol):
         self._overhead_bytes = 0  # of the request that is being read
         self._reading = False
         self._running: RequestResponseCycle | None = None  # the request that is being answered
+        self._asked: RequestResponseCycle | None = None  # the newest that was read to its end
         self.due_tick = -1
 
     def data_received(self, data: bytes) -> None:
@@ -169,6 +170,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._reading = False
+        self._asked = self.cycle
         if not self.flow.write_paused:
             self._shared.wheel.cancel(self)
         super().on_message_complete()
@@ -186,9 +188,12 @@ class HttpConnection(HttpToolsProtocol):
         self._refuse(self._refusal or Refusal(400, "validation_error", msg))
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Say why and close; in the middle of an answer there is no place to say it."""
-        running = self._running
-        if running is not None and running.response_started and not running.response_complete:
+        """Say why and close. In the middle of an answer there is no place to say it; nor before one that is to come,
+        for it would be taken for that: an order would pass for refused."""
+        asked, running = self._asked, self._running
+        if (asked is not None and not asked.response_complete) or (
+            running is not None and running.response_started and not running.response_complete
+        ):
             self.transport.abort()
             return
         self._leave()

@@ -69,10 +69,12 @@ class Record:
             self._tell_some()
 
     def _tell_some(self) -> None:
-        for _ in range(min(TOLD_PER_TURN, len(self._due))):
-            self._tell(self._due.popitem()[0], None, None)
-        if self._due:
-            asyncio.get_running_loop().call_soon(self._tell_some)
+        try:
+            for _ in range(min(TOLD_PER_TURN, len(self._due))):
+                self._tell(self._due.popitem()[0], None, None)
+        finally:  # one of whom it cannot be told does not keep the others from it
+            if self._due:
+                asyncio.get_running_loop().call_soon(self._tell_some)
 
     def _tell(self, session: Recorded, closed_ns: int | None, code: int | None) -> None:
         subscribed = session.subscribed()

@@ -17,6 +17,7 @@ from gateway.app import App
 from gateway.config import Config, ServerConfig
 from gateway.limits import Limits
 from tests import certificates
+from tests.waiting import until
 
 
 @asynccontextmanager
@@ -70,3 +71,20 @@ async def test_who_is_silent_and_what_ends_is_looked_for_by_the_clock(
     monkeypatch.setattr("gateway.net.certificate.Certificate.remind", lambda *_: looked.add("certificate"))
     async with serving(tls_certificate=str(files.certificate), tls_key=str(files.key)):
         assert looked == {"accounts", "certificate"}
+
+
+async def test_a_second_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.app.SAMPLE_S", 0.001)
+    app = App(Config())
+    seen: list[float] = []
+
+    def sample(now_s: float) -> None:
+        seen.append(now_s)
+        if len(seen) == 1:
+            raise RuntimeError("as asked")
+
+    monkeypatch.setattr(app.stats, "sample", sample)
+    with pytest.raises(RuntimeError, match="as asked"):
+        app._sample()
+    await until(lambda: len(seen) > 1)
+    await app.close()

@@ -73,12 +73,28 @@ async def test_ended_while_it_asks_or_pauses_it_hears_nothing() -> None:
     asking.begin()
     pausing.begin()
     await until(lambda: pausing.told)
+    resolving = asking._resolving
+    assert resolving is not None
     asking.end()
     pausing.end()
     asking.gate.set()
-    assert asking._resolving is not None
     with pytest.raises(asyncio.CancelledError):
-        await asking._resolving
+        await resolving
     assert pausing._retry is not None
     assert pausing._retry.cancelled()
+    assert not rig.sim.watched
+
+
+@pytest.mark.parametrize("refusals", [0, 1])
+async def test_ended_in_the_turn_in_which_the_answer_comes_it_hears_nothing(refusals: int) -> None:
+    rig = Rig()
+    ear = Ear(rig, refusals=refusals)
+    ear.begin()
+    resolving = ear._resolving
+    assert resolving is not None
+    resolving.remove_done_callback(ear._resolved)
+    await asyncio.wait([resolving])
+    ear.end()
+    ear._resolved(resolving)  # the loop had called it already
+    assert (ear.told, ear._retry) == ([], None)
     assert not rig.sim.watched

@@ -118,13 +118,16 @@ class Server:
 async def http_app(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
-    """Answers with the path and the body it got."""
+    """Answers with the path and the body it got; to /never with nothing for as long as the client is there."""
     body = b""
     more = True
     while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
+    if scope["path"] == "/never":
+        await receive()
+        return
     answer = scope["path"].encode() + b" " + body
     headers = [(b"content-length", str(len(answer)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -62,6 +62,19 @@ async def test_a_later_request_must_come_in_time(serve: Serve, later: bytes) -> 
     await server.emptied()
 
 
+@pytest.mark.parametrize("later", [b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nX: y", GET])
+async def test_what_is_refused_answers_no_request_before_it(serve: Serve, later: bytes) -> None:
+    server = await serve(http_requests_per_ip_per_s=0.001, http_requests_per_ip_burst=1)
+    client = await RawClient.connect(server.port)
+    client.send(GET.replace(b"/a", b"/never") + later)
+    await until(lambda: server.listener.counts["accepted"])
+    await until(lambda: server.listener.http._state.tasks or not server.listener.sockets)
+    server.pass_time(server.listener.shared.limits.silence_s + 1)
+    with contextlib.suppress(ConnectionResetError):
+        assert await client.rest() == b""
+    await server.emptied()
+
+
 async def test_an_address_without_credentials_has_a_rate_of_requests(serve: Serve) -> None:
     server = await serve(http_requests_per_ip_per_s=1.0, http_requests_per_ip_burst=2)
     good = GET.replace(b"Host", b"X-Api-Key: good\r\nHost")

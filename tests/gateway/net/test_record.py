@@ -85,6 +85,26 @@ async def test_of_thousands_some_are_told_in_each_turn_and_none_after_its_end() 
     assert not {gone.conn.id, *dict(told)} & set(dict(scene.take()))
 
 
+async def test_one_that_cannot_be_told_of_does_not_keep_the_others_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Recorded()
+    names = {scene.rig.connect().conn.id for _ in range(3)}
+    told = scene.register.told
+
+    def fails_once(connection_id: str, **fields: Any) -> None:
+        monkeypatch.setattr(scene.register, "told", told)
+        names.remove(connection_id)
+        raise RuntimeError("as asked")
+
+    monkeypatch.setattr(scene.register, "told", fails_once)
+    with pytest.raises(RuntimeError, match="as asked"):
+        scene.record.tick()
+    await until(lambda: scene.register.rows)
+    assert {name for name, _ in scene.take()} == names
+    scene.rig.connect()
+    scene.record.tick()
+    assert len(scene.take()) == 1
+
+
 async def test_other_dialects_are_told_of_without_what_they_read() -> None:
     scene = Recorded()
     scene.rig.connect_oms()
