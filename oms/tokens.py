@@ -45,7 +45,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     iat: Seconds
     exp: Seconds
     jti: str
-    nbf: Seconds | None = None
+    nbf: Seconds = 0  # a null is no time
 
 
 class _Told(Claims, frozen=True, kw_only=True):
@@ -171,7 +171,7 @@ class Tokens:
             raise OmsError("token_expired", "the token has expired: get another")
         if key.is_retired(now_s):
             raise OmsError("token_expired", "the token was signed with a key that is retired: get another")
-        if max(claims.iat, claims.nbf or 0) - key.leeway_s > now_s:
+        if max(claims.iat, claims.nbf) - key.leeway_s > now_s:
             raise OmsError("invalid_api_key", "the token is of a time to come: are the clocks right?")
         if key.lifetime_max_s is not None and claims.exp - claims.iat > key.lifetime_max_s:
             raise OmsError("invalid_api_key", "the token is good for longer than a token may be")
