@@ -17,10 +17,10 @@
    number of anybody. Latency from the exchange's time is of frames that have one, in ms. With PING_EVERY_MS every connection sends ping requests whose id is
    the sending time. Every connection shows the next line of TOKENS_FILE as its bearer token. With -B a connection
    counts as there once its first numbered frame is, and after the measurement all are dropped at once and come back.
-   SIGTERM ends the measurement early. Prints a line of JSON when the last connection is up, with TELL_EVERY_MS one
-   that often with what was measured since the last and what was missed so far, one with the buckets of the latency from
-   `t_in` (us, frames) and one with the figures at the end. Every connection sends all messages; with -D they are dealt
-   out, one to each. Assumes one subscription a (channel, symbol) and connection. */
+   SIGTERM ends the measurement early, and the next one the audit. Prints a line of JSON when the last connection is up,
+   with TELL_EVERY_MS one that often with what was measured since the last and what was missed so far, one with the
+   buckets of the latency from `t_in` (us, frames) and one with the figures at the end. Every connection sends all
+   messages; with -D they are dealt out, one to each. Assumes one subscription a (channel, symbol) and connection. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -364,6 +364,7 @@ int main(int argc, char **argv) {
 
   if (opt.audit_s > 0) {
     auditing = 1;
+    ended = 0;
     for (int i = 0; i < opt.stalled + opt.slow; i++) {
       struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &all[i]};
       if (all[i].state == UP) epoll_ctl(poller, EPOLL_CTL_ADD, all[i].fd, &ev);
