@@ -193,6 +193,9 @@ class Workers:
                 code = await self._serve(seat)
             except OSError as error:
                 code = str(error)
+            except Exception as error:  # a bug of ours: the seat is not to stay empty for it
+                log.exception("a worker cannot be kept", worker=seat.index)
+                code = repr(error)
             seat.retire()
             if self._is_ending:
                 return

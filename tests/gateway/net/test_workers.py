@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.app import App
 from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.limits import Limits
-from gateway.net.workers import Silence, Workers
+from gateway.net.workers import Seat, Silence, Workers
 from gateway.wire import link
 from tests.waiting import until
 
@@ -60,6 +62,25 @@ async def test_a_worker_that_is_stopped_and_given_up_is_killed_and_another_takes
         seat.link.on_overflow()
         await until(lambda: seat.starts == 2 and workers.are_up())
         assert not exists(stopped)
+
+
+async def test_a_seat_stays_empty_for_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.net.workers.BACKOFF_MAX_S", 0.0)
+    workers = App(Config(server=ServerConfig(port=0, workers=2), oms=OmsConfig(enabled=False))).workers
+    assert workers is not None
+    failures: list[Exception] = [OSError("no process"), RuntimeError("as asked")]
+
+    async def serve(seat: Seat) -> int:
+        seat.is_up.set()
+        if failures:
+            raise failures.pop()
+        workers.close_accepting()
+        return 0
+
+    monkeypatch.setattr(workers, "_serve", serve)
+    await workers._keep(workers.seats[0])
+    assert not failures
+    assert not workers.are_up()
 
 
 def test_a_worker_hangs_when_several_of_our_turns_bring_nothing_and_not_before() -> None:
