@@ -52,6 +52,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     queue_state_bytes: int = 65_536  # state streams conflate above this
     queue_append_bytes: int = 262_144  # append streams skip and announce above this
     queue_bytes_max: int = 1_048_576  # nothing grows above this: close 4008
+    # Of one socket of another process, on the way there: what is more waits in the first, which sees how slow it is. A
+    # round trip takes a millisecond, so nobody who reads is held up; and with all that may wait there it has room.
+    link_window_bytes: int = 65_536
 
     # Private streams and commands
     private_behind_events_max: int = 10_000  # a reader of now that takes no more: close 4008, nothing is lost

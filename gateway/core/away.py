@@ -84,8 +84,8 @@ class AwayOutbox(Outbox):
     def finish(self, frame: bytes, *, drop: bool = False) -> None:
         if self.finished or self._is_gone:
             return
-        if self.blocked and not drop:
-            self.resume()  # what waits here goes before it, and waits there
+        while self.blocked and not drop:
+            self.resume()  # what waits here goes before it, and waits there; it may be held up once more on its way
         self._leave()
         super().finish(b"", drop=drop)
         self._joined.finish(frame, drop=drop)

@@ -128,12 +128,14 @@ class Mirror:
 
     # Who reads it here
 
-    def attach(self, who: Waiting) -> None:
-        """Give them what comes behind their position, once the copy has come there."""
-        if self._is_ahead(who):
+    def attach(self, who: Waiting) -> bool:
+        """Give them what comes behind their position, once the copy has come there. Whether they wait for that."""
+        waits = self._is_ahead(who)
+        if waits:
             self._waiting.append(who)
         else:
             self._join(who)
+        return waits
 
     def detach(self, outbox: Outbox, form: Form) -> None:
         self._waiting = [each for each in self._waiting if each.outbox is not outbox or each.form is not form]
@@ -141,8 +143,7 @@ class Mirror:
 
     def gone(self, outbox: Outbox) -> None:
         """Its socket is: it waits no more."""
-        if self._waiting:  # a thousand sockets may go at once, and there may be as many streams
-            self._waiting = [each for each in self._waiting if each.outbox is not outbox]
+        self._waiting = [each for each in self._waiting if each.outbox is not outbox]
 
     def state(self) -> tuple[bytes, int | None, int] | None:
         """The whole state now, as a stream's snapshot: (data, t_ex, t_in)."""

@@ -60,8 +60,8 @@ class Held(asyncio.Protocol):
     """A client's socket."""
 
     __slots__ = (
-        *("_conn", "_counted", "_ending", "_holds", "_is_full", "_is_stopped", "_port", "_upgraded", "_worker"),
-        *("outbox", "transport"),
+        *("_awaited", "_conn", "_counted", "_ending", "_holds", "_is_full", "_is_stopped", "_owes_mark"),
+        *("_port", "_upgraded", "_worker", "outbox", "transport"),
     )
 
     def __init__(
@@ -75,6 +75,8 @@ class Held(asyncio.Protocol):
         self._upgraded = False
         self._holds = False  # what streams bring waits for the answer to the request that asked for it
         self._is_full = False  # the socket takes no more for now
+        self._owes_mark = False  # that what was sent to it has room here
+        self._awaited: set[tuple[int, int]] | None = None  # streams and forms of which it may wait to be let in
         self._is_stopped = False  # the first process wants to read no more
         self._ending = ""  # how the socket ends once all is sent
         transport.set_write_buffer_limits(high=0)
@@ -107,15 +109,18 @@ class Held(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_full = False
+        # Said first: what waits here may fill it again, and that is to be the last word
+        self._worker.send(link.control(link.Blocked(self._conn, on=False)))
         if not self._holds:
             self.outbox.resume()
-        self._worker.send(link.control(link.Blocked(self._conn, on=False)))
+        self._confirm()
         self._end_when_sent()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.outbox.discard()
-        for mirror in self._worker.mirrors.values() if self._upgraded else ():
-            mirror.gone(self.outbox)
+        for number, _ in self._awaited or ():  # thousands may go at once, and there may be as many streams
+            if (mirror := self._worker.mirrors.get(number)) is not None:
+                mirror.gone(self.outbox)
         self._port.admission.leave(self._counted)
         self._worker.leave(self._conn, self)
 
@@ -146,6 +151,9 @@ class Held(asyncio.Protocol):
             self._change(message)
         elif isinstance(message, link.Upgraded):
             self._upgraded = True
+        elif isinstance(message, link.Mark):
+            self._owes_mark = True
+            self._confirm()
         elif isinstance(message, link.Reading):
             self._is_stopped = not message.on
             if message.on:
@@ -179,7 +187,9 @@ class Held(asyncio.Protocol):
         self.outbox.pause()
         form = self._worker.forms[message.form]
         at = (message.epoch, message.sequence)
-        mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot))
+        if mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot)):
+            self._awaited = self._awaited or set()
+            self._awaited.add((message.number, message.form))
 
     def _change(self, message: link.Detach | link.Resend) -> None:
         mirror = self._worker.mirrors.get(message.number)
@@ -187,8 +197,23 @@ class Held(asyncio.Protocol):
             return
         if isinstance(message, link.Detach):
             mirror.detach(self.outbox, self._worker.forms[message.form])
+            if self._awaited:
+                self._awaited.discard((message.number, message.form))
         else:
             mirror.stream.resend(self.outbox, message.first, message.last)
+
+    def _confirm(self) -> None:
+        """Answer the mark once so little waits that what comes next has room.
+
+        That much market data may wait, too, so an answer is never behind it for good; and an answer that lets the
+        streams go on is not kept back by what waits for them.
+        """
+        if not self._owes_mark:
+            return
+        few = self._upgraded and self.outbox.queued_bytes <= self._port.shared.limits.queue_append_bytes
+        if few or not self._is_full:
+            self._owes_mark = False
+            self._worker.send(link.control(link.Marked(self._conn)))
 
     def _release(self) -> None:
         if self._holds:

@@ -1,21 +1,20 @@
-"""The first process's end of a link: a worker's sockets as transports here, and streams that the worker copies.
+"""The first process's end of a link: which sockets a worker has, and which streams it copies.
 
-Holds which sockets a worker has and which streams it follows. A socket's protocols are those of the first process's own
-sockets, so requests, limits, credentials and the end of a connection are decided as ever; only what a stream brings is
-framed and written by the worker. Must not know processes, dialects, or what a request says.
+A socket's protocols are those of the first process's own sockets, so requests, limits, credentials and the end of a
+connection are decided as ever; only what a stream brings is framed and written by the worker. Must not know processes,
+dialects, or what a request says.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
 from _speedups.outbox import Outbox
-from gateway.core.away import AwayOutbox
-from gateway.net.connection import Connection
+from gateway.net.link_transport import LinkTransport
 from gateway.net.listener import Door, Listener
 from gateway.wire import link
 from gateway.wire.link import LinkError, LinkForm
@@ -31,7 +30,6 @@ log = structlog.get_logger(__name__)
 # What may wait for a worker, in what may wait for a client (`queue_state_bytes` and so on): one that stands still for
 # a second is not to lose anything, and it has the replies and the updates of all its clients.
 ROOM: Final = 64
-WRITE_BYTES_MAX: Final = 1 << 25  # of one message
 
 
 class Followed:
@@ -240,152 +238,3 @@ class LinkedDoor(Door):
         self._listener.counts["accepted"] += 1
         if self._count_as(transport.get_extra_info("peername")[0]):
             self._enter()
-
-
-class LinkTransport(asyncio.Transport):
-    """A worker's socket."""
-
-    __slots__ = ("_conn", "_is_closing", "_is_gone", "_link", "_peer", "_protocol", "_secured")
-
-    def __init__(self, to: Link, opened: link.Opened, protocol: asyncio.Protocol) -> None:
-        super().__init__()
-        self._link = to
-        self._conn = opened.conn
-        self._peer = opened.peer
-        self._secured = opened.secured
-        self._protocol = protocol
-        self._is_closing = False
-        self._is_gone = False  # the protocol was told
-
-    # What has happened to it
-
-    def received(self, data: bytes) -> None:
-        if not self._is_closing:
-            self._alone(self._protocol.data_received, data)
-
-    def happened(self, message: link.Up) -> None:
-        """What the worker tells of it."""
-        self._alone(self._heed, message)
-
-    def _alone(self, call: Callable[[Any], None], what: Any) -> None:
-        """As loops do it for a socket: what fails for one ends that one, and not the link of all."""
-        try:
-            call(what)
-        except Exception:
-            log.exception("a worker's socket failed: it is dropped", peer=self._peer)
-            self.abort()
-
-    def _heed(self, message: link.Up) -> None:
-        match message:
-            case link.Blocked():
-                if message.on:
-                    self._protocol.pause_writing()
-                else:
-                    self._protocol.resume_writing()
-            case link.Ended():
-                if not self._is_closing and not self._protocol.eof_received():
-                    self.close()
-            case link.Overflowed():
-                if isinstance(self._protocol, Connection):
-                    self._protocol.on_overflow()
-                else:
-                    self.abort()
-            case link.Lost():
-                self.lost(None)
-
-    def lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
-        self._is_closing = True
-        self._link.conns.pop(self._conn, None)
-        if not self._is_gone:
-            self._is_gone = True
-            self._protocol.connection_lost(exc)
-
-    # As transports are
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`peername`, `sslcontext` (that there is one), `queued_bytes`, and what makes the `outbox` of a WebSocket."""
-        if name == "peername":
-            return (self._peer, 0)
-        if name == "sslcontext":
-            return True if self._secured else default
-        if name == "queued_bytes":
-            return self._link.report.queued.get(self._conn, 0)
-        return self._outbox if name == "outbox" else default
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._is_closing:
-            return
-        if not self._link.takes(len(data)):
-            log.warning("a worker is so far behind that a client of it is dropped", peer=self._peer, bytes=len(data))
-            self.abort()
-            return
-        for start in range(0, len(data), WRITE_BYTES_MAX):
-            self._link.send(link.carried(self._conn, bytes(data[start : start + WRITE_BYTES_MAX])))
-
-    def write_eof(self) -> None:
-        self._shut("eof")
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        if not self._is_closing:
-            self._is_closing = True
-            self._shut("close")
-
-    def abort(self) -> None:
-        if not self._is_gone:
-            self._is_closing = True
-            self._shut("abort")
-            asyncio.get_running_loop().call_soon(self.lost, None)
-
-    def is_closing(self) -> bool:
-        return self._is_closing
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._protocol = cast("asyncio.Protocol", protocol)
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        return self._protocol
-
-    def pause_reading(self) -> None:
-        self._link.send(link.control(link.Reading(self._conn, on=False)))
-
-    def resume_reading(self) -> None:
-        self._link.send(link.control(link.Reading(self._conn, on=True)))
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """The worker's: it says as soon as a byte is held back."""
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def _shut(self, how: str) -> None:
-        self._link.send(link.control(link.Shut(self._conn, how)))
-
-    # For the outbox of a WebSocket
-
-    def _outbox(self, fanout: Fanout, owner: Any) -> AwayOutbox:
-        self._link.send(link.control(link.Upgraded(self._conn)))
-        return AwayOutbox(fanout, self, owner, self)
-
-    def follows(self, form: Form) -> bool:
-        return form in self._link.forms
-
-    def attach(
-        self, wanted: StreamId, stream: Stream, form: Form, resume: tuple[str, int] | None, snapshot: bool
-    ) -> None:
-        self._link.attach(self._conn, wanted, stream, form, resume, snapshot)
-
-    def detach(self, wanted: StreamId, form: Form) -> None:
-        self._link.detach(self._conn, wanted, form)
-
-    def left(self, wanted: StreamId) -> None:
-        self._link.left(wanted)
-
-    def resend(self, wanted: StreamId, first: int, last: int) -> None:
-        self._link.resend(self._conn, wanted, first, last)
-
-    def finish(self, frame: bytes, *, drop: bool) -> None:
-        self._link.send(link.control(link.Finish(self._conn, frame, drop)))

@@ -132,6 +132,12 @@ class Gap(msgspec.Struct, frozen=True, array_like=True, tag=13):
     new_epoch: str | None
 
 
+class Mark(msgspec.Struct, frozen=True, array_like=True, tag=14):
+    """To be answered (`Marked`) once what was sent to this socket before has room: so much may be on its way."""
+
+    conn: int
+
+
 # --- from a worker
 
 
@@ -172,6 +178,12 @@ class Overflowed(msgspec.Struct, frozen=True, array_like=True, tag=25):
     conn: int
 
 
+class Marked(msgspec.Struct, frozen=True, array_like=True, tag=27):
+    """All bytes in front of the mark are with the socket, or few enough wait for it."""
+
+    conn: int
+
+
 class Report(msgspec.Struct, frozen=True, array_like=True, tag=26):
     """What a worker has counted since it began, and what waits for which sockets now."""
 
@@ -204,10 +216,11 @@ class Bytes(NamedTuple):
 
 Down = (
     Welcome | Stop | Reload | Finish | Shut | Reading | Upgraded | Follow | Unfollow | Attach | Detach | Resend | Gap
+    | Mark
 )  # fmt: skip
 # What is of one socket.
-Told = Finish | Shut | Reading | Upgraded | Attach | Detach | Resend
-Up = Listening | Opened | Ended | Lost | Blocked | Overflowed | Report
+Told = Finish | Shut | Reading | Upgraded | Attach | Detach | Resend | Mark
+Up = Listening | Opened | Ended | Lost | Blocked | Overflowed | Report | Marked
 _DOWN: Final = msgspec.msgpack.Decoder(Down)
 _UP: Final = msgspec.msgpack.Decoder(Up)
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -87,6 +87,7 @@ class Desk:
             self.clock.call_later,
             queue_state_bytes=self.limits.queue_state_bytes,
             queue_append_bytes=self.limits.queue_append_bytes,
+            queue_bytes_max=self.limits.queue_bytes_max,
         )
         self.source = Watched()
         self.hub = Hub(self.fanout, self.clock, self.limits, {"sim": self.source})

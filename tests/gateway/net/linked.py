@@ -15,7 +15,8 @@ from gateway.core.hub import Subscribed
 from gateway.core.key import Key
 from gateway.limits import Limits
 from gateway.net.held import Held
-from gateway.net.links import Link, LinkTransport
+from gateway.net.link_transport import LinkTransport
+from gateway.net.links import Link
 from gateway.net.worker import Worker, WorkerPort
 from gateway.wire import link
 from gateway.wire.link import LinkForm
@@ -149,7 +150,11 @@ class Pair:
         self.clock = HandClock()
         self.worker = Worker()
         self.worker.connection_made(cast("Any", self.up))
-        self.fanout = Fanout(self.clock.call_soon, self.clock.call_later)
+        limits = self.desk.limits
+        self.fanout = Fanout(
+            self.clock.call_soon, self.clock.call_later, queue_state_bytes=limits.queue_state_bytes,
+            queue_append_bytes=limits.queue_append_bytes, queue_bytes_max=limits.queue_bytes_max,
+        )  # fmt: skip
         self.port = self.worker.port = WorkerPort(self.worker, self.desk.limits, self.fanout, None, ServerConfig())
         self.worker.forms = [self.desk.form]
 

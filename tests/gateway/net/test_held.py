@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from gateway.core.key import stream_id
+from gateway.limits import Limits
 from gateway.net.held import Held
 from gateway.wire import link
 from tests.frames import whole
@@ -104,6 +105,83 @@ def test_more_than_may_wait_is_told_to_who_decides() -> None:
     client.held.write(b"x" * (1 << 20))
     pair.clock.settle()
     assert [type(said) for said in pair.said_by_worker()] == [link.Overflowed]
+
+
+def marks(pair: Pair) -> int:
+    """How many were confirmed since the last call."""
+    return sum(isinstance(said, link.Marked) for said in pair.said_by_worker())
+
+
+def test_a_mark_is_confirmed_once_little_waits() -> None:
+    pair = Pair(Limits(queue_state_bytes=1_000, queue_append_bytes=1_000))
+    client = Client(pair)
+    pair.carry()
+    client.held.told(link.Mark(1))
+    assert marks(pair) == 1
+    client.wire.slow = True
+    for size in (100, 600, 600, 600):  # the first is with the socket, and blocks it
+        client.held.write(b"x" * size)
+    client.held.told(link.Mark(1))
+    client.held.told(link.Mark(1))
+    assert marks(pair) == 0
+    client.wire.protocol.resume_writing()  # which takes what one call takes, and no more
+    assert client.held.outbox.queued_bytes == 0
+    assert marks(pair) == 1
+    client.wire.protocol.resume_writing()
+    assert marks(pair) == 0
+
+
+def test_an_answer_over_http_is_confirmed_when_it_is_with_the_socket() -> None:
+    pair = Pair()
+    wire = Wire()
+    wire.protocol = held = Held(pair.worker, cast("Any", wire), pair.port, "192.0.2.1", None)
+    wire.slow = True
+    held.write(b"x")
+    held.told(link.Mark(1))
+    assert marks(pair) == 0
+    wire.wake()
+    assert marks(pair) == 1
+
+
+def test_what_waits_for_an_answer_does_not_keep_the_answer_waiting() -> None:
+    pair = Pair(Limits(queue_state_bytes=1_000, queue_append_bytes=1_000))
+    client = Client(pair)
+    pair.desk.hub.subscribe(client.outbox, KEY, form=pair.desk.form)
+    pair.carry()  # the worker holds back what the stream brings, for the answer
+    client.held.pause_writing()
+    client.held.outbox.reply(b"x" * 5_000)
+    client.held.told(link.Mark(1))
+    assert marks(pair) == 0
+    client.held.resume_writing()
+    assert client.held.outbox.queued_bytes == 5_000
+    assert marks(pair) == 1
+
+
+def test_a_socket_that_is_full_again_at_once_is_last_said_to_be_so() -> None:
+    pair = Pair()
+    client = Client(pair)
+    pair.carry()
+    client.wire.slow = True
+    client.held.write(b"one")
+    client.held.write(b"two")
+    client.held.resume_writing()
+    assert [said.on for said in pair.said_by_worker() if isinstance(said, link.Blocked)] == [True, False, True]
+
+
+def test_one_that_waits_to_be_let_in_is_forgotten_with_its_socket() -> None:
+    pair = Pair()
+    first, gone, parted, stays = (Client(pair) for _ in range(4))
+    pair.desk.hub.subscribe(first.outbox, KEY, form=pair.desk.form)
+    pair.carry()
+    (mirror,) = pair.worker.mirrors.values()
+    for each in (gone, parted, stays):
+        each.held.told(link.Attach(0, 1, 0, mirror.stream.epoch, 7, None, True))  # which is to come
+    parted.held.told(link.Detach(0, 1, 0))
+    for each in (gone, parted):
+        each.held.connection_lost(None)
+    assert mirror.stream.subscribers == 1
+    mirror.skip(7)
+    assert mirror.stream.subscribers == 2
 
 
 def test_the_answer_goes_first_also_when_the_socket_takes_more_again_before_it_comes() -> None:

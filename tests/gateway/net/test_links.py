@@ -141,53 +141,12 @@ def test_the_first_process_loses_a_worker_and_all_its_clients_with_it() -> None:
     assert client.happened == ["lost"]
 
 
-def test_what_a_worker_s_client_does_is_told_and_what_it_is_told_is_done() -> None:
-    pair = Pair()
-    client = joined(pair)
-    client.held.data_received(b"hello")
-    client.held.pause_writing()
-    client.held.resume_writing()
-    client.held.eof_received()
-    pair.carry()
-    assert client.happened == ["hello", "paused", "resumed", "ended"]
-    assert client.wire.ends == ["close"]
-    client.held.connection_lost(None)
-    pair.carry()
-    assert client.happened[-1] == "lost"
-    assert pair.worker.sockets == {}
-
-
 def test_bad_bytes_end_the_link() -> None:
     pair = Pair()
     pair.link.data_received(link.framed(b"?"))
     assert pair.down.ends == ["abort"]
     pair.worker.data_received(link.framed(b"Uno update"))
     assert pair.up.ends == ["abort"]
-
-
-async def test_what_fails_for_one_socket_of_a_worker_ends_that_one_only() -> None:
-    pair = Pair()
-    client, other = joined(pair), joined(pair)
-    client.held.data_received(b"\xff")  # which the tests' protocol cannot read
-    other.held.data_received(b"hello")
-    pair.carry()
-    assert (client.wire.ends, other.wire.ends, pair.down.ends) == (["abort"], [], [])
-    assert other.happened == ["hello"]
-
-
-async def test_a_large_answer_that_a_link_has_no_room_for_costs_one_client_and_not_the_link() -> None:
-    pair = Pair(Limits(queue_state_bytes=1_000, queue_append_bytes=1_000, queue_bytes_max=1_000))
-    first, second, third = joined(pair), joined(pair), joined(pair)
-    pair.down.slow = True
-    first.transport.write(b"x" * 20_000)  # is on its way
-    second.transport.write(b"x" * 20_000)  # waits
-    third.transport.write(b"x" * 13_000)
-    second.transport.write(b"small")
-    assert [client.transport.is_closing() for client in (first, second, third)] == [False, False, True]
-    pair.down.wake()
-    pair.carry()
-    assert (len(first.wire.take()), second.wire.take()[-5:], third.wire.ends) == (20_000, b"small", ["abort"])
-    assert pair.down.ends == []
 
 
 def assert_alike(here: list[Message], there: list[Message]) -> None:

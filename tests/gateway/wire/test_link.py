@@ -33,6 +33,7 @@ DOWN = st.one_of(
     st.builds(link.Detach, NUMBER, NUMBER, NUMBER),
     st.builds(link.Resend, NUMBER, NUMBER, NUMBER, NUMBER),
     st.builds(link.Gap, NUMBER, NUMBER, TEXT, st.none() | TEXT),
+    st.builds(link.Mark, NUMBER),
 )
 COUNTS = st.dictionaries(TEXT, NUMBER, max_size=3)
 UP = st.one_of(
@@ -42,6 +43,7 @@ UP = st.one_of(
     st.builds(link.Lost, NUMBER),
     st.builds(link.Blocked, NUMBER, st.booleans()),
     st.builds(link.Overflowed, NUMBER),
+    st.builds(link.Marked, NUMBER),
     st.builds(
         link.Report, COUNTS, st.lists(st.tuples(NUMBER, NUMBER), max_size=3), COUNTS, NUMBER, NUMBER, NUMBER,
         st.dictionaries(NUMBER, NUMBER, max_size=3),
