@@ -20,6 +20,7 @@ from oms.store import history
 from tests.oms.desk.desks import ADMIN, Setting, stored_command
 from tests.oms.desk.scripted_venue import Fault
 from tests.oms.desk.trading_made import ORDINARY, code, trading
+from tests.oms.impatient import impatient
 from tests.waiting import until
 
 
@@ -38,7 +39,6 @@ class Asking(Requests):
 @asynccontextmanager
 async def asking(
     made: Setting,
-    wait_s: float = 20.0,
     running_max: RunningMax = RunningMax(),  # noqa: B008  # immutable
 ) -> AsyncIterator[Asking]:
     def run_of(principal: Any, request: Any) -> Run:
@@ -47,7 +47,7 @@ async def asking(
         return Run(made.desk, principal, request)
 
     carry_out = Dispatcher(made.handlers).carry_out
-    requests = Asking(made.desk.pool, run_of=run_of, carry_out=carry_out, wait_s=wait_s, running_max=running_max)
+    requests = Asking(made.desk.pool, run_of=run_of, carry_out=carry_out, wait_s=20.0, running_max=running_max)
     try:
         yield requests
     finally:
@@ -88,17 +88,16 @@ async def test_another_payload_under_the_same_id_is_a_conflict(dsn: str, later: 
 
 
 async def test_what_still_runs_is_said_to_and_goes_on_when_nobody_waits(dsn: str) -> None:
-    async with (
-        trading(dsn) as made,
-        asking(made, wait_s=0.5) as requests,
-    ):  # until then it has been kept, and has a number
+    async with trading(dsn) as made, asking(made) as requests:
         made.venue.gate.clear()
-        (answer,) = await requests.ask(body())
+        with impatient(lambda: made.venue.requests):  # until then it has been kept, and has a number
+            (answer,) = await requests.ask(body())
         assert (answer.ok, answer.running, answer.command_id, answer.order_id) == (False, True, 1, 1)
         gone = asyncio.create_task(requests.ask(body("s")))
         await until(lambda: len(made.venue.requests) == 2)
         gone.cancel()
-        (again,) = await requests.ask(body())
+        with impatient():
+            (again,) = await requests.ask(body())
         assert (again.running, again.replayed) == (True, True)
         made.venue.gate.set()
         await until(lambda: len(made.venue.placed) == 2)
@@ -150,9 +149,10 @@ async def test_a_stop_answers_who_waits_without_claiming_anything(dsn: str) -> N
 
 async def test_a_command_found_running_is_answered_by_what_is_found_out(dsn: str) -> None:
     async with trading(dsn) as made:
-        async with asking(made, wait_s=0.05) as requests:
+        async with asking(made) as requests:
             made.venue.script("place", Fault.DROPPED)
-            await requests.ask(body())
+            with impatient(lambda: made.venue.requests):
+                await requests.ask(body())
         row = await stored_command(made.desk.pool, "r")
         assert row is not None
         async with asking(made) as requests:
@@ -176,17 +176,19 @@ def canceling(account_id: int = 1) -> dict[str, Any]:
 
 async def test_a_key_may_not_fill_what_runs_and_a_tenth_of_its_share_is_kept_for_cancels(dsn: str) -> None:
     other = replace(ADMIN, api_key_id=2)
-    async with trading(dsn) as made, asking(made, wait_s=0.05, running_max=RunningMax(10, 100)) as requests:
+    async with trading(dsn) as made, asking(made, running_max=RunningMax(10, 100)) as requests:
         made.venue.gate.clear()
-        answers = await requests.ask(*(body(None) for _ in range(10)))
+        with impatient():
+            answers = await requests.ask(*(body(None) for _ in range(10)))
         assert [code(answer) for answer in answers] == [None] * 9 + ["rate_limited"]
         assert answers[9].error is not None
         assert (answers[9].error["retry_after_ms"], answers[9].error["details"]) == (
             1_000, {"commands_running_per_key_max": 10},
         )  # fmt: skip
-        (answer, one_more) = await requests.ask(canceling(), canceling())
-        assert (answer.running, code(one_more)) == (True, "rate_limited")
-        (answer,) = await requests.ask(body(None), principal=other)
+        with impatient():
+            (answer, one_more) = await requests.ask(canceling(), canceling())
+            assert (answer.running, code(one_more)) == (True, "rate_limited")
+            (answer,) = await requests.ask(body(None), principal=other)
         assert answer.running
         made.venue.gate.set()
         await until(lambda: not requests._tasks)
@@ -198,9 +200,10 @@ async def test_a_key_may_not_fill_what_runs_and_a_tenth_of_its_share_is_kept_for
 
 async def test_an_account_has_a_share_over_all_keys_and_those_of_others_are_not_kept_waiting(dsn: str) -> None:
     keys = [replace(ADMIN, api_key_id=number) for number in (1, 2, 3)]
-    async with trading(dsn) as made, asking(made, wait_s=0.05, running_max=RunningMax(100, 3)) as requests:
+    async with trading(dsn) as made, asking(made, running_max=RunningMax(100, 3)) as requests:
         made.venue.gate.clear()
-        answers = [(await requests.ask(body(None), principal=key))[0] for key in keys]
+        with impatient():
+            answers = [(await requests.ask(body(None), principal=key))[0] for key in keys]
         assert [answer.running for answer in answers] == [True, True, True]
         refused, elsewhere = await requests.ask(body(None), body(None, account_id=2), principal=keys[0])
         assert refused.error is not None

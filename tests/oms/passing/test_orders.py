@@ -17,6 +17,7 @@ from oms.passing.records import Records
 from oms.service import Oms
 from tests.oms.desk.desks import ADMIN
 from tests.oms.desk.scripted_venue import Fault
+from tests.oms.impatient import impatient
 from tests.oms.serving import World
 from tests.waiting import until
 
@@ -45,7 +46,7 @@ class Scene(NamedTuple):
 async def scene(dsn: str) -> AsyncIterator[Scene]:
     world = World(dsn)
     await world.account()
-    async with world.ready(wait_s=0.5) as oms:
+    async with world.ready(wait_s=20.0) as oms:
         world.market.set("BTC/USDT", "99", "101")
         yield Scene(world, oms)
 
@@ -174,9 +175,10 @@ async def test_a_refusal_names_the_order_and_the_command_that_it_is_of(scene: Sc
 async def test_an_order_that_is_under_way_is_told_as_far_as_it_has_come(scene: Scene) -> None:
     venue = scene.world.venue()
     venue.gate.clear()
-    made = await scene.call("create_order", *LIMIT)
-    assert (made["status"], made["info"]["state"]) == ("open", "PENDING_SUBMIT")
-    assert (await scene.refusal("cancel_orders", ["1", "1"])).code == "outcome_unknown"
+    with impatient(lambda: venue.requests[-1:] == ["place"]):
+        made = await scene.call("create_order", *LIMIT)
+        assert (made["status"], made["info"]["state"]) == ("open", "PENDING_SUBMIT")
+        assert (await scene.refusal("cancel_orders", ["1", "1"])).code == "outcome_unknown"
     venue.gate.set()
 
 
