@@ -171,9 +171,12 @@ def credentials(account: str, *, same_account: bool = False, config: Path | None
 
     async def work(connection: Connection) -> str:
         found = await account_named(connection, account)
-        if not same_account and await admin.credentials(connection, found.id) is not None:
+        is_other = not same_account and await admin.credentials(connection, found.id) is not None
+        if is_other:
             await _require_no_open_order(connection, found)
         given = _asked() if sys.stdin.isatty() else _read(sys.stdin.buffer.read())
+        if is_other:
+            await _require_no_open_order(connection, found)  # one may have been sent while they were typed
         await admin.set_credentials(connection, found.id, vault_of(settings).seal(found.id, given))
         await note(connection, "account.credentials", f"account {found.id}", fields=sorted(given))
         return found.name

@@ -8,11 +8,13 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.commands import account
 from oms import signing
 from oms.journal import open_journal
 from oms.model import Environment, Order, OrderState, PositionMode
@@ -104,6 +106,12 @@ def test_credentials_are_read_from_standard_input_and_sealed(
     assert VENUE_SECRET not in said
 
 
+async def keep(dsn: str, order: Order) -> None:
+    journal = await open_journal(dsn, on_committed=lambda _: None, on_lost=lambda _: None)
+    await journal.append(Writes(orders={order.id: order}))
+    await journal.close()
+
+
 def test_credentials_are_not_replaced_while_orders_are_open_unless_they_open_the_same_account(
     tickwire: Tickwire, ask: Ask, typed: Callable[[bytes], None], dsn: str
 ) -> None:
@@ -111,22 +119,37 @@ def test_credentials_are_not_replaced_while_orders_are_open_unless_they_open_the
         typed(json.dumps(GIVEN).encode())
         return tickwire("account", "credentials", "main", *more)
 
-    async def keep(order: Order) -> None:
-        journal = await open_journal(dsn, on_committed=lambda _: None, on_lost=lambda _: None)
-        await journal.append(Writes(orders={order.id: order}))
-        await journal.close()
-
     tickwire("account", "add", "main", "sim")
     resting = full_rows.order(1, state=OrderState.SUBMITTED, closed_ns=None)
-    asyncio.run(keep(resting))
+    asyncio.run(keep(dsn, resting))
     assert give().code == 0, "there were none before"
     before = ask(admin.all_credentials)
     refused = give()
     assert (refused.code, ask(admin.all_credentials)) == (1, before)
     assert "account main has open orders" in refused.err
     assert give("--same-account").code == 0
-    asyncio.run(keep(full_rows.order(1, state=OrderState.CANCELED, version=resting.version + 1)))
+    asyncio.run(keep(dsn, full_rows.order(1, state=OrderState.CANCELED, version=resting.version + 1)))
     assert give().code == 0
+
+
+def test_an_order_that_is_sent_while_credentials_are_typed_keeps_the_former_ones(
+    tickwire: Tickwire, ask: Ask, typed: Callable[[bytes], None], dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = account._read
+
+    def meanwhile(given: bytes) -> dict[str, str]:
+        with ThreadPoolExecutor() as pool:
+            pool.submit(asyncio.run, keep(dsn, full_rows.order(1, state=OrderState.SUBMITTED, closed_ns=None))).result()
+        return read(given)
+
+    tickwire("account", "add", "main", "sim")
+    typed(json.dumps(GIVEN).encode())
+    assert tickwire("account", "credentials", "main").code == 0
+    before = ask(admin.all_credentials)
+    monkeypatch.setattr(account, "_read", meanwhile)
+    typed(json.dumps(GIVEN).encode())
+    assert "account main has open orders" in tickwire("account", "credentials", "main").err
+    assert ask(admin.all_credentials) == before
 
 
 def test_credentials_are_asked_for_on_a_terminal(
