@@ -60,8 +60,8 @@ class Held(asyncio.Protocol):
     """A client's socket."""
 
     __slots__ = (
-        *("_awaited", "_conn", "_counted", "_ending", "_holds", "_is_full", "_is_stopped", "_owes_mark"),
-        *("_port", "_upgraded", "_worker", "outbox", "transport"),
+        *("_awaited", "_conn", "_counted", "_ending", "_holds", "_is_full", "_is_left", "_is_stopped"),
+        *("_owes_mark", "_port", "_upgraded", "_worker", "outbox", "transport"),
     )
 
     def __init__(
@@ -77,6 +77,7 @@ class Held(asyncio.Protocol):
         self._is_full = False  # the socket takes no more for now
         self._owes_mark = False  # that what was sent to it has room here
         self._awaited: set[tuple[int, int]] | None = None  # streams and forms of which it may wait to be let in
+        self._is_left = False  # nobody is there to say that it ends with its client's half
         self._is_stopped = False  # the first process wants to read no more
         self._ending = ""  # how the socket ends once all is sent
         transport.set_write_buffer_limits(high=0)
@@ -100,7 +101,7 @@ class Held(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._worker.send(link.control(link.Ended(self._conn)))
-        return True
+        return not self._is_left
 
     def pause_writing(self) -> None:
         self._is_full = True
@@ -176,6 +177,7 @@ class Held(asyncio.Protocol):
         self.outbox.reply(said)
         self.outbox.finish(close_frame(Close.GOING_AWAY, "the gateway has ended"))
         self._shut("eof")
+        self._is_left = True
 
     # Within
 

@@ -101,7 +101,7 @@ class Workers:
         self._form = LinkForm()
         self._tasks: list[asyncio.Task[None]] = []
         self._inherited: socket.socket | None = None
-        self._is_ending = False
+        self._ending = asyncio.Event()
 
     async def start(self, inherited: socket.socket | None = None) -> None:
         """Start them, and wait until they listen, or are not to be waited for."""
@@ -120,7 +120,7 @@ class Workers:
 
     def close_accepting(self) -> None:
         """Take no new connections."""
-        self._is_ending = True
+        self._ending.set()
         self._tell(link.control(link.Stop()))
 
     def reload(self) -> None:
@@ -128,20 +128,11 @@ class Workers:
         self._tell(link.control(link.Reload()))
 
     async def close(self) -> None:
-        """End them."""
-        self._is_ending = True
-        ends = [seat.process.wait() for seat in self.seats if seat.process is not None]
-        processes = [seat.process for seat in self.seats if seat.process is not None]
+        """End them, and wait until they have ended: who goes before is told of their end on a loop that is closed."""
+        self._ending.set()
         for seat in self.seats:
             if seat.link is not None:
                 seat.link.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*ends), END_S)
-        for process in processes:
-            if process.returncode is None:
-                process.kill()
-        for task in self._tasks:
-            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # For the statistics
@@ -186,7 +177,7 @@ class Workers:
     async def _keep(self, seat: Seat) -> None:
         """Have somebody sit there until all ends."""
         failures = 0
-        while not self._is_ending:
+        while not self._ending.is_set():
             begun_s = time.monotonic()
             code: int | str
             try:
@@ -197,12 +188,13 @@ class Workers:
                 log.exception("a worker cannot be kept", worker=seat.index)
                 code = repr(error)
             seat.retire()
-            if self._is_ending:
+            if self._ending.is_set():
                 return
             failures = 0 if time.monotonic() - begun_s > STABLE_S else failures + 1
             pause_s = full_jitter(BACKOFF_S, BACKOFF_MAX_S, failures, random.uniform) if failures else 0.0
             log.error("a worker has ended", worker=seat.index, code=code, again_in_s=round(pause_s, 2))
-            await asyncio.sleep(pause_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause_s)
 
     async def _serve(self, seat: Seat) -> int:
         """One process, from its start to its end; its exit code. Raises OSError when it cannot be started."""
@@ -232,7 +224,8 @@ class Workers:
         settings = msgspec.json.encode(Settings(config.server, config.limits))
         to.send(link.control(link.Welcome(seat.index, self._listener.port, settings)))
         try:
-            await _either(process.wait(), to.lost.wait(), self._until_silent(seat, to))
+            if not self._ending.is_set():  # else nobody else closes it
+                await _either(process.wait(), to.lost.wait(), self._until_silent(seat, to))
         finally:
             to.close()
         if seat.is_hung and process.returncode is None:

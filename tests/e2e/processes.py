@@ -191,11 +191,16 @@ class Served:
 
 
 @asynccontextmanager
-async def served_of(exchange: Exchange, folder: Path, *options: str) -> AsyncIterator[Served]:
-    """The command as an operator starts it: a file, the environment over it, and options."""
+async def served_of(exchange: Exchange | None, folder: Path, *options: str) -> AsyncIterator[Served]:
+    """The command as an operator starts it: a file, the environment over it, and options.
+
+    Without an exchange it makes up prices itself: then neither it nor the test waits for ccxt.
+    """
     file = folder / "tickwire.toml"
-    file.write_text('[server]\nport = 0\n\n[oms]\nenabled = false\n\n[exchanges.sim]\nclass = "binance"\n')
-    environment = {**os.environ, "TICKWIRE_EXCHANGES__SIM__OPTIONS": json.dumps(sim_options(exchange.base_url))}
+    klass = "synthetic" if exchange is None else "binance"
+    file.write_text(f'[server]\nport = 0\n\n[oms]\nenabled = false\n\n[exchanges.sim]\nclass = "{klass}"\n')
+    made = {"symbols": 1, "rate": 50} if exchange is None else sim_options(exchange.base_url)
+    environment = {**os.environ, "TICKWIRE_EXCHANGES__SIM__OPTIONS": json.dumps(made)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -85,6 +85,7 @@ def test_who_is_left_behind_is_told_and_closed() -> None:
     assert [frame.opcode for frame in frames] == [1, 8]
     assert frames[1].payload[:2] == (1001).to_bytes(2)
     assert client.wire.ends == ["eof"]
+    assert client.held.eof_received() is False, "nobody else would close it"
     assert pair.worker.mirrors[1].stream.subscribers == 0
     assert pair.worker.mirrors[1].id == stream_id(KEY)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -29,6 +30,11 @@ async def working(count: int = 2, **limits: Any) -> AsyncIterator[Workers]:
         yield app.workers
     finally:
         await app.close()
+
+
+def children() -> set[str]:
+    """The processes that this one has started, and those of them that have ended unnoticed."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
 def knows_settings(pid: int) -> bool:
@@ -62,6 +68,29 @@ async def test_a_worker_that_is_stopped_and_given_up_is_killed_and_another_takes
         seat.link.on_overflow()
         await until(lambda: seat.starts == 2 and workers.are_up())
         assert not exists(stopped)
+
+
+async def test_a_gateway_ends_behind_a_worker_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.net.workers.END_S", 0.1)
+    before = children()
+    async with working() as workers:
+        (seat,) = workers.seats
+        assert seat.process is not None
+        os.kill(seat.process.pid, signal.SIGSTOP)
+    assert children() <= before
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 10])
+async def test_a_gateway_ends_while_a_worker_is_being_started_and_leaves_nobody(turns: int) -> None:
+    before = children()
+    app = App(Config(server=ServerConfig(port=0, workers=2), oms=OmsConfig(enabled=False)))
+    starting = asyncio.create_task(app.start())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await app.close()
+    assert children() <= before
 
 
 async def test_a_seat_stays_empty_for_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
