@@ -79,8 +79,7 @@ class CcxtFeed(Feed):
             others, never_asked = tap.serves_others(self), tap.never_asked(self)
             tap.leave(self)
             self._forget()  # now: what waits for a rate limit on its behalf would hold up others
-            if not others or self.refusals > 1:
-                # Alone, or asking again on the same connection did not help: begin with a new one.
+            if not others or self._wants_another():
                 self._exchange.drop(tap.client)
             elif never_asked:
                 tap.forget_subscription(self)
@@ -88,6 +87,11 @@ class CcxtFeed(Feed):
                 await self._unwatch(tap)
                 self._exchange.drop_idle(tap.client.url)  # the others may have left meanwhile
         self._forget()
+
+    def _wants_another(self) -> bool:
+        """Asking again on the same connection did not help, so that a new one is worth the others' interruption. Less
+        and less often, the more of them did not help either: at the 2nd, 4th, 8th refusal in a row."""
+        return self.refusals > 1 and self.refusals.bit_count() == 1
 
     def resolved(self, result: Any, t_in: int) -> bool:
         """The tap's call, inside ccxt's handling of the frame."""

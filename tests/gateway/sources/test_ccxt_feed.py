@@ -70,6 +70,26 @@ async def test_a_subscription_whose_turn_to_be_sent_has_not_come_is_known() -> N
     assert feed.waits_to_ask
 
 
+async def test_one_that_is_always_refused_takes_its_neighbours_connection_less_and_less_often() -> None:
+    dropped: list[int] = []
+    client = SimpleNamespace(closed=lambda: True, url="wss://x")
+    tap = SimpleNamespace(
+        client=client,
+        serves=lambda _feed: True,
+        serves_others=lambda _feed: True,
+        never_asked=lambda _feed: False,
+        leave=lambda _feed: None,
+    )
+    exchange = SimpleNamespace(taps=lambda: [tap], trades={})
+    settings = FeedSettings("x", "kraken", Policy(), Random(1), 10_000, 5_000, 500, Pause(), {})
+    feed = CcxtFeed(FeedId("trades", BTC), settings, exchange)
+    exchange.drop = lambda _client: dropped.append(feed.refusals)
+    for refusals in range(40):
+        feed.refusals = refusals
+        await feed.unsubscribe()
+    assert dropped == [2, 4, 8, 16, 32]
+
+
 @CHANNELS
 @pytest.mark.parametrize("fault", ["drop", "expire"])
 async def test_disconnects(rig: Rig, channel: str, fault: str) -> None:
