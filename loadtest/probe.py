@@ -34,11 +34,12 @@ class Probe:
 
     def __init__(self, url: str, symbols: list[str]) -> None:
         self._url = url
-        self._symbols = symbols
+        self.symbols = symbols
         self._streams = Streams()
         self._updated_s: dict[str, float] = {}
         self._sent_s: dict[str, float] = {}  # by slot number, what has no answer yet
         self._answered: set[str] = set()
+        self._none_waits = asyncio.Event()  # for an answer
         self._all_there = asyncio.Event()
         self._socket: ClientConnection | None = None
         self._slots: list[tuple[float, float]] = []
@@ -49,13 +50,15 @@ class Probe:
     def count(self) -> Count:
         return self._streams.count
 
-    async def run(self, seconds: float) -> None:
-        """Asks from when every stream was live for the first time."""
+    async def run(self, seconds: float, over: asyncio.Event | None = None) -> None:
+        """Asks from when every stream was live for the first time, for so long or until it is `over`."""
         reading = asyncio.create_task(self._read())
         asking = asyncio.create_task(self._ask())
-        await asyncio.sleep(seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for((over or asyncio.Event()).wait(), seconds)
         asking.cancel()
-        await asyncio.sleep(ANSWER_WITHIN_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._none_waits.wait(), ANSWER_WITHIN_S)
         reading.cancel()
         for task in (asking, reading):
             with contextlib.suppress(asyncio.CancelledError):
@@ -72,7 +75,7 @@ class Probe:
                     socket = await connect(self._url, compression=None, ping_interval=None, max_queue=None)
                 self._socket = socket
                 for channel in CHANNELS:
-                    await socket.send(json.dumps(self._streams.subscribe(channel, self._symbols)))
+                    await socket.send(json.dumps(self._streams.subscribe(channel, self.symbols)))
                 while True:
                     self._take(orjson.loads(await socket.recv()))
             except (WebSocketException, OSError, TimeoutError, RefusedError) as error:
@@ -86,12 +89,14 @@ class Probe:
             number = str(message["id"])
             if now_s - self._sent_s.pop(number, 0.0) <= ANSWER_WITHIN_S:
                 self._answered.add(number)
+            if not self._sent_s:
+                self._none_waits.set()
         elif message["type"] == "gap":
             stream = f"{message['channel']} {message['symbol']}"
             self.gaps.append(Announced(now_s, stream, message["reason"]))
         elif message.get("channel") == LIVE and "sequence" in message:
             self._updated_s[message["data"]["symbol"]] = now_s
-            if len(self._updated_s) == len(self._symbols):
+            if len(self._updated_s) == len(self.symbols):
                 self._all_there.set()
         self._streams.take(message)
 
@@ -102,6 +107,7 @@ class Probe:
             self._slots.append((now_s, min(self._updated_s.values())))
             if self._socket is not None:
                 self._sent_s[number] = now_s
+                self._none_waits.clear()
                 with contextlib.suppress(WebSocketException):  # the reader hears of it
                     await self._socket.send(json.dumps({"action": "ping", "id": number}))
             await asyncio.sleep(SLOT_S)
@@ -111,6 +117,11 @@ async def run(url: str, symbols: list[str], seconds: float) -> dict[str, Any]:
     """What was noted, as it is printed."""
     probe = Probe(url, symbols)
     await probe.run(seconds)
+    return told(probe)
+
+
+def told(probe: Probe) -> dict[str, Any]:
+    """All that it has noted."""
     count = probe.count
     return {
         "slots": probe.seen(),
@@ -119,7 +130,7 @@ async def run(url: str, symbols: list[str], seconds: float) -> dict[str, Any]:
         "unannounced": count.unannounced,
         "repeated": count.repeated,
         "announced": count.announced,
-        "streams": [f"{channel} {symbol}" for channel in CHANNELS for symbol in symbols],
+        "streams": [f"{channel} {symbol}" for channel in CHANNELS for symbol in probe.symbols],
         "failures": probe.failures,
     }
 

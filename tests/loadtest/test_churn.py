@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -23,7 +26,7 @@ class Gateway:
     def __init__(self, *, skips: int = 0, closes: bool = False, refuses: bool = False) -> None:
         self.asked: list[dict[str, object]] = []
         self.skips, self.closes, self.refuses = skips, closes, refuses
-        self.number = 0
+        self.told = 0
 
     async def talk(self, socket: ServerConnection) -> None:
         try:
@@ -60,6 +63,7 @@ class Gateway:
             number += 1 + self.skips
             told = {"type": "quote", "channel": channel, "kind": "update", "epoch": "e", "sequence": number}
             await socket.send(json.dumps({**told, "data": {"symbol": symbols[0]}}))
+            self.told += 1
             if self.closes and told_before == 3:  # by then both channels are subscribed
                 await socket.close(1011)
             await asyncio.sleep(0.01)
@@ -77,10 +81,25 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(churn, name, (0.0, 0.05))
 
 
-async def test_every_deed_is_done_and_nothing_is_missing() -> None:
+async def run_until(
+    enough: Callable[[Tally], object], url: str, programs: int, symbols: list[str], patch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """What came of a run whose time is over once so much has been done, however long that takes."""
+    tally = Tally()
+    patch.setattr(churn, "Tally", lambda: tally)
+    patch.setattr(churn, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 3600 * bool(enough(tally))))
+    return await churn.run(url, programs, symbols, 60.0)
+
+
+async def test_every_deed_is_done_and_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = Gateway()
+
+    def enough(tally: Tally) -> bool:
+        asked = {"resume" if "resume" in request else request["action"] for request in gateway.asked}
+        return all(tally.deeds.values()) and asked == {"subscribe", "unsubscribe", "resume"} and tally.reconnected > 20
+
     async with serving(gateway) as url:
-        came = await churn.run(url, programs=10, symbols=["A/B", "C/D", "E/F"], seconds=1.0)
+        came = await run_until(enough, url, 10, ["A/B", "C/D", "E/F"], monkeypatch)
     assert came["first_failures"] == []
     assert (came["unannounced"], came["repeated"], came["lost"]) == (0, 0, 0)
     assert all(came["deeds"][deed] for deed in churn.DEEDS)
@@ -90,22 +109,23 @@ async def test_every_deed_is_done_and_nothing_is_missing() -> None:
     assert {request["action"] for request in gateway.asked} == {"subscribe", "unsubscribe"}
 
 
-async def test_numbers_that_never_came_are_counted() -> None:
-    async with serving(Gateway(skips=2)) as url:
-        came = await churn.run(url, programs=1, symbols=["A/B"], seconds=0.3)
+async def test_numbers_that_never_came_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Gateway(skips=2)
+    async with serving(gateway) as url:
+        came = await run_until(lambda _: gateway.told > 9, url, 1, ["A/B"], monkeypatch)
     assert came["unannounced"] == 2 * came["updates"] > 0
 
 
-async def test_a_connection_that_the_server_ends_is_lost() -> None:
+async def test_a_connection_that_the_server_ends_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(Gateway(closes=True)) as url:
-        came = await churn.run(url, programs=2, symbols=["A/B"], seconds=0.3)
+        came = await run_until(lambda tally: tally.lost, url, 2, ["A/B"], monkeypatch)
     assert came["lost"] > 0
     assert came["failures"] == came["lost"]
 
 
-async def test_a_refusal_is_a_failure_to_connect() -> None:
+async def test_a_refusal_is_a_failure_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(Gateway(refuses=True)) as url:
-        came = await churn.run(url, programs=1, symbols=["A/B"], seconds=0.2)
+        came = await run_until(lambda tally: tally.reconnects > 1, url, 1, ["A/B"], monkeypatch)
     assert came["reconnected"] == 0 < came["reconnects"]
     assert "not today" in came["first_failures"][0]
 

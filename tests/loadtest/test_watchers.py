@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +12,9 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from loadtest import watchers
 from loadtest.watchers import Tally, Watcher
+from tests.waiting import until
 
+PATIENT_S = 60.0
 AT = "2026-02-07T14:30:00.123Z"
 
 
@@ -82,9 +83,13 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    async def trade(*_asked: object) -> None:
-        await asyncio.Event().wait()
+async def serving(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, enough: Callable[[Tally], bool]
+) -> AsyncIterator[str]:
+    """The run ends with its trading, which is over once this holds."""
+
+    async def trade(_http: str, _key: str, _account: int, tally: Tally) -> None:
+        await until(lambda: enough(tally))
 
     monkeypatch.setattr(watchers, "trade", trade)
     monkeypatch.setattr(watchers, "PING_EVERY_S", 0.05)
@@ -94,8 +99,12 @@ async def serving(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 async def test_all_are_told_and_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = Gateway()
-    async with serving(gateway, monkeypatch) as url:
-        came = await watchers.run(url, "a key", 1, 5, 0.4)
+
+    def enough(tally: Tally) -> bool:
+        return tally.messages["pong"] >= 5 == tally.messages["account_update"]
+
+    async with serving(gateway, monkeypatch, enough) as url:
+        came = await watchers.run(url, "a key", 1, 5, PATIENT_S)
     assert gateway.keys == ["a key"] * 5
     assert (came["alive"], came["failures"], came["broken"]) == (5, 0, 0)
     assert (came["updates_min"], came["updates_max"]) == (1, 1)
@@ -103,7 +112,10 @@ async def test_all_are_told_and_answered(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_who_is_refused_or_thrown_out_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(Gateway(conns_max=3), monkeypatch) as url:
-        came = await watchers.run(url, "a key", 1, 5, 0.3)
+    def enough(tally: Tally) -> bool:
+        return len(tally.failures) == 2 and tally.messages["account_update"] == 3
+
+    async with serving(Gateway(conns_max=3), monkeypatch, enough) as url:
+        came = await watchers.run(url, "a key", 1, 5, PATIENT_S)
     assert (came["alive"], came["failures"]) == (3, 2)
     assert "1013" in came["first_failures"][0]
