@@ -59,7 +59,7 @@ static struct {
   pid_t server;
 } opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1};
 
-static struct { uint64_t frames, bytes, control, other, closed, failed, announced, announced_to_readers, unannounced, repeated, gaps, epochs, reconnects, reconnected, resumed, resubscribed; } count;
+static struct { uint64_t frames, bytes, control, other, closed, failed, announced, announced_to_readers, unannounced, repeated, gaps, epochs, reconnects, reconnected, resumed, too_late, not_recovered, resubscribed; } count;
 static Histogram from_ex, from_in, from_out, handshake, reply;
 static int poller, in_flight, up, measuring, auditing, greeted;
 static volatile sig_atomic_t ended;
@@ -91,7 +91,7 @@ static void on_frame(Connection *c, int opcode, const uint8_t *payload, uint64_t
     if (measuring && sent) record(&reply, (double)(now_ns(CLOCK_MONOTONIC) - sent) / 1e3);
     return;
   }
-  if (len > 20 && !memcmp(p, "{\"type\":\"subscribed\"", 20)) count.resumed += !!memmem(p, len, "\"recovered\":true", 16);
+  if (len > 20 && !memcmp(p, "{\"type\":\"subscribed\"", 20)) on_subscribed(c, p, end);
   if (len > 22 && !memcmp(p, "{\"type\":\"unsubscribed\"", 22)) { on_unsubscribed(c, p, end); return; }
   const char *q = p, *near = p + 64 < end ? p + 64 : end;
   if (FIELD(&q, near, "kind").at) on_update(c, p, end);
@@ -402,8 +402,8 @@ int main(int argc, char **argv) {
   printf("\"announced\":%lu,\"announced_to_readers\":%lu,\"unannounced\":%lu,\"repeated\":%lu,\"gap_frames\":%lu,\"epochs\":%lu,\"closed\":%lu,\"other\":%lu,"
          "\"min_per_conn\":%lu,\"max_per_conn\":%lu,", count.announced, count.announced_to_readers, count.unannounced, count.repeated, count.gaps, count.epochs,
          count.closed, count.other, least == ~0ull ? 0 : least, most);
-  printf("\"reconnects\":%lu,\"reconnected\":%lu,\"resumed\":%lu,\"resubscribed\":%lu,\"ex_p50_ms\":%.3f,\"ex_p99_ms\":%.3f,\"with_ex\":%lu,",
-         count.reconnects, count.reconnected, count.resumed, count.resubscribed, percentile_ms(&from_ex, .5), percentile_ms(&from_ex, .99), from_ex.n);
+  printf("\"reconnects\":%lu,\"reconnected\":%lu,\"resumed\":%lu,\"too_late\":%lu,\"not_recovered\":%lu,\"resubscribed\":%lu,\"ex_p50_ms\":%.3f,\"ex_p99_ms\":%.3f,\"with_ex\":%lu,",
+         count.reconnects, count.reconnected, count.resumed, count.too_late, count.not_recovered, count.resubscribed, percentile_ms(&from_ex, .5), percentile_ms(&from_ex, .99), from_ex.n);
   printf("\"client_cpu\":%.3f,\"server_cpu\":%.6f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n", client_s / seconds,
          server_s / seconds, count.frames ? server_s * 1e6 / (double)count.frames : 0, rss_kB);
   return 0;

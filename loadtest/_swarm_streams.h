@@ -71,6 +71,15 @@ static void on_update(Connection *c, const char *p, const char *end) {
   count.bytes += len;
   c->frames++;
 }
+/* Whether what was resumed goes on; when not, whether the epoch that the connection was in has ended meanwhile. */
+static void on_subscribed(Connection *c, const char *p, const char *end) {
+  count.resumed += !!memmem(p, (size_t)(end - p), "\"recovered\":true", 16);
+  if (!memmem(p, (size_t)(end - p), "\"recovered\":false", 17)) return;
+  Text channel = FIELD(&p, end, "channel"), streams = FIELD(&p, end, "streams"), symbol = first_name(streams, end);
+  Text epoch = symbol.at ? (p = streams.at, FIELD(&p, end, "epoch")) : symbol;
+  if (epoch.at && stream_of(c, hash(hash(HASH_START, channel), symbol) | 1)->epoch != hash(HASH_START, epoch)) count.too_late++;
+  else count.not_recovered++;
+}
 /* What comes after a subscription ended is not held against what came before. */
 static void on_unsubscribed(Connection *c, const char *p, const char *end) {
   Text channel = FIELD(&p, end, "channel"), symbol = first_symbol(p, end);

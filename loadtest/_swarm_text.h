@@ -29,10 +29,13 @@ static int64_t number(Text t) {
   for (int i = 0; i < t.len && t.at[i] >= '0' && t.at[i] <= '9'; i++) v = v * 10 + (t.at[i] - '0');
   return v;
 }
-/* The first name in `"symbols":[..]`. */
-static Text first_symbol(const char *from, const char *end) {
-  Text list = FIELD(&from, end, "symbols");
+/* The first name in a list, or in an object, that begins at `list`. */
+static Text first_name(Text list, const char *end) {
   const char *opens = list.at ? memchr(list.at, '"', (size_t)(end - list.at)) : NULL;
   const char *closes = opens ? memchr(opens + 1, '"', (size_t)(end - opens - 1)) : NULL;
   return closes ? (Text){opens + 1, (int)(closes - opens - 1)} : (Text){NULL, 0};
+}
+/* The first name in `"symbols":[..]`. */
+static Text first_symbol(const char *from, const char *end) {
+  return first_name(FIELD(&from, end, "symbols"), end);
 }

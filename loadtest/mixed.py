@@ -160,21 +160,25 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
     """By the names that limits have."""
     read, came, probed = seen.read, seen.came, seen.probed
     told = came["updates"] + came["announced"] + came["unannounced"]
-    tries = came["connects"] + came["reconnects"]
+    tries = came["connects"] + came["reconnects"] + mix.all + read["reconnects"]
+    failed = came["failures"] - came["lost"] + read["failed"]
     again, is_back = (came[name] + read[name] for name in ("reconnects", "reconnected"))
     slope = series.memory_slope(seen.samples)
     return {
         "unannounced_count": read["unannounced"] + came["unannounced"] + probed["unannounced"],
         "repeated_count": read["repeated"] + came["repeated"] + probed["repeated"],
         "announced_count": read["announced"] + came["announced"] + probed["announced"],
-        "lost_count": mix.conns - read["readers_alive"] + came["lost"],  # who stalls for long is closed, and may be
+        # Who stalls for long is closed, and may be.
+        "lost_count": mix.conns - read["readers_alive"] + came["lost"] + len(probed["failures"]),
         "delivered_share": _share(read["msgs"], read["announced_to_readers"] + read["unannounced"]),
-        "delivered_to_programs_share": came["updates"] / told if told else 0.0,
+        "delivered_to_programs_share": _share(came["updates"], told - came["updates"]),
+        "delivered_with_resync_share": _share(came["updates"], told - came["updates"] + came["resynced"]),
         "reconnect_success_share": is_back / again if again else 0.0,
-        "connect_failures_share": (came["failures"] - came["lost"]) / tries if tries else 1.0,
+        "connect_failures_share": failed / tries if tries else 1.0,
         "resumed_count": came["resumed"] + read["resumed"],
         "resubscribed_count": came["deeds"].get("change", 0) + read["resubscribed"],
-        "not_recovered_count": came["not_recovered"],
+        "resumed_too_late_count": came["too_late"] + read["too_late"],
+        "not_recovered_count": came["not_recovered"] + read["not_recovered"],
         "resynced_count": came["resynced"],
         **_of_service(seen),
         "messages_per_s": read["msg_s"],
@@ -199,7 +203,9 @@ def _of_service(seen: Seen) -> dict[str, float | None]:
     gaps = [Announced(*gap) for gap in seen.probed["gaps"]]
     return {
         "uptime_share": uptime.share_up(slots, seen.injected),
+        "excused_share": uptime.share_excused(slots, seen.injected),
         "faults_count": len(seen.injected),
+        "kinds_of_faults_count": len({fault.kind for fault in seen.injected}),
         "faults_unannounced_count": len(uptime.unannounced(seen.injected, gaps, seen.probed["streams"])),
         "gaps_without_fault_count": uptime.outside(seen.injected, gaps),
         "recovery_max_s": uptime.recovery_max_s(slots, seen.injected),

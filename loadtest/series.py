@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 from loadtest.outcome import Sample
 
 PARTS = 12
-STUDENT_T = 1.812  # one-sided 95 %, of PARTS - 2 degrees of freedom
+STUDENT_T = 2.764  # one-sided 99 %, of the PARTS - 1 changes: one run in a hundred without a leak seems to have one
 SETTLING_SHARE = 0.25  # of the run: until rings, caches and pools are full, memory grows
 SETTLING_S = 180.0  # at the rates of a soak
 
@@ -55,26 +56,30 @@ class Slope(NamedTuple):
 
 
 def memory_slope(seen: Sequence[Sample]) -> Slope | None:
-    """Least squares over means of equal parts of what is settled; nothing of fewer samples than parts.
+    """The mean change from one of equal parts of what is settled to the next; nothing of fewer samples than parts.
 
-    Neighbouring samples of memory are alike, so that each by itself would make the error look far smaller than it is:
-    means of parts that are long beside that are nearly independent (batch means).
+    An allocator takes and gives back pieces and keeps them: each part begins where the one before has ended, and what
+    chance does is done to the changes. A line through the parts takes a single step for a slope that is certain; of
+    the changes it is one among many that are none. Where memory does vary around a level, changes alternate, and the
+    error is larger than it need be.
     """
     used = settled(seen)
     if len(used) < PARTS:
         return None
     parts = [used[len(used) * n // PARTS : len(used) * (n + 1) // PARTS] for n in range(PARTS)]
-    at_s = [sum(each.at_s for each in part) / len(part) for part in parts]
-    kib = [sum(each.memory_KiB for each in part) / len(part) for part in parts]
-    mean_s, mean_kib = sum(at_s) / PARTS, sum(kib) / PARTS
-    spread = sum((at - mean_s) ** 2 for at in at_s)
-    slope = sum((at - mean_s) * (of - mean_kib) for at, of in zip(at_s, kib, strict=True)) / spread
-    rest = sum((of - mean_kib - slope * (at - mean_s)) ** 2 for at, of in zip(at_s, kib, strict=True))
-    return Slope(3600 * slope, 3600 * math.sqrt(rest / (PARTS - 2) / spread))
+    at_s = [fmean(each.at_s for each in part) for part in parts]
+    changes = [now - former for former, now in pairwise(fmean(each.memory_KiB for each in part) for part in parts)]
+    return slope_of(changes, part_h=(at_s[-1] - at_s[0]) / len(changes) / 3600)
+
+
+def slope_of(changes_kib: Sequence[float], part_h: float) -> Slope:
+    """Of the changes between parts of that length: their mean, and the error of it."""
+    error_kib = stdev(changes_kib) / math.sqrt(len(changes_kib))
+    return Slope(fmean(changes_kib) / part_h, error_kib / part_h)
 
 
 def memory_slope_beyond_noise_kib_per_h(slope: Slope | None) -> float | None:
-    """What of the slope chance does not explain, to 95 %; 0 when it may be all chance. Memory given back is no leak,
+    """What of the slope chance does not explain, to 99 %; 0 when it may be all chance. Memory given back is no leak,
     and counts as 0, too."""
     return None if slope is None else max(0.0, slope.kib_per_h - STUDENT_T * slope.error_kib_per_h)
 

@@ -24,13 +24,14 @@ class Count:
 
     updates: int = 0
     announced: int = 0  # numbers that a gap named
-    resynced: int = 0  # those of a resume that came too late: while the client was away the epoch had ended
+    resynced: int = 0  # at least so many of what a client missed that was away while the epoch ended
     unannounced: int = 0  # numbers that never came and that no gap named
     repeated: int = 0
     epochs: int = 0  # times a stream began anew, announced
     resumed: int = 0
     replayed: int = 0
-    not_recovered: int = 0
+    too_late: int = 0  # resumes in an epoch that had ended meanwhile
+    not_recovered: int = 0  # resumes in the present epoch that the gateway could not serve
 
 
 class Streams:
@@ -81,8 +82,11 @@ class Streams:
                 self.count.resumed += 1
                 self.count.replayed += stream["replayed"]
                 continue  # the numbers go on from the position that was given
-            if stream["recovered"] is False:
-                self.count.not_recovered += 1  # and a gap follows, which is counted there
+            if stream["recovered"] is False:  # and a gap follows, which is counted there
+                at = self.positions.get((channel, name))
+                is_ended = at is not None and at[0] != stream["epoch"]
+                self.count.too_late += is_ended
+                self.count.not_recovered += not is_ended
             self.positions[channel, name] = stream["epoch"], stream["sequence"]
 
     def _gap(self, stream: Stream, gap: dict[str, Any]) -> None:
@@ -93,9 +97,9 @@ class Streams:
         if "new_epoch" in gap:
             self.count.epochs += 1
             self.positions[stream] = gap["new_epoch"], 0
-        elif gap["reason"] == "resync":
+        if gap["reason"] == "resync":  # the gateway had them
             self.count.resynced += gap["to"] - gap["from"] + 1
-        else:
+        elif "new_epoch" not in gap:
             self.count.announced += gap["to"] - gap["from"] + 1
 
     def _update(self, stream: Stream, message: dict[str, Any]) -> bool:

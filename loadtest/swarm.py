@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 import os
 import resource
 import shutil
@@ -155,9 +156,12 @@ class Swarm:
 
 
 def read(lines: list[str]) -> tuple[dict[str, float], Buckets]:
-    """What the swarm prints, and how many frames took how long from `t_in`."""
+    """What the swarm prints, and how many frames took how long from `t_in`. A percentile of nothing, -1, is no number:
+    it would meet every limit."""
     *_up, buckets, figures = lines
-    return json.loads(figures), [(us, count) for us, count in json.loads(buckets)["histogram_us"]]
+    told = json.loads(figures)
+    told |= {name: math.nan for name, value in told.items() if name.endswith("_ms") and value < 0}
+    return told, [(us, count) for us, count in json.loads(buckets)["histogram_us"]]
 
 
 def last_json_line(command: list[str], *, timeout_s: float) -> dict[str, float]:

@@ -58,10 +58,19 @@ class Injected(NamedTuple):
 
 
 def times(seconds: float, every_s: float, recovery_s: float) -> list[float]:
-    """When faults begin: so far apart, and none so late that it is not over, with its recovery, at the end."""
-    latest_s = seconds - max(kind.lasts_s for kind in KINDS) - recovery_s
-    count = int(latest_s / every_s + 0.5) if every_s and latest_s > 0 else 0
-    return [at_s for at_s in (every_s * (n + 0.5) for n in range(count)) if at_s <= latest_s]
+    """When faults begin: so far apart, and none so late that it is not over, with its recovery, at the end.
+
+    Raises ToolError when one would begin before the one before is over and recovered from: what then happens could be
+    either's doing.
+    """
+    if not every_s:
+        return []
+    longest_s = max(kind.lasts_s for kind in KINDS) + recovery_s
+    if every_s < longest_s:
+        raise ToolError(f"a fault every {every_s:g} s: one and its recovery take up to {longest_s:g} s")
+    begin_s = [every_s * (number + 0.5) for number in range(int(seconds / every_s) + 1)]
+    over_s = [at_s + KINDS[number % len(KINDS)].lasts_s + recovery_s for number, at_s in enumerate(begin_s)]
+    return [at_s for at_s, by_s in zip(begin_s, over_s, strict=True) if by_s <= seconds]
 
 
 @dataclass

@@ -35,15 +35,42 @@ class Announced(NamedTuple):
     reason: str
 
 
+class Excuse(NamedTuple):
+    """The time of a fault and of recovering from it, in which streams need not be live."""
+
+    from_s: float
+    until_s: float
+
+    def covers(self, at_s: float) -> bool:
+        return self.from_s <= at_s <= self.until_s
+
+
+def excuses(slots: Sequence[Slot], injected: Sequence[Injected]) -> list[Excuse]:
+    """One for each fault that breaks streams: while it lasts, and after it until every stream has had an update from
+    after it, but no longer than `RECOVERY_S`."""
+    made = []
+    for fault in injected:
+        after = (slot.at_s for slot in slots if slot.at_s >= fault.until_s and slot.oldest_s >= fault.until_s)
+        if fault.breaks:
+            made.append(Excuse(fault.from_s, min(next(after, math.inf), fault.until_s + RECOVERY_S)))
+    return made
+
+
 def share_up(slots: Sequence[Slot], injected: Sequence[Injected]) -> float:
-    """Of the pieces of time outside of faults and of what is allowed to recover from them; of the others an answer is
-    wanted all the same. 0 of nothing."""
-    up = sum(slot.answered and (slot.live or _within(slot.at_s, injected)) for slot in slots)
+    """Of the pieces of time with an answer and live streams, or with an answer and an excuse. 0 of nothing."""
+    excused = excuses(slots, injected)
+    up = sum(slot.answered and (slot.live or _covered(slot.at_s, excused)) for slot in slots)
     return up / len(slots) if slots else 0.0
 
 
-def _within(at_s: float, injected: Sequence[Injected]) -> bool:
-    return any(fault.from_s <= at_s <= fault.until_s + RECOVERY_S for fault in injected)
+def share_excused(slots: Sequence[Slot], injected: Sequence[Injected]) -> float:
+    """Of the pieces of time in which live streams were not asked for. All of nothing."""
+    excused = excuses(slots, injected)
+    return sum(_covered(slot.at_s, excused) for slot in slots) / len(slots) if slots else 1.0
+
+
+def _covered(at_s: float, excused: Sequence[Excuse]) -> bool:
+    return any(excuse.covers(at_s) for excuse in excused)
 
 
 def recovery_max_s(slots: Sequence[Slot], injected: Sequence[Injected]) -> float | None:
@@ -69,5 +96,19 @@ def unannounced(injected: Sequence[Injected], gaps: Sequence[Announced], streams
 
 
 def outside(injected: Sequence[Injected], gaps: Sequence[Announced]) -> int:
-    """Gaps that no fault explains."""
-    return sum(not _within(gap.at_s, injected) for gap in gaps)
+    """Gaps that no fault explains: one that breaks streams explains all while it lasts, and soon after it one of each
+    stream."""
+    breaks = [fault for fault in injected if fault.breaks]
+    lasting = [Excuse(fault.from_s, fault.until_s) for fault in breaks]
+    after = [Excuse(fault.until_s, fault.until_s + RECOVERY_S) for fault in breaks]
+    told: set[tuple[str, Excuse]] = set()
+    unexplained = 0
+    for gap in sorted(gaps):
+        if _covered(gap.at_s, lasting):
+            continue
+        free = (each for each in after if each.covers(gap.at_s) and (gap.stream, each) not in told)
+        if (by := next(free, None)) is None:
+            unexplained += 1
+        else:
+            told.add((gap.stream, by))
+    return unexplained

@@ -43,6 +43,8 @@ class Figures:
     unannounced: int | None = None  # numbers missing without a gap frame
     announced: int | None = None
     repeated: int | None = None
+    readers_alive: int | None = None  # of those who read, where others have stalled
+    announced_to_readers: int | None = None
     messages_per_send: float | None = None
     buckets: Buckets | None = None  # how many frames took how long
 
@@ -146,6 +148,8 @@ def from_swarm(server: Server, load: Load, result: dict[str, float], buckets: Bu
         unannounced=int(result["unannounced"]),
         announced=int(result["announced"] + result.get("epochs", 0)),  # nothing of a workload breaks a stream
         repeated=int(result["repeated"]),
+        readers_alive=int(result.get("readers_alive", result["alive"])),
+        announced_to_readers=int(result.get("announced_to_readers", 0)),
         buckets=buckets,
     )
 

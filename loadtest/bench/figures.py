@@ -35,6 +35,7 @@ def of_workload(result: Result) -> Named:
         "p99_of_floor_ratio": _ratio(ours, result.floor, lambda seen: seen.p99_ms),
         "cpu_of_floor_ratio": _ratio(ours, result.floor, lambda seen: seen.us_per_msg),
         "reply_p99_ms": result.extra.get("reply_p99_ms"),
+        "replies_count": result.extra.get("replies"),
         "client_cpu_share": ours.client_cpu,
     }
     if result.floor is not None:
@@ -48,16 +49,19 @@ def of_workload(result: Result) -> Named:
 
 
 def _delivered(result: Result, ours: Figures) -> Named:
-    """To the slowest connection, and what any client missed; where nobody stalls a gap is a loss, announced or not."""
+    """To the slowest connection that reads, and what any client missed. A gap is a loss of who reads, announced or
+    not; of who has stalled it has to be announced."""
+    stalled = round(result.extra.get("stalled", 0))
     due = ours.seconds * result.workload.per_conn_s
+    offered_s = result.workload.offered_s * (1 - stalled / result.workload.conns)
     seen = [ours, *([result.checked] if result.checked and result.checked is not ours else [])]
     missing = sum((each.unannounced or 0) + (each.repeated or 0) for each in seen)
-    if result.unstalled is None:
-        missing += sum(each.announced or 0 for each in seen)
+    missing += sum((each.announced_to_readers if stalled else each.announced) or 0 for each in seen)
+    reading = ours.readers_alive if stalled and ours.readers_alive is not None else ours.alive
     return {
-        "delivered_share": min(1.0, ours.msg_s / result.workload.offered_s, (ours.least_per_conn + 1) / due),
+        "delivered_share": min(1.0, ours.msg_s / offered_s, (ours.least_per_conn + 1) / due),
         "missing_count": missing,
-        "lost_count": ours.conns - ours.alive,
+        "lost_count": ours.conns - stalled - reading,  # who has stalled for long is closed, and may be
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadtest import mixed, unrest, uptime
+from loadtest import load, mixed, targets, unrest, uptime
 from loadtest.bench.servers import GatewayStatus, Server
 from loadtest.mixed import Mix, Seen
 from loadtest.outcome import Sample
@@ -21,12 +21,13 @@ READ: dict[str, float] = {
     "unannounced": 0, "repeated": 0, "announced": 5, "announced_to_readers": 0, "readers_alive": 10, "msgs": 3000,
     "msg_s": 100.0, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "p999_ms": 4.0, "max_ms": 5.0,
     "server_us_per_msg": 6.0, "client_cpu": 0.5, "reconnects": 0, "reconnected": 0, "resumed": 0, "resubscribed": 0,
+    "failed": 0, "too_late": 0, "not_recovered": 0,
     "ex_p50_ms": 7.0, "ex_p99_ms": 8.0,
 }  # fmt: skip
 CAME: dict[str, Any] = {
     "updates": 900, "announced": 100, "unannounced": 0, "repeated": 0, "connects": 4, "reconnects": 10,
-    "reconnected": 10, "lost": 0, "failures": 0, "resumed": 6, "replayed": 7, "not_recovered": 1, "resynced": 4,
-    "deeds": {"drop": 1}, "first_failures": [],
+    "reconnected": 10, "lost": 0, "failures": 0, "resumed": 6, "replayed": 7, "not_recovered": 0, "resynced": 4,
+    "too_late": 2, "deeds": {"drop": 1}, "first_failures": [],
 }  # fmt: skip
 PROBED: dict[str, Any] = {
     "slots": [[float(at_s), True, float(at_s)] for at_s in range(90, 110)],
@@ -62,9 +63,19 @@ def test_losses_of_any_kind_of_client_count() -> None:
     assert of({"msgs": 0})["delivered_share"] == 0.0
 
 
+def test_what_was_lost_by_resuming_too_late_has_a_share_of_its_own() -> None:
+    named = of({"too_late": 3}, {"announced": 0, "resynced": 100})
+    assert (named["delivered_to_programs_share"], named["delivered_with_resync_share"]) == (1.0, 0.9)
+    assert (named["resumed_too_late_count"], named["resynced_count"], named["not_recovered_count"]) == (5, 100, 0)
+    assert of({"not_recovered": 1}, {"not_recovered": 2})["not_recovered_count"] == 3
+
+
 def test_uptime_and_faults_are_the_probe_s() -> None:
     named = of()
     assert (named["uptime_share"], named["faults_count"], named["faults_unannounced_count"]) == (1.0, 1, 0)
+    assert (named["excused_share"], named["kinds_of_faults_count"]) == (1 / 20, 1)
+    assert mixed.figures(MIX, replace(SEEN, injected=[DROP, DROP]))["kinds_of_faults_count"] == 1
+    assert of(None, None, {"failures": ["closed"]})["lost_count"] == 1
     assert (named["recovery_max_s"], named["gaps_without_fault_count"]) == (0.0, 0)
     silent = of(None, None, {"gaps": []})
     assert silent["faults_unannounced_count"] == 1
@@ -75,7 +86,8 @@ def test_reconnects_and_connects_that_fail() -> None:
     named = of(None, {"reconnected": 9, "failures": 3, "lost": 2})
     assert named["reconnect_success_share"] == 0.9
     assert of({"reconnects": 10, "reconnected": 9})["reconnect_success_share"] == 0.95
-    assert named["connect_failures_share"] == pytest.approx(1 / 14)
+    assert named["connect_failures_share"] == pytest.approx(1 / (14 + MIX.all))
+    assert of({"failed": 2, "reconnects": 1, "reconnected": 1})["connect_failures_share"] == 2 / (15 + MIX.all)
     assert of(None, {"reconnects": 0, "reconnected": 0})["reconnect_success_share"] == 0.0  # nothing was shown
 
 
@@ -109,3 +121,62 @@ def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch
     assert any(sample.messages_per_s > 0 for sample in came.samples)
     assert [share for share, _ms in came.curve] == sorted(share for share, _ms in came.curve)
     assert said == ["25 connections, 10 of them readers, 10 programs, a fault every 5 s, 0.15 minutes"]
+
+
+GOOD = Seen(
+    READ | {"resumed": 1, "resubscribed": 1, "reconnects": 1, "reconnected": 1},
+    CAME | {"announced": 0, "resynced": 0},
+    PROBED | {"gaps": [[15.0 * n, "quotes SIM0011/USDT", "upstream"] for n in range(5)],
+              "slots": [[0.25 * n, True, 0.25 * n] for n in range(320)]},
+    [Injected(kind.name, 15.0 * n, 15.0 * n, kind.breaks) for n, kind in enumerate(unrest.KINDS)],
+    [Sample(float(at_s), 100.0, 0.1, 50_000) for at_s in range(1, 300)],
+)  # fmt: skip
+GOOD.probed["gaps"].pop(1)  # slow answers break nothing
+BAD: dict[str, dict[str, dict[str, Any]]] = {  # a limit -> what of a good run goes wrong
+    "delivered_share": {"read": {"announced_to_readers": 1}},
+    "delivered_to_programs_share": {"came": {"announced": 1}},
+    "delivered_with_resync_share": {"came": {"resynced": 1}},
+    "reconnect_success_share": {"came": {"reconnected": 9}},
+    "resumed_count": {"read": {"resumed": 0}, "came": {"resumed": 0}},
+    "resubscribed_count": {"read": {"resubscribed": 0}},
+    "uptime_share": {"probed": {"slots": [[0.25 * n, n != 30, 0.25 * n] for n in range(320)]}},
+    "kinds_of_faults_count": {},
+    "unannounced_count": {"probed": {"unannounced": 1}},
+    "repeated_count": {"probed": {"repeated": 1}},
+    "lost_count": {"read": {"readers_alive": 9}},
+    "not_recovered_count": {"read": {"not_recovered": 1}},
+    "connect_failures_share": {"read": {"failed": 1}},
+    "faults_unannounced_count": {"probed": {"gaps": GOOD.probed["gaps"][1:]}},
+    "gaps_without_fault_count": {"probed": {"gaps": [*GOOD.probed["gaps"], [70.0, "quotes SIM0011/USDT", "upstream"]]}},
+    "recovery_max_s": {"probed": {"slots": [[0.25 * n, True, min(0.25 * n, 59.9)] for n in range(320)]}},
+    "excused_share": {"probed": {"slots": [[0.25 * n, True, 0.25 * n] for n in (0, 120, 180, 240)]}},
+    "p99_ms": {"read": {"p99_ms": 50.1}},
+    "memory_slope_beyond_noise_KiB_per_h": {},
+}
+
+
+def missed(seen: Seen) -> set[str]:
+    soak = targets.parse(load.TARGETS.read_text(encoding="utf-8"))["soak"]
+    return {each.goal.split()[0] for each in targets.judge(soak, mixed.figures(MIX, seen)) if not each.met}
+
+
+def test_a_good_run_misses_no_limit() -> None:
+    assert missed(GOOD) == set()
+
+
+@pytest.mark.parametrize("limit", BAD)
+def test_each_limit_is_missed_when_what_it_is_about_goes_wrong(limit: str) -> None:
+    worse = {name: getattr(GOOD, name) | changed for name, changed in BAD[limit].items()}
+    seen = replace(GOOD, **worse)
+    if limit == "kinds_of_faults_count":
+        seen = replace(GOOD, injected=[fault._replace(kind="drop") for fault in GOOD.injected])
+    if limit.startswith("memory"):
+        seen = replace(GOOD, samples=[each._replace(memory_KiB=int(each.at_s)) for each in GOOD.samples])
+    assert limit in missed(seen)
+
+
+def test_every_limit_of_a_mix_has_been_seen_to_fail() -> None:
+    scenarios = targets.parse(load.TARGETS.read_text(encoding="utf-8"))
+    limits = {figure for name in ("mixed", "soak") for side in ("at_least", "at_most")
+              for figure in getattr(scenarios[name], side)}  # fmt: skip
+    assert limits == set(BAD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -43,7 +44,41 @@ def test_a_leak_is_found_under_the_same_noise() -> None:
     leak = series.memory_slope(grown(*[round(chance.gauss(50_000 + 5 * at_s, 200)) for at_s in range(800)]))
     assert leak is not None
     assert leak.kib_per_h == pytest.approx(18_000, rel=0.1)
-    assert (series.memory_slope_beyond_noise_kib_per_h(leak) or 0.0) > 14_000
+    assert (series.memory_slope_beyond_noise_kib_per_h(leak) or 0.0) > 13_000
+
+
+def parts(*means: float) -> list[Sample]:
+    """A run whose parts, after what settles, have these means."""
+    return grown(*[round(means[0])] * 60, *[round(mean) for mean in means for _ in range(15)])
+
+
+@pytest.mark.parametrize("steps_at", [{6}, {2}, {10}, {3, 8}])
+def test_steps_of_the_allocator_are_no_slope(steps_at: set[int]) -> None:
+    taken = [sum(256 for at in steps_at if number >= at) for number in range(series.PARTS)]
+    slope = series.memory_slope(parts(*taken))
+    assert slope is not None
+    assert slope.kib_per_h > 0
+    assert series.memory_slope_beyond_noise_kib_per_h(slope) == 0
+
+
+def test_a_leak_in_steps_that_go_on_is_one() -> None:
+    slope = series.memory_slope(parts(*(256 * (number - number // 6) for number in range(series.PARTS))))
+    assert (series.memory_slope_beyond_noise_kib_per_h(slope) or 0.0) > 0
+
+
+@pytest.mark.parametrize("wanders", [False, True])
+def test_chance_alone_seems_a_leak_in_no_more_runs_than_the_confidence_says(wanders: bool) -> None:
+    chance, alarms, runs = random.Random(11), 0, 1_000  # the same each run
+    for _ in range(runs):
+        level, means = 50_000.0, []
+        for _ in range(series.PARTS):
+            moved = chance.gauss(0, 100)
+            means.append(level + moved)
+            level += moved if wanders else 0.0
+        changes = [now - former for former, now in pairwise(means)]
+        slope = series.slope_of(changes, part_h=0.03)
+        alarms += (series.memory_slope_beyond_noise_kib_per_h(slope) or 0.0) > 0
+    assert alarms <= (0.02 if wanders else 0.001) * runs
 
 
 def test_memory_that_is_given_back_is_no_leak() -> None:

@@ -21,8 +21,10 @@ def gap(first: int, last: int, epoch: str = "e1", reason: str = "slow_consumer",
     return {**told, "reason": reason, **new}
 
 
-def subscribed(sequence: int, *, recovered: bool | None = None, replayed: int = 0, **errors: str) -> dict[str, Any]:
-    stream = {"epoch": "e1", "sequence": sequence, "recovered": recovered, "replayed": replayed}
+def subscribed(
+    sequence: int, *, recovered: bool | None = None, replayed: int = 0, epoch: str = "e1", **errors: str
+) -> dict[str, Any]:
+    stream = {"epoch": epoch, "sequence": sequence, "recovered": recovered, "replayed": replayed}
     return {"type": "subscribed", "channel": "quotes", "data": {"streams": {"X": stream}, "errors": errors}}
 
 
@@ -85,6 +87,12 @@ def test_a_stream_that_is_not_recovered_is_counted_with_its_gap() -> None:
     assert counted(subscribed(3), subscribed(9, recovered=False), gap(4, 9, reason="resync"), update(10)) == Count(
         updates=1, resynced=6, not_recovered=1
     )
+
+
+def test_a_resume_after_the_epoch_has_ended_is_too_late_and_what_it_lost_is_counted() -> None:
+    ended = gap(4, 4, reason="resync", new_epoch="e2")
+    came = [subscribed(3), subscribed(9, recovered=False, epoch="e2"), ended, gap(1, 9, "e2", "resync")]
+    assert counted(*came, update(10, "e2")) == Count(updates=1, epochs=1, resynced=1 + 9, too_late=1)
 
 
 def test_what_is_unsubscribed_or_forgotten_is_begun_anew() -> None:

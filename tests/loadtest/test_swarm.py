@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,94 +18,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from loadtest import swarm
-from loadtest.swarm import Buckets, Swarm, ToolError, compiled, subscribe
+from loadtest.swarm import Swarm, ToolError, compiled, subscribe
+from tests.loadtest.told import ALONE, PATIENT_S, audited, gap, measured, says, seen, serving, update
 from tests.waiting import until
-
-Script = Callable[[ServerConnection], Awaitable[None]]
-PATIENT_S = 60.0  # the measurement is ended by who has seen enough
-ALONE = Swarm(port=0, conns=1, messages=(subscribe(["BTC/USDT"]),), warmup_s=0.0, seconds=PATIENT_S)
-
-
-def update(sequence: int, *, symbol: str = "BTC/USDT", epoch: str = "e1", kind: str = "update") -> str:
-    now_ns = time.time_ns()
-    frame = {"type": "quote", "channel": "quotes", "kind": kind, "epoch": epoch, "sequence": sequence}
-    frame |= {"timestamp": "2026-02-07T14:30:00.123Z", "t_ex": None, "t_in": now_ns - 5_000_000, "t_out": now_ns}
-    return json.dumps({**frame, "data": {"symbol": symbol, "exchange": "x", "bid": 1}}, separators=(",", ":"))
-
-
-def gap(first: int, last: int, *, epoch: str = "e1", **new: str) -> str:
-    said = {"type": "gap", "channel": "quotes", "symbol": "BTC/USDT", "epoch": epoch, "from": first, "to": last}
-    return json.dumps({**said, "reason": "slow_consumer", **new}, separators=(",", ":"))
-
-
-def says(frames: Iterable[str]) -> Script:
-    """Answers the subscribe request with an ack and these frames."""
-
-    async def script(connection: ServerConnection) -> None:
-        await connection.recv()
-        acked = {"streams": {"BTC/USDT": {"epoch": "e1", "sequence": 99}}}
-        await connection.send(json.dumps({"type": "subscribed", "data": acked}, separators=(",", ":")))
-        for frame in frames:
-            await connection.send(frame)
-
-    return script
-
-
-class Server:
-    """Talks by a script, and knows of how many clients that they have read all that was said."""
-
-    def __init__(self, script: Script) -> None:
-        self.script = script
-        self.have_read = 0
-        self.port = 0
-
-    async def talk(self, connection: ServerConnection) -> None:
-        await self.script(connection)
-        await (await connection.ping())  # a client answers when it has read what came before
-        self.have_read += 1
-        await connection.wait_closed()
-
-
-@asynccontextmanager
-async def serving(script: Script) -> AsyncIterator[Server]:
-    server = Server(script)
-    async with serve(server.talk, "127.0.0.1", 0, compression=None) as listening:
-        server.port = next(iter(listening.sockets)).getsockname()[1]
-        yield server
-
-
-async def measured(script: Script, asked: Swarm = ALONE) -> tuple[dict[str, float], Buckets]:
-    """What it has measured when all have read what the script says."""
-    async with serving(script) as server:
-        measuring = replace(asked, port=server.port).measuring()
-        ended = await asyncio.to_thread(measuring.__enter__)
-        try:
-            await until(lambda: server.have_read == asked.conns)
-            return await asyncio.to_thread(ended)
-        finally:
-            await asyncio.to_thread(measuring.__exit__, None, None, None)
-
-
-async def seen(script: Script, asked: Swarm = ALONE) -> dict[str, float]:
-    return (await measured(script, asked))[0]
-
-
-async def audited(frames: Iterable[str], asked: Swarm) -> dict[str, float]:
-    """The same of one that holds those who do not read to account: it is told when who reads has read, and when all
-    have."""
-    async with serving(says(frames)) as server:
-        words = replace(asked, port=server.port).command()
-        swarming = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
-        try:
-            for readers in (asked.conns - asked.stalled - asked.slow, asked.conns):
-                await until(lambda: server.have_read >= readers)  # noqa: B023  # it is asked here only
-                swarming.terminate()
-            out, _ = await swarming.communicate()
-        finally:
-            if swarming.returncode is None:
-                swarming.kill()
-                await swarming.wait()
-    return swarm.read(out.decode().splitlines())[0]
 
 
 async def test_contiguous_numbers_are_no_loss() -> None:
@@ -253,6 +167,44 @@ async def test_who_comes_and_goes_misses_nothing() -> None:
     assert len(resumes) == figures["resumed"] == 2  # the others begin anew
     assert all(position["epoch"] == "e1" and position["sequence"] > 0 for position in resumes)
     assert figures["msgs"] == figures["min_per_conn"] > 0  # latency and rates are of who stays
+
+
+async def test_what_is_not_resumed_is_told_apart_from_an_epoch_that_has_ended() -> None:
+    were_told = set()
+
+    async def script(connection: ServerConnection) -> None:
+        request = json.loads(await connection.recv())
+        (symbol,) = request["symbols"]
+        stream = {"epoch": "e1", "sequence": 5, "recovered": None}
+        if "resume" in request:
+            stream = {"epoch": {"S0": "e1", "S1": "e2"}[symbol], "sequence": 5, "recovered": False}
+        acked = {"type": "subscribed", "id": "1", "channel": "quotes"}
+        data = {"data": {"streams": {symbol: stream}, "errors": {}}}
+        await connection.send(json.dumps(acked | data, separators=(",", ":")))
+        await connection.send(update(6, symbol=symbol))
+        await (await connection.ping())
+        if "resume" in request:
+            were_told.add(symbol)
+
+    asked = replace(ALONE, conns=2, resuming=2, messages=(subscribe(["S%d"]),))
+    async with serving(script) as server:
+        measuring = replace(asked, port=server.port).measuring()
+        ended = await asyncio.to_thread(measuring.__enter__)
+        try:
+            await until(lambda: were_told == {"S0", "S1"})
+            figures, _ = await asyncio.to_thread(ended)
+        finally:
+            await asyncio.to_thread(measuring.__exit__, None, None, None)
+    assert figures["not_recovered"] >= 1
+    assert figures["too_late"] >= 1
+    assert figures["resumed"] == 0
+
+
+async def test_a_percentile_of_nothing_is_no_number() -> None:
+    figures = await seen(says([]))
+    assert math.isnan(figures["p99_ms"])
+    assert math.isnan(figures["reply_p99_ms"])
+    assert figures["handshake_p99_ms"] > 0
 
 
 async def test_latency_from_the_exchange_s_time_is_of_frames_that_have_one() -> None:

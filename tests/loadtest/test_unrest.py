@@ -10,15 +10,32 @@ from typing import Any
 
 import pytest
 
-from loadtest import unrest
+from loadtest import load, targets, unrest
+from loadtest.mixed import Mix
 from loadtest.swarm import ToolError
 from loadtest.unrest import KINDS, Exchange, Injected, Kind
+from loadtest.uptime import RECOVERY_S
 
 
 def test_faults_are_so_far_apart_and_over_at_the_end() -> None:
-    assert unrest.times(60.0, 12.0, 5.0) == [6.0, 18.0, 30.0, 42.0]
+    assert unrest.times(62.0, 12.0, 5.0) == [6.0, 18.0, 30.0, 42.0, 54.0]  # the fifth takes 3 s, and 5 more
+    assert unrest.times(61.9, 12.0, 5.0) == [6.0, 18.0, 30.0, 42.0]
     assert unrest.times(1800.0, 60.0, 5.0)[-1] == 1770.0
     assert unrest.times(60.0, 0.0, 5.0) == unrest.times(5.0, 12.0, 5.0) == []
+
+
+def test_no_fault_begins_before_the_one_before_has_been_recovered_from() -> None:
+    longest_s = max(kind.lasts_s for kind in KINDS)
+    assert unrest.times(60.0, longest_s + 8.0, 8.0)
+    with pytest.raises(ToolError, match=r"a fault every 13\.9 s: .* up to 14 s"):
+        unrest.times(60.0, longest_s + 7.9, 8.0)
+
+
+@pytest.mark.parametrize("name", ["mixed", "soak"])
+def test_each_kind_comes_at_least_once_in_a_scenario(name: str) -> None:
+    mix = Mix(**targets.parse(load.TARGETS.read_text(encoding="utf-8"))[name].options)
+    starting_s = 10.0
+    assert len(unrest.times(mix.seconds - starting_s, mix.faults_every_s, RECOVERY_S)) >= len(KINDS)
 
 
 def status(one: Exchange) -> Any:

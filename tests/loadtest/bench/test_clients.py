@@ -58,7 +58,14 @@ def test_both_results_become_the_same_figures() -> None:
     assert by_wsload.payload_bytes == pytest.approx(by_swarm.payload_bytes) == 350
     assert (by_swarm.buckets, by_wsload.buckets) == ([(1_000.0, 7)], None)
     assert replace(
-        by_swarm, buckets=None, client="wsload", announced=None, repeated=None, payload_bytes=0.0
+        by_swarm,
+        buckets=None,
+        client="wsload",
+        announced=None,
+        repeated=None,
+        payload_bytes=0.0,
+        readers_alive=None,
+        announced_to_readers=None,
     ) == replace(by_wsload, payload_bytes=0.0)
     assert by_wsload.kib_per_conn == 10.0
     assert by_wsload.us_per_msg == 5.0

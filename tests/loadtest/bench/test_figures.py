@@ -71,6 +71,15 @@ def test_with_stalled_readers_what_is_announced_is_no_hole() -> None:
     assert figures.of_workload(stalled(unannounced=1))["missing_count"] == 1
 
 
+def test_of_who_reads_nothing_may_be_lost_while_others_stall() -> None:
+    reading = {"msg_s": 99_000.0, "readers_alive": 990, "alive": 992, "announced_to_readers": 0}
+    named = figures.of_workload(stalled(**reading))
+    assert (named["delivered_share"], named["lost_count"], named["missing_count"]) == (1.0, 0, 0)
+    assert figures.of_workload(stalled(**reading | {"readers_alive": 989}))["lost_count"] == 1
+    assert figures.of_workload(stalled(**reading | {"announced_to_readers": 3}))["missing_count"] == 3
+    assert figures.of_workload(stalled(**reading | {"msg_s": 97_020.0}))["delivered_share"] == pytest.approx(0.98)
+
+
 def test_own_share_by_channel() -> None:
     measured = result("G", None, None)
     measured.extra = {"trades: own share p50 us": 59.0}
