@@ -30,13 +30,13 @@ async def test_it_listens_when_it_is_welcomed_and_ends_with_its_link() -> None:
     said = link.Reader()
     messages: list[link.Bytes | link.Up] = []
     while link.Listening() not in messages:
-        messages += [link.up(payload) for payload in said.feed(await asyncio.wait_for(reader.read(1 << 16), 20))]
+        messages += [link.up(payload) for payload in said.feed(await asyncio.wait_for(reader.read(1 << 16), 60))]
     client, client_writer = await asyncio.open_connection("127.0.0.1", port)
     client_writer.write(b"GET")
     while not any(isinstance(message, link.Opened) for message in messages):
-        messages += [link.up(payload) for payload in said.feed(await asyncio.wait_for(reader.read(1 << 16), 20))]
+        messages += [link.up(payload) for payload in said.feed(await asyncio.wait_for(reader.read(1 << 16), 60))]
     writer.close()
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), 30) == 0
     with contextlib.suppress(ConnectionResetError):
         assert await client.read() == b""
     client_writer.close()

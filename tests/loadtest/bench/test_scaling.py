@@ -105,6 +105,7 @@ def test_points_beyond_the_connections_that_are_allowed_are_left_out(runs: Runs)
     assert result.notes == ["subscribers: nothing above 2,000 connections"]
 
 
+@pytest.mark.timed
 def test_a_small_run_on_the_real_gateway() -> None:
     """Several keys each, larger quotes, and two tiers: everything due comes, as large as was asked for."""
     seen = scaling.see(Point("x", conns=4, keys=3, keys_per_conn=3, rate=20.0, data_bytes=2_000), ALONE)

@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -163,9 +164,10 @@ async def test_what_the_exchange_refuses(
 
 
 async def test_an_exchange_that_hangs_is_given_up(exchange: ExchangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with asking(exchange.base_url, timeout_s=0.3) as made:
+    async with asking(exchange.base_url) as made:
         hanging = asyncio.Event()
         await made._load(wanted=False)
+        made._config = replace(made._config, passing=PassingLimits(timeout_s=0.3))
         monkeypatch.setattr(made._public.exchange, "fetch", lambda *_: hanging.wait())
         assert await refusal(made, "fetch_ticker", BTC) == ("exchange_unavailable", "RequestTimeout")
 

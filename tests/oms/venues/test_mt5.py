@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from oms.errors import OmsError
 from oms.venues.base import Ending, Refused
@@ -113,12 +114,16 @@ async def test_a_server_that_is_killed_and_started_again_is_found_again(process:
 
 
 async def test_a_call_that_hangs_is_given_up_and_leaves_no_thread(server: TerminalServer) -> None:
-    inspection = inspect(server, timeout_s=0.25)
+    inspection = inspect(server)
     await inspection.read()
+    assert inspection._way is not None
+    patient = inspection._options
+    inspection._options = inspection._way._options = replace(patient, timeout_s=0.25)
     server.do("bench.hang_s = 0.6")
     assert await refusal(inspection) == "the terminal gave no answer within 0.25 s"
     await until(lambda: not threads())
     server.do("bench.hang_s = 0.0")
+    inspection._options = patient
     assert (await inspection.read()).holdings == {}
     await inspection.close()
 
