@@ -36,6 +36,7 @@ BTC = "BTC/USDT"
 MADE = "S0/USDT"  # of a gateway that makes up its prices
 TRADE, DIFF, TICKER = "btcusdt@trade", "btcusdt@depth@100ms", "btcusdt@ticker"
 FIRST = 0  # the process that has the streams
+DEFAULTS = {name: getattr(Limits(), name) for name in PATIENT}
 TRIES = 200  # the kernel spreads connections over the processes by chance
 
 
@@ -48,12 +49,12 @@ def spread(gateway: Gateway) -> Counter[int]:
 
 
 @asynccontextmanager
-async def client_on(gateway: Gateway, worker: int) -> AsyncIterator[Client]:
+async def client_on(gateway: Gateway, worker: int, **options: Any) -> AsyncIterator[Client]:
     """Connect until it is this process that has taken the connection."""
     async with AsyncExitStack() as others:
         for _ in range(TRIES):
             before = spread(gateway)[worker]
-            client = await others.enter_async_context(client_of(gateway.url))
+            client = await others.enter_async_context(client_of(gateway.url, **options))
             if spread(gateway)[worker] > before:
                 yield client
                 return
@@ -121,6 +122,29 @@ async def test_every_process_tells_the_same_numbers_from_one_watch_and_resumes_w
             assert await again.resend(resumed, 45, 50) == 6
         streams = await exchange.subscribers()
         assert (streams[TRADE], streams[DIFF]) == (1, 1)
+
+
+async def test_a_stalled_reader_of_a_worker_is_told_what_it_missed_and_its_neighbour_misses_nothing() -> None:
+    async with several(**DEFAULTS) as (exchange, gateway):
+        workers = gateway.app.workers
+        assert workers is not None
+        async with (
+            client_on(gateway, 1) as reader,
+            client_on(gateway, 1, rcvbuf_bytes=4_096, max_queue=1) as stalled,
+        ):
+            live, late = await reader.join("trades", BTC), await stalled.join("trades", BTC)
+            await exchange.until_subscribed(TRADE)
+            stalled.stall()
+            while not workers.counters()["skipped"]:  # as its report says, each second
+                await exchange.post("burst", stream=TRADE, count=250)
+                await reader.reach(live, live.count + 250)
+            stalled.wake()
+            await stalled.until(lambda: bool(late.gaps))
+            await exchange.post("burst", stream=TRADE, count=1)
+            await reader.reach(live, live.count + 1)
+            await stalled.until(lambda: late.sequence == live.sequence)
+            assert {gap.reason for gap in late.gaps} == {"slow_consumer"}
+            assert live.gaps == []
 
 
 async def test_a_worker_that_is_killed_is_started_again_and_its_clients_resume_elsewhere() -> None:
