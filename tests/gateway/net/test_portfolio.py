@@ -147,6 +147,7 @@ async def test_what_cannot_be_read_goes_on_as_it_was_and_is_said_to_be_stale(
         await until(lambda: not one.told[-1].stale)
 
 
+@pytest.mark.timed
 async def test_changes_come_no_closer_than_the_interval(scene: MAKER) -> None:
     one = scene(interval_ms=200)
     one.follow()

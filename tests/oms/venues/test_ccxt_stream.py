@@ -69,6 +69,7 @@ async def test_a_stream_that_falls_silent(exchange: ExchangeServer, admin: Clien
     await venue.close()
 
 
+@pytest.mark.timed
 async def test_a_quiet_stream_is_no_dead_one(exchange: ExchangeServer, ears: Ears) -> None:
     venue = CcxtVenue(config(exchange.base_url, ping_ms=200))
     await venue.start(ears)
