@@ -44,6 +44,11 @@ class Handshakes:
         self._buckets[address] = bucket
         return bucket.take(now_s)
 
+    def give_back(self, address: str) -> None:
+        """What was taken last does not count."""
+        if address in self._buckets:
+            self._buckets[address].charge(-1)
+
 
 class Admission:
     """The sockets of a listener. An address is counted as `counted` says; None is one that is not known yet."""
@@ -54,6 +59,7 @@ class Admission:
         self._http_per_ip: Counter[str] = Counter()
         self._upgrades = Handshakes(limits.handshakes_per_ip_per_s, limits.handshakes_per_ip_burst)
         self._requests = Handshakes(limits.http_requests_per_ip_per_s, limits.http_requests_per_ip_burst)
+        self._known_requests = Handshakes(limits.http_requests_per_ip_per_s, limits.http_requests_per_ip_burst)
         # Apart: who is told to come later has shaken hands under TLS to hear it.
         self._secured = Handshakes(2 * limits.handshakes_per_ip_per_s, 2 * limits.handshakes_per_ip_burst)
 
@@ -100,6 +106,15 @@ class Admission:
         """Count a request of plain HTTP; why this is one too many, unless it is of somebody whose own are counted."""
         wait_s = self._requests.take(counted(address), now_s)
         return _too_often("too many requests of this address without credentials", wait_s) if wait_s else None
+
+    def ask_known(self, address: str, now_s: float) -> Refusal | None:
+        """The same for who has shown credentials that are good, when the address's own rate is used up."""
+        wait_s = self._known_requests.take(counted(address), now_s)
+        return _too_often("too many requests of this address that need no credentials", wait_s) if wait_s else None
+
+    def identified(self, address: str) -> None:
+        """A request that was just asked for so is counted by the rate of its key."""
+        self._known_requests.give_back(counted(address))
 
     def upgrade(self, address: str, connections: int, now_s: float) -> Refusal | None:
         """Why this one, which is there already, gets no WebSocket; `connections`: how many there are."""

@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from gateway.auth import Gate, Principal, Verdict
 from gateway.errors import TickwireError
+from gateway.net.http_protocol import IDENTIFIED
 
 
 def token_resource(gate: Gate) -> HTTPRouteHandler:
@@ -54,4 +55,7 @@ def principal_dependencies(gate: Gate) -> dict[str, Provide]:
 
 
 def _identify(gate: Gate, request: Request[Any, Any, Any]) -> Verdict:
+    told = request.scope["state"].pop(IDENTIFIED, None)
+    if told is not None:
+        told()
     return gate.identify(request.headers, request.client.host if request.client else "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from httptools import HttpParserError
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from gateway.net.addresses import Proxies
     from gateway.net.admission import Admission
     from gateway.net.connection import Shared
+
+# In the state of a request's scope: what whoever finds out whose request it is takes out and calls, since then the rate
+# of the key counts. It is there when that of the address is used up.
+IDENTIFIED: Final = "tickwire.identified"
 
 Knows = Callable[[Mapping[str, str]], bool]  # whether headers hold credentials that are good; lower-case names
 SLICE_BYTES: Final = 4096
@@ -96,7 +101,8 @@ class HttpConnection(HttpToolsProtocol):
     """One connection. What is not body has `http_head_bytes_max` bytes a request, head and trailers together.
 
     A head may take `handshake_timeout_s`, a body `silence_s`, and so may a client that reads nothing of its answer.
-    An address has a rate of requests for all that come without credentials that are good.
+    An address has a rate of requests for all that come without credentials that are good, and the same again for those
+    with good ones whose owner nobody asks for.
     """
 
     def __init__(
@@ -160,7 +166,11 @@ class HttpConnection(HttpToolsProtocol):
         if refusal is None:
             return
         shown = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
-        if not self._knows(shown):
+        if self._knows(shown):
+            refusal = self._admission.ask_known(client, self._shared.clock())
+        if refusal is None:
+            self.scope["state"][IDENTIFIED] = partial(self._admission.identified, client)
+        else:
             self._refusal = refusal
             raise HttpParserError(refusal.message)
 

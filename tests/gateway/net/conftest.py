@@ -17,6 +17,7 @@ from gateway.limits import Limits
 from gateway.net.addresses import Proxies
 from gateway.net.connection import Connection
 from gateway.net.head import Head, Refusal
+from gateway.net.http_protocol import IDENTIFIED
 from gateway.net.listener import Listener
 from tests.gateway.net.raw import RawClient
 from tests.waiting import until
@@ -118,13 +119,18 @@ class Server:
 async def http_app(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
-    """Answers with the path and the body it got; to /never with nothing for as long as the client is there."""
+    """Answers with the path and the body it got; to /never with nothing for as long as the client is there.
+
+    At /mine it asks whose request it is.
+    """
     body = b""
     more = True
     while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
+    if scope["path"] == "/mine":
+        scope["state"].pop(IDENTIFIED, lambda: None)()
     if scope["path"] == "/never":
         await receive()
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from httpx import ASGITransport, AsyncClient
 from litestar import Litestar, get
 from litestar.di import NamedDependency
 from litestar.testing import TestClient
@@ -13,6 +15,7 @@ from gateway.auth import Gate
 from gateway.config import AuthConfig
 from gateway.limits import Limits
 from gateway.net import http
+from gateway.net.http_protocol import IDENTIFIED
 from gateway.net.roster import Roster
 from gateway.net.sessions import Sessions
 from gateway.stats import Stats, Tally
@@ -61,6 +64,25 @@ def test_an_api_key_becomes_a_token(client: TestClient[Litestar], users: Users) 
         assert verdict.principal is not None
         assert verdict.principal.user_name == "ann"
         assert answer == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("/api/ws/token", 1), ("/who", 1), ("/caller", 1), ("/healthz", 0), ("/nowhere", 0), ("/openapi.json", 0)],
+)
+async def test_the_port_is_told_when_somebody_asks_whose_request_it_is(
+    client: TestClient[Litestar], users: Users, path: str, told: int
+) -> None:
+    """Of what the port counts by address, it takes back what the rate of a key counts."""
+    calls: list[str] = []
+
+    async def port(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"] = {IDENTIFIED: lambda: calls.append(scope["path"])}
+        await client.app(scope, receive, send)
+
+    async with AsyncClient(transport=ASGITransport(port), base_url="http://localhost") as behind:
+        await behind.get(path, headers={"x-api-key": users.texts["ann"]})
+    assert calls == [path] * told
 
 
 @pytest.mark.parametrize("path", ["/api/ws/token", "/who"])

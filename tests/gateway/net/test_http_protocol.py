@@ -77,11 +77,14 @@ async def test_what_is_refused_answers_no_request_before_it(serve: Serve, later:
 
 async def test_an_address_without_credentials_has_a_rate_of_requests(serve: Serve) -> None:
     server = await serve(http_requests_per_ip_per_s=1.0, http_requests_per_ip_burst=2)
-    good = GET.replace(b"Host", b"X-Api-Key: good\r\nHost")
+    good = GET.replace(b"Host", b"X-Api-Key: good\r\nHost").replace(b"/a", b"/mine")
     client = await RawClient.connect(server.port)
-    client.send(GET * 2 + good * 3)
-    for _ in range(5):
+    client.send(GET * 2)
+    for _ in range(2):
         assert await client.response() == (200, b"/a ")
+    for _ in range(9):
+        client.send(good)
+        assert await client.response() == (200, b"/mine "), "the rate of the key counts"
     for asked in (GET, good.replace(b"good", b"bad")):
         late = await RawClient.connect(server.port)
         late.send(asked)
@@ -93,6 +96,25 @@ async def test_an_address_without_credentials_has_a_rate_of_requests(serve: Serv
     again = await RawClient.connect(server.port)
     again.send(GET)
     assert await again.response() == (200, b"/a ")
+
+
+async def test_who_shows_credentials_where_nobody_asks_for_them_has_the_rate_of_who_shows_none(serve: Serve) -> None:
+    server = await serve(http_requests_per_ip_per_s=1.0, http_requests_per_ip_burst=2)
+    good = GET.replace(b"Host", b"X-Api-Key: good\r\nHost")
+    client = await RawClient.connect(server.port)
+    for asked in (GET, GET, good, good):
+        client.send(asked)
+        assert await client.response() == (200, b"/a ")
+    client.send(good)
+    status, content = await client.response()
+    told = json.loads(content)
+    assert (status, told["code"], told["retry_after_ms"]) == (429, "rate_limited", 1000)
+    assert await client.rest() == b""
+    server.pass_time(1)
+    again = await RawClient.connect(server.port)
+    for asked in (GET, good):
+        again.send(asked)
+        assert await again.response() == (200, b"/a ")
 
 
 CHUNKED = b"POST /c HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
