@@ -19,15 +19,16 @@ from loadtest.bench import (
     orders_report,
     report,
     scaling,
+    scaling_kept,
     scaling_report,
     tls,
     tools,
     workers,
     workers_report,
 )
-from loadtest.bench.linear import STEP_MAX
 from loadtest.bench.orders import OrdersResult
 from loadtest.bench.scaling import Scaling
+from loadtest.bench.scaling_kept import Kept
 from loadtest.bench.tls import TlsResult
 from loadtest.bench.workers import Workers
 from loadtest.bench.workloads import WORKLOADS, Plan, Result, measure
@@ -69,7 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.tls:
         return _over_tls(plan, found, command, keeps=not asked.no_write and asked.conns == CONNS_MAX)
     if names == [scaling.NAME]:
-        return _scaling(plan, found, command, keeps=not asked.no_write and asked.conns == CONNS_MAX)
+        whole = not asked.no_write and asked.conns == CONNS_MAX
+        return _scaling(plan, found, command, axes=asked.axis, repeats=asked.repeats, keeps=whole)
     if names == [workers.NAME]:
         return _workers(plan, found, command, keeps=not asked.no_write)
     results: list[Result] = []
@@ -116,19 +118,24 @@ def _over_tls(plan: Plan, found: machine.Machine, command: str, *, keeps: bool) 
     return 0
 
 
-def _scaling(plan: Plan, found: machine.Machine, command: str, *, keeps: bool) -> int:
-    """How cost grows, alone: a document of its own, and 1 when a step is above linear."""
+def _scaling(plan: Plan, found: machine.Machine, command: str, *, axes: list[str], repeats: int, keeps: bool) -> int:
+    """How cost grows, alone, all axes or some: a document of its own, of every axis as it was measured last; and 1
+    when a step is above linear, or noise could hide one."""
     try:
-        result = scaling.measure(plan)
+        result = scaling.measure(plan, [axis for axis in scaling.AXES if not axes or axis.name in axes], repeats)
     except ToolError as error:
         _say(f"{scaling.NAME} could not be run: {error}")
         return 1
-    _show(scaling_report.section(result))
+    _show(scaling_report.shown(result))
     _keep(found, [result])
     if keeps:
-        SCALING_DOCUMENT.write_text(scaling_report.document(command, found, result), encoding="utf-8")
-        _say(f"written to {SCALING_DOCUMENT}")
-    return 1 if result.steepest > STEP_MAX else 0
+        kept = scaling_kept.merged([Kept(grown, found, command) for grown in result.axes])
+        if len(kept) == len(scaling.AXES):
+            SCALING_DOCUMENT.write_text(scaling_report.document(kept), encoding="utf-8")
+            _say(f"written to {SCALING_DOCUMENT}")
+        else:
+            _say(f"{SCALING_DOCUMENT.name} stays as it is: {len(kept)} of {len(scaling.AXES)} axes were measured yet")
+    return 1 if result.above or result.undecided else 0
 
 
 def _workers(plan: Plan, found: machine.Machine, command: str, *, keeps: bool) -> int:
@@ -171,10 +178,21 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--conns", type=int, default=CONNS_MAX, help="at most this many connections")
     parser.add_argument("--no-peers", action="store_true", help="only the gateway and the floor")
     parser.add_argument("--tls", action="store_true", help="workload A over TLS, and nothing else")
+    names = [axis.name for axis in scaling.AXES]
+    parser.add_argument("--axis", action="append", default=[], choices=names, help=f"of {scaling.NAME}: only this one")
+    parser.add_argument(
+        "--repeats", type=int, default=scaling.REPEATS, help=f"of {scaling.NAME}: how often ({scaling.REPEATS})"
+    )
     parser.add_argument("--no-write", action="store_true", help="leave docs/benchmarks.md as it is")
     asked = parser.parse_args(words)
     if asked.tls and asked.workloads not in ([], ["A"]):
         parser.error("only A is run over TLS")
+    if asked.repeats < scaling.REPEATS_MIN:
+        parser.error(
+            f"a point is measured at least {scaling.REPEATS_MIN} times: noise is what its measurements differ by"
+        )
+    if asked.axis and asked.workloads != [scaling.NAME]:
+        parser.error(f"only {scaling.NAME} has axes")
     if asked.workloads in ([scaling.NAME], [workers.NAME]) and not asked.tls:
         return asked
     if unknown := set(asked.workloads) - set(NAMES):

@@ -1,82 +1,121 @@
-"""Whether cost grows as the work does: a linear model of a server's CPU, and each step along an axis held against it.
+"""Whether cost grows as the work does: each point of an axis held against straight lines through two points before it.
 
-Pure arithmetic. Must not know servers, clients or tables.
+Pure arithmetic, and nothing is fitted. Must not know servers, clients or tables.
 """
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations
 from typing import Final, NamedTuple
 
-# What noise and the kernel may add to one step. Six measurements of one point in two runs on a shared machine spread by
-# 15 %, which moves a step by as much; and a system call has no one price: it costs more where the client sleeps between
-# small bursts and has to be woken than where it is still reading. In those runs no step was above 1.35.
-STEP_MAX: Final = 1.4
-WEIGHT_CPU_FLOOR: Final = 0.002  # of a core: below it a point is noise, however small the difference
-SWEEPS: Final = 20_000
-
-
-class Work(NamedTuple):
-    """What a server did, a second."""
-
-    turns: float  # of the loop, in which something is due
-    updates: float  # numbered, in all sequences
-    sends: float  # system calls
-    messages: float  # frames to subscribers
-    bytes: float  # of their payload
-
-
-class Model(NamedTuple):
-    """Share of a core: `idle` + `turn_us` x turns/s + ... None of them is negative."""
-
-    idle: float
-    turn_us: float
-    update_us: float
-    send_us: float
-    message_us: float
-    byte_ns: float
-
-    def fixed(self, work: Work) -> float:
-        """What does not depend on how many receive it."""
-        return self.idle + (self.turn_us * work.turns + self.update_us * work.updates) / 1e6
-
-    def cpu(self, work: Work) -> float:
-        received = self.send_us * work.sends + self.message_us * work.messages + self.byte_ns * work.bytes / 1e3
-        return self.fixed(work) + received / 1e6
+# A point is above linear when its CPU is above a straight line by more than so many times what noise moves the two
+# apart. There are up to 14 lines on an axis of five points and the noise itself is estimated; with four, fewer than
+# 1 in 100 made axes that are straight is called steep (tests/loadtest/bench/test_linear.py counts them).
+NOISE_TIMES: Final = 4.0
+# Noise must not hide more: a point that costs half as much again as its sharpest line says is to be told in nine runs
+# of ten, so the line's limit may be no higher than this.
+MUST_TELL: Final = 1.5
+NINE_OF_TEN: Final = 1.2816  # of what spreads normally by 1, nine tenths lie above minus this
+SHARP_MAX: Final = 1 + (MUST_TELL - 1) * NOISE_TIMES / (NOISE_TIMES + NINE_OF_TEN)
+SHAMOS: Final = 0.9539  # median of |a - b| of two values that spread normally by 1
+MEDIAN_SPREAD: Final = math.sqrt(math.pi / 2)  # of a median of n: this, over the square root of n
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One point: what was done, and the share of a core it took."""
+    """One point: work done a second, and the share of a core it took each time it was measured."""
 
-    work: Work
-    cpu: float
+    work: float
+    cpus: tuple[float, ...]
 
-
-def fit(points: Sequence[Measured]) -> Model:
-    """The model of the least relative errors, none of its terms negative, by coordinate descent."""
-    rows = [(1.0, *(part / 1e6 for part in point.work[:-1]), point.work.bytes / 1e9) for point in points]
-    weights = [(point.cpu + WEIGHT_CPU_FLOOR) ** -2 for point in points]
-    terms = [0.0] * len(Model._fields)
-    every = range(len(terms))
-    squares = [[sum(w * row[i] * row[j] for w, row in zip(weights, rows, strict=True)) for j in every] for i in every]
-    wanted = [sum(w * row[i] * p.cpu for w, row, p in zip(weights, rows, points, strict=True)) for i in every]
-    for _ in range(SWEEPS):
-        for i in every:
-            if squares[i][i]:
-                rest = sum(squares[i][j] * terms[j] for j in every if j != i)
-                terms[i] = max(0.0, (wanted[i] - rest) / squares[i][i])
-    return Model(*terms)
+    @property
+    def cpu(self) -> float:
+        return statistics.median(self.cpus)
 
 
-def steps(model: Model, points: Sequence[Measured]) -> list[float]:
-    """For each point but the first: how many times more CPU grew from the point before than the model's did."""
-    ratios = [point.cpu / model.cpu(point.work) for point in points]
-    return [after / before for before, after in pairwise(ratios)]
+NOTHING: Final = Measured(0.0, (0.0,))
 
 
-def message_us(model: Model, point: Measured) -> float:
-    """CPU a message, without what an update costs whoever receives it."""
-    return (point.cpu - model.fixed(point.work)) / point.work.messages * 1e6
+class Step(NamedTuple):
+    """From one point to the next."""
+
+    marginal: float  # CPU seconds for each unit of the work that was added
+    ratio: float  # CPU at its end over that of the straight line it is furthest above, in terms of noise
+    limit: float  # what that ratio may be, for noise
+    sharp: float  # the most that the ratio can be unseen: the limit of the line that noise touches least, or all growth
+
+    @property
+    def above(self) -> bool:
+        """More than linear."""
+        return self.ratio > self.limit
+
+    @property
+    def undecided(self) -> bool:
+        """Noise could hide too much."""
+        return not self.above and self.sharp > SHARP_MAX
+
+
+def noise(points: Sequence[Measured]) -> float:
+    """By how much of its CPU one measurement spreads (a standard deviation), from all of an axis.
+
+    The Shamos estimator, the median difference of two measurements of one point: one that was disturbed does not count
+    for more than that. 0.0 where nothing was measured twice.
+    """
+    apart = [
+        2 * abs(one - other) / (one + other)
+        for point in points
+        for one, other in combinations(point.cpus, 2)
+        if one + other > 0
+    ]
+    return statistics.median(apart) / SHAMOS if apart else 0.0
+
+
+def steps(points: Sequence[Measured]) -> list[Step]:
+    """For each point but the first; points have more and more work.
+
+    Cost that is linear, whatever is fixed in it, has every point on the line through any two before it; cost that
+    grows ever slower lies below. The first line is from nothing to the first point.
+    """
+    spread = noise(points)
+    errors = [0.0, *(spread * point.cpu * MEDIAN_SPREAD / math.sqrt(len(point.cpus)) for point in points)]
+    return [_step([NOTHING, *points], errors, at) for at in range(2, len(points) + 1)]
+
+
+class _Line(NamedTuple):
+    """What a straight line through two points says of a later one."""
+
+    through_work: bool  # neither of the two is NOTHING
+    over: float  # by how many times its noise the point is above it
+    ratio: float  # the point's CPU over the line's
+    limit: float  # of that ratio
+
+
+def _step(points: Sequence[Measured], errors: Sequence[float], at: int) -> Step:
+    before, here = points[at - 1], points[at]
+    lines = [_line(points, errors, first, second, at) for first, second in combinations(range(at), 2)]
+    furthest = max(lines, key=lambda line: line.over)
+    limits = [line.limit for line in lines if line.through_work or len(lines) == 1]
+    return Step(
+        marginal=(here.cpu - before.cpu) / (here.work - before.work),
+        ratio=furthest.ratio,
+        limit=furthest.limit,
+        sharp=min(_flat(before, here, errors[at - 1], errors[at]), *limits),
+    )
+
+
+def _flat(before: Measured, here: Measured, error_before: float, error: float) -> float:
+    """A line never falls: a point cannot be further above one than above the point before it."""
+    return here.cpu / before.cpu * (1 + NOISE_TIMES * math.hypot(error / here.cpu, error_before / before.cpu))
+
+
+def _line(points: Sequence[Measured], errors: Sequence[float], first: int, second: int, at: int) -> _Line:
+    low, high, here = points[first], points[second], points[at]
+    longer = (here.work - high.work) / (high.work - low.work)
+    expected = high.cpu + max(0.0, high.cpu - low.cpu) * longer  # more work is never expected to cost less
+    error = math.hypot(errors[at], errors[second] * (1 + longer), errors[first] * longer)
+    over = (here.cpu - expected) / error if error else math.copysign(math.inf, here.cpu - expected)
+    return _Line(low is not NOTHING, over, here.cpu / expected, 1 + NOISE_TIMES * error / expected)

@@ -1,31 +1,36 @@
-"""How the gateway's cost grows: one axis after the other, each point on a gateway of its own.
+"""How the gateway's cost grows: one axis after the other, each point on gateways of its own, several times.
 
 Holds the axes and how a point is measured. Must not know tables or files; what is linear is said by `linear`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from loadtest.bench import linear, servers
 from loadtest.bench.clients import Load, run
-from loadtest.bench.linear import STEP_MAX, Measured, Model, Work
+from loadtest.bench.linear import Measured, Step
 from loadtest.bench.machine import client_cpu, on_cpu
 from loadtest.bench.servers import Server
 from loadtest.bench.workloads import Plan
 from loadtest.swarm import Swarm, raise_open_files
 
 NAME: Final = "scaling"
-TICKS_MAX: Final = 1_000  # a second: the made market's clock does not tick more often
 TIERS_MS: Final = (0, 50, 100, 250, 500, 1000, 3000, 5000)
 REQUEST_SYMBOLS: Final = 100  # what the swarm's message has room for
-WARMUP_S: Final = 1.0
+WARMUP_S: Final = 0.5
 IN_FLIGHT: Final = 256
 FLOOR_CONNS_MIN: Final = 1_000  # below, the kernel's clock ticks are too coarse for the floor's client
-SECONDS: Final = 3.0  # of each point, unless told: whole ticks of every tier that has some
-AGAIN: Final = 2  # how often a step that seems too steep is measured anew
+SECONDS: Final = 2.0  # of each measurement, unless told: whole ticks of every tier that has some
+REPEATS: Final = 12  # of each point, unless told
+A_GATEWAY: Final = 4  # of them in a row on one gateway, then a fresh one: no two processes are alike, either
+COUNTED: Final = ("sends", "replies", "messages")
+REPEATS_MIN: Final = 2  # noise is how far measurements of a point are apart
 
 
 @dataclass(frozen=True)
@@ -58,45 +63,51 @@ class Point:
         return self.keys * (self.rate + sum(self.rate_of(tier) for tier in self.tiers_ms if tier))
 
     @property
-    def turns_s(self) -> float:
-        """Turns of the loop a second in which something is due: the market's ticks, and those of throttled tiers."""
-        ticks = min(self.keys * self.rate, TICKS_MAX)
-        return ticks + sum(min(self.keys * self.rate_of(tier), TICKS_MAX) for tier in self.tiers_ms if tier)
-
-    @property
     def messages_s(self) -> float:
         return self.conns * self.keys_per_conn * sum(map(self.rate_of, self.tiers_ms)) / len(self.tiers_ms)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Points along which one thing grows, from little work to much."""
+    """Points along which one thing grows, from little work to much; `unit` is what is added from point to point."""
 
+    name: str
     title: str
+    unit: str  # one of UNITS
     points: tuple[Point, ...]
 
 
-IDLE = Point("idle", conns=1_000, rate=0.05)
 AXES: Final = (
-    Axis("Subscribers of one key, 10 updates/s", tuple(Point(f"{n:,}", conns=n) for n in (10, 100, 1_000, 10_000))),
     Axis(
+        "subscribers",
+        "Subscribers of one key, 10 updates/s",
+        "message",
+        tuple(Point(f"{n:,}", conns=n) for n in (10, 100, 1_000, 3_000, 10_000)),
+    ),
+    Axis(
+        "keys",
         "Keys, each of 1,000 subscribers has one, 10 updates/s a key",
-        tuple(Point(f"{n:,}", conns=1_000, keys=n) for n in (1, 10, 100, 1_000)),
+        "update",
+        tuple(Point(f"{n:,}", conns=1_000, keys=n) for n in (1, 10, 30, 100, 300, 1_000)),
     ),
     Axis(
+        "all-keys",
         "Keys, each of 20 subscribers has all, 5 updates/s a key",
-        tuple(Point(f"{n:,}", conns=20, keys=n, keys_per_conn=n, rate=5.0) for n in (1, 10, 100, 1_000)),
+        "message",
+        tuple(Point(f"{n:,}", conns=20, keys=n, keys_per_conn=n, rate=5.0) for n in (1, 10, 100, 300, 1_000)),
     ),
     Axis(
+        "bytes",
         "Bytes of a quote, 1,000 subscribers of one key, 10 updates/s",
-        (
-            Point("as it is", conns=1_000),
-            Point("2,000", conns=1_000, data_bytes=2_000),
-            Point("20,000", conns=1_000, data_bytes=20_000),
+        "byte",
+        tuple(
+            Point(f"{n:,}" if n else "as it is", conns=1_000, data_bytes=n) for n in (0, 2_000, 5_000, 10_000, 20_000)
         ),
     ),
     Axis(
+        "throttled",
         "Throttled mixes, 1,000 subscribers of one key, 100 updates/s",
+        "message",
         tuple(
             Point(label, conns=1_000, rate=100.0, tiers_ms=tiers)
             for label, tiers in (
@@ -113,81 +124,132 @@ AXES: Final = (
 
 @dataclass(frozen=True)
 class Seen:
-    """A point, and what was measured of it."""
+    """What one measurement of a point showed; rates are a second."""
 
-    point: Point
-    measured: Measured
+    cpu: float  # share of the server's core
+    messages: float
+    bytes: float
+    messages_per_send: float
     p50_ms: float
     p99_ms: float
     delivered: float  # share of what was due; the window's edges may cut off a tick of all
     missing: int  # numbers that never came, announced or not, or came again
     lost: int  # connections
     client_cpu: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A point, and every measurement of it."""
+
+    point: Point
+    seen: list[Seen]
     floor_us: float | None = None  # CPU a message of the C program that only sends
+
+    def median(self, figure: Callable[[Seen], float]) -> float:
+        return statistics.median(map(figure, self.seen))
+
+    def measured(self, unit: str) -> Measured:
+        return Measured(UNITS[unit](self), tuple(seen.cpu for seen in self.seen))
+
+
+UNITS: Final[dict[str, Callable[[Row], float]]] = {  # work a second
+    "message": lambda row: row.median(lambda seen: seen.messages),
+    "byte": lambda row: row.median(lambda seen: seen.bytes),
+    "update": lambda row: row.point.updates_s,
+}
+
+
+@dataclass(frozen=True)
+class Grown:
+    """An axis, and what was seen of it."""
+
+    name: str
+    title: str
+    unit: str
+    rows: list[Row]
+
+    @property
+    def measured(self) -> list[Measured]:
+        return [row.measured(self.unit) for row in self.rows]
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one measurement, as a share of its CPU."""
+        return linear.noise(self.measured)
+
+    def steps(self) -> list[Step]:
+        return linear.steps(self.measured)
 
 
 @dataclass
 class Scaling:
-    """All of it: the axes with what was seen, and the model of all points together."""
+    """All of it."""
 
-    idle: Seen
-    axes: list[tuple[str, list[Seen]]]
-    model: Model
+    axes: list[Grown]
     notes: list[str] = field(default_factory=list)
 
-    def steps(self, seen: list[Seen]) -> list[float]:
-        return linear.steps(self.model, [each.measured for each in seen])
-
     @property
-    def steepest(self) -> float:
-        """The largest step of all axes."""
-        return max(step for _title, seen in self.axes for step in self.steps(seen))
+    def steps(self) -> list[Step]:
+        return [step for grown in self.axes for step in grown.steps()]
 
     @property
     def everything(self) -> list[Seen]:
-        return [seen for _title, axis in self.axes for seen in axis]
+        return [seen for grown in self.axes for row in grown.rows for seen in row.seen]
+
+    @property
+    def above(self) -> int:
+        """How many steps are above linear."""
+        return sum(step.above for step in self.steps)
+
+    @property
+    def undecided(self) -> int:
+        """Of how many steps noise could hide too much."""
+        return sum(step.undecided for step in self.steps)
 
 
-def measure(plan: Plan, axes: tuple[Axis, ...] = AXES) -> Scaling:
-    """All points; a step that seems too steep is measured anew, and the lesser counts: what disturbs only adds."""
+def measure(plan: Plan, axes: Sequence[Axis] = AXES, repeats: int = REPEATS) -> Scaling:
+    """All points of the axes, `repeats` times each, and none again for what it showed."""
     raise_open_files()
-    notes = []
-    kept: list[tuple[str, list[Seen]]] = []
-    idle = see(IDLE, plan)
+    result = Scaling([])
     for axis in axes:
         possible = [point for point in axis.points if point.conns <= plan.conns_max]
         if len(possible) < len(axis.points):
-            notes.append(f"{axis.title}: nothing above {plan.conns_max:,} connections")
-        kept.append((axis.title, [see(point, plan) for point in possible]))
-    result = _modelled(idle, kept, notes)
-    for _ in range(AGAIN):
-        if result.steepest > STEP_MAX:
-            result = _modelled(idle, [(title, _again(result, seen, plan)) for title, seen in result.axes], notes)
-    _floors(result, plan)
+            result.notes.append(f"{axis.title}: nothing above {plan.conns_max:,} connections")
+        rounds: list[list[Seen]] = []
+        while (left := repeats - len(rounds)) > 0:
+            rounds += see(possible, plan, min(A_GATEWAY, left))
+        rows = [Row(point, list(seen)) for point, seen in zip(possible, zip(*rounds, strict=True), strict=True)]
+        if axis is AXES[0]:
+            rows = [_with_floor(row, plan) for row in rows]
+        result.axes.append(Grown(axis.name, axis.title, axis.unit, rows))
     return result
 
 
-def _modelled(idle: Seen, axes: list[tuple[str, list[Seen]]], notes: list[str]) -> Scaling:
-    points = [idle.measured, *(seen.measured for _title, axis in axes for seen in axis)]
-    return Scaling(idle, axes, linear.fit(points), notes)
+def see(points: Sequence[Point], plan: Plan, times: int = 1) -> list[list[Seen]]:
+    """Each point on a gateway that serves it alone, all of them there at once and used in turn, so that what slows the
+    machine for a while slows all of an axis."""
+    with contextlib.ExitStack() as stack:
+        gateways = []
+        for point in points:
+            options = {"symbols": point.keys, "rate": point.rate, "data_bytes": point.data_bytes}
+            gateways.append(stack.enter_context(servers.gateway(servers.SYNTHETIC, options, klass="synthetic")))
+        pairs = list(zip(points, gateways, strict=True))
+        return [[_see(point, server, plan) for point, server in pairs] for _ in range(times)]
 
 
-def _again(result: Scaling, seen: list[Seen], plan: Plan) -> list[Seen]:
-    """Both ends of each step that is too steep, once more."""
-    steps = result.steps(seen)
-    ends = {at + side for at, step in enumerate(steps) if step > STEP_MAX for side in (0, 1)}
-    fresh = [see(each.point, plan) if at in ends else each for at, each in enumerate(seen)]
-    return [min(pair, key=lambda each: each.measured.cpu) for pair in zip(seen, fresh, strict=True)]
-
-
-def see(point: Point, plan: Plan) -> Seen:
-    """One point, on a gateway that has served nobody else."""
+def _see(point: Point, server: Server, plan: Plan) -> Seen:
     plan.say(f"{NAME}: {point.conns} connections, {point.keys} keys, {point.messages_s:,.0f} messages/s due")
-    options = {"symbols": point.keys, "rate": point.rate, "data_bytes": point.data_bytes}
-    with servers.gateway(servers.SYNTHETIC, options, klass="synthetic") as server:
-        figures = swarm(server, point, plan.seconds).run()
-        _status, text = server.get("/api/ws/status")
-    return seen_of(point, plan.seconds, figures, json.loads(text)["counters"])
+    before = _counters(server)
+    figures = swarm(server, point, plan.seconds).run()
+    after = _counters(server)
+    return seen_of(point, plan.seconds, figures, {name: after[name] - before[name] for name in COUNTED})
+
+
+def _counters(server: Server) -> dict[str, int]:
+    _status, text = server.get("/api/ws/status")
+    counters: dict[str, int] = json.loads(text)["counters"]
+    return counters
 
 
 def swarm(server: Server, point: Point, seconds: float) -> Swarm:
@@ -209,18 +271,12 @@ def swarm(server: Server, point: Point, seconds: float) -> Swarm:
 
 def seen_of(point: Point, seconds: float, figures: dict[str, float], counters: dict[str, int]) -> Seen:
     """The client counts messages and the server's CPU while it measures; how many went out in one system call is the
-    gateway's count over its whole life, without replies."""
-    sends = max(1, counters["sends"] - counters["replies"]) / max(1, counters["messages"])
-    work = Work(
-        turns=point.turns_s,
-        updates=point.updates_s,
-        sends=figures["msg_s"] * min(1.0, sends),
-        messages=figures["msg_s"],
-        bytes=figures["bytes"] / seconds,
-    )
+    gateway's count over the client's whole life, without replies."""
     return Seen(
-        point=point,
-        measured=Measured(work, figures["server_cpu"]),
+        cpu=figures["server_cpu"],
+        messages=figures["msg_s"],
+        bytes=figures["bytes"] / max(1.0, figures["msgs"]) * figures["msg_s"],
+        messages_per_send=max(1.0, counters["messages"] / max(1, counters["sends"] - counters["replies"])),
         p50_ms=figures["p50_ms"],
         p99_ms=figures["p99_ms"],
         delivered=min(1.0, (figures["msg_s"] + point.conns * point.keys_per_conn / seconds) / point.messages_s),
@@ -230,37 +286,30 @@ def seen_of(point: Point, seconds: float, figures: dict[str, float], counters: d
     )
 
 
-def _floors(result: Scaling, plan: Plan) -> None:
+def _with_floor(row: Row, plan: Plan) -> Row:
     """Beside the first axis, what the kernel alone costs as sockets become more."""
-    if plan.tools.floor is None or plan.tools.wsload is None or not result.axes:
-        return
-    _title, seen = result.axes[0]
-    for at, each in enumerate(seen):
-        point, work = each.point, each.measured.work
-        if point.conns < FLOOR_CONNS_MIN:
-            continue
-        plan.say(f"{NAME}: C floor, {point.conns} connections")
-        payload_bytes = round(work.bytes / max(1.0, work.messages))
-        with servers.floor(
-            plan.tools, point.conns, point.rate, payload_bytes=payload_bytes, messages_per_send=1
-        ) as server:
-            load = Load(conns=point.conns, warmup_s=WARMUP_S, seconds=plan.seconds)
-            seen[at] = replace(each, floor_us=run(server, load, plan.tools.wsload).us_per_msg)
+    point = row.point
+    if plan.tools.floor is None or plan.tools.wsload is None or point.conns < FLOOR_CONNS_MIN:
+        return row
+    plan.say(f"{NAME}: C floor, {point.conns} connections")
+    payload_bytes = round(row.median(lambda seen: seen.bytes) / max(1.0, row.median(lambda seen: seen.messages)))
+    with servers.floor(plan.tools, point.conns, point.rate, payload_bytes=payload_bytes, messages_per_send=1) as server:
+        load = Load(conns=point.conns, warmup_s=WARMUP_S, seconds=plan.seconds)
+        return replace(row, floor_us=run(server, load, plan.tools.wsload).us_per_msg)
 
 
 def figures_of(result: Scaling) -> dict[str, float | None]:
     """By the names that limits have."""
     everything = result.everything
     return {
-        "steepest_step_ratio": result.steepest,
+        "above_linear_count": result.above,
+        "undecided_count": result.undecided,
+        "steepest_step_ratio": max(step.ratio for step in result.steps),
+        "noise_share": max(grown.noise for grown in result.axes),
         "delivered_share": min(each.delivered for each in everything),
         "missing_count": sum(each.missing for each in everything),
         "lost_count": sum(each.lost for each in everything),
         "p99_ms": max(each.p99_ms for each in everything),
-        "cpu_per_turn_us": result.model.turn_us,
-        "cpu_per_update_us": result.model.update_us,
-        "cpu_per_message_us": result.model.send_us + result.model.message_us,
-        "cpu_per_byte_ns": result.model.byte_ns,
     }
 
 

@@ -1,106 +1,121 @@
-"""How cost grows, as text: a table an axis, the model, and the verdict on every step; docs/scaling.md is made of it.
+"""How cost grows, as text: the verdict, and a table an axis; docs/scaling.md is made of it.
 
 Must not start or write anything.
 """
 
 from __future__ import annotations
 
-from loadtest.bench import linear
-from loadtest.bench.linear import STEP_MAX
-from loadtest.bench.machine import Machine
+from collections.abc import Sequence
+
+from loadtest.bench.linear import MUST_TELL, NOISE_TIMES, SHARP_MAX, Step
 from loadtest.bench.report import facts, number, table
-from loadtest.bench.scaling import Scaling, Seen
+from loadtest.bench.scaling import A_GATEWAY, Grown, Row, Scaling
+from loadtest.bench.scaling_kept import Kept
 
 COLUMNS = (
-    *("", "msg/s", "payload B", "updates/s", "msgs/send", "CPU", "CPU us/msg", "less fixed", "model", "step"),
-    *("p50 ms", "p99 ms", "missing", "client CPU"),
+    *("", "msg/s", "payload B", "updates/s", "msgs/send", "CPU", "lowest", "highest", "CPU us/msg"),
+    *("added", "over line", "limit", "sharp", "p50 ms", "p99 ms", "missing", "client CPU"),
 )
 HOW = f"""\
-Made by the command and on the machine of the first table; nothing here is edited by hand. The gateway runs as
-`tickwire serve` starts it, with everything on, on one core; the project's compiled client runs on another and checks
-every stream. Each row is a gateway of its own, measured for seconds.
+Made by `python -m loadtest.bench scaling` on the machine of the first table, all at once or an axis at a time; nothing
+here is edited by hand. The gateway runs as `tickwire serve` starts it, with everything on, on one core; the project's
+compiled client runs on another and checks every stream. A measurement lasts seconds, on a gateway that serves this
+point alone and is started anew after each {A_GATEWAY}. Each point is measured several times, the points of an axis
+taking turns, and none is measured again for what it showed; a row has the medians.
 
-CPU is fitted over all rows by what was done: a share for being there, so much for each turn of the loop in which
-something is due (waking up with cold caches, and waking a client that sleeps), for each update however many receive it
-(making it among it), for each system call, message and byte. Relative errors are least, no term is negative.
+Nothing is fitted. Where cost is linear, with whatever is fixed in it, a point's CPU lies on the straight line through
+any two points with less work; where it grows ever slower, below. So each point is held against **every** line through
+two points before it, near or far, which shows a step as well as a slow bend over the whole axis. Work is what the axis
+adds: messages, bytes, or updates where the messages stay as many. The first point has none before it; the second is
+held against the line from nothing to the first, so that what is fixed is in its favour.
 
-- *CPU* is the server's share of its core; *less fixed* is CPU a message without being there, the turns and the updates;
-  *model* is what the model has for the row's CPU.
-- *step* is how many times more CPU grew from the row before than the model did. **A step above {STEP_MAX} is above
-  linear**: measurements of one row spread by some 15 %, and a system call has no one price, since it costs more where
-  the client sleeps between small bursts and has to be woken than where it is still reading. A step that seemed too
-  steep was measured again, and the lesser CPU of each row taken: what disturbs only adds.
+- *CPU* is the server's share of its core, with the lowest and highest measurement; *CPU us/msg* has all of it.
+- *added* is what a unit of the added work cost: CPU more than in the row before, by work more than in the row before.
+- *over line* is CPU over that of the line it is furthest above, in terms of noise. Noise is the spread of the axis's
+  own measurements of the same point (Shamos' estimator), carried through to the median and the line; *limit* is 1 and
+  {NOISE_TIMES:g} times that. **A row over its limit is above linear.** Of made axes that are straight, measured nine
+  times with a spread of 7 % and a tenth of them disturbed, at most 1 in 100 is called so; of those that cost n^1.2,
+  n log n, or half more from some point on, at least 9 in 10 (`tests/loadtest/bench/test_linear.py`).
+- *sharp* is what noise can have hidden: the limit of the line that it touches least, or the whole growth from the row
+  before, noise included, where that is less. Above {SHARP_MAX:.2f} the row is undecided: one that costs
+  {MUST_TELL:g} times what its line says would then be missed more often than in one run of ten.
 - *C floor* is a C program that only sends, to as many sockets: what the kernel takes of a message.
 - *missing*: numbers that never came, announced or not, came again, and connections lost.
 - What waits for a socket while others are written leaves in one system call, so *msgs/send* grows with the load, and
-  the cost of a message falls."""
+  the cost of a message falls. A system call costs more where the client sleeps between small bursts and has to be
+  woken than where it is still reading."""
+UNIT_SCALES = {"message": (1e6, "us a message"), "update": (1e6, "us an update"), "byte": (1e9, "ns a byte")}
 
 
-def rows_of(result: Scaling, seen: list[Seen]) -> list[list[str]]:
+def rows_of(grown: Grown) -> list[list[str]]:
     """An axis as rows of COLUMNS."""
-    steps = [None, *result.steps(seen)]
-    return [_row(result, each, step) for each, step in zip(seen, steps, strict=True)]
+    steps = [None, *grown.steps()]
+    return [_row(grown, row, step) for row, step in zip(grown.rows, steps, strict=True)]
 
 
-def _row(result: Scaling, seen: Seen, step: float | None) -> list[str]:
-    work, cpu = seen.measured.work, seen.measured.cpu
-    steep = step is not None and step > STEP_MAX
+def _row(grown: Grown, row: Row, step: Step | None) -> list[str]:
+    cpu, messages = row.median(lambda seen: seen.cpu), row.median(lambda seen: seen.messages)
+    cpus = [seen.cpu for seen in row.seen]
+    scale, unit = UNIT_SCALES[grown.unit]
+    if step is None:
+        held = ["-"] * 4
+    else:
+        word = " ABOVE" if step.above else " UNDECIDED" if step.undecided else ""
+        held = [f"{number(scale * step.marginal)} {unit}", number(step.ratio) + word]
+        held += [number(step.limit), number(step.sharp)]
     return [
-        seen.point.label,
-        number(work.messages, 0),
-        number(work.bytes / work.messages, 0) if work.messages else "-",
-        number(work.updates, 0),
-        number(work.messages / work.sends, 1) if work.sends else "-",
-        f"{100 * cpu:.1f} %",
-        number(cpu / work.messages * 1e6) if work.messages else "-",
-        number(linear.message_us(result.model, seen.measured)) if work.messages else "-",
-        f"{100 * result.model.cpu(work):.1f} %",
-        number(step) + (" STEEP" if steep else ""),
-        number(seen.p50_ms),
-        number(seen.p99_ms),
-        str(seen.missing + seen.lost),
-        f"{100 * seen.client_cpu:.0f} %",
+        row.point.label,
+        number(messages, 0),
+        number(row.median(lambda seen: seen.bytes) / messages, 0) if messages else "-",
+        number(row.point.updates_s, 0),
+        number(row.median(lambda seen: seen.messages_per_send), 1),
+        *(_percent(share) for share in (cpu, min(cpus), max(cpus))),
+        number(cpu / messages * 1e6) if messages else "-",
+        *held,
+        number(row.median(lambda seen: seen.p50_ms)),
+        number(row.median(lambda seen: seen.p99_ms)),
+        str(sum(seen.missing + seen.lost for seen in row.seen)),
+        f"{100 * row.median(lambda seen: seen.client_cpu):.0f} %",
     ]
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
 def verdict(result: Scaling) -> str:
-    """One sentence."""
-    steepest = number(result.steepest)
-    if result.steepest > STEP_MAX:
-        return f"**Above linear**: the steepest step is {steepest}, the limit {STEP_MAX}."
-    return f"No step is above linear: the steepest is {steepest}, the limit {STEP_MAX}."
+    """One sentence or two."""
+    steps = len(result.steps)
+    if result.above:
+        return f"**Above linear**: {result.above} of {steps} steps."
+    told = f"No step is above linear, of {steps}"
+    if result.undecided:
+        return f"**Undecided**: noise could hide too much in {result.undecided} of {steps} steps. {told} no other is."
+    return f"{told}: the steepest is {number(max(step.ratio for step in result.steps))} of its line, within noise."
 
 
-def model_text(result: Scaling) -> str:
-    """The model as a formula."""
-    model = result.model
-    terms = (
-        f"{100 * model.idle:.2f} %",
-        f"{model.turn_us:.0f} us a turn",
-        f"{model.update_us:.1f} us an update",
-        f"{model.send_us:.2f} us a system call",
-        f"{model.message_us:.2f} us a message",
-        f"{model.byte_ns:.2f} ns a byte",
-    )
-    return f"CPU = {' + '.join(terms)}"
+def section(grown: Grown, made: str = "") -> str:
+    """An axis."""
+    repeats = max(len(row.seen) for row in grown.rows)
+    noise = f"Each point {repeats} times; one measurement spreads by {100 * grown.noise:.1f} %."
+    floors = [(row.point.label, row.floor_us) for row in grown.rows if row.floor_us is not None]
+    told = ", ".join(f"{number(floor)} us a message at {label}" for label, floor in floors)
+    parts = [f"## {grown.title}", f"{noise} {made}".strip(), table(COLUMNS, rows_of(grown))]
+    return "\n\n".join([*parts, *([f"C floor: {told}."] if floors else [])])
 
 
-def section(result: Scaling) -> str:
-    """Verdict, model, and every axis."""
-    idle = (
-        f"With {result.idle.point.conns:,} connections and next to no update: {100 * result.idle.measured.cpu:.2f} %."
-    )
-    parts = [verdict(result), f"{model_text(result)}. {idle}"]
-    for title, seen in result.axes:
-        parts += [f"## {title}", table(COLUMNS, rows_of(result, seen))]
-        floors = [(each.point.label, each.floor_us) for each in seen if each.floor_us is not None]
-        if floors:
-            told = ", ".join(f"{number(floor)} us a message at {label}" for label, floor in floors)
-            parts.append(f"C floor: {told}.")
-    parts += ["\n".join(f"- {note}" for note in result.notes)] if result.notes else []
-    return "\n\n".join(parts)
+def shown(result: Scaling) -> str:
+    """Verdict and every axis, for the terminal."""
+    parts = [verdict(result), *map(section, result.axes)]
+    return "\n\n".join([*parts, *(f"- {note}" for note in result.notes)])
 
 
-def document(command: str, machine: Machine, result: Scaling) -> str:
-    """docs/scaling.md."""
-    return "\n\n".join(["# How cost grows", HOW, facts(command, machine), section(result)]) + "\n"
+def document(kept: Sequence[Kept]) -> str:
+    """docs/scaling.md, of axes that may have been measured one at a time."""
+    latest = max(kept, key=lambda each: each.machine.date)
+    parts = ["# How cost grows", HOW, facts(latest.command, latest.machine)]
+    parts.append(verdict(Scaling([each.grown for each in kept])))
+    for each in kept:
+        where = f"at {each.machine.revision}, load before {each.machine.load_before}"
+        parts.append(section(each.grown, f"Measured {each.machine.date} {where}."))
+    return "\n\n".join(parts) + "\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from loadtest.swarm import raise_open_files
 
 NAME: Final = "workers"
 SECONDS: Final = 5.0  # of each point, unless told: the kernel counts CPU in hundredths
+WARMUP_S: Final = 1.0  # workers report once a second
 POINTS: Final = (
     Point("A: 1,000 connections, 1 key, 100 updates/s", conns=1_000, rate=100.0),
     Point("B: 1,000 connections, 10 keys each, 10 updates/s", conns=1_000, keys=10, keys_per_conn=10, rate=10.0),
@@ -97,7 +98,7 @@ def see(point: Point, count: int, plan: Plan) -> Seen:
     options = {"symbols": point.keys, "rate": point.rate, "data_bytes": point.data_bytes}
     with servers.gateway(servers.SYNTHETIC, options, klass="synthetic", workers=count) as server:
         _until_all_listen(server)
-        with swarm(server, point, plan.seconds).measuring() as ended:
+        with replace(swarm(server, point, plan.seconds), warmup_s=WARMUP_S).measuring() as ended:
             before = _look(server)
             time.sleep(plan.seconds)
             after = _look(server)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loadtest.bench import cli, orders, scaling, tls, tools, workers
-from loadtest.bench.linear import STEP_MAX
 from loadtest.bench.orders import OrdersResult
+from loadtest.bench.scaling import Axis, Scaling
 from loadtest.bench.tls import TlsResult
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import WORKLOADS, Plan, Result
 from loadtest.swarm import ToolError
 from tests.loadtest.bench import made
-from tests.loadtest.bench.test_scaling import made as made_scaling
+from tests.loadtest.bench.test_scaling import grown
 from tests.loadtest.bench.test_workers import made as made_workers
 
 
@@ -115,19 +115,52 @@ def test_options_reach_the_plan(runs: Runs) -> None:
     assert (runs.names, plan.seconds, plan.conns_max, plan.peers) == (["C"], 2.5, 50, False)
 
 
+def scaled(monkeypatch: pytest.MonkeyPatch, **steep: float) -> list[tuple[list[str], int]]:
+    """What is asked of `scaling`; a named axis has a last point that costs so many times more."""
+    asked: list[tuple[list[str], int]] = []
+
+    def measure(_plan: Plan, axes: Sequence[Axis], repeats: int) -> Scaling:
+        asked.append(([axis.name for axis in axes], repeats))
+        result = Scaling([grown(axis) for axis in axes])
+        for axis in result.axes:
+            last = axis.rows[-1]
+            last.seen[:] = [replace(seen, cpu=seen.cpu * steep.get(axis.name, 1.0)) for seen in last.seen]
+        return result
+
+    monkeypatch.setattr(scaling, "measure", measure)
+    return asked
+
+
 def test_scaling_is_measured_alone_and_has_a_document_of_its_own(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, steep = made_scaling(), made_scaling()
-    steep.axes[0][1].append(replace(last := plain.axes[0][1][-1], measured=replace(last.measured, cpu=2 * STEP_MAX)))
-    results = [plain, steep, plain]
-    monkeypatch.setattr(scaling, "measure", lambda _plan: results.pop(0))
+    asked = scaled(monkeypatch)
     assert cli.main(["scaling", "--no-write"]) == 0
     assert not cli.SCALING_DOCUMENT.exists()
-    assert cli.main(["scaling"]) == 1
-    assert "**Above linear**" in cli.SCALING_DOCUMENT.read_text()
     assert cli.main(["scaling"]) == 0
     assert "No step is above linear" in cli.SCALING_DOCUMENT.read_text()
+    assert asked == 2 * [([axis.name for axis in scaling.AXES], scaling.REPEATS)]
+    scaled(monkeypatch, bytes=2.0)
+    assert cli.main(["scaling"]) == 1
+    assert "**Above linear**: 1 of 21 steps." in cli.SCALING_DOCUMENT.read_text()
     assert runs.names == []
     assert not cli.DOCUMENT.exists()
+
+
+def test_axes_are_measured_one_at_a_time_and_the_document_has_all(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = [axis.name for axis in scaling.AXES]
+    asked = scaled(monkeypatch)
+    assert cli.main(["scaling", *(word for name in others for word in ("--axis", name)), "--repeats", "3"]) == 0
+    assert not cli.SCALING_DOCUMENT.exists()
+    assert cli.main(["scaling", "--axis", first]) == 0
+    assert cli.SCALING_DOCUMENT.read_text().count("\n## ") == 1 + len(others)
+    assert asked == [(others, 3), ([first], scaling.REPEATS)]
+    assert runs.names == []
+
+
+@pytest.mark.parametrize("words", [["A", "--axis", "bytes"], ["scaling", "--axis", "Z"], ["scaling", "--repeats", "1"]])
+def test_what_scaling_cannot_do_is_refused(runs: Runs, words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(words)
+    assert not runs.names
 
 
 def test_a_workload_that_cannot_be_run_does_not_stop_the_others(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
