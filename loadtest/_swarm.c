@@ -6,7 +6,7 @@
 
      _swarm -p PORT [-u PATH] [-n CONNS] [-m MESSAGE]... [-M MODULUS] [-w WARMUP_S] [-d SECONDS] [-C IN_FLIGHT]
             [-P SERVER_PID] [-S STALLED] [-L SLOW] [-R RECONNECTING] [-U RESUMING] [-Q RESUBSCRIBING] [-A AUDIT_S] [-i PING_EVERY_MS] [-o FIRST]
-            [-e TELL_EVERY_MS] [-T TOKENS_FILE] [-B] [-D]
+            [-e TELL_EVERY_MS] [-H HANDSHAKE_S] [-T TOKENS_FILE] [-B] [-D]
 
    One %d in MESSAGE is the connection's index (modulo MODULUS when given), counted from FIRST. The first STALLED
    connections have a small receive window and stop reading once up, the SLOW ones after them read a little four times a
@@ -17,10 +17,11 @@
    number of anybody. Latency from the exchange's time is of frames that have one, in ms. With PING_EVERY_MS every connection sends ping requests whose id is
    the sending time. Every connection shows the next line of TOKENS_FILE as its bearer token. With -B a connection
    counts as there once its first numbered frame is, and after the measurement all are dropped at once and come back.
-   SIGTERM ends the measurement early, and the next one the audit. Prints a line of JSON when the last connection is up,
-   with TELL_EVERY_MS one that often with what was measured since the last and what was missed so far, one with the
-   buckets of the latency from `t_in` (us, frames) and one with the figures at the end. Every connection sends all
-   messages; with -D they are dealt out, one to each. Assumes one subscription a (channel, symbol) and connection. */
+   A handshake that is not answered in HANDSHAKE_S is given up, and counted. SIGTERM ends the measurement early, and the
+   next one the audit. Prints a line of JSON when the last connection is up, with TELL_EVERY_MS one that often with what
+   was measured since the last and what was missed so far, one with the buckets of the latency from `t_in` (us, frames)
+   and one with the figures at the end. Every connection sends all messages; with -D they are dealt out, one to each.
+   Assumes one subscription a (channel, symbol) and connection. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -55,11 +56,11 @@ typedef struct {
 static struct {
   const char *path, *messages[MESSAGES_MAX];
   int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, reconnecting, resuming, resubscribing, ping_ms, tell_ms, again, deal;
-  double seconds, warmup_s, audit_s;
+  double seconds, warmup_s, audit_s, handshake_s;
   pid_t server;
-} opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1};
+} opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1, .handshake_s = 30};
 
-static struct { uint64_t frames, bytes, control, other, closed, failed, announced, announced_to_readers, unannounced, repeated, gaps, epochs, reconnects, reconnected, resumed, too_late, not_recovered, resubscribed; } count;
+static struct { uint64_t frames, bytes, control, other, closed, failed, given_up, announced, announced_to_readers, unannounced, repeated, gaps, epochs, reconnects, reconnected, resumed, too_late, not_recovered, resubscribed; } count;
 static Histogram from_ex, from_in, from_out, handshake, reply;
 static int poller, in_flight, up, measuring, auditing, greeted;
 static volatile sig_atomic_t ended;
@@ -257,23 +258,14 @@ static void poll_once(int wait_ms) {
   }
 }
 #include "_swarm_deeds.h"
+#include "_swarm_told.h"
 
-static void tell_when_due(uint64_t now) {
-  static uint64_t due;
-  static Histogram told;
-  if (now < due) return;
-  due = now + (uint64_t)opt.tell_ms * 1000000ull;
-  printf("{\"conns\":%d,\"alive\":%d,\"unannounced\":%lu,\"repeated\":%lu,", opt.connections, up, count.unannounced, count.repeated);
-  print_buckets("since_us", &from_in, &told);
-  printf("}\n");
-  fflush(stdout);
-  told = from_in;
-}
 static void run_until(Connection *all, uint64_t end_ns) {
   for (uint64_t now; !ended && (now = now_ns(CLOCK_MONOTONIC)) < end_ns;) {
     if (opt.ping_ms) ping_when_due(all, now);
     if (measuring && opt.reconnecting + opt.resuming + opt.resubscribing) come_and_go(all, now);
-    if (opt.tell_ms && measuring) tell_when_due(now);
+    if (opt.tell_ms && measuring) tell_when_due(all, now);
+    give_up_when_due(all, now);
     if (opt.slow && !auditing) read_slowly_when_due(all, now);
     uint64_t left_ms = (end_ns - now) / 1000000 + 1;
     poll_once(opt.ping_ms ? 1 : left_ms > 20 ? 20 : (int)left_ms);
@@ -281,7 +273,7 @@ static void run_until(Connection *all, uint64_t end_ns) {
 }
 static void on_term(int number) { ended = number; }
 static void arguments(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:R:U:Q:A:i:e:T:BD")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:R:U:Q:A:i:e:H:T:BD")) != -1;) switch (o) {
     case 'p': opt.port = atoi(optarg); break;
     case 'u': opt.path = optarg; break;
     case 'n': opt.connections = atoi(optarg); break;
@@ -306,6 +298,7 @@ static void arguments(int argc, char **argv) {
     case 'A': opt.audit_s = atof(optarg); break;
     case 'i': opt.ping_ms = atoi(optarg); break;
     case 'e': opt.tell_ms = atoi(optarg); break;
+    case 'H': opt.handshake_s = atof(optarg); break;
     case 'T': read_tokens(optarg); break;
     case 'B': opt.again = 1; break;
     case 'D': opt.deal = 1; break;
@@ -321,6 +314,7 @@ static double connect_all(Connection *all, uint64_t start) {
     uint64_t now = now_ns(CLOCK_MONOTONIC);
     if (now - start > 120000000000ull) { fprintf(stderr, "connecting took over 120 s: %d up\n", up); return 0; }
     poll_once(1);
+    give_up_when_due(all, now_ns(CLOCK_MONOTONIC));
     if (!answered && next == opt.connections && !in_flight) answered = now_ns(CLOCK_MONOTONIC);
   }
   return (double)((answered ? answered : now_ns(CLOCK_MONOTONIC)) - start) / 1e9;
@@ -352,7 +346,7 @@ int main(int argc, char **argv) {
   fflush(stdout);
   run_until(all, now_ns(CLOCK_MONOTONIC) + (uint64_t)(opt.warmup_s * 1e9));
 
-  double server_s = server_cpu_s(opt.server), client_s = own_cpu_s();
+  double server_s = server_cpu_s(opt.server), client_s = own_cpu_s(), wait_s = own_wait_s();
   uint64_t began = now_ns(CLOCK_MONOTONIC);
   measuring = 1;
   run_until(all, began + (uint64_t)(opt.seconds * 1e9));
@@ -360,6 +354,7 @@ int main(int argc, char **argv) {
   double seconds = (double)(now_ns(CLOCK_MONOTONIC) - began) / 1e9;
   server_s = server_cpu_s(opt.server) - server_s;
   client_s = own_cpu_s() - client_s;
+  wait_s = own_wait_s() - wait_s;
   long rss_kB = server_rss_kB(opt.server);
 
   if (opt.audit_s > 0) {
@@ -404,7 +399,8 @@ int main(int argc, char **argv) {
          count.closed, count.other, least == ~0ull ? 0 : least, most);
   printf("\"reconnects\":%lu,\"reconnected\":%lu,\"resumed\":%lu,\"too_late\":%lu,\"not_recovered\":%lu,\"resubscribed\":%lu,\"ex_p50_ms\":%.3f,\"ex_p99_ms\":%.3f,\"with_ex\":%lu,",
          count.reconnects, count.reconnected, count.resumed, count.too_late, count.not_recovered, count.resubscribed, percentile_ms(&from_ex, .5), percentile_ms(&from_ex, .99), from_ex.n);
-  printf("\"client_cpu\":%.3f,\"server_cpu\":%.6f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n", client_s / seconds,
+  printf("\"given_up\":%lu,\"client_cpu\":%.3f,\"client_waited\":%.3f,", count.given_up, client_s / seconds, wait_s / seconds);
+  printf("\"server_cpu\":%.6f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n",
          server_s / seconds, count.frames ? server_s * 1e6 / (double)count.frames : 0, rss_kB);
   return 0;
 }

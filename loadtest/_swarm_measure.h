@@ -1,6 +1,7 @@
 /* What the swarm measures with: clocks, a histogram, and what the kernel says a process used and may use.
 
    Must not know what is measured. */
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,6 +75,25 @@ static double own_cpu_s(void) {
   struct rusage r;
   getrusage(RUSAGE_SELF, &r);
   return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+}
+/* How long this process could have run and did not: other processes had its core (the second figure of
+   /proc/self/schedstat, ns), or other machines had (the eighth of a core's line in /proc/stat, ticks; the mean of all
+   cores it may use). */
+static double own_wait_s(void) {
+  unsigned long long waited = 0, core, stolen, all_stolen = 0;
+  char line[512];
+  cpu_set_t mine;
+  FILE *f = fopen("/proc/self/schedstat", "r");
+  if (f && fscanf(f, "%*u %llu", &waited) != 1) waited = 0;
+  if (f) fclose(f);
+  if (sched_getaffinity(0, sizeof mine, &mine)) CPU_ZERO(&mine);
+  int cores = CPU_COUNT(&mine);
+  f = cores ? fopen("/proc/stat", "r") : NULL;
+  while (f && fgets(line, sizeof line, f))
+    if (sscanf(line, "cpu%llu %*u %*u %*u %*u %*u %*u %*u %llu", &core, &stolen) == 2 && core < CPU_SETSIZE && CPU_ISSET(core, &mine))
+      all_stolen += stolen;
+  if (f) fclose(f);
+  return (double)waited / 1e9 + (cores ? (double)all_stolen / cores / (double)sysconf(_SC_CLK_TCK) : 0);
 }
 static void raise_open_files(void) {
   struct rlimit files;

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from loadtest import histogram, series, users
+from loadtest import histogram, pulse, series, users
 from loadtest.bench.servers import Server
 from loadtest.outcome import Curve, Sample
 from loadtest.swarm import ToolError
@@ -24,7 +24,7 @@ from loadtest.watching import watched
 
 KINDS = {  # the types of locust's statistics -> what their figures begin with
     "update": "update", "connect": "connect", "subscribe": "subscribe", "resume": "resume", "command": "command",
-    "ack": "ack", "GET": "rest", "POST": "rest",
+    "ack": "ack", "pong": "pong", "GET": "rest", "POST": "rest",
 }  # fmt: skip
 SHARES = {"p50": 0.5, "p99": 0.99}
 Row = dict[str, Any]
@@ -59,17 +59,20 @@ def measure(crowd: Crowd, say: Callable[[str], None]) -> Crowded:
         assert port is not None
         with watched(Server("tickwire", demo.pid, port, kept), seconds) as readings:
             words = ["--host", demo.url, "--users", str(crowd.users), "--spawn-rate", str(crowd.spawn_per_s)]
-            words += ["--run-time", f"{seconds}s", "--shape", crowd.shape, "--json-file", str(kept)]
+            words += ["--run-time", f"{seconds}s", "--shape", crowd.shape]
+            words += ["--client-json", str(Path(folder) / "client.json"), "--json-file", str(kept)]
             code = users.locust(words, demo.key, subprocess.DEVNULL)
         if code not in {0, 1} or not kept.with_suffix(".json").exists():  # 1: a request failed, which is a figure
             raise ToolError(f"locust ended with {code}")
         rows: list[Row] = json.loads(kept.with_suffix(".json").read_text(encoding="utf-8"))
-    return Crowded(figures(rows, seconds), series.samples(readings), curves(rows))
+        client = json.loads((Path(folder) / "client.json").read_text(encoding="utf-8"))
+    return Crowded({**figures(rows, seconds), **client}, series.samples(readings), curves(rows))
 
 
 def figures(rows: Sequence[Row], seconds: float) -> dict[str, float | None]:
     """By the names that limits have. A kind of which nothing was asked is no number: it meets no limit."""
-    asked, failed = (sum(row[name] for row in rows) for name in ("num_requests", "num_failures"))
+    of_users = [row for row in rows if row["method"] != pulse.KIND]
+    asked, failed = (sum(row[name] for row in of_users) for name in ("num_requests", "num_failures"))
     found: dict[str, float | None] = {
         "requests_per_s": asked / seconds,
         "failed_count": failed,

@@ -8,19 +8,23 @@ An outsider: it speaks the wire.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import logging
 import random
 import time
-from itertools import count
+from itertools import count, cycle
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import gevent  # type: ignore[import-untyped]  # what locust runs on has no types
-from locust import HttpUser, LoadTestShape, between, constant, events, task
-from locust.runners import MasterRunner
+from locust import HttpUser, LoadTestShape, between, constant, constant_pacing, events, task
+from locust.runners import MasterRunner, WorkerRunner
 from websockets.sync.client import ClientConnection, connect
 
-from loadtest import volume
+from loadtest import bottleneck, pulse, swarm, volume
+from loadtest.observing import Observing
 from loadtest.shapes import SHAPES, users_at
 from loadtest.streams import RefusedError, Streams
 
@@ -30,6 +34,9 @@ ORDERS_A_VISIT = 3
 RECEIVE_TIMEOUT_S = 10.0
 READY_TRIES = 30  # an exchange that has just been connected takes no orders yet
 NEVER_FILLED = {"symbol": "BTC/USDT", "side": "buy", "order_type": "limit", "qty": "0.01", "price": "1000"}
+PING_EVERY_S = 5.0
+TRADE_EVERY_S = 1.0  # as often as an account is read for those who observe it
+TRADED = {"symbol": "BTC/USDT", "order_type": "market", "qty": "0.01"}
 REPEATS_AFTER_S = 60.0  # a shape, where no --run-time is given
 
 
@@ -39,28 +46,43 @@ def options(parser: Any) -> None:
     parser.add_argument("--account", type=int, default=1, help="the account that the key trades on")
     parser.add_argument("--swarm", type=int, default=0, help="compiled readers beside the users, on each worker")
     parser.add_argument("--swarm-symbols", nargs="+", default=["BTC/USDT"], help="what each of them subscribes to")
+    for name, what in swarm.SHARES.items():
+        parser.add_argument(f"--swarm-{name}", type=int, default=0, help=f"of the compiled readers, {what}")
+    parser.add_argument("--client-json", default="", help="the file that tells whether the users were the bottleneck")
     parser.add_argument("--shape", choices=list(SHAPES), default="steady", help="how many users there are and when")
 
 
+clients: dict[str, pulse.Figures] = {}  # what each process that has users tells of itself; on a master of all workers
+swarms: list[volume.Volume] = []
+
+
 @events.init.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
-def without_a_key_nobody_trades(environment: Any, **_more: object) -> None:
-    if not environment.parsed_options.key:
-        environment.user_classes = [each for each in environment.user_classes if not issubclass(each, Trades)]
+def who_there_is(environment: Any, **_more: object) -> None:
+    """Without a key nobody trades; an account is under observation by those alone who do nothing else. What cannot be
+    ends locust before anybody is there."""
+    asked = environment.parsed_options
+    others = {name: getattr(asked, f"swarm_{name}") for name in swarm.SHARES}
+    if sum(others.values()) > asked.swarm:
+        raise SystemExit(f"--swarm {asked.swarm}: not so many can be {others}")
+    environment.user_classes = [
+        each
+        for each in environment.user_classes
+        if issubclass(each, OF_ACCOUNT) == (asked.shape == "account") and (asked.key or not issubclass(each, Trades))
+    ]
+    if not environment.user_classes:
+        raise SystemExit("--shape account: an account is shown to who has a --key")
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
 def with_its_swarm(environment: Any, **_more: object) -> None:
     """On whoever runs users: alone, or each worker; a master has none."""
     asked = environment.parsed_options
+    swarms.clear()
     if not asked.swarm or isinstance(environment.runner, MasterRunner):
         return
-
-    def fail(name: str, what: str) -> None:
-        environment.events.request.fire(
-            request_type=volume.KIND, name=name, response_time=0, response_length=0, exception=RefusedError(what)
-        )
-
-    one = volume.Volume(volume.swarm_of(environment.host, asked.swarm, asked.swarm_symbols), environment.stats, fail)
+    others = {name: getattr(asked, f"swarm_{name}") for name in swarm.SHARES}
+    one = volume.Volume(volume.swarm_of(environment.host, asked.swarm, asked.swarm_symbols, others), environment.stats)
+    swarms.append(one)
     running = gevent.spawn(one.run)
 
     def end(**_more: object) -> None:
@@ -69,6 +91,54 @@ def with_its_swarm(environment: Any, **_more: object) -> None:
         running.join()
 
     environment.events.test_stop.add_listener(end)
+
+
+@events.test_start.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
+def with_its_pulse(environment: Any, **_more: object) -> None:
+    """Each process measures itself; whoever has no master, or is it, says in the end whether one was the bottleneck."""
+    clients.clear()
+    if isinstance(environment.runner, MasterRunner):
+        return
+    entry = environment.stats.get("lag", pulse.KIND)  # of the total it is no part: nothing was asked
+    one = pulse.Pulse(gevent.sleep, time.perf_counter, lambda late_ms: entry.log(late_ms, 0))
+    running = gevent.spawn(one.run)
+
+    def tell(data: dict[str, Any], **_more: object) -> None:
+        data[pulse.KIND] = pulse.worst([one.figures(), *(each.figures() for each in swarms)])
+
+    def end(**_more: object) -> None:
+        environment.events.test_stop.remove_listener(end)
+        environment.events.report_to_master.remove_listener(tell)
+        running.kill()
+        if not isinstance(environment.runner, WorkerRunner):
+            told: dict[str, Any] = {}
+            tell(told)
+            of_a_worker("alone", told)
+
+    environment.events.report_to_master.add_listener(tell)
+    environment.events.test_stop.add_listener(end)
+
+
+@events.worker_report.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
+def of_a_worker(client_id: str, data: dict[str, Any], **_more: object) -> None:
+    if pulse.KIND in data:
+        clients[client_id] = data[pulse.KIND]
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
+def whether_it_was_the_bottleneck(environment: Any, **_more: object) -> None:
+    """Said once all is over, by whoever has heard of all processes."""
+    if isinstance(environment.runner, WorkerRunner):
+        return
+
+    def say(**_more: object) -> None:
+        figures = pulse.worst(clients.values())
+        for said in bottleneck.told(figures):
+            logging.getLogger(__name__).warning(said)
+        if environment.parsed_options.client_json:
+            Path(environment.parsed_options.client_json).write_text(json.dumps(figures), encoding="utf-8")
+
+    environment.events.quit.add_listener(say)
 
 
 class Shape(LoadTestShape):
@@ -180,6 +250,18 @@ class Trades(Streaming):
         identity = {"account_id": self.asked.account, "request_id": uuid4().hex}
         return {**identity, "command": name, "payload": payload}
 
+    def ordered(self, payload: dict[str, object]) -> dict[str, Any] | None:
+        """What REST says of an order; None while its exchange is not there yet, and of one that was refused."""
+        body = self.command("send_order", payload)
+        with self.client.post("/oms/commands", json=body, headers=self.headers, catch_response=True) as answer:
+            result: dict[str, Any] = answer.json()["results"][0]
+            code = (result["error"] or {}).get("code")
+            if code == "exchange_unavailable":
+                answer.success()  # it has just been connected: later again
+            elif code:
+                answer.failure(f"refused: {code}")
+        return None if code else result
+
 
 class Trader(Trades):
     """A strategy: a token, quotes and its account's orders, then order, change, cancel, each confirmed; and again."""
@@ -244,16 +326,67 @@ class RestTrader(Trades):
 
     @task
     def order(self) -> None:
-        body = self.command("send_order", {**NEVER_FILLED, "time_in_force": "IOC"})
-        with self.client.post("/oms/commands", json=body, headers=self.headers, catch_response=True) as answer:
-            result: dict[str, Any] = answer.json()["results"][0]
-            code = (result["error"] or {}).get("code")
-            if code == "exchange_unavailable":
-                answer.success()  # it has just been connected: later again
-            elif code:
-                answer.failure(f"refused: {code}")
-        if not code:
+        if result := self.ordered({**NEVER_FILLED, "time_in_force": "IOC"}):
             self.client.get(f"/oms/orders/{result['order_id']}", headers=self.headers, name="/oms/orders/ID")
+
+
+class Observer(Trades):
+    """A page that has the account under observation for as long as it is open, and pings."""
+
+    wait_time = constant(1)
+
+    @task
+    def observe(self) -> None:
+        assert self.host is not None, "--host names the gateway"
+        began = time.perf_counter()
+        url = f"{self.host.replace('http', 'ws', 1)}/ws/account/{self.asked.account}"
+        try:
+            with connect(
+                url, additional_headers=self.headers, open_timeout=RECEIVE_TIMEOUT_S, compression=None,
+                ping_interval=None,
+            ) as socket:  # fmt: skip
+                self.note("connect", "account", began)
+                self.read(socket)
+        except Exception as error:
+            self.note("observe", "account", began, error=error)
+
+    def read(self, socket: ClientConnection) -> None:
+        observing, pinged, answered = Observing(), time.perf_counter(), True
+        while True:
+            try:
+                message = json.loads(socket.recv(timeout=max(0.0, pinged + PING_EVERY_S - time.perf_counter())))
+            except TimeoutError:
+                if not answered:
+                    raise RefusedError(f"no pong in {PING_EVERY_S:g} s") from None
+                pinged, answered = time.perf_counter(), False
+                socket.send('{"type":"ping"}')
+                continue
+            if message["type"] == "error" or observing.take(message):
+                raise RefusedError(f"{message['type']}: not what was told before: {message}")
+            if message["type"] == "pong":
+                answered = True
+                self.note("pong", "account", pinged)
+            elif message["type"] == "account_update" and not message.get("snapshot"):
+                read_s = dt.datetime.fromisoformat(message["timestamp"]).timestamp()
+                self.event("update", "account", (time.time() - read_s) * 1e3)
+
+
+class Dealer(Trades):
+    """Buys and sells in turn each second, so that those who observe the account are told of it; there is one."""
+
+    wait_time = constant_pacing(TRADE_EVERY_S)
+    fixed_count = 1
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.sides = cycle(("buy", "sell"))
+
+    @task
+    def deal(self) -> None:
+        self.ordered({**TRADED, "side": next(self.sides)})
+
+
+OF_ACCOUNT = (Observer, Dealer)
 
 
 class Operator(HttpUser):

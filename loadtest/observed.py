@@ -94,6 +94,7 @@ def figures(
         **{f"{name}_{what}_ms": _at(drawn.get(name, []), share) for name in ("update", "pong") for what, share in AT},
         "cpu_share": sum(each.cpu_share for each in samples) / len(samples) if samples else None,
         "client_cpu_share": came["client_cpu"],
+        "client_waited_share": came["client_waited"],
         "memory_per_connection_KiB": grown_kib / asked.conns,
         "memory_slope_KiB_per_h": slope.kib_per_h if slope else None,
         "memory_slope_error_KiB_per_h": slope.error_kib_per_h if slope else None,

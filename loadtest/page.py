@@ -93,7 +93,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Names to the left, figures to the right, verdicts in their colour."""
     lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in header) + "</tr>"] if header else []
     for cells in rows:
-        kinds = [cell if cell in {"met", "MISSED"} else "n" if NUMBER.fullmatch(cell) else "" for cell in cells]
+        kinds = [_kind(cell) for cell in cells]
         lines.append(
             "<tr>"
             + "".join(
@@ -103,6 +103,12 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
             + "</tr>"
         )
     return f"<table>{''.join(lines)}</table>"
+
+
+def _kind(cell: str) -> str:
+    """What a cell is by its first word, or a number."""
+    word = cell.partition(":")[0]
+    return word if word in {"met", "MISSED"} else "n" if NUMBER.fullmatch(cell) else ""
 
 
 def _notes(notes: Sequence[str]) -> str:

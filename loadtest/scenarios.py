@@ -5,13 +5,12 @@ Knows the tools. Must not know limits, files or what is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from loadtest import crowd, histogram, mixed, observed
+from loadtest import bottleneck, crowd, histogram, mixed, observed
 from loadtest.bench import figures, orders, scaling, workloads
 from loadtest.bench.clients import Figures
-from loadtest.bench.report import CLIENT_CPU_BUSY
 from loadtest.bench.tools import Tools
 from loadtest.crowd import Crowd
 from loadtest.observed import Observation
@@ -34,16 +33,7 @@ class How:
 def run(scenario: Scenario, how: How) -> Outcome:
     """Run it to its end, and say whether the clients were what bounded it; raises ToolError when it cannot be run."""
     outcome = RUNNERS[scenario.tool](scenario, how)
-    return replace(outcome, notes=[*outcome.notes, *_bottlenecks(outcome.figures)])
-
-
-def _bottlenecks(figures: Mapping[str, float | None]) -> list[str]:
-    """Every `client_cpu_..share` that is near all of a core."""
-    return [
-        f"the suite was the bottleneck: {name} is {share:.2f} of a core, so latency and rates are the clients' too"
-        for name, share in figures.items()
-        if name.startswith("client_cpu_") and share is not None and share > CLIENT_CPU_BUSY
-    ]
+    return replace(outcome, notes=[*outcome.notes, *bottleneck.told(outcome.figures)])
 
 
 def _bench(scenario: Scenario, how: How) -> Outcome:
@@ -81,7 +71,7 @@ def _account(scenario: Scenario, how: How) -> Outcome:
 def _scaling(scenario: Scenario, how: How) -> Outcome:
     plan = workloads.Plan(how.tools, scaling.SECONDS, how.conns_max, peers=False, say=how.say)
     grown = scaling.measure(plan)
-    return Outcome(scenario.name, scenario.title, scaling.figures_of(grown), notes=grown.notes)
+    return Outcome(scenario.name, scenario.title, scaling.figures_of(grown), notes=scaling.notes_of(grown))
 
 
 def _users(scenario: Scenario, how: How) -> Outcome:

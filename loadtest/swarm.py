@@ -16,20 +16,34 @@ import json
 import math
 import os
 import resource
+import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+from loadtest import cpu
 
 SOURCE = Path(__file__).with_name("_swarm.c")
 HEADERS = tuple(
-    Path(__file__).with_name(f"_swarm_{name}.h") for name in ("deeds", "measure", "streams", "text", "tokens")
+    Path(__file__).with_name(f"_swarm_{name}.h") for name in ("deeds", "measure", "streams", "text", "told", "tokens")
 )
+MESSAGES_MAX = 64  # of `_swarm.c`
+SHARES = {  # of a swarm's connections, those who do not just read, and what they do
+    "stalled": "so many stop reading once up",
+    "slow": "so many read a little, four times a second",
+    "reconnecting": "so many lose their connection every few seconds and begin anew",
+    "resuming": "so many do likewise, and go on where they were",
+    "resubscribing": "so many subscribe anew every few seconds",
+}
 Buckets = list[tuple[float, int]]  # (us, frames), ascending
 CONNECT_TIMEOUT_S = 120  # the swarm gives up by itself after this long
+HANDSHAKE_TIMEOUT_S = 30.0  # of one connection: several times what one of 10,000 at once takes
 
 
 class ToolError(Exception):
@@ -85,19 +99,24 @@ class Swarm:
     audit_s: float = 0.0  # stalled and slow readers read again for this long after the measurement
     ping_every_ms: int = 0
     tell_every_ms: int = 0  # prints a line of what it has measured so often
+    handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S  # then it is given up, and counted
     tokens: Path | None = None  # a bearer token a line: each connection shows the next one
     again: bool = False  # in the end all are dropped at once and come back
     deal: bool = False  # each connection sends one of the messages, in turn, not all
     prefix: tuple[str, ...] = field(default=())  # words before the command: taskset, chrt
 
     def command(self) -> list[str]:
-        """The command line, building the program if need be."""
+        """The command line, building the program if need be; ToolError when more are to differ than there are."""
+        others = self.stalled + self.slow + self.reconnecting + self.resuming + self.resubscribing
+        if others > self.conns:
+            raise ToolError(f"{others} of {self.conns} connections cannot stall, be slow, or come and go")
         words = [*self.prefix, str(compiled(SOURCE, depends=HEADERS)), "-p", str(self.port), "-u", self.path]
         words += ["-n", str(self.conns), "-w", str(self.warmup_s), "-d", str(self.seconds), "-C", str(self.in_flight)]
         words += ["-P", str(self.server_pid), "-S", str(self.stalled), "-L", str(self.slow), "-A", str(self.audit_s)]
         words += ["-R", str(self.reconnecting), "-U", str(self.resuming), "-Q", str(self.resubscribing)]
         words += ["-o", str(self.index_first), "-M", str(self.index_modulus)]
         words += ["-i", str(self.ping_every_ms), "-e", str(self.tell_every_ms)]
+        words += ["-H", str(self.handshake_timeout_s)]
         words += ["-T", str(self.tokens)] if self.tokens else []
         words += ["-B"] if self.again else []
         words += ["-D"] if self.deal else []
@@ -165,22 +184,44 @@ def read(lines: list[str]) -> tuple[dict[str, float], Buckets]:
 
 
 def last_json_line(command: list[str], *, timeout_s: float) -> dict[str, float]:
-    """Run a load client and parse the last line of JSON it prints."""
-    figures: dict[str, float] = json.loads(printed_lines(command, timeout_s=timeout_s)[-1])
-    return figures
+    """Run a load client and parse the last line of JSON it prints. `client_waited` is there even of one that does not
+    tell it: of all the time it ran."""
+    ended = run_to_end(command, timeout_s=timeout_s)
+    figures: dict[str, float] = json.loads(ended.lines[-1])
+    return {"client_waited": ended.shares.waited, **figures}
 
 
 def printed_lines(command: list[str], *, timeout_s: float) -> list[str]:
     """Run a load client to its end; ToolError when it fails, says nothing, or takes longer."""
-    try:
-        done = subprocess.run(  # noqa: S603 - our own tools
-            command, capture_output=True, text=True, check=False, timeout=timeout_s
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ToolError(f"{Path(command[0]).name} did not finish in {timeout_s:.0f} s") from error
-    if done.returncode or not done.stdout.strip():
-        raise ToolError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
-    return done.stdout.strip().splitlines()
+    return run_to_end(command, timeout_s=timeout_s).lines
+
+
+class Ended(NamedTuple):
+    """A load client that has run: what it printed, and its shares of the time it took."""
+
+    lines: list[str]
+    shares: cpu.Shares
+
+
+def run_to_end(command: list[str], *, timeout_s: float) -> Ended:
+    """The same, and what the kernel gave it, which can be read as long as nobody has waited for it."""
+    name = Path(command[0]).name
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with subprocess.Popen(command, stdout=out, stderr=err) as running:  # noqa: S603 - our own tools
+            began, ends = cpu.newborn(), os.pidfd_open(running.pid)
+            try:
+                if not select.select([ends], [], [], timeout_s)[0]:
+                    raise ToolError(f"{name} did not finish in {timeout_s:.0f} s")
+                shares = cpu.shares(began, cpu.given(running.pid))
+            finally:
+                os.close(ends)
+                running.kill()  # unless it has ended
+        out.seek(0)
+        err.seek(0)
+        said, complained = out.read().strip(), err.read().strip()
+    if running.returncode or not said:
+        raise ToolError(f"{name} ended with {running.returncode}: {complained[-500:]}")
+    return Ended(said.splitlines(), shares)
 
 
 def raise_open_files() -> int:
@@ -195,6 +236,13 @@ def subscribe(symbols: list[str], channel: str = "quotes") -> str:
     return json.dumps({"action": "subscribe", "id": "1", "channel": channel, "symbols": symbols}, separators=(",", ":"))
 
 
+def subscriptions(symbols: list[str], channel: str = "quotes") -> tuple[str, ...]:
+    """A request for each symbol, as those need it who come and go; beyond what a swarm may send, one for all of them,
+    by which only the first is resumed."""
+    named = [[symbol] for symbol in symbols] if len(symbols) <= MESSAGES_MAX else [symbols]
+    return tuple(subscribe(each, channel) for each in named)
+
+
 def main() -> None:
     """The command line of the module."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.swarm", description=__doc__.split("\n\n", maxsplit=1)[0])
@@ -204,17 +252,18 @@ def main() -> None:
     parser.add_argument("--channel", default="quotes")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--warmup", type=float, default=1.0)
-    parser.add_argument("--stalled", type=int, default=0, help="the first N connections stop reading once up")
-    parser.add_argument("--audit", type=float, default=0.0, help="seconds in which stalled readers read again")
+    for name, what in SHARES.items():
+        parser.add_argument(f"--{name}", type=int, default=0, metavar="N", help=f"of the connections, {what}")
+    parser.add_argument("--audit", type=float, default=0.0, help="seconds in which those who stalled read again")
     asked = parser.parse_args()
     swarm = Swarm(
         port=asked.port,
         conns=asked.conns,
-        messages=(subscribe(asked.symbols, asked.channel),),
+        messages=subscriptions(asked.symbols, asked.channel),
         seconds=asked.seconds,
         warmup_s=asked.warmup,
-        stalled=asked.stalled,
         audit_s=asked.audit,
+        **{name: getattr(asked, name) for name in SHARES},
     )
     try:
         print(json.dumps(swarm.run()))  # noqa: T201 - a command's output

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
+from loadtest import bottleneck
+
 TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> its options
     "bench": {},
     "mixed": {
@@ -65,13 +67,14 @@ class Verdict(NamedTuple):
     met: bool | None
     is_limit: bool = True  # a goal fails nothing
     shown_in: str = ""
+    of_short_client: bool = False  # its figure is of a client that was itself the bottleneck
 
     @property
     def word(self) -> str:
         if self.met is None:
             return "not judged"
         if self.is_limit:
-            return "met" if self.met else "MISSED"
+            return "met" if self.met else f"MISSED: {bottleneck.WITH_MISSED}" if self.of_short_client else "MISSED"
         if self.met:
             return "reached"
         return f"not reached: {self.shown_in}" if self.shown_in else "not reached"
@@ -181,8 +184,10 @@ def chosen(scenarios: Mapping[str, Scenario], names: list[str]) -> list[Scenario
 
 def judge(scenario: Scenario, figures: Figures) -> list[Verdict]:
     """Each limit in turn, then each goal. A figure that the tool does not know raises TargetsError: a limit nobody
-    holds is none."""
-    limits = [*_held(scenario.name, scenario.at_least, scenario.at_most, figures)]
+    holds is none. A client that was the bottleneck excuses nothing: it is said with what was missed."""
+    short = bool(bottleneck.told(figures))
+    held = _held(scenario.name, scenario.at_least, scenario.at_most, figures)
+    limits = [each._replace(of_short_client=short) for each in held]
     goals = _held(scenario.name, scenario.goal.at_least, scenario.goal.at_most, figures)
     return limits + [
         each._replace(goal=f"goal: {each.goal}", is_limit=False, shown_in=scenario.goal.shown_in) for each in goals

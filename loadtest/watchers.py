@@ -25,6 +25,8 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from loadtest import cpu
+from loadtest.observing import Observing
 from loadtest.swarm import Buckets
 
 CONNECTING = 32  # handshakes at a time
@@ -57,8 +59,7 @@ class Watcher:
         self.updates = 0
         self.silence_s = 0.0  # the longest without an update
         self._tally = tally
-        self._figures: dict[str, Any] = {}
-        self._positions: set[Any] = set()
+        self._observing = Observing()
         self._updated_s = 0.0
         self._pinged_s = 0.0
 
@@ -94,29 +95,19 @@ class Watcher:
                 await socket.send('{"type":"ping"}')
 
     def take(self, message: dict[str, Any], now_s: float) -> None:
-        """Hold it against what is known; what is a snapshot begins anew."""
+        """Hold it against what is known, and time it."""
         kind = str(message["type"])
         self._tally.messages[kind] += 1
+        self._tally.broken += self._observing.take(message)
         match kind:
             case "pong":
                 self._tally.pongs_us[rounded_us(now_s - self._pinged_s)] += 1
             case "account_update":
                 self._update(message, now_s)
-            case "position_opened":
-                self._tally.broken += message["position"]["ticket"] in self._positions and not message.get("snapshot")
-                self._positions.add(message["position"]["ticket"])
-            case "position_modified" | "position_closed":
-                self._tally.broken += message["ticket"] not in self._positions
-                if kind == "position_closed":
-                    self._positions.discard(message["ticket"])
             case "error":
                 self._tally.failures.append(f"error: {message['error_code']}")
 
     def _update(self, message: dict[str, Any], now_s: float) -> None:
-        for name, change in message["changes"].items():
-            known = None if message.get("snapshot") else self._figures.get(name)
-            self._tally.broken += change["old"] != known
-            self._figures[name] = change["new"]
         self.updates += 1
         if self._updated_s:
             self.silence_s = max(self.silence_s, now_s - self._updated_s)
@@ -155,12 +146,11 @@ async def run(http: str, key: str, account: int, conns: int, seconds: float) -> 
     url = f"{http.replace('http', 'ws', 1)}/ws/account/{account}"
     began = time.monotonic()
     sockets = await asyncio.gather(*(watcher.open(url, key, at_once) for watcher in watchers))
-    connect_s, cpu_s = time.monotonic() - began, time.process_time()
+    connect_s, before = time.monotonic() - began, cpu.given()
     pairs = zip(watchers, sockets, strict=True)
     watching = [asyncio.create_task(watcher.watch(socket)) for watcher, socket in pairs if socket is not None]
-    began = time.monotonic()
     await asyncio.wait([trading, asyncio.create_task(asyncio.sleep(seconds))], return_when=asyncio.FIRST_COMPLETED)
-    spent_s, cpu_s = time.monotonic() - began, time.process_time() - cpu_s
+    shares = cpu.shares(before, cpu.given())
     if trading.done():
         trading.result()
     for task in (trading, *watching):
@@ -179,7 +169,8 @@ async def run(http: str, key: str, account: int, conns: int, seconds: float) -> 
         "pongs_us": buckets(tally.pongs_us),
         "failures": len(tally.failures),
         "first_failures": tally.failures[:FAILURES_KEPT],
-        "client_cpu": cpu_s / spent_s,
+        "client_cpu": shares.cpu,
+        "client_waited": shares.waited,
     }
 
 

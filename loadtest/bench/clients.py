@@ -47,6 +47,7 @@ class Figures:
     announced_to_readers: int | None = None
     messages_per_send: float | None = None
     buckets: Buckets | None = None  # how many frames took how long
+    client_waited: float | None = None  # of the time, though it could have run; of `wsload` with its handshakes
 
     @property
     def kib_per_conn(self) -> float:
@@ -169,6 +170,7 @@ def _common(server: Server, load: Load, result: dict[str, float]) -> dict[str, A
         "us_per_msg": result["server_us_per_msg"],
         "server_cpu": result["server_cpu"],
         "client_cpu": result["client_cpu"],
+        "client_waited": result.get("client_waited"),
         "rss_kib": int(result["server_rss_kB"]),
         "empty_rss_kib": server.empty_rss_kib,
         "least_per_conn": int(result["min_per_conn"]),

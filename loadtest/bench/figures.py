@@ -20,7 +20,7 @@ def of_workload(result: Result) -> Named:
     """All that was measured of A to G; what a workload has nothing of is left out."""
     ours = result.gateway
     if ours is None or result.workload.name == TICK_TO_WIRE:
-        return {f"own_share_of_{name}_p50_us": result.extra.get(f"{name}: own share p50 us") for name in TICK_CHANNELS}
+        return _tick_to_wire(result)
     if result.storm is not None:
         return storm.figures(result.storm)
     named: Named = {
@@ -37,15 +37,29 @@ def of_workload(result: Result) -> Named:
         "reply_p99_ms": result.extra.get("reply_p99_ms"),
         "replies_count": result.extra.get("replies"),
         "client_cpu_share": ours.client_cpu,
+        "client_waited_share": ours.client_waited,
     }
     if result.floor is not None:
         named["client_cpu_at_floor_share"] = result.floor.client_cpu
+        named["client_waited_at_floor_share"] = result.floor.client_waited
     if result.unstalled is not None:
         grown_kib = ours.rss_kib - ours.empty_rss_kib - (result.unstalled.rss_kib - result.unstalled.empty_rss_kib)
         named["announced_count"] = ours.announced
         named["p99_of_unstalled_ratio"] = _ratio(ours, result.unstalled, lambda seen: seen.p99_ms)
         named["memory_per_stalled_KiB"] = grown_kib / result.extra["stalled"]
     return named
+
+
+def _tick_to_wire(result: Result) -> Named:
+    """The times by channel; nothing of it may be lost, announced or not."""
+    seen = list(result.channels.values())
+    return {
+        **{f"own_share_of_{name}_p50_us": result.extra.get(f"{name}: own share p50 us") for name in TICK_CHANNELS},
+        "missing_count": sum((each.unannounced or 0) + (each.announced or 0) + (each.repeated or 0) for each in seen),
+        "lost_count": sum(each.conns - each.alive for each in seen),
+        "client_cpu_share": max((each.client_cpu for each in seen), default=None),
+        "client_waited_share": max((each.client_waited or 0.0 for each in seen), default=None),
+    }
 
 
 def _delivered(result: Result, ours: Figures) -> Named:
@@ -77,4 +91,6 @@ def of_orders(result: OrdersResult) -> Named:
         "orders_per_s": result.crowd.per_s,
         "of_pgbench_ratio": result.crowd.per_s / result.inserted.per_s,
         "failed_count": result.alone.failed + result.crowd.failed,
+        "client_cpu_share": max(result.alone.client_cpu, result.crowd.client_cpu),
+        "client_waited_share": max(result.alone.client_waited, result.crowd.client_waited),
     }

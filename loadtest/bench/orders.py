@@ -44,6 +44,7 @@ class Sent:
     failed: int
     first_failure: str
     client_cpu: float
+    client_waited: float
 
 
 @dataclass

@@ -17,6 +17,8 @@ import aiohttp
 import orjson
 import uvloop
 
+from loadtest import cpu
+
 READY_S = 30.0
 
 
@@ -36,7 +38,7 @@ class Timed:
         self.latencies_ms: list[float] = []
         self.failed: list[str] = []
 
-    def figures(self, conns: int, seconds: float, cpu_s: float) -> dict[str, object]:
+    def figures(self, conns: int, seconds: float, client: cpu.Shares) -> dict[str, object]:
         done = sorted(self.latencies_ms)
         return {
             "conns": conns,
@@ -47,7 +49,8 @@ class Timed:
             "p99_ms": percentile(done, 0.99),
             "failed": len(self.failed),
             "first_failure": self.failed[0] if self.failed else "",
-            "client_cpu": cpu_s / seconds,
+            "client_cpu": client.cpu,
+            "client_waited": client.waited,
         }
 
 
@@ -94,9 +97,9 @@ async def run(url: str, key: str, account_id: int, conns: int, warmup_s: float, 
         clients = [Client(await http.ws_connect(url), account_id, names) for _ in range(conns)]
         await clients[0].until_ready()
         await asyncio.gather(*(client.send(time.perf_counter() + warmup_s, Timed()) for client in clients))
-        timed, began, cpu_s = Timed(), time.perf_counter(), time.process_time()
+        timed, began, before = Timed(), time.perf_counter(), cpu.given()
         await asyncio.gather(*(client.send(began + seconds, timed) for client in clients))
-        return timed.figures(conns, time.perf_counter() - began, time.process_time() - cpu_s)
+        return timed.figures(conns, time.perf_counter() - began, cpu.shares(before, cpu.given()))
 
 
 def main() -> None:

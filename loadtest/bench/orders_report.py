@@ -5,6 +5,7 @@ Pure. Must not start, read or write anything.
 
 from __future__ import annotations
 
+from loadtest import bottleneck
 from loadtest.bench import figures
 from loadtest.bench.machine import Machine
 from loadtest.bench.orders import NAME, TITLE, OrdersResult, Sent
@@ -51,6 +52,7 @@ def section(result: OrdersResult) -> str:
     ]
     if failure := result.alone.first_failure or result.crowd.first_failure:
         parts.append(f"- the first that failed: {failure}")
+    parts += [f"- {each}" for each in bottleneck.told(figures.of_orders(result))]
     return "\n\n".join(parts)
 
 

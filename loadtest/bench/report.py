@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Final
 
-from loadtest import targets
+from loadtest import bottleneck, targets
 from loadtest.bench import figures
 from loadtest.bench.clients import Figures
 from loadtest.bench.machine import Machine
@@ -17,7 +17,6 @@ from loadtest.bench.workloads import Result
 from loadtest.targets import Verdict
 
 SCENARIOS: Final = targets.parse(files("loadtest").joinpath("targets.toml").read_text(encoding="utf-8"))
-CLIENT_CPU_BUSY = 0.95
 
 COLUMNS = (
     *("server", "client", "msg/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU us/msg", "msgs/send", "payload B"),
@@ -65,7 +64,7 @@ def row(label: str, seen: Figures) -> list[str]:
         number(seen.kib_per_conn, 1),
         number(seen.connect_s, 1),
         missing,
-        f"{100 * seen.client_cpu:.0f} %",
+        bottleneck.cell(seen.client_cpu, seen.client_waited),
     ]
 
 
@@ -95,9 +94,13 @@ def section(result: Result) -> str:
         parts.append("Also: " + ", ".join(f"{name} {number(value)}" for name, value in result.extra.items()) + ".")
     parts.append(table(("limit", "reached", "verdict"), [(v.goal, v.reached, v.word) for v in verdicts(result)]))
     notes = list(result.notes)
-    busy = [s.server for s in (result.gateway, result.floor, *result.peers) if s and s.client_cpu > CLIENT_CPU_BUSY]
+    everybody = [each for each in (result.gateway, result.floor, *result.channels.values(), *result.peers) if each]
+    busy = [each.server for each in everybody if each.client_cpu > bottleneck.CPU_BUSY]
     if busy:
         notes.append(f"the client's core was full while loading: {', '.join(busy)}; latency there is the client's too")
+    waited = [each.server for each in everybody if (each.client_waited or 0.0) > bottleneck.WAITED_MAX]
+    if waited:
+        notes.append(f"the client waited for its core while loading: {', '.join(waited)}; latency is the machine's too")
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     return "\n\n".join(parts)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from loadtest import bottleneck
 from loadtest.bench import linear, servers
 from loadtest.bench.clients import Load, run
 from loadtest.bench.linear import Measured, Step
@@ -136,6 +137,7 @@ class Seen:
     missing: int  # numbers that never came, announced or not, or came again
     lost: int  # connections
     client_cpu: float
+    client_waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,18 @@ class Row:
 
     def median(self, figure: Callable[[Seen], float]) -> float:
         return statistics.median(map(figure, self.seen))
+
+    @property
+    def client(self) -> str:
+        """Its medians of CPU and waiting, as a table has them."""
+        return bottleneck.cell(*self._client())
+
+    @property
+    def client_was_short(self) -> bool:
+        return bottleneck.short(*self._client())
+
+    def _client(self) -> tuple[float, float]:
+        return self.median(lambda seen: seen.client_cpu), self.median(lambda seen: seen.client_waited)
 
     def measured(self, unit: str) -> Measured:
         return Measured(UNITS[unit](self), tuple(seen.cpu for seen in self.seen))
@@ -283,6 +297,7 @@ def seen_of(point: Point, seconds: float, figures: dict[str, float], counters: d
         missing=int(sum(figures[name] for name in ("announced", "unannounced", "repeated"))),
         lost=int(point.conns - figures["alive"]),
         client_cpu=figures["client_cpu"],
+        client_waited=figures["client_waited"],
     )
 
 
@@ -298,6 +313,17 @@ def _with_floor(row: Row, plan: Plan) -> Row:
         return replace(row, floor_us=run(server, load, plan.tools.wsload).us_per_msg)
 
 
+def notes_of(result: Scaling) -> list[str]:
+    """With each point whose client was mostly the bottleneck: the steps to it and from it are the client's, too."""
+    short = [
+        f"the client was the bottleneck: {axis.name}, {row.point.label}: {row.client}"
+        for axis in result.axes
+        for row in axis.rows
+        if row.client_was_short
+    ]
+    return [*result.notes, *short]
+
+
 def figures_of(result: Scaling) -> dict[str, float | None]:
     """By the names that limits have."""
     everything = result.everything
@@ -310,6 +336,8 @@ def figures_of(result: Scaling) -> dict[str, float | None]:
         "missing_count": sum(each.missing for each in everything),
         "lost_count": sum(each.lost for each in everything),
         "p99_ms": max(each.p99_ms for each in everything),
+        "client_cpu_share": max(each.client_cpu for each in everything),
+        "client_waited_share": max(each.client_waited for each in everything),
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from loadtest.bench.linear import MUST_TELL, NOISE_TIMES, SHARP_MAX, Step
 from loadtest.bench.report import facts, number, table
-from loadtest.bench.scaling import A_GATEWAY, Grown, Row, Scaling
+from loadtest.bench.scaling import A_GATEWAY, Grown, Row, Scaling, notes_of
 from loadtest.bench.scaling_kept import Kept
 
 COLUMNS = (
@@ -75,7 +75,7 @@ def _row(grown: Grown, row: Row, step: Step | None) -> list[str]:
         number(row.median(lambda seen: seen.p50_ms)),
         number(row.median(lambda seen: seen.p99_ms)),
         str(sum(seen.missing + seen.lost for seen in row.seen)),
-        f"{100 * row.median(lambda seen: seen.client_cpu):.0f} %",
+        row.client,
     ]
 
 
@@ -107,7 +107,7 @@ def section(grown: Grown, made: str = "") -> str:
 def shown(result: Scaling) -> str:
     """Verdict and every axis, for the terminal."""
     parts = [verdict(result), *map(section, result.axes)]
-    return "\n\n".join([*parts, *(f"- {note}" for note in result.notes)])
+    return "\n\n".join([*parts, *(f"- {note}" for note in notes_of(result))])
 
 
 def document(kept: Sequence[Kept]) -> str:

@@ -173,6 +173,7 @@ def figures(seen: Weathered) -> dict[str, float | None]:
         "handshake_p50_ms": came["handshake_p50_ms"],
         "handshake_p99_ms": came["handshake_p99_ms"],
         "client_cpu_while_connecting_share": came["connecting_cpu"] + read.client_cpu,
+        "client_waited_share": read.client_waited,
         "delivered_share": read.msg_s / (storm.readers * storm.rate),
         "lost_count": storm.readers - read.alive,
         "missing_count": missing + sum(each or 0 for each in (read.announced, read.unannounced, read.repeated)),

@@ -47,6 +47,7 @@ class Seen:
     p99_ms: float
     missing: int  # numbers that never came, or came again, and connections lost
     client_cpu: float
+    client_waited: float = 0.0
 
     @property
     def messages_s(self) -> float:
@@ -126,6 +127,7 @@ def seen_of(point: Point, before: Look, after: Look, figures: dict[str, float]) 
         figures["p99_ms"],
         int(sum(figures[name] for name in ("announced", "unannounced", "repeated")) + point.conns - figures["alive"]),
         figures["client_cpu"],
+        figures["client_waited"],
     )
 
 

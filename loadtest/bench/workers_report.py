@@ -5,6 +5,7 @@ Must not start or write anything.
 
 from __future__ import annotations
 
+from loadtest import bottleneck
 from loadtest.bench.machine import Machine
 from loadtest.bench.report import facts, number, table
 from loadtest.bench.workers import Seen, Workers
@@ -67,7 +68,7 @@ def _row(seen: Seen) -> list[str]:
         number(seen.p50_ms),
         number(seen.p99_ms),
         str(seen.missing),
-        f"{100 * seen.client_cpu:.0f} %",
+        bottleneck.cell(seen.client_cpu, seen.client_waited),
     ]
 
 

@@ -41,6 +41,7 @@ def test_kinds_are_summed_over_their_names() -> None:
     assert (found["rest_p50_ms"], found["rest_p99_ms"]) == (5.0, 7.0)
     assert (found["requests_per_s"], found["failed_count"]) == (10.3, 2)
     assert found["failed_share"] == pytest.approx(2 / 103)
+    assert crowd.figures([*ROWS, row("client", {"40": 1_000})], 10.0) == found  # how late they were is no request
 
 
 def test_a_kind_of_which_nothing_was_asked_is_no_number() -> None:
@@ -72,6 +73,7 @@ class Locust:
 
     def locust(self, arguments: list[str], key: str, _output: int) -> int:
         self.asked = " ".join(arguments)
+        Path(arguments[arguments.index("--client-json") + 1]).write_text('{"client_lag_p99_ms":60.0}')
         assert key == "a key"
         if self.writes:
             Path(f"{arguments[-1]}.json").write_text(json.dumps(ROWS))
@@ -87,7 +89,8 @@ def test_locust_is_asked_for_the_crowd_and_a_failed_request_is_a_figure(monkeypa
     fake = Locust(1)
     fake.put(monkeypatch)
     came = crowd.measure(FLOW, lambda _: None)
-    assert "--users 10 --spawn-rate 5.0 --run-time 30s --shape steady --json-file " in fake.asked
+    assert "--users 10 --spawn-rate 5.0 --run-time 30s --shape steady --client-json " in fake.asked
+    assert came.figures["client_lag_p99_ms"] == 60.0
     assert came.figures["failed_count"] == 2
     assert came.samples[0].messages_per_s == 50.0
 

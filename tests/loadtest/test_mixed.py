@@ -20,7 +20,8 @@ MIX = Mix(**KINDS, programs=4, symbols=2, rate=10, faults_every_s=12, minutes=0.
 READ: dict[str, float] = {
     "unannounced": 0, "repeated": 0, "announced": 5, "announced_to_readers": 0, "readers_alive": 10, "msgs": 3000,
     "msg_s": 100.0, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "p999_ms": 4.0, "max_ms": 5.0,
-    "server_us_per_msg": 6.0, "client_cpu": 0.5, "reconnects": 0, "reconnected": 0, "resumed": 0, "resubscribed": 0,
+    "server_us_per_msg": 6.0, "client_cpu": 0.5, "client_waited": 0.25, "given_up": 1,
+    "reconnects": 0, "reconnected": 0, "resumed": 0, "resubscribed": 0,
     "failed": 0, "too_late": 0, "not_recovered": 0,
     "ex_p50_ms": 7.0, "ex_p99_ms": 8.0,
 }  # fmt: skip

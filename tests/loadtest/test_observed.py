@@ -13,7 +13,7 @@ ASKED = Observation(conns=10, minutes=0.5)
 CAME: dict[str, Any] = {
     "connect_s": 0.5, "alive": 10, "updates_min": 29, "updates_max": 30, "silence_max_s": 1.2, "broken": 0,
     "trades": 28, "messages": {"connected": 10, "account_update": 300}, "updates_us": [[1000.0, 98], [9000.0, 2]],
-    "pongs_us": [[500.0, 10]], "failures": 0, "first_failures": [], "client_cpu": 0.1,
+    "pongs_us": [[500.0, 10]], "failures": 0, "first_failures": [], "client_cpu": 0.1, "client_waited": 0.02,
 }  # fmt: skip
 BEFORE = Reading(9.0, 0, 0.0, 50_000)
 READINGS = [Reading(10.0 + at_s, 10 * at_s, 0.1 * at_s, 50_000 + 10 * at_s) for at_s in range(21)]

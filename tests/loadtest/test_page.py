@@ -7,6 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from loadtest.page import page
+from loadtest.targets import Verdict
 from tests.loadtest.made import OUTCOME, RUN
 
 
@@ -33,6 +34,13 @@ def test_limits_figures_machine_and_command_are_there() -> None:
         "<li>no C floor</li>", "99.9 %",
     ):  # fmt: skip
         assert wanted in text
+
+
+def test_what_was_missed_by_a_bottlenecked_client_is_still_missed() -> None:
+    verdicts = [Verdict("p99_ms <= 10", "12.5", met=False, of_short_client=True)]
+    text = page(replace(RUN, outcomes=[replace(OUTCOME, verdicts=verdicts)]))
+    assert '<td class="MISSED">MISSED: its client was the bottleneck</td>' in text
+    assert replace(OUTCOME, verdicts=verdicts).missed
 
 
 def test_latency_throughput_cpu_and_memory_are_drawn() -> None:

@@ -56,6 +56,17 @@ def test_our_own_client_s_histogram_is_its_curve(monkeypatch: pytest.MonkeyPatch
     assert len(curves["tickwire"]) == 4
 
 
+def test_scaling_names_the_points_whose_client_was_the_bottleneck(monkeypatch: pytest.MonkeyPatch) -> None:
+    grown = made_scaling()
+    rows = grown.axes[0].rows
+    rows[0] = replace(rows[0], seen=[replace(seen, client_waited=0.5) for seen in rows[0].seen])
+    monkeypatch.setattr(scaling, "measure", lambda _plan: grown)
+    notes = scenarios.run(Scenario("scaling", "a title", "scaling", False, {}, {}, {}), HOW).notes
+    assert [note.partition(":")[0] for note in notes] == [
+        "a note", "the client was the bottleneck", "the suite was the bottleneck",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("share", "notes"), [(0.95, 0), (0.96, 1)])
 def test_that_the_clients_were_the_bottleneck_is_said(
     share: float, notes: int, monkeypatch: pytest.MonkeyPatch

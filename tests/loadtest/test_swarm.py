@@ -10,15 +10,13 @@ import random
 import time
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from loadtest import swarm
-from loadtest.swarm import Swarm, ToolError, compiled, subscribe
+from loadtest.swarm import Swarm, subscribe
 from tests.loadtest.told import ALONE, PATIENT_S, audited, gap, measured, says, seen, serving, update
 from tests.waiting import until
 
@@ -311,6 +309,25 @@ async def test_a_refused_handshake_is_counted() -> None:
     assert (figures["failed"], figures["alive"]) == (1, 0)
 
 
+async def test_a_handshake_that_is_never_answered_is_given_up_and_counted() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        asked = replace(ALONE, port=port, conns=3, seconds=0.1, handshake_timeout_s=0.2)
+        figures = await asyncio.to_thread(asked.run)
+    assert (figures["given_up"], figures["failed"], figures["alive"]) == (3, 3, 0)
+
+
+async def test_what_the_client_got_of_its_core_is_told_with_the_rest() -> None:
+    figures = await seen(says(update(n) for n in range(5)))
+    assert figures["client_cpu"] >= 0
+    assert figures["client_waited"] >= 0
+
+
 async def test_in_background_begins_when_all_are_up() -> None:
     open_now: set[ServerConnection] = set()
     gone = asyncio.Event()
@@ -330,38 +347,3 @@ async def test_in_background_begins_when_all_are_up() -> None:
         finally:
             await asyncio.to_thread(crowd.__exit__, None, None, None)
         await asyncio.wait_for(gone.wait(), 5)
-
-
-def test_a_program_is_compiled_once_for_each_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    source = tmp_path / "tool.c"
-    source.write_text("int main(void) { return 0; }\n")
-    first = compiled(source)
-    made_ns = first.stat().st_mtime_ns
-    assert compiled(source) == first
-    assert first.stat().st_mtime_ns == made_ns
-    source.write_text("int main(void) { return 1; }\n")
-    assert compiled(source) != first
-
-
-def test_what_cannot_be_built_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    source = tmp_path / "tool.c"
-    source.write_text("int main(void) { return nothing; }\n")
-    with pytest.raises(ToolError, match=r"tool\.c"):
-        compiled(source)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolError, match="no C compiler"):
-        compiled(source)
-
-
-def test_a_message_that_has_no_room_is_refused() -> None:
-    with pytest.raises(ToolError, match="at most 7936 bytes"):
-        Swarm(port=1, conns=1, messages=(subscribe([f"S{number}/USDT" for number in range(1_500)]),)).run()
-
-
-def test_a_client_that_fails_is_said() -> None:
-    with pytest.raises(ToolError, match="ended with 3: oops"):
-        swarm.last_json_line(["/bin/sh", "-c", "echo oops >&2; exit 3"], timeout_s=5)
-    with pytest.raises(ToolError, match="did not finish"):
-        swarm.last_json_line(["/bin/sh", "-c", "exec sleep 60"], timeout_s=0.1)

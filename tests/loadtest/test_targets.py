@@ -142,3 +142,10 @@ def test_every_page_that_shows_what_bounds_a_goal_is_there() -> None:
 def test_a_limit_on_what_is_not_measured_is_an_error() -> None:
     with pytest.raises(TargetsError, match="no lost_count is measured: there are p99_ms"):
         targets.judge(targets.parse(GOOD)["A"], {"p99_ms": 1.0})
+
+
+@pytest.mark.parametrize(("waited", "word"), [(0.05, "MISSED"), (0.06, "MISSED: its client was the bottleneck")])
+def test_what_is_missed_by_figures_of_a_bottlenecked_client_is_missed_and_says_so(waited: float, word: str) -> None:
+    figures = {"p99_ms": 21.0, "lost_count": 0.0, "client_waited_share": waited}
+    missed, met = targets.judge(targets.parse(GOOD)["A"], figures)
+    assert (missed.met, missed.word, met.word) == (False, word, "met")

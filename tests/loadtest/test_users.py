@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
+
+from loadtest import users
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -14,13 +21,23 @@ def run(tmp_path: Path, *arguments: str) -> tuple[int, dict[tuple[str, str], dic
     """The exit code and locust's statistics by (type, name)."""
     words = ["--users", "8", "--spawn-rate", "8", "--run-time", "5s", "--csv", str(tmp_path / "load"), *arguments]
     ended = subprocess.run([sys.executable, "-m", "loadtest.users", *words], cwd=ROOT, capture_output=True, check=False)
-    with (tmp_path / "load_stats.csv").open() as table:
-        return ended.returncode, {(row["Type"], row["Name"]): row for row in csv.DictReader(table)}
+    return ended.returncode, statistics_of(tmp_path)
+
+
+def statistics_of(tmp_path: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """What has been written of them; nothing before there is a file."""
+    try:
+        with (tmp_path / "load_stats.csv").open() as table:
+            return {(row["Type"], row["Name"]): row for row in csv.DictReader(table)}
+    except FileNotFoundError:
+        return {}
 
 
 def test_users_stream_trade_and_ask_and_each_worker_has_a_swarm(tmp_path: Path) -> None:
     shape = ("--shape", "storm", "--users", "27", "--spawn-rate", "27")
-    code, rows = run(tmp_path, *shape, "--processes", "2", "--swarm", "30")
+    others = ("--swarm-reconnecting", "3", "--swarm-resuming", "3", "--swarm-resubscribing", "3", "--swarm-slow", "2")
+    told = tmp_path / "client.json"
+    code, rows = run(tmp_path, *shape, "--processes", "2", "--swarm", "30", *others, "--client-json", str(told))
     counts = {key: int(row["Request Count"]) for key, row in rows.items()}
     assert code == 0
     assert rows["", "Aggregated"]["Failure Count"] == "0"
@@ -35,6 +52,11 @@ def test_users_stream_trade_and_ask_and_each_worker_has_a_swarm(tmp_path: Path) 
     assert counts["swarm", "quotes"] > 60  # what one update is to the swarms of two workers
     assert float(swarm["99%"]) >= float(swarm["50%"])
     assert int(rows["", "Aggregated"]["Request Count"]) > counts["swarm", "quotes"]
+    assert counts["client", "lag"] > 0
+    assert set(json.loads(told.read_text())) == {
+        "client_cpu_share", "client_waited_share", "client_lag_p99_ms", "client_cpu_of_swarm_share",
+        "client_waited_of_swarm_share",
+    }  # fmt: skip
 
 
 def test_a_gateway_that_is_not_there_is_a_failure_and_without_a_key_nobody_trades(tmp_path: Path) -> None:
@@ -42,3 +64,34 @@ def test_a_gateway_that_is_not_there_is_a_failure_and_without_a_key_nobody_trade
     assert code == 1
     assert int(rows["", "Aggregated"]["Failure Count"]) > 0
     assert not any(kind == "trade" or name in {"/api/ws/token", "/oms/commands"} for kind, name in rows)
+
+
+def test_an_account_is_under_observation_by_pages_while_one_deals(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "locust", "--locustfile", str(users.LOCUSTFILE), "--headless", "--users", "4"]
+    words += ["--run-time", "300s", "--shape", "account", "--csv", str(tmp_path / "load")]
+    wanted = {("POST", "/oms/commands"), ("connect", "account"), ("update", "account"), ("pong", "account")}
+    with users.demo() as demo:
+        environment = {**os.environ, "TICKWIRE_LOAD_KEY": demo.key}
+        words += ["--host", demo.url, "--only-summary"]
+        with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as running:
+            while not wanted <= set(statistics_of(tmp_path)):
+                assert running.poll() is None, "locust ended by itself"
+                time.sleep(0.2)
+            running.terminate()
+    rows = statistics_of(tmp_path)
+    assert rows["", "Aggregated"]["Failure Count"] == "0"
+    assert {name for kind, name in rows if kind in {"subscribe", "command", "GET"}} == set()  # nobody else is there
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--shape", "account"), "an account is shown to who has a --key"),
+        (("--swarm", "3", "--swarm-slow", "4"), "--swarm 3: not so many can be"),
+    ],
+)
+def test_what_cannot_be_ends_locust_before_anybody_is_there(asked: tuple[str, ...], said: str) -> None:
+    words = [sys.executable, "-m", "loadtest.users", "--host", "http://127.0.0.1:1", *asked]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert said in ended.stderr

@@ -67,7 +67,16 @@ def result(name: str, gateway: Figures | None = FIGURES, floor: Figures | None =
 
 
 SENT = Sent(
-    conns=1, seconds=4.0, orders=1_000, per_s=250.0, p50_ms=4.0, p99_ms=9.0, failed=0, first_failure="", client_cpu=0.1
+    conns=1,
+    seconds=4.0,
+    orders=1_000,
+    per_s=250.0,
+    p50_ms=4.0,
+    p99_ms=9.0,
+    failed=0,
+    first_failure="",
+    client_cpu=0.1,
+    client_waited=0.01,
 )
 ORDERS = OrdersResult(
     alone=SENT,

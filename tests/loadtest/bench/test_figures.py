@@ -83,11 +83,24 @@ def test_of_who_reads_nothing_may_be_lost_while_others_stall() -> None:
 def test_own_share_by_channel() -> None:
     measured = result("G", None, None)
     measured.extra = {"trades: own share p50 us": 59.0}
-    assert figures.of_workload(measured) == {"own_share_of_trades_p50_us": 59.0, "own_share_of_quotes_p50_us": None}
+    named = figures.of_workload(measured)
+    assert (named["own_share_of_trades_p50_us"], named["own_share_of_quotes_p50_us"]) == (59.0, None)
+
+
+@pytest.mark.parametrize("kind", ["unannounced", "announced", "repeated"])
+def test_tick_to_wire_loses_nothing_of_any_channel(kind: str) -> None:
+    measured = result("G", None, None)
+    measured.channels = {"trades": FIGURES, "quotes": replace(FIGURES, client_cpu=0.97)}
+    named = figures.of_workload(measured)
+    assert [named[name] for name in ("missing_count", "lost_count", "client_cpu_share")] == [0, 0, 0.97]
+    measured.channels["trades"] = replace(FIGURES, alive=998, **{kind: 3})  # type: ignore[arg-type]  # by name
+    named = figures.of_workload(measured)
+    assert (named["missing_count"], named["lost_count"]) == (3, 2)
 
 
 def test_orders_alone_and_in_a_crowd() -> None:
     failed = replace(ORDERS, alone=replace(SENT, failed=2), crowd=replace(ORDERS.crowd, failed=1))
     assert figures.of_orders(failed) == {
         "p50_ms": 4.0, "p99_ms": 9.0, "orders_per_s": 1_200.0, "of_pgbench_ratio": 0.6, "failed_count": 3,
+        "client_cpu_share": 0.1, "client_waited_share": 0.01,
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loadtest.bench.orders_client import Timed, order_of, percentile
+from loadtest.cpu import Shares
 
 
 def test_an_order_is_over_at_once_and_has_its_own_name() -> None:
@@ -16,11 +17,12 @@ def test_an_order_is_over_at_once_and_has_its_own_name() -> None:
 def test_figures_of_what_was_done_and_what_failed() -> None:
     timed = Timed()
     timed.latencies_ms += [3.0, 1.0, 2.0, 9.0]
-    figures = timed.figures(2, 4.0, 1.0)
+    figures = timed.figures(2, 4.0, Shares(0.25, 0.5))
     assert (figures["orders"], figures["per_s"], figures["p50_ms"], figures["p99_ms"]) == (4, 1.0, 3.0, 9.0)
     assert (figures["failed"], figures["first_failure"], figures["client_cpu"]) == (0, "", 0.25)
+    assert figures["client_waited"] == 0.5
     timed.failed += ["risk_blocked", "other"]
-    assert timed.figures(2, 4.0, 1.0)["first_failure"] == "risk_blocked"
+    assert timed.figures(2, 4.0, Shares(0.25, 0.5))["first_failure"] == "risk_blocked"
 
 
 def test_percentiles_of_few_and_none() -> None:

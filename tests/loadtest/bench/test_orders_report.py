@@ -31,6 +31,12 @@ def test_section_shows_every_run_and_the_ratios() -> None:
     assert "the first that failed: risk_blocked" in orders_report.section(failed)
 
 
+def test_clients_that_were_the_bottleneck_are_said_with_what_was_missed() -> None:
+    slow = replace(ORDERS, alone=replace(SENT, p50_ms=5.01, client_waited=0.06))
+    assert words(slow)[1] == "MISSED: its client was the bottleneck"
+    assert "- the suite was the bottleneck: client_waited_share is 0.06" in orders_report.section(slow)
+
+
 def test_the_part_is_found_again_in_the_document() -> None:
     part = orders_report.part("python -m loadtest.bench H", MACHINE, ORDERS)
     others = "# Benchmarks\n\n## A: many\n"

@@ -58,6 +58,15 @@ GOLDEN = """\
 - the client's core was full while loading: tickwire; latency there is the client's too"""  # noqa: E501  # as printed
 
 
+def test_a_client_that_did_not_get_its_core_is_said_and_excuses_nothing() -> None:
+    measured = result("A", replace(FIGURES, p99_ms=6.0, client_waited=0.2))
+    measured.peers = [replace(FIGURES, server="picows", client_waited=0.04)]
+    text = report.section(measured)
+    assert "| 30 %, waited 20 % |" in text
+    assert "- the client waited for its core while loading: tickwire; latency is the machine's too" in text
+    assert "| p99_of_floor_ratio <= 1.3        |     1.5 | MISSED: its client was the bottleneck |" in text
+
+
 def test_document_holds_command_machine_summary_and_sections() -> None:
     text = report.document("python -m loadtest.bench", MACHINE, [result("A"), result("C")], ["no C floor"])
     assert text.startswith("# Benchmarks\n")

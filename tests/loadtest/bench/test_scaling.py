@@ -17,7 +17,7 @@ from loadtest.bench.workloads import Plan
 ALONE = Plan(tools=Tools(None, None, {}, None, ()), seconds=0.5)
 FIGURES: dict[str, float] = {
     "msgs": 1_980, "msg_s": 990.0, "bytes": 693_000, "server_cpu": 0.05,
-    "client_cpu": 0.1, "p50_ms": 1.0, "p99_ms": 2.0, "alive": 99,
+    "client_cpu": 0.1, "client_waited": 0.02, "p50_ms": 1.0, "p99_ms": 2.0, "alive": 99,
     "announced": 1, "unannounced": 2, "repeated": 3,
 }  # fmt: skip
 COUNTERS = {"sends": 1_200, "replies": 200, "messages": 2_000}
@@ -139,6 +139,21 @@ def test_a_last_point_that_costs_half_more_is_above_linear_on_every_axis(runs: R
     result = scaling.measure(ALONE, [axis], repeats=6)
     assert [step.above for step in result.steps] == [False] * (len(axis.points) - 2) + [True]
     assert len(runs.batches) == 2  # nothing was measured again for it
+
+
+def test_a_point_whose_client_was_the_bottleneck_is_named(runs: Runs) -> None:
+    result = scaling.measure(ALONE, AXES[:2], repeats=3)
+    assert scaling.notes_of(result) == []
+    rows = result.axes[1].rows
+    rows[1] = replace(rows[1], seen=[replace(seen, client_cpu=0.97) for seen in rows[1].seen])
+    rows[2] = replace(rows[2], seen=[replace(seen, client_waited=0.25) for seen in rows[2].seen])
+    name = AXES[1].name
+    assert scaling.notes_of(result) == [
+        f"the client was the bottleneck: {name}, {rows[1].point.label}: 97 %",
+        f"the client was the bottleneck: {name}, {rows[2].point.label}: 10 %, waited 25 %",
+    ]
+    named = scaling.figures_of(result)
+    assert (named["client_cpu_share"], named["client_waited_share"]) == (0.97, 0.25)
 
 
 def test_points_beyond_the_connections_that_are_allowed_are_left_out(runs: Runs) -> None:

@@ -65,3 +65,12 @@ def test_the_document_says_of_each_axis_where_and_when_it_was_measured() -> None
     assert "Measured 2030-01-02 03:04 UTC at 1a2b3c4, load before " in text
     assert f"Measured {made.MACHINE.date} at " in text
     assert "No step is above linear, of 9" in text
+
+
+def test_a_row_whose_client_was_the_bottleneck_is_marked_and_said() -> None:
+    result = made_scaling()
+    rows = result.axes[0].rows
+    rows[-1] = replace(rows[-1], seen=[replace(seen, client_waited=0.5) for seen in rows[-1].seen])
+    text = scaling_report.shown(result)
+    assert text.count("10 %, waited 50 % |") == 1
+    assert text.endswith("- the client was the bottleneck: subscribers, 10,000: 10 %, waited 50 %")

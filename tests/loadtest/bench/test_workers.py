@@ -42,7 +42,7 @@ def test_what_was_done_between_two_looks_is_told_of_each_process() -> None:
         Point("x", conns=10),
         Look(1.0, [1.0, 2.0], [0, 100]),
         Look(3.0, [2.0, 2.5], [200, 300]),
-        {**figures, "client_cpu": 0.1},
+        {**figures, "client_cpu": 0.1, "client_waited": 0.2},
     )
     assert seen.processes == [Process(0.5, 100.0), Process(0.25, 100.0)]
     assert (seen.messages_s, seen.message_us, seen.missing) == (200.0, 3750.0, 2)
