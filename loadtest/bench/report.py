@@ -128,6 +128,9 @@ on another, over loopback, no TLS. Machines differ and are shared: compare only 
 - *KiB/conn* is resident memory over that of the empty process, divided by the connections; *accept s* is how long the
   clients took to connect, 64 handshakes at a time, while updates were already going out.
 - D's replies are `ping` requests answered on connections of their own while 10,000 others get their bursts.
+- Of A, B, E and G three rounds were run, in turns with what they are held against (the floor, the same without
+  stalled readers, ccxt alone): what is measured is their medians, what is counted the worst, and the notes have each
+  round's. A crowd of 10,000 has one, since its ports are free again only after a minute.
 - E's stalled readers have a 4 KiB receive window, so that the kernel does not hide them, and read again at the end.
 - F's readers are A's; their row is of the time from the first who came to the last who was back. Who comes shows an
   HS256 token of its own, checked by the gateway with its order database and its register of connections on, and reads

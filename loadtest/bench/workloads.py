@@ -5,11 +5,14 @@ Knows servers and clients; must not know goals, tables or files.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from loadtest.bench import servers, storm
 from loadtest.bench.clients import Figures, Load, prober, run, swarm_of
+from loadtest.bench.rounds import middle
 from loadtest.bench.servers import Server
 from loadtest.bench.storm import Storm, Weathered
 from loadtest.bench.tools import PEERS, Tools
@@ -31,6 +34,7 @@ class Workload:
     rate: float  # updates a second and key
     warmup_s: float = 1.5
     peers: tuple[str, ...] = ()
+    rounds: int = 3  # of which the medians count, gateway and floor in turns; a crowd waits minutes for its ports
 
     @property
     def per_conn_s(self) -> float:
@@ -55,8 +59,10 @@ WORKLOADS: dict[str, Workload] = {
     for row in (
         Workload("A", "1,000 connections, 1 key, 100 updates/s", 1_000, 1, 1, 100.0, peers=tuple(PEERS)),
         Workload("B", "1,000 connections, 10 keys each, 100 updates/s a key", 1_000, 10, 10, 100.0),
-        Workload("C", "10,000 connections, 200 keys, 1 key each, 10 updates/s", 10_000, 200, 1, 10.0, 5.0, CROWD_PEERS),
-        Workload("D", "10,000 connections on one key, 10 updates/s", 10_000, 1, 1, 10.0),
+        Workload(
+            "C", "10,000 connections, 200 keys, 1 key each, 10 updates/s", 10_000, 200, 1, 10.0, 5.0, CROWD_PEERS, 1
+        ),
+        Workload("D", "10,000 connections on one key, 10 updates/s", 10_000, 1, 1, 10.0, rounds=1),
         Workload("E", "A with 1 % of the clients not reading", 1_000, 1, 1, 100.0, warmup_s=6.0),
         Workload(
             "F",
@@ -65,6 +71,7 @@ WORKLOADS: dict[str, Workload] = {
             1,
             1,
             100.0,
+            rounds=1,
         ),
         Workload("G", "tick to wire: exchange, ccxt, one subscriber", 1, 1, 1, 300.0),
     )
@@ -105,11 +112,13 @@ class Plan:
     seconds: float = 4.0
     conns_max: int = 1_000_000
     peers: bool = True
+    rounds_max: int = 3
     say: Say = lambda _text: None
 
     def sized(self, workload: Workload) -> Workload:
-        """The workload, cut down to the connections that are allowed."""
-        return replace(workload, conns=min(workload.conns, self.conns_max))
+        """The workload, cut down to the connections and rounds that are allowed."""
+        rounds = min(workload.rounds, self.rounds_max)
+        return replace(workload, conns=min(workload.conns, self.conns_max), rounds=rounds)
 
 
 def measure(name: str, plan: Plan) -> Result:
@@ -126,7 +135,8 @@ def measure(name: str, plan: Plan) -> Result:
         arrivals(result, plan)
     else:
         (crowd_on_one_key if name == "D" else fan_out)(result, plan)
-        floor_and_peers(result, plan)
+        check_streams(result, plan)
+        beside_peers(result, plan)
     return result
 
 
@@ -147,12 +157,30 @@ def source_options(workload: Workload) -> dict[str, object]:
 
 
 def fan_out(result: Result, plan: Plan) -> None:
-    """A, B, C: load, then look at every stream with our own client for a moment."""
+    """A, B, C: the gateway, then the floor doing the same, and again."""
     workload = result.workload
-    with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
-        plan.say(f"{workload.name}: gateway, {workload.conns} connections")
-        result.gateway = counted(server, load_of(workload, plan), plan)
-    check_streams(result, plan)
+    gateways: list[Figures] = []
+    floors: list[Figures] = []
+    for number in range(workload.rounds):
+        with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
+            plan.say(f"{workload.name}: gateway, {workload.conns} connections{round_of(number, workload)}")
+            gateways.append(counted(server, load_of(workload, plan), plan))
+        floors += beside_floor(workload, gateways[-1], plan)
+    result.gateway = middle(gateways)
+    result.floor = middle(floors) if floors else None
+    note_rounds(result, {"gateway": gateways, "floor": floors})
+
+
+def round_of(number: int, workload: Workload) -> str:
+    """Which of several."""
+    return f", round {number + 1} of {workload.rounds}" if workload.rounds > 1 else ""
+
+
+def note_rounds(result: Result, rounds: dict[str, list[Figures]]) -> None:
+    """What the medians are of."""
+    if result.workload.rounds > 1:
+        told = (f"{name} {', '.join(f'{each.p99_ms:.2f}' for each in seen)}" for name, seen in rounds.items() if seen)
+        result.notes.append(f"medians of {result.workload.rounds} rounds in turns; p99 ms of {'; of '.join(told)}")
 
 
 def check_streams(result: Result, plan: Plan) -> None:
@@ -176,8 +204,8 @@ def counted(server: Server, load: Load, plan: Plan) -> Figures:
 
 
 def crowd_on_one_key(result: Result, plan: Plan) -> None:
-    """D: first the updates; then the same crowd reads on while connections of their own time replies; then, as in
-    all others, every stream is checked."""
+    """D: first the updates; then the same crowd reads on while connections of their own time replies; then the
+    floor."""
     workload = result.workload
     with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
         plan.say(f"{workload.name}: gateway, {workload.conns} connections")
@@ -187,23 +215,26 @@ def crowd_on_one_key(result: Result, plan: Plan) -> None:
         with crowd.in_background():
             replies = prober(server, conns=PROBES, every_ms=PROBE_EVERY_MS, warmup_s=1.0, seconds=plan.seconds).run()
         result.extra |= {name: replies[name] for name in ("reply_p50_ms", "reply_p99_ms", "replies")}
-    check_streams(result, plan)
+    result.floor = next(iter(beside_floor(workload, result.gateway, plan)), None)
 
 
 def stalled_readers(result: Result, plan: Plan) -> None:
     """E: the same client with and without stalled readers; these read again at the end, to hear what they missed."""
     workload = result.workload
     stalled = max(1, workload.conns // 100)
-    for count in (0, stalled):
-        with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
-            plan.say(f"{workload.name}: gateway, {count} of {workload.conns} connections do not read")
-            load = replace(load_of(workload, plan), stalled=count, audit_s=AUDIT_S if count else 0.0)
-            figures = run(server, replace(load, index_modulus=1), plan.tools.wsload)
-        if count:
-            result.gateway = result.checked = figures
-        else:
-            result.unstalled = figures
+    seen: dict[int, list[Figures]] = {0: [], stalled: []}
+    for number in range(workload.rounds):
+        for count, figures in seen.items():
+            with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
+                plan.say(
+                    f"{workload.name}: gateway, {count} of {workload.conns} do not read{round_of(number, workload)}"
+                )
+                load = replace(load_of(workload, plan), stalled=count, audit_s=AUDIT_S if count else 0.0)
+                figures.append(run(server, replace(load, index_modulus=1), plan.tools.wsload))
+    result.unstalled = middle(seen[0])
+    result.gateway = result.checked = middle(seen[stalled], some_stalled=True)
     result.extra["stalled"] = stalled
+    note_rounds(result, {"all reading": seen[0], "some stalled": seen[stalled]})
 
 
 def arrivals(result: Result, plan: Plan) -> None:
@@ -217,47 +248,83 @@ def arrivals(result: Result, plan: Plan) -> None:
 
 def tick_to_wire(result: Result, plan: Plan) -> None:
     """G: one message at a time, one subscriber; the time from `t_in` to the kernel, and what ccxt takes of it."""
-    workload = result.workload
+    seen: dict[str, list[Ticks]] = {channel: [] for channel in TICK_CHANNELS}
     with servers.exchange() as exchange:
-        options = servers.binance_at(exchange)
-        for channel, (stream, method) in TICK_CHANNELS.items():
-            with servers.ticks(exchange, stream, 1000 / workload.rate):
-                plan.say(f"{workload.name}: gateway with ccxt, {channel}")
-                with servers.gateway(servers.SIMULATED, options, klass="binance") as server:
-                    message = subscribe([TICK_SYMBOL], channel)
-                    load = Load(conns=1, messages=(message,), warmup_s=workload.warmup_s, seconds=plan.seconds)
-                    result.channels[channel] = run(server, replace(load, index_modulus=1), None)
-                    kernel_ns = server.status().latency_ns["p50"] or 0
-                plan.say(f"{workload.name}: ccxt alone, {method}")
-                parse = servers.ccxt_alone(options, method, TICK_SYMBOL, plan.seconds)
-            result.extra |= {
-                f"{channel}: t_in to kernel p50 us": kernel_ns / 1e3,
-                f"{channel}: ccxt alone p50 us": parse["p50_us"],
-                f"{channel}: own share p50 us": kernel_ns / 1e3 - parse["p50_us"],
-            }
+        for number in range(result.workload.rounds):
+            for channel, rounds in seen.items():
+                plan.say(f"{result.workload.name}: {channel}{round_of(number, result.workload)}")
+                rounds.append(ticks_of(exchange, channel, result.workload, plan))
+    for channel, rounds in seen.items():
+        result.channels[channel] = middle([each.figures for each in rounds])
+        result.extra |= {
+            f"{channel}: t_in to kernel p50 us": statistics.median(each.kernel_us for each in rounds),
+            f"{channel}: ccxt alone p50 us": statistics.median(each.ccxt_us for each in rounds),
+            f"{channel}: own share p50 us": statistics.median(each.own_us for each in rounds),
+        }
+        shares = ", ".join(f"{each.own_us:.0f}" for each in rounds)
+        result.notes.append(f"{channel}: medians of {len(rounds)} rounds; own share us {shares}")
 
 
-def floor_and_peers(result: Result, plan: Plan) -> None:
-    """The same number of connections and messages; the floor also with the gateway's frame size and gathering."""
-    workload, gateway = result.workload, result.gateway
-    assert gateway is not None
-    load = replace(load_of(workload, plan), messages=(), one_stream=True)
-    if plan.tools.floor is not None and plan.tools.wsload is not None:
-        together = max(1, round(gateway.messages_per_send or 1))
-        plan.say(f"{workload.name}: C floor, {together} messages a send")
-        with servers.floor(
-            plan.tools,
-            workload.conns,
-            workload.per_conn_s,
-            payload_bytes=round(gateway.payload_bytes),
-            messages_per_send=together,
-        ) as server:
-            result.floor = replace(run(server, load, plan.tools.wsload), messages_per_send=together)
+class Ticks(NamedTuple):
+    """A round of G on one channel; medians of its messages."""
+
+    figures: Figures
+    kernel_us: float  # from `t_in`
+    ccxt_us: float
+
+    @property
+    def own_us(self) -> float:
+        return self.kernel_us - self.ccxt_us
+
+
+def ticks_of(exchange: Server, channel: str, workload: Workload, plan: Plan) -> Ticks:
+    """The gateway with ccxt, then ccxt alone."""
+    options = servers.binance_at(exchange)
+    stream, method = TICK_CHANNELS[channel]
+    load = Load(
+        conns=1,
+        messages=(subscribe([TICK_SYMBOL], channel),),
+        warmup_s=workload.warmup_s,
+        seconds=plan.seconds,
+        index_modulus=1,
+    )
+    with servers.ticks(exchange, stream, 1000 / workload.rate):
+        with servers.gateway(servers.SIMULATED, options, klass="binance") as server:
+            figures = run(server, load, None)
+            kernel_ns = server.status().latency_ns["p50"] or 0
+        parse = servers.ccxt_alone(options, method, TICK_SYMBOL, plan.seconds)
+    return Ticks(figures, kernel_ns / 1e3, parse["p50_us"])
+
+
+def beside_floor(workload: Workload, gateway: Figures, plan: Plan) -> list[Figures]:
+    """The same number of connections and messages, with the gateway's frame size and gathering; nothing without it."""
+    if plan.tools.floor is None or plan.tools.wsload is None:
+        return []
+    together = max(1, round(gateway.messages_per_send or 1))
+    plan.say(f"{workload.name}: C floor, {together} messages a send")
+    with servers.floor(
+        plan.tools,
+        workload.conns,
+        workload.per_conn_s,
+        payload_bytes=round(gateway.payload_bytes),
+        messages_per_send=together,
+    ) as server:
+        return [replace(run(server, foreign(workload, plan), plan.tools.wsload), messages_per_send=together)]
+
+
+def foreign(workload: Workload, plan: Plan) -> Load:
+    """What the clients do where nobody has to be asked for anything."""
+    return replace(load_of(workload, plan), messages=(), one_stream=True)
+
+
+def beside_peers(result: Result, plan: Plan) -> None:
+    """The same number of connections and messages, by other servers."""
+    workload = result.workload
     for name in workload.peers if plan.peers else ():
         if name in plan.tools.peers:
             plan.say(f"{workload.name}: {name}")
             try:
                 with servers.peer(plan.tools, name, workload.per_conn_s) as server:
-                    result.peers.append(run(server, load, plan.tools.wsload))
+                    result.peers.append(run(server, foreign(workload, plan), plan.tools.wsload))
             except ToolError as error:
                 result.notes.append(f"{name}: {str(error).splitlines()[0]}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
 
-from loadtest.bench import figures, storm, workloads
+from loadtest.bench import figures, servers, storm, workloads
+from loadtest.bench.clients import Figures
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import WORKLOADS, Plan, measure
+from tests.loadtest.bench import made
 
 OURS_ALONE = Tools(wsload=None, floor=None, peers={}, peers_folder=None, notes=())
 CONNS = 20
-SMALL = Plan(tools=OURS_ALONE, seconds=1.0, conns_max=CONNS)
+SMALL = Plan(tools=OURS_ALONE, seconds=1.0, conns_max=CONNS, rounds_max=1)
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +91,25 @@ def test_tick_to_wire_through_ccxt() -> None:
         assert result.channels[channel].unannounced == 0
         assert result.extra[f"{channel}: t_in to kernel p50 us"] > 0
         assert result.extra[f"{channel}: ccxt alone p50 us"] > 0
+
+
+def test_gateway_and_floor_take_turns_and_their_medians_are_held_against_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns: list[str] = []
+    p99s_ms = {"gateway": iter((9.0, 50.0, 10.0)), "floor": iter((8.0, 9.0, 40.0))}
+
+    def seen(name: str) -> Figures:
+        turns.append(name)
+        return replace(made.FIGURES, p99_ms=next(p99s_ms[name]))
+
+    monkeypatch.setattr(servers, "gateway", lambda *_args, **_more: contextlib.nullcontext())
+    monkeypatch.setattr(workloads, "counted", lambda *_: seen("gateway"))
+    monkeypatch.setattr(workloads, "beside_floor", lambda *_: [seen("floor")])
+    monkeypatch.setattr(workloads, "check_streams", lambda *_: None)
+    result = measure("A", replace(SMALL, rounds_max=3))
+    assert turns == ["gateway", "floor"] * 3
+    assert figures.of_workload(result)["p99_of_floor_ratio"] == pytest.approx(10 / 9)
+    assert "medians of 3 rounds in turns; p99 ms of gateway 9.00, 50.00, 10.00; of floor 8.00, 9.00, 40.00" in (
+        result.notes
+    )

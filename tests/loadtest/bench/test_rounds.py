@@ -1,0 +1,47 @@
+"""Several rounds as one: medians of what is measured, the worst of what is counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from loadtest.bench.rounds import middle
+from tests.loadtest.bench import made
+
+ROUNDS = [
+    replace(made.FIGURES, p50_ms=3.0, p99_ms=9.0, us_per_msg=4.0, buckets=[(9.0, 1)]),
+    replace(made.FIGURES, p50_ms=1.0, p99_ms=30.0, us_per_msg=6.0, buckets=[(30.0, 1)]),
+    replace(made.FIGURES, p50_ms=2.0, p99_ms=10.0, us_per_msg=5.0, buckets=[(10.0, 1)]),
+]
+
+
+def test_what_took_the_machine_in_one_round_is_in_no_median() -> None:
+    seen = middle(ROUNDS)
+    assert (seen.p50_ms, seen.p99_ms, seen.us_per_msg) == (2.0, 10.0, 5.0)
+    assert seen.buckets == [(10.0, 1)]
+
+
+@pytest.mark.parametrize("worst", range(3))
+def test_what_was_lost_in_one_round_is_lost(worst: int) -> None:
+    whole = [replace(each, unannounced=0, announced=0, repeated=0, readers_alive=10) for each in ROUNDS]
+    whole[worst] = replace(
+        whole[worst], alive=7, readers_alive=6, unannounced=5, announced=4, announced_to_readers=2, repeated=3,
+        least_per_conn=1, most_per_conn=1_000_000, max_ms=500.0,
+    )  # fmt: skip
+    seen = middle(whole)
+    assert (seen.alive, seen.readers_alive, seen.least_per_conn, seen.most_per_conn) == (7, 6, 1, 1_000_000)
+    assert (seen.unannounced, seen.announced, seen.announced_to_readers, seen.repeated) == (5, 4, 2, 3)
+    assert seen.max_ms == 500.0
+
+
+def test_who_has_stalled_has_to_be_told_in_every_round() -> None:
+    told = [replace(each, announced=count) for each, count in zip(ROUNDS, (3, 0, 2), strict=True)]
+    assert middle(told, some_stalled=True).announced == 0
+    assert middle(told).announced == 3
+
+
+def test_what_the_client_cannot_tell_stays_untold() -> None:
+    blind = [replace(each, unannounced=None, client_waited=None, messages_per_send=None) for each in ROUNDS]
+    seen = middle(blind)
+    assert (seen.unannounced, seen.client_waited, seen.messages_per_send) == (None, None, None)
