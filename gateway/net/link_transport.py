@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 WRITE_BYTES_MAX: Final = 1 << 25  # of one message
+_NOBODY: Final = asyncio.Protocol()
 
 
 class LinkTransport(asyncio.Transport):
@@ -87,12 +88,13 @@ class LinkTransport(asyncio.Transport):
                 self.lost(None)
 
     def lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
+        """The socket is gone. A protocol that fails at it is logged: a link that is lost has others to tell."""
         self._is_closing = True
         self._link.conns.pop(self._conn, None)
         if not self._is_gone:
             self._is_gone = True
-            self._protocol.connection_lost(exc)
+            protocol, self._protocol = self._protocol, _NOBODY  # which holds us
+            self._alone(protocol.connection_lost, exc)
 
     # As transports are
 

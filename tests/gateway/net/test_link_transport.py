@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -44,6 +47,21 @@ async def test_what_fails_for_one_socket_of_a_worker_ends_that_one_only() -> Non
     pair.carry()
     assert (client.wire.ends, other.wire.ends, pair.down.ends) == (["abort"], [], [])
     assert other.happened == ["hello"]
+
+
+def test_who_spoke_to_a_lost_socket_goes_without_the_collector() -> None:
+    pair = Pair()
+    client = joined(pair)
+    outbox = weakref.ref(client.outbox)
+    gc.disable()
+    try:
+        client.held.connection_lost(None)
+        pair.carry()
+        client.outbox.discard()  # as a connection does
+        del client
+        assert outbox() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_large_answer_that_a_link_has_no_room_for_costs_one_client_and_not_the_link() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from structlog.testing import capture_logs
 
 from gateway.core.key import Key, stream_id
 from gateway.limits import Limits
@@ -139,6 +140,20 @@ def test_the_first_process_loses_a_worker_and_all_its_clients_with_it() -> None:
     client.outbox.discard()
     pair.link.connection_lost(None)
     assert client.happened == ["lost"]
+
+
+class Broken(Client):
+    def connection_lost(self, exc: Exception | None) -> None:
+        raise RuntimeError("a bug")
+
+
+def test_one_that_fails_at_the_end_of_a_worker_does_not_keep_it_from_the_others() -> None:
+    pair = Pair()
+    clients = [Broken(pair), Client(pair), Broken(pair), Client(pair)]
+    with capture_logs() as logs:
+        pair.link.connection_lost(None)
+    assert [client.happened for client in clients] == [[], ["lost"], [], ["lost"]]
+    assert [entry["event"] for entry in logs] == ["a worker's socket failed: it is dropped"] * 2
 
 
 def test_bad_bytes_end_the_link() -> None:
