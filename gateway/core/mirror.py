@@ -6,16 +6,19 @@ must not know sockets, links, or where updates come from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
+import structlog
 
 from _speedups.fanout import Fanout, Stream
 from _speedups.frame import Form
 from _speedups.outbox import Outbox
 from gateway.core.key import PRIVATE_CHANNELS, PUBLIC_CHANNELS, Delivery, StreamId
 from gateway.limits import Limits
+
+log = structlog.get_logger(__name__)
 
 FOLD_AFTER: Final = 64  # updates of a book that wait to be put into its state
 BEHIND: Final = "resync"  # why numbers do not come that the first process has given
@@ -48,7 +51,10 @@ class Known(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Somebody who was told that they stand at `epoch` and `sequence`, and has `resume`."""
+    """Somebody who was told that they stand at `epoch` and `sequence`, and has `resume`.
+
+    `failed` is called when they cannot be let in: it is not to cost the others theirs.
+    """
 
     outbox: Outbox
     form: Form
@@ -56,6 +62,7 @@ class Waiting(NamedTuple):
     sequence: int
     resume: tuple[str, int] | None
     snapshot: bool
+    failed: Callable[[], None]
 
 
 class Mirror:
@@ -191,7 +198,11 @@ class Mirror:
         epoch, sequence = resume or (None, 0)
         if who.outbox.finished:
             return
-        self.stream.attach(who.outbox, who.form, epoch=epoch, sequence=sequence, snapshot=who.snapshot)
+        try:
+            self.stream.attach(who.outbox, who.form, epoch=epoch, sequence=sequence, snapshot=who.snapshot)
+        except Exception:
+            log.exception("a socket cannot be given a stream", stream=str(self.id))
+            who.failed()
 
 
 def folded(state: bytes, changes: Iterable[bytes]) -> bytes:

@@ -136,6 +136,10 @@ class Held(asyncio.Protocol):
         if not self._is_stopped and not self.transport.is_closing():
             self.transport.resume_reading()
 
+    def drop(self) -> None:
+        """It cannot be served."""
+        self.transport.abort()
+
     def write(self, data: bytes) -> None:
         """Whole frames, ahead of what streams bring; or HTTP, which may be more than may wait of frames."""
         if self._upgraded:
@@ -189,7 +193,7 @@ class Held(asyncio.Protocol):
         self.outbox.pause()
         form = self._worker.forms[message.form]
         at = (message.epoch, message.sequence)
-        if mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot)):
+        if mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot, self.drop)):
             self._awaited = self._awaited or set()
             self._awaited.add((message.number, message.form))
 

@@ -11,7 +11,7 @@ import contextlib
 import resource
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -137,7 +137,7 @@ class Worker(asyncio.Protocol):
         self.port.close()
         said = encode(OP_TEXT, stream.server_shutdown(int(GOODBYE_S * 1000), RECONNECT_AFTER_MS))
         for held in list(self.sockets.values()):
-            held.goodbye(said)
+            self._alone(held, held.goodbye, said)
         if self.sockets:
             self._emptied.clear()
             with contextlib.suppress(TimeoutError):  # clients that answer the CLOSE end by themselves
@@ -156,13 +156,21 @@ class Worker(asyncio.Protocol):
                 mirror.publish(known, is_whole=message.is_whole)
         elif isinstance(message, link.Bytes):
             if (held := self.sockets.get(message.conn)) is not None:
-                held.write(message.data)
+                self._alone(held, held.write, message.data)
         elif isinstance(message, link.Follow | link.Unfollow | link.Gap):
             self._copy(message)
         elif isinstance(message, link.Welcome | link.Stop | link.Reload):
             self._obey(message)
         elif (held := self.sockets.get(message.conn)) is not None:
-            held.told(message)
+            self._alone(held, held.told, message)
+
+    def _alone(self, held: Held, call: Callable[[Any], None], what: Any) -> None:
+        """What fails for one socket ends that one, and not the link of all."""
+        try:
+            call(what)
+        except Exception:
+            log.exception("a socket failed: it is dropped")
+            held.drop()
 
     def _obey(self, message: link.Welcome | link.Stop | link.Reload) -> None:
         if isinstance(message, link.Welcome):
@@ -195,6 +203,9 @@ class Worker(asyncio.Protocol):
             await self._start(welcome)
         except (OSError, CertificateError) as error:
             log.error("a worker cannot take connections", error=str(error))
+            self.close()
+        except Exception:  # a bug of ours: nobody else would hear of it
+            log.exception("a worker cannot begin")
             self.close()
 
     async def _start(self, welcome: link.Welcome) -> None:

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from _speedups.book import Book
 from _speedups.fanout import Fanout
@@ -26,6 +27,7 @@ class Copy:
         self.clock = HandClock()
         self.fanout = Fanout(self.clock.call_soon, self.clock.call_later)
         self.mirror = Mirror(self.fanout, Limits(), wanted, "e1", sequence, known)
+        self.failed: list[Peer] = []
 
     def tell(self, sequence: int, data: object, *, is_whole: bool = False) -> None:
         raw = data if isinstance(data, bytes) else orjson.dumps(data)
@@ -33,7 +35,7 @@ class Copy:
 
     def join(self, epoch: str, sequence: int, *, snapshot: bool = True, resume: tuple[str, int] | None = None) -> Peer:
         peer = Peer(self.fanout)
-        self.mirror.attach(Waiting(peer.outbox, FORM, epoch, sequence, resume, snapshot))
+        self.mirror.attach(Waiting(peer.outbox, FORM, epoch, sequence, resume, snapshot, lambda: self.failed.append(peer)))
         return peer
 
     def read(self, peer: Peer) -> list[Message]:
@@ -78,6 +80,18 @@ def test_who_goes_while_they_wait_is_forgotten() -> None:
     copy.mirror.gone(third.outbox)
     copy.tell(1, "a")
     assert copy.mirror.stream.subscribers == 0
+
+
+def test_who_cannot_be_let_in_does_not_keep_the_others_out() -> None:
+    copy = Copy(stream_id(TRADES))
+    before, bad, after = (copy.join("e1", 1) for _ in range(3))
+    bad.outbox.discard()
+    with capture_logs() as logs:
+        copy.tell(1, "a")
+        copy.tell(2, "b")
+    assert [[each["s"] for each in copy.read(peer)] for peer in (before, after)] == [[2], [2]]
+    assert copy.failed == [bad]
+    assert [entry["event"] for entry in logs] == ["a socket cannot be given a stream"]
 
 
 def test_numbers_that_do_not_come_are_announced_and_the_state_follows() -> None:

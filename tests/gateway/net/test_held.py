@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from structlog.testing import capture_logs
+
 from gateway.core.key import stream_id
 from gateway.limits import Limits
 from gateway.net.held import Held
 from gateway.wire import link
 from tests.frames import whole
-from tests.gateway.core.hub_parts import KEY
+from tests.gateway.core.hub_parts import KEY, TRADES
 from tests.gateway.net.linked import Client, Pair, Wire
 
 
@@ -95,6 +97,21 @@ def test_one_that_had_not_become_a_websocket_is_dropped() -> None:
     client = Client(pair)
     client.held.goodbye(b"\x81\x02{}")
     assert client.wire.ends == ["abort"]
+
+
+def test_what_fails_for_one_socket_ends_that_one_and_not_the_worker() -> None:
+    pair = Pair()
+    bad, other = Client(pair), Client(pair)
+    pair.desk.hub.subscribe(other.outbox, TRADES, form=pair.desk.form)
+    other.outbox.reply(b"\x81\x02{}")
+    pair.carry()
+    with capture_logs() as logs:
+        pair.worker.data_received(link.control(link.Attach(1, 1, 7, "e", 0, None, True)))  # a form that is not there
+        pair.desk.publish(1, TRADES)
+        pair.carry()
+    assert (bad.wire.ends, other.wire.ends, pair.up.ends) == (["abort"], [], [])
+    assert [each.get("s") for each in other.read()] == [None, 1]
+    assert [entry["event"] for entry in logs] == ["a socket failed: it is dropped"]
 
 
 def test_more_than_may_wait_is_told_to_who_decides() -> None:

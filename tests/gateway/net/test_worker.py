@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from structlog.testing import capture_logs
 
 from gateway.config import ServerConfig
 from gateway.core.key import stream_id
@@ -128,6 +129,20 @@ async def test_a_worker_without_a_certificate_that_can_be_used_ends(tmp_path: Pa
     await asyncio.wait_for(worker.ended.wait(), 5)
     await worker.goodbye()
     assert not first.heard(link.Listening)
+    first.transport.close()
+
+
+async def test_a_worker_that_cannot_begin_for_whatever_reason_says_why_and_ends() -> None:
+    ours, theirs = socket.socketpair()
+    first, worker = First(), Worker()
+    loop = asyncio.get_running_loop()
+    await loop.create_unix_connection(lambda: first, sock=ours)
+    await loop.create_unix_connection(lambda: worker, sock=theirs)
+    with capture_logs() as logs:
+        first.tell(link.Welcome(1, 0, b"no settings"))
+        await asyncio.wait_for(worker.ended.wait(), 5)
+    assert [entry["event"] for entry in logs] == ["a worker cannot begin"]
+    await worker.goodbye()
     first.transport.close()
 
 
