@@ -30,7 +30,6 @@ class Joined(Protocol):
     def left(self, wanted: StreamId) -> None:
         """One subscription of a socket that ends: the worker needs not be told."""
 
-    def resend(self, wanted: StreamId, first: int, last: int) -> None: ...
     def finish(self, frame: bytes, *, drop: bool) -> None:
         """Let it be the last that is sent, by the worker."""
 
@@ -38,10 +37,13 @@ class Joined(Protocol):
 class AwayOutbox(Outbox):
     """The outbox of such a socket. What is queued here itself goes to the worker as bytes."""
 
-    def __init__(self, fanout: Fanout, transport: Writer, owner: Any, joined: Joined) -> None:
+    def __init__(self, fanout: Fanout, transport: Writer, owner: Any, joined: Joined, *, resend_bytes_max: int) -> None:
+        """`resend_bytes_max`: what may wait here with what is sent again."""
         super().__init__(fanout, -1, transport, owner, counts_bytes=False)
         self._joined = joined
         self._streams: dict[tuple[StreamId, Form], Stream] = {}
+        self._again: list[bytes] = []  # frames that go behind the next reply
+        self._resend_bytes_max = resend_bytes_max
         self._is_gone = False
 
     def join(
@@ -72,14 +74,38 @@ class AwayOutbox(Outbox):
         return stream.detach(self, form)
 
     def resend(self, wanted: StreamId, stream: Stream, first: int, last: int) -> int:
-        """As `Stream.resend`, as if the socket took everything."""
-        if not any(found == wanted for found, _ in self._streams):
+        """As `Stream.resend`; they go behind the next reply, which says how many.
+
+        Their frames are made here: what the worker's copy still has, and what waits for the socket there, is not known.
+        """
+        form = next((its_form for found, its_form in self._streams if found == wanted), None)
+        if form is None:
             return stream.resend(self, first, last)
-        first, last = max(first, stream.oldest), min(last, stream.sequence)
-        if first > last:
-            return 0
-        self._joined.resend(wanted, first, last)
-        return last - first + 1
+        template = form.template(wanted)
+        waits = self.queued_bytes + sum(map(len, self._again))
+        count = 0
+        for update in stream.ring(max(first, stream.oldest) - 1) or ():
+            if update.sequence > last:
+                break
+            frame = form.finish(template.render(update, stream.epoch))
+            if waits and waits + len(frame) > self._resend_bytes_max:
+                break
+            waits += len(frame)
+            self._again.append(frame)
+            count += 1
+        return count
+
+    def reply(self, frame: bytes) -> None:
+        again, self._again = self._again, []
+        if not again:
+            super().reply(frame)
+            return
+        waits = self.blocked
+        self.pause()  # they leave in as few calls as may be
+        for each in (frame, *again):
+            super().reply(each)
+        if not waits:
+            self.resume()
 
     def finish(self, frame: bytes, *, drop: bool = False) -> None:
         if self.finished or self._is_gone:
@@ -92,6 +118,7 @@ class AwayOutbox(Outbox):
 
     def discard(self) -> None:
         self._is_gone = True
+        self._again = []
         self._leave()
         super().discard()
 

@@ -152,8 +152,8 @@ class Held(asyncio.Protocol):
         """What is to become of it."""
         if isinstance(message, link.Attach):
             self._attach(message)
-        elif isinstance(message, link.Detach | link.Resend):
-            self._change(message)
+        elif isinstance(message, link.Detach):
+            self._detach(message)
         elif isinstance(message, link.Upgraded):
             self._upgraded = True
         elif isinstance(message, link.Mark):
@@ -197,16 +197,13 @@ class Held(asyncio.Protocol):
             self._awaited = self._awaited or set()
             self._awaited.add((message.number, message.form))
 
-    def _change(self, message: link.Detach | link.Resend) -> None:
+    def _detach(self, message: link.Detach) -> None:
         mirror = self._worker.mirrors.get(message.number)
         if mirror is None:
             return
-        if isinstance(message, link.Detach):
-            mirror.detach(self.outbox, self._worker.forms[message.form])
-            if self._awaited:
-                self._awaited.discard((message.number, message.form))
-        else:
-            mirror.stream.resend(self.outbox, message.first, message.last)
+        mirror.detach(self.outbox, self._worker.forms[message.form])
+        if self._awaited:
+            self._awaited.discard((message.number, message.form))
 
     def _confirm(self) -> None:
         """Answer the mark once so little waits that what comes next has room.

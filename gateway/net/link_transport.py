@@ -180,7 +180,8 @@ class LinkTransport(asyncio.Transport):
 
     def _outbox(self, fanout: Fanout, owner: Any) -> AwayOutbox:
         self._link.send(link.control(link.Upgraded(self._conn)))
-        return AwayOutbox(fanout, self, owner, self)
+        limits = self._link.listener.shared.limits
+        return AwayOutbox(fanout, self, owner, self, resend_bytes_max=limits.queue_append_bytes)
 
     def follows(self, form: Form) -> bool:
         return form in self._link.forms
@@ -195,9 +196,6 @@ class LinkTransport(asyncio.Transport):
 
     def left(self, wanted: StreamId) -> None:
         self._link.left(wanted)
-
-    def resend(self, wanted: StreamId, first: int, last: int) -> None:
-        self._link.resend(self._conn, wanted, first, last)
 
     def finish(self, frame: bytes, *, drop: bool) -> None:
         self._link.send(link.control(link.Finish(self._conn, frame, drop)))

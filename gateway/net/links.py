@@ -179,12 +179,6 @@ class Link(asyncio.Protocol):
         if not followed.readers:
             followed.timer = self._call_later(self._linger_s, lambda: self._unfollow(wanted))
 
-    def resend(self, conn: int, wanted: StreamId, first: int, last: int) -> None:
-        """Have numbers sent again."""
-        followed = self._followed.get(wanted)
-        if followed is not None:
-            self.send(link.control(link.Resend(conn, followed.number, first, last)))
-
     # Within
 
     def _follow(self, wanted: StreamId, stream: Stream) -> Followed:

@@ -116,14 +116,7 @@ class Detach(msgspec.Struct, frozen=True, array_like=True, tag=11):
     form: int
 
 
-class Resend(msgspec.Struct, frozen=True, array_like=True, tag=12):
-    conn: int
-    number: int
-    first: int
-    last: int
-
-
-class Gap(msgspec.Struct, frozen=True, array_like=True, tag=13):
+class Gap(msgspec.Struct, frozen=True, array_like=True, tag=12):
     """`last` is the last number that does not come; with a `new_epoch` the stream begins again in it."""
 
     number: int
@@ -132,7 +125,7 @@ class Gap(msgspec.Struct, frozen=True, array_like=True, tag=13):
     new_epoch: str | None
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True, tag=14):
+class Mark(msgspec.Struct, frozen=True, array_like=True, tag=13):
     """To be answered (`Marked`) once what was sent to this socket before has room: so much may be on its way."""
 
     conn: int
@@ -215,11 +208,10 @@ class Bytes(NamedTuple):
 
 
 Down = (
-    Welcome | Stop | Reload | Finish | Shut | Reading | Upgraded | Follow | Unfollow | Attach | Detach | Resend | Gap
-    | Mark
+    Welcome | Stop | Reload | Finish | Shut | Reading | Upgraded | Follow | Unfollow | Attach | Detach | Gap | Mark
 )  # fmt: skip
 # What is of one socket.
-Told = Finish | Shut | Reading | Upgraded | Attach | Detach | Resend | Mark
+Told = Finish | Shut | Reading | Upgraded | Attach | Detach | Mark
 Up = Listening | Opened | Ended | Lost | Blocked | Overflowed | Report | Marked
 _DOWN: Final = msgspec.msgpack.Decoder(Down)
 _UP: Final = msgspec.msgpack.Decoder(Up)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from _speedups.fanout import Stream
@@ -11,8 +12,9 @@ from _speedups.frame import Form
 from gateway.core.away import AwayOutbox
 from gateway.core.key import StreamId, stream_id
 from gateway.limits import Limits
+from tests.frames import whole
 from tests.gateway.core.hub_parts import KEY, TRADES, Desk
-from tests.speedups.fanout_parts import JsonForm
+from tests.speedups.fanout_parts import JsonForm, Message
 
 
 class Far:
@@ -21,7 +23,7 @@ class Far:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.said: list[tuple[Any, ...]] = []
-        self.outbox = AwayOutbox(desk.fanout, self, self, self)
+        self.outbox = AwayOutbox(desk.fanout, self, self, self, resend_bytes_max=desk.limits.queue_append_bytes)
 
     def write(self, data: bytes) -> None:
         if data:
@@ -44,9 +46,6 @@ class Far:
     def left(self, wanted: StreamId) -> None:
         self.said.append(("left", wanted))
 
-    def resend(self, wanted: StreamId, first: int, last: int) -> None:
-        self.said.append(("resend", wanted, first, last))
-
     def finish(self, frame: bytes, *, drop: bool) -> None:
         self.said.append(("finish", frame, drop))
 
@@ -60,11 +59,53 @@ def test_a_stream_of_a_known_form_is_the_worker_s_to_send() -> None:
     assert far.said == [("attach", stream_id(TRADES), None, False)]
     with pytest.raises(ValueError, match="already subscribed"):
         desk.hub.subscribe(far.outbox, TRADES, form=desk.form)
-    assert desk.hub.resend(far.outbox, stream_id(TRADES), 0, 9) == 1
-    assert desk.hub.resend(far.outbox, stream_id(TRADES), 5, 9) == 0
     assert desk.hub.unsubscribe(far.outbox, stream_id(TRADES), desk.form)
     assert not desk.hub.unsubscribe(far.outbox, stream_id(TRADES))
-    assert far.said[1:] == [("resend", stream_id(TRADES), 1, 1), ("detach", stream_id(TRADES))]
+    assert far.said[1:] == [("detach", stream_id(TRADES))]
+
+
+def resent(far: Far) -> list[Message]:
+    """The messages that it was sent as bytes since the last call."""
+    said, far.said = far.said, []
+    return [msgspec.json.decode(frame.payload) for kind, *data in said if kind == "write" for frame in whole(data[0])]
+
+
+def test_what_is_sent_again_goes_behind_the_reply_as_far_as_the_ring_goes() -> None:
+    desk = Desk(Limits(ring_depth_updates=4, resend_updates_max=4))
+    far = Far(desk)
+    desk.hub.subscribe(far.outbox, TRADES, form=desk.form)
+    for number in range(1, 7):
+        desk.publish(number, TRADES)
+    desk.clock.settle()
+    assert [desk.hub.resend(far.outbox, stream_id(TRADES), *asked) for asked in ((7, 9), (2, 1), (1, 2))] == [0, 0, 0]
+    assert desk.hub.resend(far.outbox, stream_id(TRADES), 0, 5) == 3
+    desk.clock.settle()
+    assert resent(far) == []
+    far.outbox.reply(b"\x81\x02{}")
+    far.outbox.reply(b"\x81\x02{}")
+    assert [each.get("s") for each in resent(far)] == [None, 3, 4, 5, None]
+    assert desk.hub.resend(far.outbox, stream_id(TRADES), 0, 9) == 4
+    far.outbox.discard()
+    far.outbox.reply(b"\x81\x02{}")
+    assert resent(far) == []
+
+
+def test_no_more_is_sent_again_than_may_wait_and_all_of_it_comes() -> None:
+    desk = Desk(Limits(queue_append_bytes=1_000, queue_state_bytes=1_000))
+    far = Far(desk)
+    desk.hub.subscribe(far.outbox, TRADES, form=desk.form)
+    for number in range(50):
+        desk.publish([number] * 50, TRADES)
+    desk.clock.settle()
+    far.outbox.pause()
+    count = 0
+    for _ in range(9):
+        count += desk.hub.resend(far.outbox, stream_id(TRADES), count + 1, 50)
+        far.outbox.reply(b"\x81\x02{}")
+    assert 3 < count < 10
+    assert far.outbox.queued_bytes <= 1_000 + 9 * 4
+    far.outbox.resume()
+    assert [each["s"] for each in resent(far) if "s" in each] == list(range(1, count + 1))
 
 
 def test_one_of_another_form_is_framed_here() -> None:

@@ -35,7 +35,9 @@ class Copy:
 
     def join(self, epoch: str, sequence: int, *, snapshot: bool = True, resume: tuple[str, int] | None = None) -> Peer:
         peer = Peer(self.fanout)
-        self.mirror.attach(Waiting(peer.outbox, FORM, epoch, sequence, resume, snapshot, lambda: self.failed.append(peer)))
+        self.mirror.attach(
+            Waiting(peer.outbox, FORM, epoch, sequence, resume, snapshot, lambda: self.failed.append(peer))
+        )
         return peer
 
     def read(self, peer: Peer) -> list[Message]:
@@ -108,6 +110,14 @@ def test_numbers_that_do_not_come_are_announced_and_the_state_follows() -> None:
         assert [each["gap"] for each in told if "gap" in each] == [[2, 6]]
     copy.mirror.skip(3)
     assert copy.read(peer) == []
+
+
+def test_a_new_epoch_knows_nothing_of_the_state_before() -> None:
+    copy = Copy(stream_id(KEY))
+    copy.tell(1, "a")
+    copy.mirror.reset("e2", "upstream")
+    assert copy.mirror.state() is None
+    assert copy.read(copy.join("e2", 0)) == []
 
 
 def test_a_number_out_of_place_is_refused_and_one_that_is_known_is_not_told_again() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from structlog.testing import capture_logs
 
+from _speedups.frame import OP_TEXT, encode
 from gateway.core.key import Key, stream_id
 from gateway.limits import Limits
 from gateway.net.links import ROOM
@@ -70,9 +72,29 @@ def test_a_position_is_resumed_from_the_worker_s_own_ring() -> None:
     assert (at.recovered, at.replayed, at.sequence) == (True, 3, 2)
     pair.carry()
     assert [each["s"] for each in again.read()[1:]] == [3, 4, 5]
-    assert pair.desk.hub.resend(again.outbox, at.id, 4, 9) == 2
+
+
+def test_numbers_are_sent_again_behind_the_reply_also_those_that_a_link_has_left_out() -> None:
+    pair = Pair(Limits(queue_state_bytes=1, queue_append_bytes=1_000, queue_bytes_max=2_000))
+    client = joined(pair)
+    at = client.subscribe(TRADES)
     pair.carry()
-    assert [each["s"] for each in again.read()] == [4, 5]
+    pair.down.slow = True
+    for number in range(ROOM):
+        pair.desk.publish([number] * 500, TRADES)
+        pair.desk.clock.settle()
+    pair.down.wake()
+    pair.carry()
+    missing = [each["gap"] for each in client.read() if "gap" in each]
+    assert missing
+    first, last = missing[0]
+    count = pair.desk.hub.resend(client.outbox, at.id, first, last)
+    pair.carry()
+    assert client.read() == [], "they wait for the reply"
+    client.outbox.reply(encode(OP_TEXT, msgspec.json.encode({"resent": count})))
+    pair.carry()
+    reply, *told = client.read()
+    assert (reply, [each["s"] for each in told]) == ({"resent": 1}, [first])
 
 
 def test_a_worker_that_comes_later_is_given_the_ring_so_that_a_resume_lands_anywhere() -> None:

@@ -31,7 +31,6 @@ DOWN = st.one_of(
     st.builds(link.Unfollow, NUMBER),
     st.builds(link.Attach, NUMBER, NUMBER, NUMBER, TEXT, NUMBER, st.none() | POSITION, st.booleans()),
     st.builds(link.Detach, NUMBER, NUMBER, NUMBER),
-    st.builds(link.Resend, NUMBER, NUMBER, NUMBER, NUMBER),
     st.builds(link.Gap, NUMBER, NUMBER, TEXT, st.none() | TEXT),
     st.builds(link.Mark, NUMBER),
 )
