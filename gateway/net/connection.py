@@ -41,7 +41,8 @@ TURN_BYTES = 65_536  # after a read of this size the others get a turn: uvloop w
 
 
 # Handlers that are told of their connection's end in a turn of the loop: when thousands are lost at once, others get
-# their updates meanwhile. More than are let in in a turn, so that who comes back is not refused for who has gone.
+# their updates meanwhile. More than the port lets in in a turn, so that who comes back is not refused for who has gone.
+# A worker's link may bring hundreds in one: just after it is lost, a user near `connections_per_user_max` may hear 429.
 ENDS_PER_TURN = 32
 
 
