@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SPARE_SOCKETS: Final = 1_024  # beyond `connections_max`: heads being read, HTTP
 SPARE_SOCKETS_PER_IP: Final = 256  # beyond `connections_per_ip_max`: the same of one address
+REFUSED_MAX: Final = 1_024  # that are waited for until they have read why; beyond, they are closed with it
+REFUSED_PER_IP_MAX: Final = 256  # the same of one address
 REMEMBERED_MAX: Final = 65_536  # addresses whose rate is known; beyond, whoever was quiet the longest is forgotten
 RETRY_AFTER_MS: Final = 1_000
 RETRY_AFTER_S_MAX: Final = 3600.0
@@ -57,6 +59,7 @@ class Admission:
         self._limits = limits
         self._per_ip: Counter[str] = Counter()  # WebSockets, and what may become one
         self._http_per_ip: Counter[str] = Counter()
+        self._refused_per_ip: Counter[str] = Counter()
         self._upgrades = Handshakes(limits.handshakes_per_ip_per_s, limits.handshakes_per_ip_burst)
         self._requests = Handshakes(limits.http_requests_per_ip_per_s, limits.http_requests_per_ip_burst)
         self._known_requests = Handshakes(limits.http_requests_per_ip_per_s, limits.http_requests_per_ip_burst)
@@ -66,10 +69,10 @@ class Admission:
     @property
     def addresses(self) -> int:
         """Addresses that hold a socket."""
-        return len(self._per_ip | self._http_per_ip)
+        return len(self._per_ip | self._http_per_ip | self._refused_per_ip)
 
     def has_room(self, sockets: int, address: str | None) -> bool:
-        """Whether one more is even read, where there are so many."""
+        """Whether one more is even read, where there are so many that are not refused."""
         limits = self._limits
         if sockets >= limits.connections_max + SPARE_SOCKETS:
             return False
@@ -97,6 +100,22 @@ class Admission:
     def leave_http(self, address: str | None) -> None:
         """One that spoke HTTP is gone."""
         _take(self._http_per_ip, address)
+
+    def refuse(self, address: str | None, refused: int) -> bool:
+        """One that was there is refused, and takes no place any more; `refused`: how many others stay that are.
+
+        False: they are so many that this one is not to stay.
+        """
+        _take(self._per_ip, address)
+        stays = refused < REFUSED_MAX and (
+            address is None or self._refused_per_ip[counted(address)] < REFUSED_PER_IP_MAX
+        )
+        _add(self._refused_per_ip, address)
+        return stays
+
+    def leave_refused(self, address: str | None) -> None:
+        """One that was refused is gone."""
+        _take(self._refused_per_ip, address)
 
     def secures(self, address: str | None, now_s: float) -> bool:
         """Whether this one may begin TLS, which costs us more than it."""

@@ -68,7 +68,7 @@ class Listener(Port):
     @property
     def sockets(self) -> int:
         """All sockets that are held, whatever they speak."""
-        return len(self.entrances) + len(self.connections) + len(self.http.connections)
+        return len(self.entrances) + len(self.refused) + len(self.connections) + len(self.http.connections)
 
     def entrance(self) -> Entrance:
         return Door(self)
@@ -146,11 +146,19 @@ class Door(Entrance):
         connection.open(accept(head, extensions), rest)
 
     def _refuse(self, refusal: Refusal) -> None:
+        listener = self._listener
         self._refused = True
         self._data.clear()
-        self._listener.counts["refused"] += 1
+        self._leave()
+        stays = listener.admission.refuse(self._counted, len(listener.refused))
+        listener.refused.add(self)
+        listener.shared.wheel.schedule(self, listener.shared.clock() + listener.shared.limits.close_timeout_s)
+        listener.counts["refused"] += 1
         self._transport.write(refusal.render())
-        self._transport.write_eof()  # closing with unread bytes would reset the connection, and lose the answer
+        if stays:
+            self._transport.write_eof()  # closing with unread bytes would reset the connection, and lose the answer
+        else:
+            self._transport.close()
 
 
 class LateDoor(Door):

@@ -68,6 +68,7 @@ class Port(ABC):
         self.proxies = proxies or Proxies()
         self.shared = Shared(limits, fanout, Wheel(clock()), clock, self.admission.leave)
         self.entrances: set[Entrance] = set()
+        self.refused: set[Entrance] = set()  # who is still to read why
         self.port = 0
         self.counts = counts
         self.tls = tls
@@ -115,7 +116,7 @@ class Port(ABC):
         self.close_accepting()
         if self._timer is not None:
             self._timer.cancel()
-        for entrance in list(self.entrances):
+        for entrance in [*self.entrances, *self.refused]:
             entrance.abort()
 
     def _tick(self) -> None:
@@ -165,7 +166,7 @@ class Entrance(asyncio.Protocol, ABC):
         port = self._port
         self._peer = peer
         counted = None if port.proxies.trusts(peer) else peer
-        if not port.admission.has_room(port.sockets, counted):
+        if not port.admission.has_room(port.sockets - len(port.refused), counted):
             self._drop()
             return False
         self._counted = counted
@@ -193,6 +194,10 @@ class Entrance(asyncio.Protocol, ABC):
         if self in self._port.entrances:
             self._leave()
             self._port.admission.leave(self._counted)
+        elif self in self._port.refused:
+            self._port.refused.remove(self)
+            self._port.shared.wheel.cancel(self)
+            self._port.admission.leave_refused(self._counted)
 
     def on_due(self, _now_s: float) -> None:
         """The head has not come in time, or whoever was refused stays."""

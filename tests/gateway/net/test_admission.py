@@ -16,35 +16,45 @@ from gateway.net.admission import Admission, Handshakes
 ADDRESSES = st.sampled_from(["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", None])
 
 
-@given(st.lists(st.tuples(st.sampled_from(["enter", "http", "back", "leave"]), ADDRESSES), max_size=40))
+MOVES = {
+    "enter": ("away", "web"),
+    "http": ("web", "http"),
+    "back": ("http", "web"),
+    "refuse": ("web", "refused"),
+    "leave": ("web", "away"),
+    "leave http": ("http", "away"),
+    "leave refused": ("refused", "away"),
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(MOVES)), ADDRESSES), max_size=40))
 def test_what_enters_leaves_and_nothing_is_left(steps: list[tuple[str, str | None]]) -> None:
     room = Admission(Limits(connections_per_ip_max=2))
-    web: Counter[str | None] = Counter()
-    http: Counter[str | None] = Counter()
-    moves = {"enter": room.enter, "http": room.enter_http, "back": room.return_from_http}
+    there: dict[str, Counter[str | None]] = {"web": Counter(), "http": Counter(), "refused": Counter()}
+    tell = {
+        "enter": room.enter,
+        "http": room.enter_http,
+        "back": room.return_from_http,
+        "refuse": lambda address: room.refuse(address, 0),
+        "leave": room.leave,
+        "leave http": room.leave_http,
+        "leave refused": room.leave_refused,
+    }
     for step, address in steps:
-        if step == "enter":
-            web[address] += 1
-        elif step == "http" and web[address]:
-            web[address] -= 1
-            http[address] += 1
-        elif step == "back" and http[address]:
-            http[address] -= 1
-            web[address] += 1
-        elif step == "leave" and web[address]:
-            web[address] -= 1
-            room.leave(address)
-            continue
-        else:
-            continue
-        moves[step](address)
+        before, after = MOVES[step]
+        if before != "away":
+            if not there[before][address]:
+                continue
+            there[before][address] -= 1
+        if after != "away":
+            there[after][address] += 1
+        tell[step](address)
         if address is not None:
-            same = sum(count for each, count in web.items() if each and counted(each) == counted(address))
+            same = sum(count for each, count in there["web"].items() if each and counted(each) == counted(address))
             assert (room.upgrade(address, 0, 0.0) is None) == (same <= 2)
-    for address in web.elements():
-        room.leave(address)
-    for address in http.elements():
-        room.leave_http(address)
+    for place, leave in (("web", room.leave), ("http", room.leave_http), ("refused", room.leave_refused)):
+        for address in there[place].elements():
+            leave(address)
     assert room.addresses == 0
 
 
@@ -63,6 +73,24 @@ def test_an_address_holds_so_many_sockets_and_no_more(monkeypatch: pytest.Monkey
     assert room.has_room(0, "2001:db8::3")
     full = Limits().connections_max + admission.SPARE_SOCKETS
     assert not room.has_room(full, None)
+
+
+def test_who_is_refused_takes_no_place_and_so_many_stay_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "SPARE_SOCKETS_PER_IP", 0)
+    monkeypatch.setattr(admission, "REFUSED_PER_IP_MAX", 2)
+    room = Admission(Limits(connections_per_ip_max=1))
+    stay = []
+    for refused in range(3):
+        room.enter("2001:db8::1")
+        stay.append(room.refuse("2001:db8::1", refused))
+    assert stay == [True, True, False]
+    assert room.has_room(0, "2001:db8::1")
+    for address, refused, stays in (("192.0.2.1", admission.REFUSED_MAX, False), (None, 3, True)):
+        room.enter(address)
+        assert room.refuse(address, refused) is stays
+    for address in (*["2001:db8::1"] * 3, "192.0.2.1"):
+        room.leave_refused(address)
+    assert room.addresses == 0
 
 
 def test_who_connects_too_often_is_told_when_to_come_again() -> None:
