@@ -145,7 +145,13 @@ class Door(Entrance):
         self._listener.counts["upgraded"] += 1
         connection.open(accept(head, extensions), rest)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def on_due(self, now_s: float) -> None:
+        if self._data and not self._awaits_header and not self._transport.is_closing():
+            self._refuse(Refusal(408, "validation_error", "the request did not come in time"), "timed_out")
+        else:
+            super().on_due(now_s)  # who has asked for nothing is told nothing, nor is whoever has been told
+
+    def _refuse(self, refusal: Refusal, outcome: str = "refused") -> None:
         listener = self._listener
         self._refused = True
         self._data.clear()
@@ -153,7 +159,7 @@ class Door(Entrance):
         stays = listener.admission.refuse(self._counted, len(listener.refused))
         listener.refused.add(self)
         listener.shared.wheel.schedule(self, listener.shared.clock() + listener.shared.limits.close_timeout_s)
-        listener.counts["refused"] += 1
+        listener.counts[outcome] += 1
         self._transport.write(refusal.render())
         if stays:
             self._transport.write_eof()  # closing with unread bytes would reset the connection, and lose the answer

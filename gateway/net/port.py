@@ -200,7 +200,7 @@ class Entrance(asyncio.Protocol, ABC):
             self._port.admission.leave_refused(self._counted)
 
     def on_due(self, _now_s: float) -> None:
-        """The head has not come in time, or whoever was refused stays."""
+        """Nothing has come in time that can be answered, or whoever was refused stays."""
         if not self._refused:
             self._port.counts["timed_out"] += 1
         self.abort()

@@ -158,12 +158,17 @@ async def test_a_slow_head_is_cut(serve: Serve, start: bytes) -> None:
     server = await serve()
     client = await RawClient.connect(server.port)
     client.send(start)
-    await until(lambda: server.listener.entrances)
+    await until(lambda: any(bytes(entrance._data) == start for entrance in server.listener.entrances))
     server.pass_time(server.listener.shared.limits.handshake_timeout_s - 1)
     assert server.listener.sockets == 1
     server.pass_time(2)
+    if start:
+        status, body = await client.response()
+        assert (status, json.loads(body)["code"]) == (408, "validation_error")
+        assert server.listener.sockets == 1, "they are to read it"
+        server.pass_time(server.listener.shared.limits.close_timeout_s + 1)
     await server.emptied()
-    assert server.listener.counts["timed_out"] == 1
+    assert (server.listener.counts["timed_out"], server.listener.counts["refused"]) == (1, 0)
 
 
 async def test_connections_are_limited(serve: Serve) -> None:
