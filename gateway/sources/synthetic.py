@@ -54,8 +54,17 @@ class Clock(Protocol):
 class SyntheticSource:
     """Every symbol ticks at the same rate; their phases are spread evenly, as independent markets are on average."""
 
-    def __init__(self, name: str, options: Mapping[str, Any], sink: Sink, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, Any],
+        sink: Sink,
+        clock: Clock,
+        exact_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`exact_s` is the time of `clock` as it is: uvloop reads it once a turn, in whole milliseconds."""
         self.name = name
+        self._exact_s = exact_s
         self._options = read_options(options)
         self._sink = sink
         self._clock = clock
@@ -95,7 +104,7 @@ class SyntheticSource:
         self._since_ns[key] = time.time_ns()
         self._updates[key] = 0
         if self._timer is None:
-            self._began = self._clock.time()
+            self._began = self._exact_s()
             self._step = 0
             self._tick()
 
@@ -125,13 +134,13 @@ class SyntheticSource:
 
     def _tick(self) -> None:
         """Publish all that is due by now, late ones too: an overloaded server must show, not slow its market down."""
-        now, now_ns = self._clock.time(), time.time_ns()
+        now, now_ns = self._exact_s(), time.time_ns()
         while (due := self._due(self._step)) <= now:
             key = self._keys[self._step % self._options.symbols]
             self._step += 1
             if key is not None:
                 self._publish(key, now_ns - int((now - due) * 1e9))
-        self._timer = self._clock.call_at(max(self._due(self._step), now + TICK_MIN_S), self._tick)
+        self._timer = self._clock.call_at(max(self._due(self._step), self._clock.time() + TICK_MIN_S), self._tick)
 
     def _due(self, step: int) -> float:
         return self._began + step / (self._options.rate * self._options.symbols)

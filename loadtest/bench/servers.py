@@ -128,16 +128,17 @@ def gateway(
     klass: str,
     certificate: Path | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
+    limits: Mapping[str, Any] = MappingProxyType({}),
     workers: int = 1,
 ) -> Iterator[Server]:
     """The real gateway as `tickwire serve` starts it, with everything on and one configured exchange, the default;
-    with a certificate (its key in the same file) it speaks TLS. `more` is what else is said of the exchange."""
+    with a certificate (its key in the same file) it speaks TLS. `more` is what else is said of the exchange,
+    `limits` which are not the default."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="tickwire-bench-") as folder:
         config = Path(folder) / "tickwire.toml"
-        config.write_text(
-            gateway_config(port, exchange, options, klass=klass, certificate=certificate, more=more), encoding="utf-8"
-        )
+        text = gateway_config(port, exchange, options, klass=klass, certificate=certificate, more=more, limits=limits)
+        config.write_text(text, encoding="utf-8")
         words = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
         words += ["--workers", str(workers)] if workers > 1 else []
         with process("gateway", words, cpu=server_cpu()) as (pid, log):
@@ -162,13 +163,16 @@ def gateway_config(
     klass: str,
     certificate: Path | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
+    limits: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """The configuration file: every default kept, except where to listen, what to read, and no orders."""
+    """The configuration file: every default kept, except where to listen, what to read, no orders, and `limits`."""
     lines = [
         f"default_exchange = {json.dumps(exchange)}",
         "[server]",
         f"port = {port}",
         *([f'tls_{name} = "{certificate}"' for name in ("certificate", "key")] if certificate else []),
+        *(["[limits]"] if limits else []),
+        *(f"{name} = {inline_toml(value)}" for name, value in limits.items()),
         "[oms]",
         "enabled = false",
         f"[exchanges.{exchange}]",

@@ -65,9 +65,9 @@ def measure(storm: Storm, say: Callable[[str], None]) -> Weathered:
         with gateway(folder, storm.rate) as server:
             key_id = int(made_key(folder)["id"])
             tokens = folder / "tokens"
+            tokens.write_text("\n".join(made_tokens(folder / "secret", key_id, 2 * storm.comers)), encoding="ascii")
             say(f"F: {storm.comers} connections at once, each with a token, while {storm.readers} read")
             with swarm(server, storm.readers, "S0/USDT", warmup_s=WARMUP_S, seconds=NO_LIMIT).measuring() as ended:
-                tokens.write_text("\n".join(made_tokens(folder / "secret", key_id, 2 * storm.comers)), encoding="ascii")
                 came = swarm(
                     server, storm.comers, f"{QUIET}:S%d/USDT", warmup_s=0.0, seconds=STAYS_S, tokens=tokens, again=True
                 ).run()

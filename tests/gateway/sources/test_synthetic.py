@@ -68,7 +68,7 @@ class Published:
 def market(**options: float) -> tuple[SyntheticSource, ManualClock, Published]:
     clock = ManualClock()
     published = Published(clock)
-    return SyntheticSource("bench", options, published, clock), clock, published
+    return SyntheticSource("bench", options, published, clock, clock.time), clock, published
 
 
 def key(number: int) -> Key:
@@ -136,6 +136,19 @@ def test_late_updates_are_made_up_for() -> None:
     on_time_ns = [stamp + 10_000_000 * number for number, stamp in enumerate(reversed(caught_up))]
     assert before_ns <= on_time_ns[0] <= after_ns, "the last one is due just now"
     assert max(on_time_ns) - min(on_time_ns) < 1_000, "each is stamped with when it was due: what was late counts so"
+
+
+def test_lateness_that_a_rounded_clock_hides_counts() -> None:
+    clock = ManualClock()
+    published = Published(clock)
+    late_s = [0.0]
+    source = SyntheticSource("bench", {"rate": 100}, published, clock, lambda: clock.now + late_s[0])
+    source.acquire(key(0))
+    late_s[0] = 0.0007
+    before_ns = time.time_ns()
+    clock.run_until(1_000.01)
+    late_ns = [ns - published.stamps_ns[-1] for ns in (before_ns, time.time_ns())]
+    assert late_ns[0] - 1_000 <= 700_000 <= late_ns[1] + 1_000
 
 
 @pytest.mark.parametrize("data_bytes", [0, 160, 1_000, 20_000])

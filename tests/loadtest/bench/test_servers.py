@@ -99,3 +99,8 @@ int main(int n, char **v) {
   return 2;
 }
 """
+
+
+def test_limits_that_are_not_the_default_are_said() -> None:
+    text = servers.gateway_config(1, "bench", {}, klass="synthetic", limits={"linger_s": 0.05})
+    assert tomllib.loads(text)["limits"] == {"linger_s": 0.05}
