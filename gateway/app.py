@@ -17,10 +17,10 @@ import msgspec
 import structlog
 from litestar import Litestar
 
-from _speedups.fanout import Fanout
 from gateway import __version__, desk
 from gateway.auth import Authenticator, Gate
 from gateway.config import Config
+from gateway.core.fanout import make_fanout
 from gateway.core.hub import Hub
 from gateway.core.private import Accounts, Calls, Register, Standings
 from gateway.errors import Close
@@ -79,15 +79,7 @@ class Markets:
         """Needs a running loop. Raises TickwireError for an exchange that cannot be made."""
         loop = asyncio.get_running_loop()
         limits = config.limits
-        self.fanout = Fanout(
-            loop.call_soon,
-            loop.call_later,
-            flush_max_us=limits.flush_max_us,
-            slice_sends=limits.slice_sends,
-            queue_state_bytes=limits.queue_state_bytes,
-            queue_append_bytes=limits.queue_append_bytes,
-            queue_bytes_max=limits.queue_bytes_max,
-        )
+        self.fanout = make_fanout(loop, limits)
         self.sources: dict[str, Source] = {}
         self.hub = Hub(self.fanout, loop, limits, self.sources)
         self._expects_none = bool(config.exchanges) and not any(each.has_market for each in config.exchanges.values())

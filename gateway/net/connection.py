@@ -39,7 +39,6 @@ log = structlog.get_logger(__name__)
 
 TURN_BYTES = 65_536  # after a read of this size the others get a turn: uvloop would read 8 MB of one flood at a stretch
 
-
 # Handlers that are told of their connection's end in a turn of the loop: when thousands are lost at once, others get
 # their updates meanwhile. More than the port lets in in a turn, so that who comes back is not refused for who has gone.
 # A worker's link may bring hundreds in one: just after it is lost, a user near `connections_per_user_max` may hear 429.

@@ -156,27 +156,29 @@ class StreamSession(Conversation[stream.Request]):
         return isinstance(request, stream.Restore)
 
     def answer(self, request: stream.Request, request_id: str) -> bytes | None:
+        answer: bytes | None
         match request:
             case stream.Ping():
-                return stream.pong(request)
-            case stream.Subscribe() | stream.Unsubscribe():
+                answer = stream.pong(request)
+            case stream.Subscribe():
                 self.changed()
-                if isinstance(request, stream.Subscribe):
-                    answer: bytes | None = self._subscribe_at_once(request)
-                else:
-                    answer = self._unsubscribe(request, request_id)
-                return answer
+                answer = self._subscribe_at_once(request)
+            case stream.Unsubscribe():
+                self.changed()
+                answer = self._unsubscribe(request, request_id)
             case stream.List():
                 listed = [each.listed() for each in (self._private, self._portfolios) if each is not None]
-                return stream.subscriptions(request, [*self._streams.listed(), *chain(*listed)])
+                answer = stream.subscriptions(request, [*self._streams.listed(), *chain(*listed)])
             case stream.Resend():
                 _known(request.channel)
-                return self._streams.resend(request)
+                answer = self._streams.resend(request)
             case stream.Auth():
                 if self._guard is None:
                     raise TickwireError("unsupported_action", "this gateway has no users: there is nobody to be")
-                return stream.authenticated(request, *self._guard.authenticate(request.token))
-        return self._accounts().answer(request, self.principal, request_id)
+                answer = stream.authenticated(request, *self._guard.authenticate(request.token))
+            case _:
+                answer = self._accounts().answer(request, self.principal, request_id)
+        return answer
 
     def _unsubscribe(self, request: stream.Unsubscribe, request_id: str) -> bytes | None:
         if request.channel == PORTFOLIO:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 import structlog
 
-from _speedups.fanout import Fanout
 from _speedups.frame import OP_TEXT, encode
 from gateway.config import ServerConfig
+from gateway.core.fanout import make_fanout
 from gateway.core.mirror import Known, Mirror
 from gateway.limits import Limits
 from gateway.net.addresses import Proxies
@@ -32,6 +32,7 @@ from gateway.wire.forms import Forms
 from gateway.wire.link import LinkError
 
 if TYPE_CHECKING:
+    from _speedups.fanout import Fanout
     from _speedups.frame import Form
 
 log = structlog.get_logger(__name__)
@@ -213,17 +214,8 @@ class Worker(asyncio.Protocol):
         settings = msgspec.json.decode(welcome.settings, type=Settings)
         structlog.contextvars.bind_contextvars(worker=welcome.index)
         self._certificate = certificate = Certificate.of(settings.server)
-        loop = asyncio.get_running_loop()
         limits = settings.limits
-        fanout = Fanout(
-            loop.call_soon,
-            loop.call_later,
-            flush_max_us=limits.flush_max_us,
-            slice_sends=limits.slice_sends,
-            queue_state_bytes=limits.queue_state_bytes,
-            queue_append_bytes=limits.queue_append_bytes,
-            queue_bytes_max=limits.queue_bytes_max,
-        )
+        fanout = make_fanout(asyncio.get_running_loop(), limits)
         tls = (lambda: certificate.context) if certificate else None
         self.port = WorkerPort(self, limits, fanout, tls, settings.server)
         self.forms = Forms(limits, compress).all

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import orjson
 
-from _speedups.fanout import Fanout
+from gateway.core.fanout import make_fanout
 from gateway.core.hub import Hub
 from gateway.core.key import Key
 from gateway.limits import Limits
@@ -82,13 +82,7 @@ class Desk:
     def __init__(self, limits: Limits | None = None) -> None:
         self.clock = HandClock()
         self.limits = limits or Limits(linger_s=5.0)
-        self.fanout = Fanout(
-            self.clock.call_soon,
-            self.clock.call_later,
-            queue_state_bytes=self.limits.queue_state_bytes,
-            queue_append_bytes=self.limits.queue_append_bytes,
-            queue_bytes_max=self.limits.queue_bytes_max,
-        )
+        self.fanout = make_fanout(self.clock, self.limits)
         self.source = Watched()
         self.hub = Hub(self.fanout, self.clock, self.limits, {"sim": self.source})
         self.form = JsonForm()

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import msgspec
 
-from _speedups.fanout import Fanout
 from _speedups.frame import OP_TEXT, encode
 from gateway.config import ServerConfig
 from gateway.core.away import AwayOutbox
+from gateway.core.fanout import make_fanout
 from gateway.core.hub import Subscribed
 from gateway.core.key import Key
 from gateway.limits import Limits
@@ -150,11 +150,7 @@ class Pair:
         self.clock = HandClock()
         self.worker = Worker()
         self.worker.connection_made(cast("Any", self.up))
-        limits = self.desk.limits
-        self.fanout = Fanout(
-            self.clock.call_soon, self.clock.call_later, queue_state_bytes=limits.queue_state_bytes,
-            queue_append_bytes=limits.queue_append_bytes, queue_bytes_max=limits.queue_bytes_max,
-        )  # fmt: skip
+        self.fanout = make_fanout(self.clock, self.desk.limits)
         self.port = self.worker.port = WorkerPort(self.worker, self.desk.limits, self.fanout, None, ServerConfig())
         self.worker.forms = [self.desk.form]
 
