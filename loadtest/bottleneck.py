@@ -47,6 +47,11 @@ def short(cpu: float, waited: float | None) -> bool:
     return cpu > CPU_BUSY or (waited or 0.0) > WAITED_MAX
 
 
+def of_client(name: str, cpu: float, waited: float | None) -> list[str]:
+    """A sentence, when the client of what is called so was."""
+    return [f"the client was the bottleneck: {name}: {cell(cpu, waited)}"] if short(cpu, waited) else []
+
+
 def cell(cpu: float, waited: float | None) -> str:
     """A client in a table: its CPU, and what it waited when that is too much."""
     return f"{100 * cpu:.0f} %" + (f", waited {100 * waited:.0f} %" if waited and waited > WAITED_MAX else "")

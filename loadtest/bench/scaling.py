@@ -156,9 +156,9 @@ class Row:
         """Its medians of CPU and waiting, as a table has them."""
         return bottleneck.cell(*self._client())
 
-    @property
-    def client_was_short(self) -> bool:
-        return bottleneck.short(*self._client())
+    def client_notes(self, name: str) -> list[str]:
+        """That it was the bottleneck, if it mostly was."""
+        return bottleneck.of_client(name, *self._client())
 
     def _client(self) -> tuple[float, float]:
         return self.median(lambda seen: seen.client_cpu), self.median(lambda seen: seen.client_waited)
@@ -316,14 +316,13 @@ def _with_floor(row: Row, plan: Plan) -> Row:
 
 
 def notes_of(result: Scaling) -> list[str]:
-    """With each point whose client was mostly the bottleneck: the steps to it and from it are the client's, too."""
-    short = [
-        f"the client was the bottleneck: {axis.name}, {row.point.label}: {row.client}"
-        for axis in result.axes
-        for row in axis.rows
-        if row.client_was_short
-    ]
-    return [*result.notes, *short]
+    """What was left out, and of each axis where its client was the bottleneck."""
+    return [*result.notes, *(note for axis in result.axes for note in notes_of_axis(axis))]
+
+
+def notes_of_axis(grown: Grown) -> list[str]:
+    """Each point whose client was mostly the bottleneck: the steps to it and from it are the client's, too."""
+    return [note for row in grown.rows for note in row.client_notes(f"{grown.name}, {row.point.label}")]
 
 
 def figures_of(result: Scaling) -> dict[str, float | None]:

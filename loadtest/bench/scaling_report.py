@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from loadtest.bench.linear import MUST_TELL, NOISE_TIMES, SHARP_MAX, Step
 from loadtest.bench.report import facts, number, table
-from loadtest.bench.scaling import A_GATEWAY, Grown, Row, Scaling, notes_of
+from loadtest.bench.scaling import A_GATEWAY, Grown, Row, Scaling, notes_of_axis
 from loadtest.bench.scaling_kept import Kept
 
 COLUMNS = (
@@ -95,19 +95,21 @@ def verdict(result: Scaling) -> str:
 
 
 def section(grown: Grown, made: str = "") -> str:
-    """An axis."""
+    """An axis, with each point whose client was the bottleneck."""
     repeats = max(len(row.seen) for row in grown.rows)
     noise = f"Each point {repeats} times; one measurement spreads by {100 * grown.noise:.1f} %."
     floors = [(row.point.label, row.floor_us) for row in grown.rows if row.floor_us is not None]
     told = ", ".join(f"{number(floor)} us a message at {label}" for label, floor in floors)
     parts = [f"## {grown.title}", f"{noise} {made}".strip(), table(COLUMNS, rows_of(grown))]
-    return "\n\n".join([*parts, *([f"C floor: {told}."] if floors else [])])
+    parts += [f"C floor: {told}."] if floors else []
+    notes = notes_of_axis(grown)
+    return "\n\n".join([*parts, *(["\n".join(f"- {note}" for note in notes)] if notes else [])])
 
 
 def shown(result: Scaling) -> str:
     """Verdict and every axis, for the terminal."""
     parts = [verdict(result), *map(section, result.axes)]
-    return "\n\n".join([*parts, *(f"- {note}" for note in notes_of(result))])
+    return "\n\n".join([*parts, *(f"- {note}" for note in result.notes)])
 
 
 def document(kept: Sequence[Kept]) -> str:

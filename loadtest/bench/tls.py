@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trustme
 
+from loadtest import bottleneck
 from loadtest.bench import servers
 from loadtest.bench.clients import Figures, Load, from_swarm
 from loadtest.bench.machine import Machine, client_cpu, on_cpu
@@ -71,11 +72,17 @@ def command(server: Server, load: Load, ca: Path | None) -> list[str]:
 
 
 def section(result: TlsResult) -> str:
-    """Its table, and what TLS costs."""
+    """Its table, what TLS costs, and of which row the client was the bottleneck."""
     more_us = result.secured.us_per_msg - result.plain.us_per_msg
-    rows = [row("tickwire", result.plain), row("tickwire, TLS 1.3", result.secured)]
+    both = {"tickwire": result.plain, "tickwire, TLS 1.3": result.secured}
+    rows = [row(name, seen) for name, seen in both.items()]
     cost = f"TLS costs the server {more_us:.1f} us of CPU a message more."
-    return "\n\n".join([HEADING, table(COLUMNS, rows), cost])
+    notes = [
+        f"- {note}"
+        for name, seen in both.items()
+        for note in bottleneck.of_client(name, seen.client_cpu, seen.client_waited)
+    ]
+    return "\n\n".join([HEADING, table(COLUMNS, rows), cost, *(["\n".join(notes)] if notes else [])])
 
 
 def part(ran: str, machine: Machine, result: TlsResult) -> str:

@@ -32,7 +32,7 @@ Memory bandwidth, caches that are shared and a network card are not in it."""
 
 
 def section(result: Workers) -> str:
-    """What was seen, the model, and what it says of more cores."""
+    """What was seen, of which row the client was the bottleneck, the model, and what it says of more cores."""
     model = result.model
     terms = (
         ("update", model.update_us),
@@ -45,14 +45,21 @@ def section(result: Workers) -> str:
         for count in COUNTS
     ]
     heads = ("processes", *(f"{readers:,} subscribers" for readers in SUBSCRIBERS))
+    notes = [f"- {note}" for each in result.seen for note in _notes(each)]
     return "\n\n".join(
         [
             table(COLUMNS, [_row(each) for each in result.seen]),
+            *(["\n".join(notes)] if notes else []),
             "CPU: " + ", ".join(f"{name} {us:.1f} us" for name, us in terms) + ".",
             "## What more cores would give, messages/s at most",
             table(heads, rows),
         ]
     )
+
+
+def _notes(seen: Seen) -> list[str]:
+    name = f"{seen.point.label}, processes {len(seen.processes)}"
+    return bottleneck.of_client(name, seen.client_cpu, seen.client_waited)
 
 
 def _row(seen: Seen) -> list[str]:

@@ -73,4 +73,8 @@ def test_a_row_whose_client_was_the_bottleneck_is_marked_and_said() -> None:
     rows[-1] = replace(rows[-1], seen=[replace(seen, client_waited=0.5) for seen in rows[-1].seen])
     text = scaling_report.shown(result)
     assert text.count("10 %, waited 50 % |") == 1
-    assert text.endswith("- the client was the bottleneck: subscribers, 10,000: 10 %, waited 50 %")
+    assert text.count("\n- the client was the bottleneck: subscribers, 10,000: 10 %, waited 50 %") == 1
+    document = scaling_report.document([Kept(grown, made.MACHINE, "x") for grown in result.axes])
+    of_axis = document.partition("## Subscribers")[2].partition("\n## ")[0]
+    assert of_axis.rstrip().endswith("- the client was the bottleneck: subscribers, 10,000: 10 %, waited 50 %")
+    assert document.count("the client was the bottleneck") == 1

@@ -37,3 +37,9 @@ def test_its_part_says_what_tls_costs_and_stands_before_the_orders() -> None:
     assert before == "# Benchmarks\n"
     assert mine.strip() == part.strip()
     assert orders_report.joined(before, mine, of_orders) == document
+
+
+def test_a_row_whose_client_was_the_bottleneck_is_said() -> None:
+    assert "bottleneck" not in tls.section(RESULT)
+    full = replace(RESULT, secured=replace(RESULT.secured, client_cpu=0.98, client_waited=0.25))
+    assert tls.section(full).endswith("- the client was the bottleneck: tickwire, TLS 1.3: 98 %, waited 25 %")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from loadtest.bench import workers_report
 from tests.loadtest.bench import made
 from tests.loadtest.bench.test_workers import made as made_workers
@@ -22,3 +24,13 @@ def test_the_document_says_where_and_how_it_was_made() -> None:
     assert text.startswith("# Several processes\n\nMade by the command")
     assert "**computed, not measured**" in text
     assert "`python -m loadtest.bench workers`" in text
+
+
+def test_a_row_whose_client_was_the_bottleneck_is_said() -> None:
+    result = made_workers()
+    assert "bottleneck" not in workers_report.section(result)
+    seen = [result.seen[0], replace(result.seen[1], client_cpu=0.25, client_waited=0.5), *result.seen[2:]]
+    text = workers_report.section(replace(result, seen=seen))
+    name = f"{result.seen[1].point.label}, processes {len(result.seen[1].processes)}"
+    assert f"\n- the client was the bottleneck: {name}: 25 %, waited 50 %\n" in text
+    assert text.count("bottleneck") == 1
