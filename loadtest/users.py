@@ -21,6 +21,8 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 LISTENS = "The gateway listens on "
 KEY = "  export KEY="
 DEFAULTS = ("--users", "100", "--spawn-rate", "50", "--run-time", "20s")
+WEB = "--web-"  # locust's options of its web UI begin so
+WEB_UI = "--web-ui"  # ours: the web UI, with nothing else said of it
 
 
 class Demo(NamedTuple):
@@ -71,9 +73,17 @@ def _said(lines: Iterator[str], opening: str) -> str:
 
 def locust(arguments: Sequence[str], key: str = "", output: int | None = None) -> int:
     """Its exit code; `output` is where what it prints goes, if not to the terminal."""
-    words = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless", *DEFAULTS, *arguments]
+    words = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), *options(arguments)]
     environment = {**os.environ, **({"TICKWIRE_LOAD_KEY": key} if key else {})}
     return subprocess.run(words, check=False, env=environment, stdout=output, stderr=output).returncode  # noqa: S603  # ours
+
+
+def options(arguments: Sequence[str]) -> list[str]:
+    """Of locust: without a terminal's user, unless its web UI is asked for, which starts the users then and is shown to
+    this machine alone."""
+    asks_web = any(each.startswith(WEB) for each in arguments)
+    ways = ["--web-host", "127.0.0.1"] if asks_web else ["--headless"]
+    return [*ways, *DEFAULTS, *(each for each in arguments if each != WEB_UI)]
 
 
 if __name__ == "__main__":

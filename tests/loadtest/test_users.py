@@ -8,11 +8,14 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from loadtest import users
+from loadtest.bench.machine import free_port
+from loadtest.bench.servers import wait_for_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,6 +60,34 @@ def test_users_stream_trade_and_ask_and_each_worker_has_a_swarm(tmp_path: Path) 
         "client_cpu_share", "client_waited_share", "client_lag_p99_ms", "client_cpu_of_swarm_share",
         "client_waited_of_swarm_share",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "web", "handed_on"),
+    [
+        ((), False, []),
+        (("--csv", "load"), False, ["--csv", "load"]),
+        (("--web-ui", "--csv", "load"), True, ["--csv", "load"]),
+        (("--web-port", "8090"), True, ["--web-port", "8090"]),
+        (("--web-port=8090", "--web-host", "0.0.0.0"), True, ["--web-port=8090", "--web-host", "0.0.0.0"]),
+    ],
+)
+def test_without_the_web_ui_nobody_is_waited_for(asked: tuple[str, ...], web: bool, handed_on: list[str]) -> None:
+    first = ["--web-host", "127.0.0.1"] if web else ["--headless"]
+    assert users.options(asked) == [*first, *users.DEFAULTS, *handed_on]
+
+
+def test_the_web_ui_waits_for_somebody_to_start_the_users() -> None:
+    port = free_port()
+    asked = ("--web-ui", "--web-port", str(port), "--host", "http://127.0.0.1:1")
+    words = [sys.executable, "-m", "locust", "--locustfile", str(users.LOCUSTFILE), *users.options(asked)]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL) as running:
+        try:
+            wait_for_port("locust", running.pid, port, Path(os.devnull))
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats/requests") as answer:
+                assert json.load(answer)["state"] == "ready"
+        finally:
+            running.terminate()
 
 
 def test_a_gateway_that_is_not_there_is_a_failure_and_without_a_key_nobody_trades(tmp_path: Path) -> None:
