@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from loadtest.outcome import Curve
 
+TOLD = (0.5, 0.99, 0.999, 1.0)  # all that a client without a histogram tells
 MARKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
 
 
@@ -19,6 +20,17 @@ def curve(buckets: Sequence[tuple[float, int]]) -> Curve:
     total = sum(count for _us, count in buckets)
     sums = accumulate(count for _us, count in buckets)
     return [(had / total, us / 1e3) for (us, _count), had in zip(buckets, sums, strict=True)]
+
+
+def told(p50_ms: float, p99_ms: float, p999_ms: float, max_ms: float) -> Curve:
+    """Of a client that tells no more."""
+    return list(zip(TOLD, (p50_ms, p99_ms, p999_ms, max_ms), strict=True))
+
+
+def percentile(points: Curve, share: float) -> float | None:
+    """The least ms of a point that this share did not exceed; nothing of what was told without it."""
+    exact = dict(points)
+    return exact.get(share) if tuple(exact) == TOLD else next((ms for had, ms in points if had >= share), None)
 
 
 def nines(share: float, most: float) -> float:

@@ -10,14 +10,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtest import runs
+from loadtest import histogram, runs
 from loadtest.bench.report import facts, table
-from loadtest.outcome import Outcome
+from loadtest.outcome import Curve, Outcome
 from loadtest.page import page
 from loadtest.runs import NotARunError, Run
 from loadtest.targets import number
 
 LOAD_BEFORE_QUIET = 0.5
+PERCENTILES = {"p50 ms": 0.5, "p90 ms": 0.9, "p99 ms": 0.99, "p99.9 ms": 0.999, "max ms": 1.0}
 
 
 def section(outcome: Outcome) -> str:
@@ -35,12 +36,23 @@ def summary(run: Run) -> str:
 
 
 def markdown(run: Run) -> str:
-    """The whole report, with every figure, and without what is drawn."""
+    """The whole report, with every figure, and of what is drawn the percentiles of its curves."""
     parts = ["# Load test", summary(run)]
     for outcome in run.outcomes:
         figures = [(name, "-" if value is None else number(value)) for name, value in outcome.figures.items()]
         parts += [section(outcome), table(("figure", "value"), figures)]
+        parts += [percentiles(outcome.curves)] if outcome.curves else []
     return "\n\n".join(parts) + "\n"
+
+
+def percentiles(curves: dict[str, Curve]) -> str:
+    """Latency by what it is of."""
+    found = (
+        (name, [histogram.percentile(points, share) for share in PERCENTILES.values()])
+        for name, points in curves.items()
+    )
+    rows = [(name, *("-" if ms is None else number(ms) for ms in each)) for name, each in found]
+    return table(("latency", *PERCENTILES), rows)
 
 
 def compared(first: Run, second: Run) -> str:

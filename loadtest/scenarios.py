@@ -53,19 +53,28 @@ def _curve(seen: Figures) -> Curve:
     """The histogram of our own client; of another one the four points that it tells."""
     if seen.buckets:
         return histogram.curve(seen.buckets)
-    return [(0.5, seen.p50_ms), (0.99, seen.p99_ms), (0.999, seen.p999_ms), (1.0, seen.max_ms)]
+    return histogram.told(seen.p50_ms, seen.p99_ms, seen.p999_ms, seen.max_ms)
 
 
 def _mixed(scenario: Scenario, how: How) -> Outcome:
     mix = mixed.Mix(**scenario.options)
-    came = mixed.measure(replace(mix, conns=min(mix.conns, how.conns_max)), how.say)
-    return Outcome(scenario.name, scenario.title, came.figures, {"readers": came.curve}, came.samples, came.notes)
+    conns, cut = _cut(mix.conns, how)
+    came = mixed.measure(replace(mix, conns=conns), how.say)
+    curves, notes = {"readers": came.curve}, [*cut, *came.notes]
+    return Outcome(scenario.name, scenario.title, came.figures, curves, came.samples, notes)
 
 
 def _account(scenario: Scenario, how: How) -> Outcome:
     asked = Observation(**scenario.options)
-    came = observed.measure(replace(asked, conns=min(asked.conns, how.conns_max)), how.say)
-    return Outcome(scenario.name, scenario.title, came.figures, came.curves, came.samples, came.notes)
+    conns, cut = _cut(asked.conns, how)
+    came = observed.measure(replace(asked, conns=conns), how.say)
+    return Outcome(scenario.name, scenario.title, came.figures, came.curves, came.samples, [*cut, *came.notes])
+
+
+def _cut(conns: int, how: How) -> tuple[int, list[str]]:
+    """As many as are allowed, and that they are fewer, if so."""
+    allowed = min(conns, how.conns_max)
+    return allowed, [f"cut to {allowed} connections"] if allowed < conns else []
 
 
 def _scaling(scenario: Scenario, how: How) -> Outcome:

@@ -125,7 +125,7 @@ def measure(name: str, plan: Plan) -> Result:
     """Run one workload: the gateway first, then the floor doing the same, then peers."""
     workload = plan.sized(WORKLOADS[name])
     result = Result(workload)
-    if workload.conns < WORKLOADS[name].conns:
+    if workload.conns < WORKLOADS[name].conns and name != "F":
         result.notes.append(f"cut to {workload.conns} connections")
     if name == "G":
         tick_to_wire(result, plan)
@@ -242,6 +242,8 @@ def arrivals(result: Result, plan: Plan) -> None:
     coming, reading = result.workload, WORKLOADS["A"]
     readers = min(reading.conns, max(1, plan.conns_max // 11))
     comers = max(1, min(coming.conns, plan.conns_max - readers))
+    if readers + comers < reading.conns + WORKLOADS[coming.name].conns:
+        result.notes.append(f"cut to {readers + comers} connections, {readers} of them readers")
     result.storm = storm.measure(Storm(readers, comers, reading.rate), plan.say)
     result.gateway = result.storm.readers
 

@@ -21,6 +21,19 @@ def test_markdown_has_every_limit_and_every_figure() -> None:
     assert text.endswith("|\n")
 
 
+def test_markdown_has_the_percentiles_of_every_curve() -> None:
+    told = [(0.5, 3.0), (0.99, 4.0), (0.999, 5.0), (1.0, 6.0)]
+    text = report.markdown(replace(RUN, outcomes=[replace(OUTCOME, curves={**OUTCOME.curves, "C floor": told})]))
+    assert text.endswith(
+        "\n\n"
+        "| latency | p50 ms | p90 ms | p99 ms | p99.9 ms | max ms |\n"
+        "| ------- | -----: | -----: | -----: | -------: | -----: |\n"
+        "| readers |      2 |     10 |     10 |       10 |     20 |\n"
+        "| C floor |      3 |      - |      4 |        5 |      6 |\n"
+    )
+    assert "| latency " not in report.markdown(replace(RUN, outcomes=[replace(OUTCOME, curves={})]))
+
+
 def test_figures_are_beside_each_other_with_their_ratio() -> None:
     assert report.compared(RUN, OTHER).split("\n\n")[2] == (
         "| scenario |     figure |    A |  B |  B / A |\n"

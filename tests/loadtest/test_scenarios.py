@@ -104,7 +104,7 @@ def test_a_mix_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.Mo
     outcome = scenarios.run(Scenario("soak", "a title", "mixed", False, options, {}, {}), HOW)
     assert mixes == [Mix(**{**options, "conns": 50})]
     assert (outcome.figures, outcome.curves) == ({"p99_ms": 3.0}, {"readers": [(0.5, 1.0)]})
-    assert (outcome.samples, outcome.notes) == ([sample], ["a note"])
+    assert (outcome.samples, outcome.notes) == ([sample], ["cut to 50 connections", "a note"])
 
 
 def test_watchers_are_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,10 @@ def test_watchers_are_cut_to_the_connections_that_are_allowed(monkeypatch: pytes
     monkeypatch.setattr(observed, "measure", measure)
     outcome = scenarios.run(Scenario("account", "a title", "account", False, {"conns": 300, "minutes": 5}, {}, {}), HOW)
     assert asked == [Observation(conns=50, minutes=5)]
-    assert (outcome.figures, outcome.curves, outcome.notes) == ({"lost_count": 0}, {"pong": [(1.0, 2.0)]}, ["a note"])
+    assert (outcome.figures, outcome.curves) == ({"lost_count": 0}, {"pong": [(1.0, 2.0)]})
+    assert outcome.notes == ["cut to 50 connections", "a note"]
+    whole = Scenario("account", "a title", "account", False, {"conns": 50, "minutes": 5}, {}, {})
+    assert scenarios.run(whole, HOW).notes == ["a note"]
 
 
 def test_scaling_has_points_of_its_own_length(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,19 @@ def test_who_comes_with_a_token_is_let_in_and_back_while_others_read() -> None:
     assert 0 < came["again_connect_s"] <= came["again_s"]
 
 
+@pytest.mark.parametrize(
+    ("conns_max", "notes"),
+    [
+        (11_000, []),
+        (10_999, ["cut to 10999 connections, 999 of them readers"]),
+        (66, ["cut to 66 connections, 6 of them readers"]),
+    ],
+)
+def test_that_fewer_come_is_said(conns_max: int, notes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storm, "measure", lambda _storm, _say: made.STORM)
+    assert measure("F", replace(SMALL, conns_max=conns_max)).notes == notes
+
+
 def test_a_token_that_is_not_good_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storm, "made_tokens", lambda _secret, _key_id, _count: ["e30.e30.e30"])
     result = measure("F", SMALL)
