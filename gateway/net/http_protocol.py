@@ -197,13 +197,26 @@ class HttpConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._refusal or Refusal(400, "validation_error", msg))
 
+    @property
+    def _owes(self) -> bool:
+        """A request before what is read now is not answered to its end: whatever is said would be taken for that."""
+        asked, running = self._asked, self._running
+        return (asked is not None and not asked.response_complete) or (
+            running is not None and running.response_started and not running.response_complete
+        )
+
+    def handle_websocket_upgrade(self) -> None:
+        """uvicorn's, but not while an answer is owed: who takes over answers at once, and an order would pass for
+        refused, or its answer be none of WebSocket's."""
+        if self._owes:
+            self.transport.abort()
+            return
+        super().handle_websocket_upgrade()
+
     def _refuse(self, refusal: Refusal) -> None:
         """Say why and close. In the middle of an answer there is no place to say it; nor before one that is to come,
         for it would be taken for that: an order would pass for refused."""
-        asked, running = self._asked, self._running
-        if (asked is not None and not asked.response_complete) or (
-            running is not None and running.response_started and not running.response_complete
-        ):
+        if self._owes:
             self.transport.abort()
             return
         self._leave()

@@ -15,6 +15,10 @@ from tests.waiting import until
 
 Serve = Callable[..., Awaitable[Server]]
 GET = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
+UPGRADE = (
+    b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 POST = b"POST /b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n"
 
 
@@ -62,7 +66,7 @@ async def test_a_later_request_must_come_in_time(serve: Serve, later: bytes) -> 
     await server.emptied()
 
 
-@pytest.mark.parametrize("later", [b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nX: y", GET])
+@pytest.mark.parametrize("later", [b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nX: y", GET, UPGRADE])
 async def test_what_is_refused_answers_no_request_before_it(serve: Serve, later: bytes) -> None:
     server = await serve(http_requests_per_ip_per_s=0.001, http_requests_per_ip_burst=1)
     client = await RawClient.connect(server.port)
@@ -73,6 +77,7 @@ async def test_what_is_refused_answers_no_request_before_it(serve: Serve, later:
     with contextlib.suppress(ConnectionResetError):
         assert await client.rest() == b""
     await server.emptied()
+    assert not server.handlers, "nor is it made a WebSocket"
 
 
 async def test_an_address_without_credentials_has_a_rate_of_requests(serve: Serve) -> None:
