@@ -145,7 +145,7 @@ class Held(asyncio.Protocol):
         if self._upgraded:
             self.outbox.reply(data)
             self._release()
-        elif not self.transport.is_closing():
+        elif not self._ending and not self.transport.is_closing():
             self.transport.write(data)
 
     def told(self, message: link.Told) -> None:

@@ -32,8 +32,8 @@ class LinkTransport(asyncio.Transport):
     """A worker's socket."""
 
     __slots__ = (
-        *("_conn", "_is_blocked", "_is_closing", "_is_gone", "_is_paused", "_link", "_peer", "_protocol"),
-        *("_secured", "_window"),
+        *("_conn", "_has_ended", "_is_blocked", "_is_closing", "_is_gone", "_is_paused", "_link", "_peer"),
+        *("_protocol", "_secured", "_window"),
     )
 
     def __init__(self, to: Link, opened: link.Opened, protocol: asyncio.Protocol) -> None:
@@ -44,6 +44,7 @@ class LinkTransport(asyncio.Transport):
         self._secured = opened.secured
         self._protocol = protocol
         self._is_closing = False
+        self._has_ended = False  # our half: an answer that is still being made has nowhere to go
         self._is_gone = False  # the protocol was told
         self._is_blocked = False  # the socket takes no more for now, says the worker
         self._is_paused = False  # and so was the protocol, or that too much is on its way
@@ -109,7 +110,7 @@ class LinkTransport(asyncio.Transport):
         return self._outbox if name == "outbox" else default
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._is_closing:
+        if self._is_closing or self._has_ended:
             return
         if not self._link.takes(len(data)):
             log.warning("a worker is so far behind that a client of it is dropped", peer=self._peer, bytes=len(data))
@@ -122,6 +123,7 @@ class LinkTransport(asyncio.Transport):
         self._pace()
 
     def write_eof(self) -> None:
+        self._has_ended = True
         self._shut("eof")
 
     def can_write_eof(self) -> bool:

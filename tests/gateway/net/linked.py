@@ -36,6 +36,8 @@ class Wire:
         self.reads = True
 
     def write(self, data: bytes) -> None:
+        if "eof" in self.ends:
+            raise RuntimeError("Cannot call write() after write_eof()")  # as loops do
         self.written += data
         if self.slow:
             self.protocol.pause_writing()

@@ -57,6 +57,16 @@ def test_our_half_is_ended_or_all_of_it_at_once() -> None:
     assert (half.wire.ends, all_of_it.wire.ends) == (["eof"], ["abort"])
 
 
+def test_what_comes_behind_the_end_of_our_half_is_not_written() -> None:
+    pair = Pair()
+    wire = Wire()
+    held = Held(pair.worker, cast("Any", wire), pair.port, "192.0.2.1", None)
+    wire.protocol = held
+    held.told(link.Shut(1, "eof"))
+    held.write(b"late")
+    assert (wire.take(), wire.ends) == (b"", ["eof"])
+
+
 def test_a_client_is_not_read_while_the_first_process_takes_nothing() -> None:
     pair = Pair()
     client = Client(pair)

@@ -49,6 +49,18 @@ async def test_what_fails_for_one_socket_of_a_worker_ends_that_one_only() -> Non
     assert other.happened == ["hello"]
 
 
+def test_what_is_said_behind_the_end_of_our_half_goes_nowhere() -> None:
+    pair = Pair()
+    client = joined(pair)
+    client.transport.write(b"refused")
+    client.transport.write_eof()
+    pair.carry()
+    client.transport.write(b"an answer to a request before it")
+    assert pair.down.written == b""
+    pair.carry()
+    assert (client.wire.take(), client.wire.ends, client.transport.is_closing()) == (b"refused", ["eof"], False)
+
+
 def test_who_spoke_to_a_lost_socket_goes_without_the_collector() -> None:
     pair = Pair()
     client = joined(pair)
