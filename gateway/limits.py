@@ -17,7 +17,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     connections_per_user_max: int = 2_000  # over all its keys
     handshakes_per_ip_per_s: float = 500.0  # WebSockets that an address may ask for; one desk, as above
     handshakes_per_ip_burst: int = 20_000  # all of them come back at once after a restart
-    http_requests_per_ip_per_s: float = 500.0  # plain HTTP of who is not asked for credentials; else their key counts
+    http_requests_per_ip_per_s: float = 500.0  # plain HTTP whose sender is not found out; else their key counts
     http_requests_per_ip_burst: int = 2_000
     http_head_bytes_max: int = 16_384  # a browser with cookies stays far below
     http_body_bytes_max: int = 1_048_576  # the largest REST body there is a use for

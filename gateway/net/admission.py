@@ -131,9 +131,9 @@ class Admission:
         wait_s = self._known_requests.take(counted(address), now_s)
         return _too_often("too many requests of this address that need no credentials", wait_s) if wait_s else None
 
-    def identified(self, address: str) -> None:
-        """A request that was just asked for so is counted by the rate of its key."""
-        self._known_requests.give_back(counted(address))
+    def identified(self, address: str, *, known: bool) -> None:
+        """A request that was let in is counted by the rate of its key instead; `known`: by `ask_known`, not `ask`."""
+        (self._known_requests if known else self._requests).give_back(counted(address))
 
     def upgrade(self, address: str, connections: int, now_s: float) -> Refusal | None:
         """Why this one, which is there already, gets no WebSocket; `connections`: how many there are."""

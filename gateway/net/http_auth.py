@@ -55,7 +55,18 @@ def principal_dependencies(gate: Gate) -> dict[str, Provide]:
 
 
 def _identify(gate: Gate, request: Request[Any, Any, Any]) -> Verdict:
+    try:
+        verdict = gate.identify(request.headers, request.client.host if request.client else "")
+    except TickwireError as error:
+        if error.code == "rate_limited":  # the key's own rate, which has counted it
+            _tell_identified(request)
+        raise
+    _tell_identified(request)
+    return verdict
+
+
+def _tell_identified(request: Request[Any, Any, Any]) -> None:
+    """The port, once a request. One whose credentials are not good stays counted by its address."""
     told = request.scope["state"].pop(IDENTIFIED, None)
     if told is not None:
         told()
-    return gate.identify(request.headers, request.client.host if request.client else "")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.net.connection import Shared
 
 # In the state of a request's scope: what whoever finds out whose request it is takes out and calls, since then the rate
-# of the key counts. It is there when that of the address is used up.
+# of the key counts.
 IDENTIFIED: Final = "tickwire.identified"
 
 Knows = Callable[[Mapping[str, str]], bool]  # whether headers hold credentials that are good; lower-case names
@@ -101,8 +101,8 @@ class HttpConnection(HttpToolsProtocol):
     """One connection. What is not body has `http_head_bytes_max` bytes a request, head and trailers together.
 
     A head may take `handshake_timeout_s`, a body `silence_s`, and so may a client that reads nothing of its answer.
-    An address has a rate of requests for all that come without credentials that are good, and the same again for those
-    with good ones whose owner nobody asks for.
+    An address has a rate of requests whose sender is not found out: because they show no credentials that are good, or
+    because nobody asks. Those that show good ones have the same again when it is used up.
     """
 
     def __init__(
@@ -161,15 +161,14 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _count(self, client: str) -> None:
-        """Who shows no credentials has a rate by address; whether they are good is looked at when it is used up."""
-        refusal = self._admission.ask(client, self._shared.clock())
+        """By address, until it is found out whose it is; credentials are looked at when the rate is used up."""
+        known, refusal = False, self._admission.ask(client, self._shared.clock())
+        if refusal is not None:
+            shown = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
+            if known := self._knows(shown):
+                refusal = self._admission.ask_known(client, self._shared.clock())
         if refusal is None:
-            return
-        shown = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
-        if self._knows(shown):
-            refusal = self._admission.ask_known(client, self._shared.clock())
-        if refusal is None:
-            self.scope["state"][IDENTIFIED] = partial(self._admission.identified, client)
+            self.scope["state"][IDENTIFIED] = partial(self._admission.identified, client, known=known)
         else:
             self._refusal = refusal
             raise HttpParserError(refusal.message)

@@ -117,13 +117,15 @@ def test_who_asks_too_often_is_told_when_to_come_again() -> None:
 
 
 def test_what_is_counted_by_the_rate_of_a_key_is_given_back() -> None:
-    room = Admission(Limits(http_requests_per_ip_per_s=0.0, http_requests_per_ip_burst=2))
-    for _ in range(10):
-        assert room.ask_known("192.0.2.1", 5.0) is None
-        room.identified("192.0.2.1")
-    room.identified("192.0.2.2")
-    assert [room.ask_known("192.0.2.1", 5.0) is None for _ in range(3)] == [True, True, False]
-    assert room.ask("192.0.2.1", 5.0) is None, "who shows nothing is counted apart"
+    for known in (False, True):
+        room = Admission(Limits(http_requests_per_ip_per_s=0.0, http_requests_per_ip_burst=2))
+        taken, other = (room.ask_known, room.ask) if known else (room.ask, room.ask_known)
+        for _ in range(10):
+            assert taken("192.0.2.1", 5.0) is None
+            room.identified("192.0.2.1", known=known)
+        room.identified("192.0.2.2", known=known)
+        assert [taken("192.0.2.1", 5.0) is None for _ in range(3)] == [True, True, False]
+        assert other("192.0.2.1", 5.0) is None, "who shows nothing is counted apart"
 
 
 def test_addresses_whose_rate_is_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

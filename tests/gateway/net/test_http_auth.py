@@ -41,14 +41,18 @@ def _users() -> Users:
     return users
 
 
-@pytest.fixture(name="client")
-def _client(users: Users) -> Iterator[TestClient[Litestar]]:
+def behind(users: Users, config: AuthConfig) -> Litestar:
     stats = Stats(fanned=Nothing(), published=Nothing(), connected=Nothing(), sources={}, tally=Tally(), started_s=0.0)
-    gate = Gate(users.auth, AuthConfig(), anonymous=True)
+    gate = Gate(users.auth, config, anonymous=True)
     app = http.build(stats, dict, Limits(), "1.2.3", gate, roster=Roster(Sessions(Limits(), Tally())))
     app.register(who)
     app.register(caller)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    return app
+
+
+@pytest.fixture(name="client")
+def _client(users: Users) -> Iterator[TestClient[Litestar]]:
+    with TestClient(behind(users, AuthConfig()), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -74,15 +78,28 @@ async def test_the_port_is_told_when_somebody_asks_whose_request_it_is(
     client: TestClient[Litestar], users: Users, path: str, told: int
 ) -> None:
     """Of what the port counts by address, it takes back what the rate of a key counts."""
+    good = {"x-api-key": users.texts["ann"]}
+    assert [await times_told(client.app, path, shown) for shown in (good, {"x-api-key": "bad"}, {})] == [told, 0, 0]
+
+
+async def test_what_the_rate_of_a_key_refuses_is_not_counted_by_address(users: Users) -> None:
+    app = behind(users, AuthConfig(key_requests_per_s=0, key_requests_burst=0))
+    assert await times_told(app, "/who", {"x-api-key": users.texts["ann"]}, status=429) == 1
+
+
+async def times_told(app: Any, path: str, headers: dict[str, str], status: int | None = None) -> int:
+    """How often the port is told whose a request is."""
     calls: list[str] = []
 
     async def port(scope: Any, receive: Any, send: Any) -> None:
         scope["state"] = {IDENTIFIED: lambda: calls.append(scope["path"])}
-        await client.app(scope, receive, send)
+        await app(scope, receive, send)
 
-    async with AsyncClient(transport=ASGITransport(port), base_url="http://localhost") as behind:
-        await behind.get(path, headers={"x-api-key": users.texts["ann"]})
-    assert calls == [path] * told
+    async with AsyncClient(transport=ASGITransport(port), base_url="http://localhost") as client:
+        answer = await client.get(path, headers=headers)
+    assert status is None or answer.status_code == status
+    assert calls == [path] * len(calls)
+    return len(calls)
 
 
 @pytest.mark.parametrize("path", ["/api/ws/token", "/who"])

@@ -103,6 +103,19 @@ async def test_an_address_without_credentials_has_a_rate_of_requests(serve: Serv
     assert await again.response() == (200, b"/a ")
 
 
+async def test_requests_whose_sender_is_found_out_take_nothing_from_others_of_the_address(serve: Serve) -> None:
+    server = await serve(http_requests_per_ip_per_s=0.001, http_requests_per_ip_burst=2)
+    client = await RawClient.connect(server.port)
+    for _ in range(9):
+        client.send(GET.replace(b"Host", b"X-Api-Key: good\r\nHost").replace(b"/a", b"/mine"))
+        assert await client.response() == (200, b"/mine ")
+    for _ in range(2):
+        client.send(GET)
+        assert await client.response() == (200, b"/a ")
+    client.send(GET)
+    assert (await client.response())[0] == 429
+
+
 async def test_who_shows_credentials_where_nobody_asks_for_them_has_the_rate_of_who_shows_none(serve: Serve) -> None:
     server = await serve(http_requests_per_ip_per_s=1.0, http_requests_per_ip_burst=2)
     good = GET.replace(b"Host", b"X-Api-Key: good\r\nHost")
