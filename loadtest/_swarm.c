@@ -5,8 +5,8 @@
    as unannounced. Latency is taken from `t_in` and from `t_out` (ns since the epoch) when the frame is read.
 
      _swarm -p PORT [-u PATH] [-n CONNS] [-m MESSAGE]... [-M MODULUS] [-w WARMUP_S] [-d SECONDS] [-C IN_FLIGHT]
-            [-P SERVER_PID] [-S STALLED] [-L SLOW] [-R RECONNECTING] [-U RESUMING] [-Q RESUBSCRIBING] [-A AUDIT_S] [-i PING_EVERY_MS] [-o FIRST]
-            [-e TELL_EVERY_MS] [-H HANDSHAKE_S] [-T TOKENS_FILE] [-B] [-D]
+            [-P SERVER_PID] [-S STALLED] [-L SLOW] [-R RECONNECTING] [-U RESUMING] [-Q RESUBSCRIBING]
+            [-A AUDIT_S] [-G DRAIN_S] [-i PING_EVERY_MS] [-o FIRST] [-e TELL_EVERY_MS] [-H HANDSHAKE_S] [-T TOKENS_FILE] [-B] [-D]
 
    One %d in MESSAGE is the connection's index (modulo MODULUS when given), counted from FIRST. The first STALLED
    connections have a small receive window and stop reading once up, the SLOW ones after them read a little four times a
@@ -17,11 +17,13 @@
    number of anybody. Latency from the exchange's time is of frames that have one, in ms. With PING_EVERY_MS every connection sends ping requests whose id is
    the sending time. Every connection shows the next line of TOKENS_FILE as its bearer token. With -B a connection
    counts as there once its first numbered frame is, and after the measurement all are dropped at once and come back.
-   A handshake that is not answered in HANDSHAKE_S is given up, and counted. SIGTERM ends the measurement early, and the
-   next one the audit. Prints a line of JSON when the last connection is up, with TELL_EVERY_MS one that often with what
-   was measured since the last and what was missed so far, one with the buckets of the latency from `t_in` (us, frames)
-   and one with the figures at the end. Every connection sends all messages; with -D they are dealt out, one to each.
-   Assumes one subscription a (channel, symbol) and connection. */
+   A handshake that is not answered in HANDSHAKE_S is given up, and counted. After the measurement all read on until
+   each stream of who reads is where the furthest then was, DRAIN_S at most: what it still lacks is `behind`, and of what
+   is `silent` nothing came while it was measured. SIGTERM ends the measurement early, and the next one the audit. Prints
+   a line of JSON when the last connection is up, with TELL_EVERY_MS one that often with what was measured since the last
+   and what was missed so far, one with the buckets of the latency from `t_in` (us, frames) and one with the figures at
+   the end. Every connection sends all messages; with -D they are dealt out, one to each. Assumes one subscription a
+   (channel, symbol) and connection. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,23 +46,24 @@ enum { CONNECTING, SHAKING, UP, DEAD };
 enum { READ_BYTES = 262144, HEAD_BYTES_MAX = 16384, MESSAGES_MAX = 64, MESSAGE_BYTES_MAX = 7936, STALLED_WINDOW_BYTES = 4096 };
 enum { SLOW_READ_BYTES = 1024, SLOW_EVERY_MS = 250, VISIT_MS = 2000, EPOCH_CHARS = 24 };
 
-typedef struct { uint64_t id, epoch; int64_t sequence; char epoch_text[EPOCH_CHARS]; } Stream; /* id 0: a free slot */
+typedef struct { uint64_t id, epoch; int64_t sequence; char epoch_text[EPOCH_CHARS]; unsigned birth; int heard; } Stream; /* id 0: a free slot */
 typedef struct {
   int fd, state, index, greeted, rest, rest_room, slots, used;
   uint8_t *rest_bytes; /* the beginning of a frame whose end has not arrived */
   Stream *streams;     /* open addressing, `slots` a power of two */
   uint64_t dialled_ns, frames, next_ping_ns, next_deed_ns;
   int comes_back; /* it was there before, and lost its connection */
+  int judged;     /* it was up when the measurement ended */
 } Connection;
 
 static struct {
   const char *path, *messages[MESSAGES_MAX];
   int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, reconnecting, resuming, resubscribing, ping_ms, tell_ms, again, deal;
-  double seconds, warmup_s, audit_s, handshake_s;
+  double seconds, warmup_s, audit_s, drain_s, handshake_s;
   pid_t server;
-} opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1, .handshake_s = 30};
+} opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1, .drain_s = 5, .handshake_s = 30};
 
-static struct { uint64_t frames, bytes, control, other, closed, failed, given_up, announced, announced_to_readers, unannounced, repeated, gaps, epochs, reconnects, reconnected, resumed, too_late, not_recovered, resubscribed; } count;
+static struct { uint64_t frames, bytes, control, other, closed, failed, given_up, announced, announced_to_readers, unannounced, repeated, gaps, epochs, reconnects, reconnected, resumed, too_late, not_recovered, resubscribed, refused, behind, behind_to_readers, silent; } count;
 static Histogram from_ex, from_in, from_out, handshake, reply;
 static int poller, in_flight, up, measuring, auditing, greeted;
 static volatile sig_atomic_t ended;
@@ -92,6 +95,7 @@ static void on_frame(Connection *c, int opcode, const uint8_t *payload, uint64_t
     if (measuring && sent) record(&reply, (double)(now_ns(CLOCK_MONOTONIC) - sent) / 1e3);
     return;
   }
+  if (len > 14 && !memcmp(p, "{\"type\":\"error\"", 15)) count.refused++;
   if (len > 20 && !memcmp(p, "{\"type\":\"subscribed\"", 20)) on_subscribed(c, p, end);
   if (len > 22 && !memcmp(p, "{\"type\":\"unsubscribed\"", 22)) { on_unsubscribed(c, p, end); return; }
   const char *q = p, *near = p + 64 < end ? p + 64 : end;
@@ -140,7 +144,7 @@ static int index_of(const Connection *c) { return opt.first + (opt.modulus ? c->
 static int with_position(Connection *c, char *text, int len, size_t room) {
   const char *p = text, *end = text + len;
   Text channel = FIELD(&p, end, "channel"), symbol = first_symbol(p, end);
-  Stream *s = symbol.at ? stream_of(c, hash(hash(HASH_START, channel), symbol) | 1) : NULL;
+  Stream *s = symbol.at ? stream_of(c, id_of(c, channel, symbol)) : NULL;
   if (!s || s->sequence < 0 || (size_t)(len + symbol.len) + 128 > room) return len; /* what has no room begins anew */
   return len - 1 + snprintf(text + len - 1, room - (size_t)len, ",\"resume\":{\"%.*s\":{\"epoch\":\"%s\",\"sequence\":%lld}}}",
                             symbol.len, symbol.at, s->epoch_text, (long long)s->sequence);
@@ -153,6 +157,7 @@ static void subscribe(Connection *c) {
     if (!is_mine(c, m)) continue;
     char text[8192];
     int len = snprintf(text, sizeof text, opt.messages[m], index_of(c));
+    expect(c, text, text + len);
     if (c->comes_back) len = with_position(c, text, len, sizeof text);
     send_frame(c, 1, text, len);
   }
@@ -271,9 +276,11 @@ static void run_until(Connection *all, uint64_t end_ns) {
     poll_once(opt.ping_ms ? 1 : left_ms > 20 ? 20 : (int)left_ms);
   }
 }
+#include "_swarm_ends.h"
+
 static void on_term(int number) { ended = number; }
 static void arguments(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:R:U:Q:A:i:e:H:T:BD")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:R:U:Q:A:G:i:e:H:T:BD")) != -1;) switch (o) {
     case 'p': opt.port = atoi(optarg); break;
     case 'u': opt.path = optarg; break;
     case 'n': opt.connections = atoi(optarg); break;
@@ -296,6 +303,7 @@ static void arguments(int argc, char **argv) {
     case 'Q': opt.resubscribing = atoi(optarg); break;
     case 'o': opt.first = atoi(optarg); break;
     case 'A': opt.audit_s = atof(optarg); break;
+    case 'G': opt.drain_s = atof(optarg); break;
     case 'i': opt.ping_ms = atoi(optarg); break;
     case 'e': opt.tell_ms = atoi(optarg); break;
     case 'H': opt.handshake_s = atof(optarg); break;
@@ -348,6 +356,7 @@ int main(int argc, char **argv) {
 
   double server_s = server_cpu_s(opt.server), client_s = own_cpu_s(), wait_s = own_wait_s();
   uint64_t began = now_ns(CLOCK_MONOTONIC);
+  begin_measured(all);
   measuring = 1;
   run_until(all, began + (uint64_t)(opt.seconds * 1e9));
   measuring = 0;
@@ -356,6 +365,7 @@ int main(int argc, char **argv) {
   client_s = own_cpu_s() - client_s;
   wait_s = own_wait_s() - wait_s;
   long rss_kB = server_rss_kB(opt.server);
+  drain(all);
 
   if (opt.audit_s > 0) {
     auditing = 1;
@@ -376,7 +386,7 @@ int main(int argc, char **argv) {
   }
   uint64_t least = ~0ull, most = 0, streams = 0, readers = 0;
   for (int i = 0; i < opt.connections; i++) {
-    streams += (uint64_t)all[i].used;
+    for (int j = 0; j < all[i].slots; j++) streams += !!all[i].streams[j].epoch;
     if (!stays(&all[i]) || all[i].state != UP) continue;
     readers++;
     if (all[i].frames < least) least = all[i].frames;
@@ -399,6 +409,7 @@ int main(int argc, char **argv) {
          count.closed, count.other, least == ~0ull ? 0 : least, most);
   printf("\"reconnects\":%lu,\"reconnected\":%lu,\"resumed\":%lu,\"too_late\":%lu,\"not_recovered\":%lu,\"resubscribed\":%lu,\"ex_p50_ms\":%.3f,\"ex_p99_ms\":%.3f,\"with_ex\":%lu,",
          count.reconnects, count.reconnected, count.resumed, count.too_late, count.not_recovered, count.resubscribed, percentile_ms(&from_ex, .5), percentile_ms(&from_ex, .99), from_ex.n);
+  printf("\"refused\":%lu,\"behind\":%lu,\"behind_to_readers\":%lu,\"silent\":%lu,", count.refused, count.behind, count.behind_to_readers, count.silent);
   printf("\"given_up\":%lu,\"client_cpu\":%.3f,\"client_waited\":%.3f,", count.given_up, client_s / seconds, wait_s / seconds);
   printf("\"server_cpu\":%.6f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n",
          server_s / seconds, count.frames ? server_s * 1e6 / (double)count.frames : 0, rss_kB);

@@ -18,17 +18,26 @@ static Stream *stream_of(Connection *c, uint64_t id) {
   }
   int i = (int)(id & (uint64_t)(c->slots - 1));
   while (c->streams[i].id && c->streams[i].id != id) i = (i + 1) & (c->slots - 1);
-  if (!c->streams[i].id) { c->streams[i] = (Stream){id, 0, -1, ""}; c->used++; }
+  if (!c->streams[i].id) { c->streams[i] = (Stream){.id = id, .sequence = -1}; c->used++; }
   return &c->streams[i];
 }
 
+/* With -D what is dealt to others is another stream: they may be throttled otherwise. */
+static uint64_t id_of(const Connection *c, Text channel, Text symbol) {
+  uint64_t dealt = opt.deal && opt.message_count ? (uint64_t)(c->index % opt.message_count) : 0;
+  return hash(hash(HASH_START ^ dealt, channel), symbol) | 1;
+}
 /* Who only reads, all the time: latency, rates and delivery are of these. */
 static int stays(const Connection *c) {
   return c->index >= opt.stalled + opt.slow + opt.reconnecting + opt.resuming + opt.resubscribing;
 }
+static unsigned birth_of(uint64_t id, uint64_t epoch);
 static void stand_at(Stream *s, Text epoch, int64_t sequence) {
   uint64_t e = hash(HASH_START, epoch);
-  if (s->epoch != e) snprintf(s->epoch_text, EPOCH_CHARS, "%.*s", epoch.len, epoch.at);
+  if (s->epoch != e) {
+    snprintf(s->epoch_text, EPOCH_CHARS, "%.*s", epoch.len, epoch.at);
+    s->birth = birth_of(s->id, e);
+  }
   s->epoch = e;
   s->sequence = sequence;
 }
@@ -37,7 +46,7 @@ static void on_gap(Connection *c, const char *p, const char *end) {
   Text channel = FIELD(&p, end, "channel"), symbol = FIELD(&p, end, "symbol"), epoch = FIELD(&p, end, "epoch");
   int64_t from = number(FIELD(&p, end, "from")), to = number(FIELD(&p, end, "to"));
   Text new_epoch = FIELD(&p, end, "new_epoch");
-  Stream *s = stream_of(c, hash(hash(HASH_START, channel), symbol) | 1);
+  Stream *s = stream_of(c, id_of(c, channel, symbol));
   count.gaps++;
   if (s->sequence < 0 || s->epoch != hash(HASH_START, epoch)) return; /* nothing of this epoch was seen yet */
   if (to >= from && from > s->sequence + 1) count.unannounced += (uint64_t)(from - s->sequence - 1);
@@ -54,13 +63,14 @@ static void on_update(Connection *c, const char *p, const char *end) {
   Text channel = FIELD(&p, end, "channel"), kind = FIELD(&p, end, "kind"), epoch = FIELD(&p, end, "epoch");
   int64_t sequence = number(FIELD(&p, end, "sequence"));
   Text t_ex = FIELD(&p, end, "t_ex"), t_in = FIELD(&p, end, "t_in"), t_out = FIELD(&p, end, "t_out"), symbol = FIELD(&p, end, "symbol");
-  Stream *s = stream_of(c, hash(hash(HASH_START, channel), symbol) | 1);
+  Stream *s = stream_of(c, id_of(c, channel, symbol));
   uint64_t e = hash(HASH_START, epoch);
   int snapshot = kind.len == 8;
   if (s->sequence >= 0 && s->epoch != e) count.unannounced++; /* nobody said that the epoch ended */
   else if (s->sequence >= 0 && sequence > s->sequence + 1) count.unannounced += (uint64_t)(sequence - s->sequence - 1);
   else if (sequence <= s->sequence && !snapshot) count.repeated++;
   stand_at(s, epoch, sequence);
+  s->heard |= measuring;
   if (!c->greeted) { c->greeted = 1; greeted++; }
   if (!measuring || snapshot || !stays(c)) return; /* a snapshot carries the stamps of an old update */
   int64_t now = (int64_t)now_ns(CLOCK_REALTIME);
@@ -71,17 +81,32 @@ static void on_update(Connection *c, const char *p, const char *end) {
   count.bytes += len;
   c->frames++;
 }
+/* The codes in `"errors":{..}`, one a symbol. */
+static void count_refused(const char *p, const char *end) {
+  static const char name[] = "\"errors\":{";
+  p = memmem(p, (size_t)(end - p), name, sizeof name - 1);
+  const char *closes = p ? memchr(p, '}', (size_t)(end - p)) : NULL;
+  for (p = p ? p + sizeof name - 1 : p; closes && (p = memmem(p, (size_t)(closes - p), "\":\"", 3)); p += 3) count.refused++;
+}
+/* What a request asks for is a stream from then on, also when nothing comes of it. */
+static void expect(Connection *c, const char *p, const char *end) {
+  Text channel = FIELD(&p, end, "channel"), symbols = FIELD(&p, end, "symbols");
+  const char *closes = symbols.at ? memchr(symbols.at, ']', (size_t)(end - symbols.at)) : NULL;
+  for (Text name = symbols; closes && (name = first_name(name, closes)).at; name.at += name.len + 1)
+    stream_of(c, id_of(c, channel, name));
+}
 /* Whether what was resumed goes on; when not, whether the epoch that the connection was in has ended meanwhile. */
 static void on_subscribed(Connection *c, const char *p, const char *end) {
+  count_refused(p, end);
   count.resumed += !!memmem(p, (size_t)(end - p), "\"recovered\":true", 16);
   if (!memmem(p, (size_t)(end - p), "\"recovered\":false", 17)) return;
   Text channel = FIELD(&p, end, "channel"), streams = FIELD(&p, end, "streams"), symbol = first_name(streams, end);
   Text epoch = symbol.at ? (p = streams.at, FIELD(&p, end, "epoch")) : symbol;
-  if (epoch.at && stream_of(c, hash(hash(HASH_START, channel), symbol) | 1)->epoch != hash(HASH_START, epoch)) count.too_late++;
+  if (epoch.at && stream_of(c, id_of(c, channel, symbol))->epoch != hash(HASH_START, epoch)) count.too_late++;
   else count.not_recovered++;
 }
 /* What comes after a subscription ended is not held against what came before. */
 static void on_unsubscribed(Connection *c, const char *p, const char *end) {
   Text channel = FIELD(&p, end, "channel"), symbol = first_symbol(p, end);
-  if (symbol.at) stream_of(c, hash(hash(HASH_START, channel), symbol) | 1)->sequence = -1;
+  if (symbol.at) stream_of(c, id_of(c, channel, symbol))->sequence = -1;
 }

@@ -168,13 +168,18 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "unannounced_count": read["unannounced"] + came["unannounced"] + probed["unannounced"],
         "repeated_count": read["repeated"] + came["repeated"] + probed["repeated"],
         "announced_count": read["announced"] + came["announced"] + probed["announced"],
+        "behind_count": read["behind"],
+        "silent_streams_count": read["silent"],
         # Who stalls for long is closed, and may be.
         "lost_count": mix.conns - read["readers_alive"] + came["lost"] + len(probed["failures"]),
-        "delivered_share": _share(read["msgs"], read["announced_to_readers"] + read["unannounced"]),
+        "delivered_share": _share(
+            read["msgs"], read["announced_to_readers"] + read["unannounced"] + read["behind_to_readers"]
+        ),
         "delivered_to_programs_share": _share(came["updates"], told - came["updates"]),
         "delivered_with_resync_share": _share(came["updates"], told - came["updates"] + came["resynced"]),
         "reconnect_success_share": is_back / again if again else 0.0,
         "handshakes_given_up_count": read["given_up"],
+        "refused_subscriptions_count": read["refused"],
         "connect_failures_share": failed / tries if tries else 1.0,
         "resumed_count": came["resumed"] + read["resumed"],
         "resubscribed_count": came["deeds"].get("change", 0) + read["resubscribed"],

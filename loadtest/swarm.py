@@ -31,7 +31,8 @@ from loadtest import cpu
 
 SOURCE = Path(__file__).with_name("_swarm.c")
 HEADERS = tuple(
-    Path(__file__).with_name(f"_swarm_{name}.h") for name in ("deeds", "measure", "streams", "text", "told", "tokens")
+    Path(__file__).with_name(f"_swarm_{name}.h")
+    for name in ("deeds", "ends", "measure", "streams", "text", "told", "tokens")
 )
 MESSAGES_MAX = 64  # of `_swarm.c`
 SHARES = {  # of a swarm's connections, those who do not just read, and what they do
@@ -97,6 +98,7 @@ class Swarm:
     resuming: int = 0  # likewise, and go on where they were
     resubscribing: int = 0  # unsubscribe and subscribe every few seconds
     audit_s: float = 0.0  # stalled and slow readers read again for this long after the measurement
+    drain_s: float = 5.0  # after the measurement, for those to arrive where the furthest was
     ping_every_ms: int = 0
     tell_every_ms: int = 0  # prints a line of what it has measured so often
     handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S  # then it is given up, and counted
@@ -114,7 +116,7 @@ class Swarm:
         words += ["-n", str(self.conns), "-w", str(self.warmup_s), "-d", str(self.seconds), "-C", str(self.in_flight)]
         words += ["-P", str(self.server_pid), "-S", str(self.stalled), "-L", str(self.slow), "-A", str(self.audit_s)]
         words += ["-R", str(self.reconnecting), "-U", str(self.resuming), "-Q", str(self.resubscribing)]
-        words += ["-o", str(self.index_first), "-M", str(self.index_modulus)]
+        words += ["-o", str(self.index_first), "-M", str(self.index_modulus), "-G", str(self.drain_s)]
         words += ["-i", str(self.ping_every_ms), "-e", str(self.tell_every_ms)]
         words += ["-H", str(self.handshake_timeout_s)]
         words += ["-T", str(self.tokens)] if self.tokens else []
@@ -131,7 +133,7 @@ class Swarm:
     def run_to_buckets(self) -> tuple[dict[str, float], Buckets]:
         """The same, and how many frames took how long from `t_in`."""
         raise_open_files()
-        limit_s = CONNECT_TIMEOUT_S + self.warmup_s + self.seconds + self.audit_s + 10
+        limit_s = CONNECT_TIMEOUT_S + self.warmup_s + self.seconds + self.drain_s + self.audit_s + 10
         return read(printed_lines(self.command(), timeout_s=limit_s))
 
     @contextlib.contextmanager

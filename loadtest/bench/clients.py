@@ -146,7 +146,7 @@ def from_swarm(server: Server, load: Load, result: dict[str, float], buckets: Bu
         **_common(server, load, result),
         client="swarm",
         payload_bytes=result["bytes"] / result["msgs"] if result["msgs"] else 0.0,
-        unannounced=int(result["unannounced"]),
+        unannounced=int(result["unannounced"] + result.get("behind", 0)),  # nobody said that they would not come
         announced=int(result["announced"] + result.get("epochs", 0)),  # nothing of a workload breaks a stream
         repeated=int(result["repeated"]),
         readers_alive=int(result.get("readers_alive", result["alive"])),

@@ -22,7 +22,7 @@ READ: dict[str, float] = {
     "msg_s": 100.0, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "p999_ms": 4.0, "max_ms": 5.0,
     "server_us_per_msg": 6.0, "client_cpu": 0.5, "client_waited": 0.25, "given_up": 1,
     "reconnects": 0, "reconnected": 0, "resumed": 0, "resubscribed": 0,
-    "failed": 0, "too_late": 0, "not_recovered": 0,
+    "failed": 0, "too_late": 0, "not_recovered": 0, "refused": 0, "behind": 0, "behind_to_readers": 0, "silent": 0,
     "ex_p50_ms": 7.0, "ex_p99_ms": 8.0,
 }  # fmt: skip
 CAME: dict[str, Any] = {
@@ -61,6 +61,7 @@ def test_losses_of_any_kind_of_client_count() -> None:
     assert of({"repeated": 1}, {"repeated": 2}, {"repeated": 4})["repeated_count"] == 7
     assert of({"readers_alive": 9}, {"lost": 2})["lost_count"] == 3
     assert of({"announced_to_readers": 1000})["delivered_share"] == 0.75
+    assert of({"behind_to_readers": 1000})["delivered_share"] == 0.75
     assert of({"msgs": 0})["delivered_share"] == 0.0
 
 
@@ -114,6 +115,7 @@ def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch
     came = mixed.measure(mix, said.append)
     named = came.figures
     assert (named["unannounced_count"], named["repeated_count"], named["lost_count"]) == (0, 0, 0)
+    assert (named["behind_count"], named["silent_streams_count"], named["refused_subscriptions_count"]) == (0, 0, 0)
     assert (named["reconnect_success_share"], named["connect_failures_share"]) == (1.0, 0.0)
     assert (named["faults_count"], named["faults_unannounced_count"]) == (1, 0)
     assert (named["from_exchange_p50_ms"] or 0.0) > 0
@@ -143,6 +145,9 @@ BAD: dict[str, dict[str, dict[str, Any]]] = {  # a limit -> what of a good run g
     "uptime_share": {"probed": {"slots": [[0.25 * n, n != 30, 0.25 * n] for n in range(320)]}},
     "kinds_of_faults_count": {},
     "unannounced_count": {"probed": {"unannounced": 1}},
+    "behind_count": {"read": {"behind": 1}},
+    "silent_streams_count": {"read": {"silent": 1}},
+    "refused_subscriptions_count": {"read": {"refused": 1}},
     "repeated_count": {"probed": {"repeated": 1}},
     "lost_count": {"read": {"readers_alive": 9}},
     "not_recovered_count": {"read": {"not_recovered": 1}},

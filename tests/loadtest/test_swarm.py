@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from loadtest.swarm import Swarm, subscribe
-from tests.loadtest.told import ALONE, PATIENT_S, audited, gap, measured, says, seen, serving, update
+from tests.loadtest.told import ALONE, PATIENT_S, audited, gap, measured, says, seen, seen_apart, serving, update
 from tests.waiting import until
 
 
@@ -231,6 +231,73 @@ async def test_streams_of_one_connection_are_checked_apart() -> None:
     assert (figures["streams"], figures["msgs"], figures["unannounced"], figures["repeated"]) == (40, 120, 0, 0)
 
 
+TEN = [update(n) for n in range(1, 11)]
+RENEWED = [*TEN, gap(11, 10, new_epoch="e2"), *(update(n, epoch="e2") for n in range(1, 4))]
+
+
+@pytest.mark.parametrize(
+    ("readers", "behind", "silent"),
+    [
+        ((TEN, TEN, TEN), 0, 0),
+        ((TEN, TEN[:4], TEN), 6, 0),  # nothing came after its fourth
+        ((TEN, TEN, []), 10, 1),
+        (([], [], []), 0, 0),  # nothing was due
+        ((TEN, [*TEN[:4], gap(5, 10)], TEN), 0, 0),  # it was told
+        ((RENEWED, RENEWED, TEN), 3, 0),  # it was not told, and has none of the new numbers
+        ((RENEWED, TEN, []), 6, 1),
+        ((RENEWED, RENEWED, RENEWED), 0, 0),
+    ],
+)
+async def test_a_stream_that_falls_silent_is_behind_those_of_others(
+    readers: tuple[list[str], ...], behind: int, silent: int
+) -> None:
+    figures = await seen_apart(readers, replace(ALONE, drain_s=0.0))
+    assert (figures["behind"], figures["silent"]) == (behind, silent)
+    assert figures["behind_to_readers"] == behind
+    assert figures["unannounced"] == 0  # a hole shows only when something comes after it
+
+
+async def test_those_who_come_and_go_are_behind_apart_from_those_who_read() -> None:
+    figures = await seen_apart([TEN, TEN[:4]], replace(ALONE, drain_s=0.0, resubscribing=2))
+    assert (figures["behind"], figures["behind_to_readers"]) == (6, 0)
+
+
+async def test_what_is_under_way_when_the_measurement_ends_is_waited_for() -> None:
+    ended, unequal = asyncio.Event(), iter((10, 4))
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.recv()
+        at = next(unequal)
+        for frame in TEN[:at]:
+            await connection.send(frame)
+        if at < 10:
+            await ended.wait()
+        for frame in TEN[at:]:
+            await connection.send(frame)
+
+    async with serving(script) as server:
+        words = replace(ALONE, port=server.port, conns=2, drain_s=PATIENT_S).command()
+        swarming = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+        await until(lambda: server.have_read == 1)
+        swarming.terminate()
+        ended.set()
+        out, _ = await swarming.communicate()
+    figures = json.loads(out.splitlines()[-1])
+    assert (figures["behind"], figures["silent"], figures["unannounced"]) == (0, 0, 0)
+
+
+async def test_refused_subscriptions_are_counted() -> None:
+    refused = {
+        "type": "subscribed",
+        "data": {"streams": {}, "errors": {"x:A/B": "rate_limited", "C": "unknown_symbol"}},
+    }
+    served = {"type": "subscribed", "data": {"streams": {"D": {"epoch": "e1", "sequence": 1}}, "errors": {}}}
+    said = [refused, served, {"type": "error", "code": "validation_error", "message": "no"}]
+    figures = await seen(says(json.dumps(frame, separators=(",", ":")) for frame in said))
+    assert figures["refused"] == 3
+    assert (await seen(says(TEN)))["refused"] == 0
+
+
 async def test_a_snapshot_is_no_update() -> None:
     assert (await seen(says([update(1, kind="snapshot"), update(2)])))["msgs"] == 1
 
@@ -241,6 +308,7 @@ async def test_a_stalled_reader_reads_again_and_is_held_to_account() -> None:
     figures = await audited(frames, replace(ALONE, conns=2, stalled=1, audit_s=PATIENT_S))
     assert figures["unannounced"] == 2 * 100
     assert figures["max_per_conn"] == 1900  # only those who read are counted here
+    assert (figures["behind"], figures["silent"]) == (0, 0)  # nor is it behind before it reads again
 
 
 async def test_replies_are_timed() -> None:

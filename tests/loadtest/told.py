@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -82,6 +82,27 @@ async def measured(script: Script, asked: Swarm = ALONE) -> tuple[dict[str, floa
 
 async def seen(script: Script, asked: Swarm = ALONE) -> dict[str, float]:
     return (await measured(script, asked))[0]
+
+
+async def seen_apart(readers: Sequence[Iterable[str]], asked: Swarm) -> dict[str, float]:
+    """The same when each is said something else, from when it is measured."""
+    measures, each = asyncio.Event(), iter(readers)
+
+    async def script(connection: ServerConnection) -> None:
+        frames = next(each)
+        await measures.wait()
+        for frame in frames:
+            await connection.send(frame)
+
+    async with serving(script) as server:
+        measuring = replace(asked, port=server.port, conns=len(readers)).measuring()
+        ended = await asyncio.to_thread(measuring.__enter__)
+        measures.set()
+        try:
+            await until(lambda: server.have_read == len(readers))
+            return (await asyncio.to_thread(ended))[0]
+        finally:
+            await asyncio.to_thread(measuring.__exit__, None, None, None)
 
 
 async def audited(frames: Iterable[str], asked: Swarm) -> dict[str, float]:

@@ -71,6 +71,11 @@ def test_both_results_become_the_same_figures() -> None:
     assert by_wsload.us_per_msg == 5.0
 
 
+def test_what_a_silent_stream_lacks_is_missing() -> None:
+    counted: dict[str, float] = {"bytes": 70_000, "unannounced": 1, "behind": 4, "announced": 0, "repeated": 0}
+    assert clients.from_swarm(GATEWAY, LOAD, {**COMMON, **counted}).unannounced == 5
+
+
 def test_what_cannot_be_told_is_none() -> None:
     figures = clients.from_wsload(GATEWAY, replace(LOAD, one_stream=False), {**COMMON, "MB_s": 0.0, "gaps": 7})
     assert (figures.unannounced, figures.announced) == (None, None)
