@@ -70,7 +70,8 @@ class CcxtFeed(Feed):
 
     @property
     def waits_to_ask(self) -> bool:
-        return any(tap.never_asked(self) for tap in self._exchange.taps())
+        """From loading markets and dialling to the rate limit; what serves us without a message of ours is live."""
+        return self.watch.state is not State.LIVE and not any(self in tap.sent for tap in self._exchange.taps())
 
     async def unsubscribe(self) -> None:
         for tap in self._exchange.taps():

@@ -65,6 +65,7 @@ class Tap:
         self._idle = False  # ccxt's receiving is put off until there is something for it
         self._turn = asyncio.Lock()
         self._unsent: set[Receiver] = set()  # whose message waits for its turn
+        self.sent: set[Receiver | None] = set()  # who has asked the exchange, and not left since
         self._dialling: asyncio.Task[None] | None = None
         self._dropped = False
         self._throttle, self._send, self._open = client.throttle, client.send, client.open
@@ -94,7 +95,8 @@ class Tap:
                 await self._throttle(cost)
 
     async def send(self, message: Any) -> None:
-        if self._wanted(SUBSCRIBING.get()):
+        if self._wanted(receiver := SUBSCRIBING.get()):
+            self.sent.add(receiver)
             await self._send(message)
 
     def _wanted(self, receiver: Receiver | None) -> bool:
@@ -243,6 +245,7 @@ class Tap:
 
     def leave(self, receiver: Receiver) -> None:
         """Forget a receiver."""
+        self.sent.discard(receiver)
         for message_hash in [message_hash for message_hash, other in self._routes.items() if other is receiver]:
             del self._routes[message_hash]
             self.client.futures.pop(message_hash, None)

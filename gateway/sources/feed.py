@@ -100,7 +100,7 @@ class Feed(ABC):
 
     @property
     def waits_to_ask(self) -> bool:
-        """The exchange has not heard of this subscription yet: messages to it are sent a few a second."""
+        """The exchange has not heard of this subscription yet: it is dialled, and messages wait for rate limits."""
         return False
 
     @abstractmethod

@@ -60,14 +60,18 @@ async def book_is_the_exchange_s(rig: Rig, key: Key) -> None:
     await until(same)
 
 
-async def test_a_subscription_whose_turn_to_be_sent_has_not_come_is_known() -> None:
-    unsent: set[CcxtFeed] = set()
-    taps = [SimpleNamespace(never_asked=lambda _feed: False), SimpleNamespace(never_asked=unsent.__contains__)]
+async def test_a_subscription_that_was_not_sent_yet_is_known() -> None:
+    taps: list[SimpleNamespace] = []
     settings = FeedSettings("x", "kraken", Policy(), Random(1), 10_000, 5_000, 500, Pause(), {})
     feed = CcxtFeed(FeedId("trades", BTC), settings, SimpleNamespace(taps=lambda: taps))
+    assert feed.waits_to_ask, "nothing is dialled"
+    taps += [SimpleNamespace(sent={None}), SimpleNamespace(sent=set())]
+    assert feed.waits_to_ask, "nothing is sent"
+    taps[1].sent.add(feed)
     assert not feed.waits_to_ask
-    unsent.add(feed)
-    assert feed.waits_to_ask
+    taps[1].sent.clear()
+    feed.deliver([], 1)
+    assert not feed.waits_to_ask, "who answers has been asked, by whichever message"
 
 
 async def test_one_that_is_always_refused_takes_its_neighbours_connection_less_and_less_often() -> None:
@@ -169,6 +173,8 @@ async def test_a_refused_handshake_is_tried_again(rig: Rig) -> None:
     key = await rig.live("trades", poke=STREAMS["trades"])
     assert rig.source.status()[0].errors == 3
     assert len(rig.sink.published(key)) == 1
+    asked = [type(each) for tap in rig.source.exchange.taps() for each in tap.sent]
+    assert asked == [CcxtFeed], "what ccxt sends when the dialling has ended is in the feed's name"
 
 
 async def test_a_book_that_stands_still_while_trades_print() -> None:

@@ -298,6 +298,7 @@ async def test_a_message_is_not_sent_for_who_has_left(client: Any) -> None:
         SUBSCRIBING.reset(token)
     await quiet(lambda: tap.never_asked(listeners["stays"]))
     assert not tap.never_asked(listeners["first"]), "its turn has come"
+    assert tap.sent == set(), "but ccxt keeps it waiting"
     tap.leave(listeners["left"])
     turns[0].set_result(None)
     await quiet(lambda: len(turns) == 2)
@@ -305,6 +306,9 @@ async def test_a_message_is_not_sent_for_who_has_left(client: Any) -> None:
     await asyncio.wait(tasks)
     assert client.connection.sent == ["first", "stays"]
     assert len(turns) == 2, "who left takes nobody's turn"
+    assert tap.sent == {listeners["first"], listeners["stays"]}
+    tap.leave(listeners["first"])
+    assert tap.sent == {listeners["stays"]}, "a subscription that follows is a new one"
 
 
 async def test_a_client_dropped_while_it_dials_does_not_connect(rig: Rig) -> None:
