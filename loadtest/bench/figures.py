@@ -36,6 +36,10 @@ def of_workload(result: Result) -> Named:
         "cpu_of_floor_ratio": _ratio(ours, result.floor, lambda seen: seen.us_per_msg),
         "reply_p99_ms": result.extra.get("reply_p99_ms"),
         "replies_count": result.extra.get("replies"),
+        "order_reply_p50_ms": result.extra.get("order_reply_p50_ms"),
+        "order_reply_p99_ms": result.extra.get("order_reply_p99_ms"),
+        "orders_replied_count": result.extra.get("orders_replied"),
+        "orders_failed_count": result.extra.get("orders_failed"),
         "client_cpu_share": ours.client_cpu,
         "client_waited_share": ours.client_waited,
     }

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,12 @@ def measure(seconds: float, say: Callable[[str], None]) -> OrdersResult:
 
 
 @contextlib.contextmanager
-def gateway(exchange: servers.Server, folder: Path) -> Iterator[servers.Server]:
-    """As `tickwire serve` starts it, its database in the folder with everything that makes it durable."""
+def gateway(exchange: servers.Server, folder: Path, *, more: Sequence[str] = ()) -> Iterator[servers.Server]:
+    """As `tickwire serve` starts it, its database in the folder with everything that makes it durable; `more` is lines
+    of its configuration."""
     port = free_port()
-    (folder / "tickwire.toml").write_text(config_of(port, servers.binance_at(exchange)), encoding="utf-8")
+    text = config_of(port, servers.binance_at(exchange)) + "".join(f"{line}\n" for line in more)
+    (folder / "tickwire.toml").write_text(text, encoding="utf-8")
     words = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(folder / "tickwire.toml")]
     with servers.process("gateway", words, cpu=None, more={"XDG_STATE_HOME": str(folder)}) as (pid, log):
         servers.wait_for_port("gateway", pid, port, log)

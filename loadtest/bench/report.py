@@ -127,7 +127,10 @@ on another, over loopback, no TLS. Machines differ and are shared: compare only 
   project's own client held every stream's sequence and epoch against what was announced.
 - *KiB/conn* is resident memory over that of the empty process, divided by the connections; *accept s* is how long the
   clients took to connect, 64 handshakes at a time, while updates were already going out.
-- D's replies are `ping` requests answered on connections of their own while 10,000 others get their bursts.
+- D's replies are from connections of their own while 10,000 others get their bursts from a gateway that also has its
+  order database and the simulated exchange: *reply* is to `ping` requests, then *order_reply* to orders that are taken
+  and over at once, as H's, sent at fixed times and timed from when each was due to the answer of its command. Clients
+  and exchange go ahead of the crowd on its core, the gateway has the other, and the database both.
 - Of A, B, E and G three rounds were run, in turns with what they are held against (the floor, the same without
   stalled readers, ccxt alone): what is measured is their medians, what is counted the worst, and the notes have each
   round's. A crowd of 10,000 has one, since its ports are free again only after a minute.

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from loadtest.bench.machine import client_cpu, free_port, on_cpu, rss_kib, server_cpu
+from loadtest.bench.machine import client_cpu, free_port, on_cpu, realtime, rss_kib, server_cpu
 from loadtest.bench.tools import Tools
 from loadtest.swarm import ToolError, last_json_line
 
@@ -184,12 +184,14 @@ def gateway_config(
 
 
 @contextlib.contextmanager
-def exchange(*, pinned: bool = True, symbols: int = 1, rate: float = 0.0, port: int = 0) -> Iterator[Server]:
+def exchange(
+    *, pinned: bool = True, ahead: bool = False, symbols: int = 1, rate: float = 0.0, port: int = 0
+) -> Iterator[Server]:
     """The simulated exchange, on the client's side of the machine; without a rate its market moves only when told
-    to."""
+    to. `ahead` of ordinary processes there, as if it had a machine of its own."""
     port = port or free_port()
-    words = [sys.executable, "-m", "loadtest.exchange", "--port", str(port), "--synthetic", "--seed", "1"]
-    words += ["--symbols", str(symbols), "--rate", str(rate)]
+    words = [*(realtime() if ahead else ()), sys.executable, "-m", "loadtest.exchange", "--port", str(port)]
+    words += ["--synthetic", "--seed", "1", "--symbols", str(symbols), "--rate", str(rate)]
     with process("exchange", words, cpu=client_cpu() if pinned else None) as (pid, log):
         wait_for_port("exchange", pid, port, log)
         yield Server(name="exchange", pid=pid, port=port, log=log)

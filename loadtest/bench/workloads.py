@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from loadtest.bench import servers, storm
-from loadtest.bench.clients import Figures, Load, prober, run, swarm_of
+from loadtest.bench import burst, servers, storm
+from loadtest.bench.clients import Figures, Load, run
 from loadtest.bench.rounds import middle
 from loadtest.bench.servers import Server
 from loadtest.bench.storm import Storm, Weathered
@@ -77,15 +77,12 @@ WORKLOADS: dict[str, Workload] = {
     )
 }
 SAMPLES_A_RUN = 4  # of the gateway's counters, during a measurement
-CROWD_READS_S = 600.0  # D's background crowd is ended by us, long before
 TICK_SYMBOL = "BTC/USDT"
 TICK_CHANNELS = {  # the exchange's stream, and the ccxt call that subscribes it
     "trades": ("btcusdt@trade", "watch_trades"),
     "quotes": ("btcusdt@bookTicker", "watch_bids_asks"),
 }
 AUDIT_S = 2.0  # E: how long stalled readers read again
-PROBES = 8  # connections that time replies while D's bursts go out
-PROBE_EVERY_MS = 17  # each stays under the request limit, and drifts against the bursts
 
 
 @dataclass
@@ -204,17 +201,13 @@ def counted(server: Server, load: Load, plan: Plan) -> Figures:
 
 
 def crowd_on_one_key(result: Result, plan: Plan) -> None:
-    """D: first the updates; then the same crowd reads on while connections of their own time replies; then the
-    floor."""
+    """D: first the updates; then such a crowd reads on while connections of their own time replies to pings and orders;
+    then the floor."""
     workload = result.workload
     with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
         plan.say(f"{workload.name}: gateway, {workload.conns} connections")
         result.gateway = counted(server, load_of(workload, plan), plan)
-        plan.say(f"{workload.name}: gateway, {PROBES} connections time replies during the bursts")
-        crowd = swarm_of(server, replace(load_of(workload, plan), seconds=CROWD_READS_S))
-        with crowd.in_background():
-            replies = prober(server, conns=PROBES, every_ms=PROBE_EVERY_MS, warmup_s=1.0, seconds=plan.seconds).run()
-        result.extra |= {name: replies[name] for name in ("reply_p50_ms", "reply_p99_ms", "replies")}
+    result.extra |= burst.replies(load_of(workload, plan), source_options(workload), plan.seconds, plan.say)
     result.floor = next(iter(beside_floor(workload, result.gateway, plan)), None)
 
 

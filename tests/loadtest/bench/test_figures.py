@@ -54,6 +54,14 @@ def test_replies_during_the_burst() -> None:
     assert figures.of_workload(measured)["reply_p99_ms"] == 9.9
 
 
+def test_replies_to_orders_during_the_burst() -> None:
+    measured = result("D")
+    names = ("order_reply_p50_ms", "order_reply_p99_ms", "orders_replied_count", "orders_failed_count")
+    assert [figures.of_workload(measured)[name] for name in names] == [None] * 4
+    measured.extra |= {"order_reply_p50_ms": 4.0, "order_reply_p99_ms": 9.0, "orders_replied": 30, "orders_failed": 1}
+    assert [figures.of_workload(measured)[name] for name in names] == [4.0, 9.0, 30, 1]
+
+
 def stalled(**changes: float) -> Result:
     gateway = replace(FIGURES, announced=500, repeated=0, **changes)  # type: ignore[arg-type]  # by name
     measured = result("E", gateway, None)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from loadtest.bench import figures, servers, storm, workloads
+from loadtest.bench import burst, figures, servers, storm, workloads
 from loadtest.bench.clients import Figures
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import WORKLOADS, Plan, measure
@@ -52,10 +52,16 @@ def test_fan_out_delivers_every_update_once(name: str) -> None:
     assert result.notes == [f"cut to {CONNS} connections"]
 
 
-def test_replies_are_timed_while_a_crowd_reads() -> None:
+def test_replies_to_pings_and_orders_are_timed_while_a_crowd_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(burst, "ORDERS_LONGER", 1)
     result = measure("D", SMALL)
-    assert result.extra["replies"] >= workloads.PROBES
+    assert result.extra["replies"] >= burst.PROBES
     assert result.extra["reply_p99_ms"] > 0
+    named = figures.of_workload(result)
+    assert named["orders_failed_count"] == 0
+    # Due are as many as that, however slow the machine is.
+    assert named["orders_replied_count"] == pytest.approx(burst.ORDERERS * 1000 / burst.ORDER_EVERY_MS, abs=2)
+    assert 0 < (named["order_reply_p50_ms"] or 0) <= (named["order_reply_p99_ms"] or 0)
 
 
 def test_who_comes_with_a_token_is_let_in_and_back_while_others_read() -> None:
