@@ -171,12 +171,14 @@ def credentials(account: str, *, same_account: bool = False, config: Path | None
 
     async def work(connection: Connection) -> str:
         found = await account_named(connection, account)
-        is_other = not same_account and await admin.credentials(connection, found.id) is not None
-        if is_other:
+        if not same_account:
             await _require_no_open_order(connection, found)
         given = _asked() if sys.stdin.isatty() else _read(sys.stdin.buffer.read())
-        if is_other:
-            await _require_no_open_order(connection, found)  # one may have been sent while they were typed
+        if not same_account:
+            # Others may have sent an order or stored credentials while they were typed. None can from here on: an
+            # order is written with its event, whose number is the account's.
+            await admin.account_to_change(connection, found.id)
+            await _require_no_open_order(connection, found)
         await admin.set_credentials(connection, found.id, vault_of(settings).seal(found.id, given))
         await note(connection, "account.credentials", f"account {found.id}", fields=sorted(given))
         return found.name
@@ -227,7 +229,10 @@ def _set(name: str, config: Path | None, **changes: bool) -> str:
 
 
 async def _require_no_open_order(connection: Connection, account: Account) -> None:
-    """At another account of the venue they would be looked for in vain, and be taken for over."""
+    """Of an account that has credentials: at another account of the venue they would be looked for in vain, and be
+    taken for over."""
+    if await admin.credentials(connection, account.id) is None:
+        return
     if await history.orders(connection, history.Filter(accounts={account.id: ()}, page_size=1), is_open=True):
         raise CommandError(
             f"account {account.name} has open orders: cancel them first, or say --same-account if what is stored now "

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from gateway.commands import account
@@ -19,7 +20,7 @@ from oms import signing
 from oms.journal import open_journal
 from oms.model import Environment, Order, OrderState, PositionMode
 from oms.store import admin
-from oms.store.pool import Connection
+from oms.store.pool import Connection, connect
 from oms.vault import Vault, VaultError, new_master_key
 from oms.writes import Writes
 from tests.gateway.commands.conftest import Ran
@@ -150,6 +151,53 @@ def test_an_order_that_is_sent_while_credentials_are_typed_keeps_the_former_ones
     typed(json.dumps(GIVEN).encode())
     assert "account main has open orders" in tickwire("account", "credentials", "main").err
     assert ask(admin.all_credentials) == before
+
+
+def test_no_order_is_sent_between_the_last_look_at_them_and_the_new_credentials(
+    tickwire: Tickwire, typed: Callable[[bytes], None], dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order is written with its event, which counts the account's row on."""
+    refused: list[str] = []
+    store = admin.set_credentials
+
+    async def meanwhile(connection: Connection, account_id: int, sealed: bytes) -> None:
+        desk = await connect(dsn)
+        try:
+            await desk.execute("SET lock_timeout = '20ms'")
+            await desk.execute("UPDATE accounts SET event_sequence = event_sequence + 1 WHERE id = $1", account_id)
+        except asyncpg.LockNotAvailableError:
+            refused.append("the order")
+        finally:
+            await desk.close()
+        await store(connection, account_id, sealed)
+
+    tickwire("account", "add", "main", "sim")
+    monkeypatch.setattr(admin, "set_credentials", meanwhile)
+    for _ in range(2):
+        typed(json.dumps(GIVEN).encode())
+        assert tickwire("account", "credentials", "main").code == 0
+    assert refused == ["the order"] * 2
+
+
+def test_credentials_that_others_store_meanwhile_are_not_replaced_while_orders_are_open(
+    tickwire: Tickwire, ask: Ask, typed: Callable[[bytes], None], dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = account._read
+
+    async def store(connection: Connection) -> None:
+        await admin.set_credentials(connection, 1, b"sealed")
+
+    def meanwhile(given: bytes) -> dict[str, str]:
+        with ThreadPoolExecutor() as pool:
+            pool.submit(ask, store).result()
+            pool.submit(asyncio.run, keep(dsn, full_rows.order(1, state=OrderState.SUBMITTED, closed_ns=None))).result()
+        return read(given)
+
+    tickwire("account", "add", "main", "sim")
+    monkeypatch.setattr(account, "_read", meanwhile)
+    typed(json.dumps(GIVEN).encode())
+    assert "account main has open orders" in tickwire("account", "credentials", "main").err
+    assert ask(admin.all_credentials) == {1: b"sealed"}
 
 
 def test_credentials_are_asked_for_on_a_terminal(
