@@ -6,15 +6,23 @@ know links, messages on them, or dialects.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from _speedups.fanout import Fanout, Stream
 from _speedups.frame import Form
 from _speedups.outbox import Outbox
-from gateway.core.key import StreamId
+from gateway.core.key import PRIVATE_CHANNELS, PUBLIC_CHANNELS, Delivery, StreamId
 
 if TYPE_CHECKING:
     from _speedups.outbox import Writer
+
+
+class Asked(NamedTuple):
+    """What an answer says of a subscription: where it stands; and what was asked for."""
+
+    at: tuple[str, int]  # epoch and sequence
+    resume: tuple[str, int] | None
+    snapshot: bool
 
 
 class Joined(Protocol):
@@ -23,9 +31,12 @@ class Joined(Protocol):
     def follows(self, form: Form) -> bool:
         """Whether the worker has this frame class too; else frames are made here."""
 
-    def attach(
-        self, wanted: StreamId, stream: Stream, form: Form, resume: tuple[str, int] | None, snapshot: bool
-    ) -> None: ...
+    def follow(self, wanted: StreamId, stream: Stream) -> None:
+        """Have the worker copy it, until the subscription ends (`detach` or `left`)."""
+
+    def attach(self, wanted: StreamId, form: Form, asked: Asked) -> None:
+        """Have the worker give it to the socket."""
+
     def detach(self, wanted: StreamId, form: Form) -> None: ...
     def left(self, wanted: StreamId) -> None:
         """One subscription of a socket that ends: the worker needs not be told."""
@@ -43,13 +54,14 @@ class AwayOutbox(Outbox):
         self._joined = joined
         self._streams: dict[tuple[StreamId, Form], Stream] = {}
         self._again: list[bytes] = []  # frames that go behind the next reply
+        self._asked: dict[tuple[StreamId, Form], Asked] = {}  # given by the worker once the answer has left
         self._resend_bytes_max = resend_bytes_max
         self._is_gone = False
 
     def join(
         self, wanted: StreamId, stream: Stream, form: Form, *, resume: tuple[str, int] | None, snapshot: bool
     ) -> tuple[bool | None, int]:
-        """As `Stream.attach`."""
+        """As `Stream.attach`; what it brings comes behind the next reply, which says where it begins."""
         epoch, sequence = resume or (None, 0)
         if not self._joined.follows(form):
             return stream.attach(self, form, epoch=epoch, sequence=sequence, snapshot=snapshot)
@@ -57,8 +69,9 @@ class AwayOutbox(Outbox):
             raise ValueError("already subscribed")
         if self._is_gone or self.finished:
             raise ValueError("the outbox takes nothing more")
-        self._joined.attach(wanted, stream, form, resume, snapshot)
+        self._joined.follow(wanted, stream)
         self._streams[wanted, form] = stream
+        self._asked[wanted, form] = Asked((stream.epoch, stream.sequence), resume, snapshot)
         if epoch is None:
             return None, 0
         missed = stream.ring(sequence) if epoch == stream.epoch and sequence <= stream.sequence else None
@@ -69,7 +82,10 @@ class AwayOutbox(Outbox):
         for found, its_form in self._streams:
             if found == wanted and (form is None or its_form is form):
                 del self._streams[found, its_form]
-                self._joined.detach(wanted, its_form)
+                if self._asked.pop((found, its_form), None) is None:
+                    self._joined.detach(wanted, its_form)
+                else:
+                    self._joined.left(wanted)
                 return True
         return stream.detach(self, form)
 
@@ -97,19 +113,25 @@ class AwayOutbox(Outbox):
 
     def reply(self, frame: bytes) -> None:
         again, self._again = self._again, []
-        if not again:
+        if again:
+            waits = self.blocked
+            self.pause()  # they leave in as few calls as may be
+            for each in (frame, *again):
+                super().reply(each)
+            if not waits:
+                super().resume()
+        else:
             super().reply(frame)
-            return
-        waits = self.blocked
-        self.pause()  # they leave in as few calls as may be
-        for each in (frame, *again):
-            super().reply(each)
-        if not waits:
-            self.resume()
+        self._let_in()
+
+    def resume(self) -> None:
+        super().resume()
+        self._let_in()
 
     def finish(self, frame: bytes, *, drop: bool = False) -> None:
         if self.finished or self._is_gone:
             return
+        self._asked = {}
         while self.blocked and not drop:
             self.resume()  # what waits here goes before it, and waits there; it may be held up once more on its way
         self._leave()
@@ -122,7 +144,45 @@ class AwayOutbox(Outbox):
         self._leave()
         super().discard()
 
+    def _let_in(self) -> None:
+        """Once their answers have left, and not before: what an answer announces comes after it."""
+        if self.blocked or not self._asked:
+            return
+        asked, self._asked = self._asked, {}
+        missed: list[bytes] = []
+        for (wanted, form), each in asked.items():
+            stream = self._streams[wanted, form]
+            now = (stream.epoch, stream.sequence)
+            if each.at != now and each.resume is None:  # the answer has waited for a slow socket
+                if each.snapshot and _is_state(wanted):
+                    missed += _gaps(form, wanted, each.at, now)
+                else:
+                    asked[wanted, form] = each._replace(resume=each.at)
+            asked[wanted, form] = asked[wanted, form]._replace(at=now)
+        if missed:
+            super().reply(b"".join(missed))
+        for (wanted, form), each in asked.items():
+            self._joined.attach(wanted, form, each)
+
     def _leave(self) -> None:
+        self._asked = {}
         streams, self._streams = self._streams, {}
         for wanted, _ in streams:
             self._joined.left(wanted)
+
+
+def _is_state(wanted: StreamId) -> bool:
+    channel = PUBLIC_CHANNELS.get(wanted.key.channel) or PRIVATE_CHANNELS[wanted.key.channel]
+    return channel.delivery is Delivery.STATE
+
+
+def _gaps(form: Form, wanted: StreamId, at: tuple[str, int], now: tuple[str, int]) -> list[bytes]:
+    """Frames that say what lies between a position and a snapshot that comes next."""
+    (epoch, after), (epoch_now, newest) = at, now
+    told: list[bytes] = []
+    if epoch != epoch_now:  # how much was lost of it is not known: one number, "at least this"
+        told.append(form.gap(wanted, epoch, after + 1, after + 1, "resync", epoch_now))
+        after = 0
+    if after < newest - 1:
+        told.append(form.gap(wanted, epoch_now, after + 1, newest - 1, "slow_consumer", None))
+    return [form.finish(each) for each in told]

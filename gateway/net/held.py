@@ -60,7 +60,7 @@ class Held(asyncio.Protocol):
     """A client's socket."""
 
     __slots__ = (
-        *("_awaited", "_conn", "_counted", "_ending", "_holds", "_is_full", "_is_left", "_is_stopped"),
+        *("_awaited", "_conn", "_counted", "_ending", "_is_full", "_is_left", "_is_stopped"),
         *("_owes_mark", "_port", "_upgraded", "_worker", "outbox", "transport"),
     )
 
@@ -73,7 +73,6 @@ class Held(asyncio.Protocol):
         self._port = port
         self._counted = counted
         self._upgraded = False
-        self._holds = False  # what streams bring waits for the answer to the request that asked for it
         self._is_full = False  # the socket takes no more for now
         self._owes_mark = False  # that what was sent to it has room here
         self._awaited: set[tuple[int, int]] | None = None  # streams and forms of which it may wait to be let in
@@ -112,8 +111,7 @@ class Held(asyncio.Protocol):
         self._is_full = False
         # Said first: what waits here may fill it again, and that is to be the last word
         self._worker.send(link.control(link.Blocked(self._conn, on=False)))
-        if not self._holds:
-            self.outbox.resume()
+        self.outbox.resume()
         self._confirm()
         self._end_when_sent()
 
@@ -144,7 +142,6 @@ class Held(asyncio.Protocol):
         """Whole frames, ahead of what streams bring; or HTTP, which may be more than may wait of frames."""
         if self._upgraded:
             self.outbox.reply(data)
-            self._release()
         elif not self._ending and not self.transport.is_closing():
             self.transport.write(data)
 
@@ -165,16 +162,13 @@ class Held(asyncio.Protocol):
                 self.read_on()
             elif not self.transport.is_closing():
                 self.transport.pause_reading()
+        elif isinstance(message, link.Finish):
+            self.outbox.finish(message.frame, drop=message.drop)
         else:
-            self._release()
-            if isinstance(message, link.Finish):
-                self.outbox.finish(message.frame, drop=message.drop)
-            else:
-                self._shut(message.how)
+            self._shut(message.how)
 
     def goodbye(self, said: bytes) -> None:
         """Nobody is there to decide anything any more."""
-        self._release()
         if not self._upgraded:
             self.transport.abort()
             return
@@ -189,8 +183,6 @@ class Held(asyncio.Protocol):
         mirror = self._worker.mirrors.get(message.number)
         if mirror is None or self.outbox.finished:
             return
-        self._holds = True  # the answer comes next, and goes first
-        self.outbox.pause()
         form = self._worker.forms[message.form]
         at = (message.epoch, message.sequence)
         if mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot, self.drop)):
@@ -208,8 +200,7 @@ class Held(asyncio.Protocol):
     def _confirm(self) -> None:
         """Answer the mark once so little waits that what comes next has room.
 
-        That much market data may wait, too, so an answer is never behind it for good; and an answer that lets the
-        streams go on is not kept back by what waits for them.
+        That much market data may wait, too, so an answer is never behind it for good.
         """
         if not self._owes_mark:
             return
@@ -217,12 +208,6 @@ class Held(asyncio.Protocol):
         if few or not self._is_full:
             self._owes_mark = False
             self._worker.send(link.control(link.Marked(self._conn)))
-
-    def _release(self) -> None:
-        if self._holds:
-            self._holds = False
-            if not self._is_full:
-                self.outbox.resume()
 
     def _shut(self, how: str) -> None:
         if how == "abort":

@@ -19,6 +19,7 @@ from gateway.wire import link
 if TYPE_CHECKING:
     from _speedups.fanout import Fanout, Stream
     from _speedups.frame import Form
+    from gateway.core.away import Asked
     from gateway.core.key import StreamId
     from gateway.net.links import Link
 
@@ -188,10 +189,11 @@ class LinkTransport(asyncio.Transport):
     def follows(self, form: Form) -> bool:
         return form in self._link.forms
 
-    def attach(
-        self, wanted: StreamId, stream: Stream, form: Form, resume: tuple[str, int] | None, snapshot: bool
-    ) -> None:
-        self._link.attach(self._conn, wanted, stream, form, resume, snapshot)
+    def follow(self, wanted: StreamId, stream: Stream) -> None:
+        self._link.follow(wanted, stream)
+
+    def attach(self, wanted: StreamId, form: Form, asked: Asked) -> None:
+        self._link.attach(self._conn, wanted, form, asked)
 
     def detach(self, wanted: StreamId, form: Form) -> None:
         self._link.detach(self._conn, wanted, form)

@@ -22,6 +22,7 @@ from gateway.wire.link import LinkError, LinkForm
 if TYPE_CHECKING:
     from _speedups.fanout import Fanout, Stream
     from _speedups.frame import Form
+    from gateway.core.away import Asked
     from gateway.core.hub import Timer
     from gateway.core.key import StreamId
 
@@ -150,17 +151,21 @@ class Link(asyncio.Protocol):
 
     # For its sockets
 
-    def attach(
-        self, conn: int, wanted: StreamId, stream: Stream, form: Form, resume: tuple[str, int] | None, snapshot: bool
-    ) -> None:
-        """Have the worker give this socket a stream."""
+    def follow(self, wanted: StreamId, stream: Stream) -> None:
+        """One more subscription to a stream: the worker copies it."""
         followed = self._followed.get(wanted) or self._follow(wanted, stream)
         followed.readers += 1
         if followed.timer is not None:
             followed.timer.cancel()
             followed.timer = None
-        at = (stream.epoch, stream.sequence)
-        self.send(link.control(link.Attach(conn, followed.number, self.forms[form], *at, resume, snapshot)))
+
+    def attach(self, conn: int, wanted: StreamId, form: Form, asked: Asked) -> None:
+        """Have the worker give this socket a stream that it copies."""
+        followed = self._followed.get(wanted)
+        if followed is None:
+            return  # the link is lost
+        told = link.Attach(conn, followed.number, self.forms[form], *asked.at, asked.resume, asked.snapshot)
+        self.send(link.control(told))
 
     def detach(self, conn: int, wanted: StreamId, form: Form) -> None:
         """End it; the stream is copied for a while longer."""

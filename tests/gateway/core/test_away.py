@@ -9,8 +9,8 @@ import pytest
 
 from _speedups.fanout import Stream
 from _speedups.frame import Form
-from gateway.core.away import AwayOutbox
-from gateway.core.key import StreamId, stream_id
+from gateway.core.away import Asked, AwayOutbox
+from gateway.core.key import Key, StreamId, stream_id
 from gateway.limits import Limits
 from tests.frames import whole
 from tests.gateway.core.hub_parts import KEY, TRADES, Desk
@@ -35,10 +35,11 @@ class Far:
     def follows(self, form: Form) -> bool:
         return form is self.desk.form
 
-    def attach(
-        self, wanted: StreamId, _stream: Stream, _form: Form, resume: tuple[str, int] | None, snapshot: bool
-    ) -> None:
-        self.said.append(("attach", wanted, resume, snapshot))
+    def follow(self, wanted: StreamId, _stream: Stream) -> None:
+        self.said.append(("follow", wanted))
+
+    def attach(self, wanted: StreamId, _form: Form, asked: Asked) -> None:
+        self.said.append(("attach", wanted, asked))
 
     def detach(self, wanted: StreamId, _form: Form) -> None:
         self.said.append(("detach", wanted))
@@ -53,15 +54,74 @@ class Far:
 def test_a_stream_of_a_known_form_is_the_worker_s_to_send() -> None:
     desk = Desk()
     far = Far(desk)
-    desk.hub.subscribe(far.outbox, TRADES, form=desk.form, snapshot=False)
+    at = desk.hub.subscribe(far.outbox, TRADES, form=desk.form, snapshot=False)
     desk.publish(1, TRADES)
     desk.clock.settle()
-    assert far.said == [("attach", stream_id(TRADES), None, False)]
+    assert far.said == [("follow", stream_id(TRADES))]
+    far.outbox.reply(b"ack")
+    assert far.said[-1][-1] == Asked((at.epoch, 1), (at.epoch, 0), False)
+    assert [said[0] for said in far.said] == ["follow", "write", "attach"]
     with pytest.raises(ValueError, match="already subscribed"):
         desk.hub.subscribe(far.outbox, TRADES, form=desk.form)
     assert desk.hub.unsubscribe(far.outbox, stream_id(TRADES), desk.form)
     assert not desk.hub.unsubscribe(far.outbox, stream_id(TRADES))
-    assert far.said[1:] == [("detach", stream_id(TRADES))]
+    assert far.said[3:] == [("detach", stream_id(TRADES))]
+
+
+def test_what_an_answer_announces_waits_with_the_answer() -> None:
+    desk = Desk()
+    far = Far(desk)
+    far.outbox.pause()
+    far.outbox.reply(b"before")
+    for key in (KEY, TRADES):
+        desk.hub.subscribe(far.outbox, key, form=desk.form)
+    far.outbox.reply(b"ack")
+    desk.hub.unsubscribe(far.outbox, stream_id(KEY))
+    assert far.said == [("follow", stream_id(KEY)), ("follow", stream_id(TRADES)), ("left", stream_id(KEY))]
+    far.outbox.resume()
+    assert [said[:2] for said in far.said[3:]] == [("write", b"beforeack"), ("attach", stream_id(TRADES))]
+
+
+def late(far: Far) -> tuple[list[Message], Asked]:
+    """What is told before a stream that its answer has kept waiting, and what is asked of the worker."""
+    far.outbox.resume()
+    *said, (kind, _, asked) = far.said
+    assert kind == "attach"
+    told = [msgspec.json.decode(frame.payload) for kind, *data in said if kind == "write" for frame in whole(data[0])]
+    return told[1:], asked
+
+
+@pytest.mark.parametrize(("key", "resumes"), [(KEY, False), (TRADES, True)])
+def test_what_comes_while_the_answer_waits_is_announced_or_sent(key: Key, resumes: bool) -> None:
+    desk = Desk()
+    far = Far(desk)
+    far.outbox.pause()
+    at = desk.hub.subscribe(far.outbox, key, form=desk.form)
+    far.outbox.reply(b"\x81\x02{}")
+    for number in range(5):
+        desk.publish(number, key)
+    told, asked = late(far)
+    assert asked == Asked((at.epoch, 5), (at.epoch, 0) if resumes else None, True)
+    assert told == ([] if resumes else [{"gap": [1, 4], "e": at.epoch, "why": "slow_consumer", "new": None}])
+
+
+def test_an_epoch_that_ends_while_the_answer_waits_is_announced() -> None:
+    desk = Desk()
+    far = Far(desk)
+    far.outbox.pause()
+    at = desk.hub.subscribe(far.outbox, KEY, form=desk.form)
+    far.outbox.reply(b"\x81\x02{}")
+    desk.hub.lost(KEY, "upstream")
+    desk.publish(1)
+    desk.publish(2)
+    position = desk.hub.position(stream_id(KEY))
+    assert position is not None
+    told, asked = late(far)
+    assert asked == Asked(position, None, True)
+    assert told == [
+        {"gap": [1, 1], "e": at.epoch, "why": "resync", "new": position[0]},
+        {"gap": [1, 1], "e": position[0], "why": "slow_consumer", "new": None},
+    ]
 
 
 def resent(far: Far) -> list[Message]:

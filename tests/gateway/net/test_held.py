@@ -90,8 +90,9 @@ def test_a_client_is_not_read_while_the_first_process_takes_nothing() -> None:
 def test_who_is_left_behind_is_told_and_closed() -> None:
     pair = Pair()
     client = Client(pair)
-    pair.desk.hub.subscribe(client.outbox, KEY, form=pair.desk.form)
+    client.subscribe(KEY)
     pair.carry()
+    assert (client.read(), pair.worker.mirrors[1].stream.subscribers) == ([{"ack": 0}], 1)
     client.held.goodbye(b"\x81\x02{}")
     frames = whole(client.wire.take())
     assert [frame.opcode for frame in frames] == [1, 8]
@@ -171,20 +172,6 @@ def test_an_answer_over_http_is_confirmed_when_it_is_with_the_socket() -> None:
     assert marks(pair) == 1
 
 
-def test_what_waits_for_an_answer_does_not_keep_the_answer_waiting() -> None:
-    pair = Pair(Limits(queue_state_bytes=1_000, queue_append_bytes=1_000))
-    client = Client(pair)
-    pair.desk.hub.subscribe(client.outbox, KEY, form=pair.desk.form)
-    pair.carry()  # the worker holds back what the stream brings, for the answer
-    client.held.pause_writing()
-    client.held.outbox.reply(b"x" * 5_000)
-    client.held.told(link.Mark(1))
-    assert marks(pair) == 0
-    client.held.resume_writing()
-    assert client.held.outbox.queued_bytes == 5_000
-    assert marks(pair) == 1
-
-
 def test_a_socket_that_is_full_again_at_once_is_last_said_to_be_so() -> None:
     pair = Pair()
     client = Client(pair)
@@ -199,7 +186,7 @@ def test_a_socket_that_is_full_again_at_once_is_last_said_to_be_so() -> None:
 def test_one_that_waits_to_be_let_in_is_forgotten_with_its_socket() -> None:
     pair = Pair()
     first, gone, parted, stays = (Client(pair) for _ in range(4))
-    pair.desk.hub.subscribe(first.outbox, KEY, form=pair.desk.form)
+    first.subscribe(KEY)
     pair.carry()
     (mirror,) = pair.worker.mirrors.values()
     for each in (gone, parted, stays):

@@ -120,6 +120,21 @@ def test_a_socket_that_takes_nothing_holds_up_who_speaks_to_it_alone() -> None:
     assert (slow.happened, slow.wire.take()) == (["paused", "resumed"], b"y")
 
 
+def test_a_snapshot_comes_behind_its_answer_also_when_that_waits_behind_others() -> None:
+    pair = Pair(Limits(link_window_bytes=1_000))
+    first, client = joined(pair), joined(pair)
+    first.subscribe(KEY)
+    pair.desk.publish(1)
+    pair.carry()
+    for number in range(4):
+        client.outbox.reply(encode(OP_TEXT, msgspec.json.encode({"told": number, "pad": "x" * 60_000})))
+    client.subscribe(KEY)
+    pair.carry()
+    pair.desk.publish(2)
+    pair.carry()
+    assert [each.get("told", each.get("ack", each.get("s"))) for each in client.read()] == [0, 1, 2, 3, 1, 1, 2]
+
+
 def test_what_waits_here_goes_before_the_last_frame_also_when_it_is_more_than_a_window() -> None:
     pair = Pair(Limits(link_window_bytes=1_000))
     client = joined(pair)
@@ -191,6 +206,7 @@ class Paced(RuleBasedStateMachine):
     def unsubscribe(self) -> None:
         self.subscribed = False
         self.pair.desk.hub.unsubscribe(self.client.outbox, stream_id(KEY))
+        self.client.outbox.reply(encode(OP_TEXT, b'{"left":true}'))
 
     @rule()
     def stall(self) -> None:
@@ -225,7 +241,19 @@ class Paced(RuleBasedStateMachine):
         self.pair.carry()
         assert not self.client.outbox.blocked
         assert self.client.outbox.queued_bytes == self.client.held.outbox.queued_bytes == 0
-        assert [each["told"] for each in self.client.read() if "told" in each] == self.told
+        read = self.client.read()
+        assert [each["told"] for each in read if "told" in each] == self.told
+        position: int | None = None  # nothing comes before the answer, nor behind that to the end
+        for each in read:
+            if "ack" in each or "left" in each:
+                position = each.get("ack")
+            elif "told" not in each:
+                assert position is not None
+                first, last = each.get("gap") or (each["s"], each["s"])
+                assert first == position + 1 or (first == position and each["k"] == "snapshot")
+                position = last
+        newest = self.pair.desk.hub.position(stream_id(KEY))
+        assert position == (newest[1] if newest is not None and self.subscribed else None)
 
 
 TestPaced = Paced.TestCase
