@@ -56,6 +56,7 @@ class AwayOutbox(Outbox):
         self._again: list[bytes] = []  # frames that go behind the next reply
         self._asked: dict[tuple[StreamId, Form], Asked] = {}  # given by the worker once the answer has left
         self._resend_bytes_max = resend_bytes_max
+        self._last: bytes | None = None  # goes to the worker once nothing waits here
         self._is_gone = False
 
     def join(
@@ -127,19 +128,19 @@ class AwayOutbox(Outbox):
     def resume(self) -> None:
         super().resume()
         self._let_in()
+        self._end_when_sent(drop=False)
 
     def finish(self, frame: bytes, *, drop: bool = False) -> None:
         if self.finished or self._is_gone:
             return
-        self._asked = {}
-        while self.blocked and not drop:
-            self.resume()  # what waits here goes before it, and waits there; it may be held up once more on its way
         self._leave()
         super().finish(b"", drop=drop)
-        self._joined.finish(frame, drop=drop)
+        self._last = frame
+        self._end_when_sent(drop=drop)
 
     def discard(self) -> None:
         self._is_gone = True
+        self._last = None
         self._again = []
         self._leave()
         super().discard()
@@ -163,6 +164,12 @@ class AwayOutbox(Outbox):
             super().reply(b"".join(missed))
         for (wanted, form), each in asked.items():
             self._joined.attach(wanted, form, each)
+
+    def _end_when_sent(self, *, drop: bool) -> None:
+        """What waits here goes first, as the socket takes it: many may end at once."""
+        if self._last is not None and not self.queued_bytes:
+            last, self._last = self._last, None
+            self._joined.finish(last, drop=drop)
 
     def _leave(self) -> None:
         self._asked = {}

@@ -142,8 +142,27 @@ def test_what_waits_here_goes_before_the_last_frame_also_when_it_is_more_than_a_
     for _ in range(5):
         client.outbox.reply(b"x" * 40_000)
     client.outbox.finish(b"\x88\x00")
+    client.outbox.resume()
+    assert len(pair.down.written) < 41_000, "a window, and the write that has filled it"
     pair.carry()
     assert client.wire.take() == b"x" * 200_000 + b"\x88\x00"
+    assert client.outbox.queued_bytes == 0
+
+
+def test_who_ends_while_much_waits_is_sent_all_of_it_as_fast_as_they_read() -> None:
+    limits = Limits(queue_state_bytes=8_000, queue_append_bytes=8_000, queue_bytes_max=20_000, link_window_bytes=5_000)
+    pair = Pair(limits)
+    client = joined(pair)
+    client.wire.slow = True
+    for _ in range(60):
+        client.outbox.reply(b"x" * 300)
+        pair.carry()
+    client.outbox.finish(b"\x88\x00")
+    pair.carry()
+    assert client.held.outbox.queued_bytes <= 8_000 + 5_000 + 300
+    client.wire.wake()
+    pair.carry()
+    assert client.wire.take() == b"x" * 18_000 + b"\x88\x00"
 
 
 class Deaf(Client):
