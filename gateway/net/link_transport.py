@@ -98,6 +98,10 @@ class LinkTransport(asyncio.Transport):
             protocol, self._protocol = self._protocol, _NOBODY  # which holds us
             self._alone(protocol.connection_lost, exc)
 
+    def pace(self) -> None:
+        """The link has fallen behind, or has caught up."""
+        self._alone(LinkTransport._pace, self)
+
     # As transports are
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -167,7 +171,7 @@ class LinkTransport(asyncio.Transport):
 
     def _pace(self) -> None:
         """Who speaks here is slowed down as by a socket of our own."""
-        is_paused = self._is_blocked or self._window.is_full
+        is_paused = self._is_blocked or self._window.is_full or self._link.is_behind
         if is_paused is self._is_paused:
             return
         self._is_paused = is_paused

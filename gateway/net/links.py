@@ -72,7 +72,9 @@ class Link(asyncio.Protocol):
         self._reader = link.Reader()
         self._call_later = call_later
         self._linger_s = listener.shared.limits.linger_s
+        self._share = ROOM // 2 * listener.shared.limits.queue_bytes_max  # of what may wait: what sockets are told
         self._is_lost = False
+        self._is_behind = False  # so much waits for the worker that who speaks to its sockets waits, too
         self._transport: asyncio.Transport | None = None
         self.outbox: Outbox | None = None
 
@@ -102,6 +104,9 @@ class Link(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self.outbox is not None:
             self.outbox.resume()
+            if self._is_behind and self.outbox.queued_bytes <= self._share:
+                self._is_behind = False
+                self._pace()
 
     def on_overflow(self) -> None:
         """For the outbox: it reads nothing any more. Its clients come back to another."""
@@ -136,13 +141,21 @@ class Link(asyncio.Protocol):
         if self.outbox is not None and not self._is_lost:
             self.bytes += len(message)
             self.outbox.reply(message)
+            if not self._is_behind and self.outbox.queued_bytes > self._share:
+                self._is_behind = True
+                self._pace()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether its sockets are to be told nothing more for now: all their windows are more than may wait here."""
+        return self._is_behind
 
     def takes(self, size: int) -> bool:
         """Whether so many bytes for one socket may wait as well: one answer is not to cost all clients their link."""
         share = self.listener.shared.limits.queue_bytes_max
         if size <= share or self.outbox is None or not self.outbox.queued_bytes:
             return True
-        return self.outbox.queued_bytes + size <= ROOM // 2 * share
+        return self.outbox.queued_bytes + size <= self._share
 
     def close(self) -> None:
         """Give the worker up: it ends, and its clients with it."""
@@ -185,6 +198,10 @@ class Link(asyncio.Protocol):
             followed.timer = self._call_later(self._linger_s, lambda: self._unfollow(wanted))
 
     # Within
+
+    def _pace(self) -> None:
+        for transport in list(self.conns.values()):
+            transport.pace()
 
     def _follow(self, wanted: StreamId, stream: Stream) -> Followed:
         assert self.outbox is not None

@@ -165,6 +165,24 @@ def test_who_ends_while_much_waits_is_sent_all_of_it_as_fast_as_they_read() -> N
     assert client.wire.take() == b"x" * 18_000 + b"\x88\x00"
 
 
+def test_many_windows_are_not_more_than_a_link_takes() -> None:
+    limits = Limits(queue_state_bytes=1_000, queue_append_bytes=1_000, queue_bytes_max=20_000, link_window_bytes=15_000)
+    pair = Pair(limits)
+    clients = [joined(pair) for _ in range(150)]  # 2.25 MB; 1.28 MB may wait
+    pair.down.slow = True
+    for client in clients:
+        for _ in range(30):
+            client.outbox.reply(b"x" * 500)
+    pair.desk.clock.settle()
+    assert pair.down.ends == []
+    assert pair.link.outbox is not None
+    assert 640_000 < pair.link.outbox.queued_bytes < 641_000
+    pair.down.wake()
+    pair.carry()
+    assert {len(client.wire.take()) for client in clients} == {15_000}
+    assert {client.outbox.blocked for client in clients} == {False}
+
+
 class Deaf(Client):
     """Somebody who reads nothing, and is told so."""
 
