@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -327,19 +327,27 @@ class App:
         }
 
     def _sample(self) -> None:
-        # First, so that what fails in one second is not the last that looks at deadlines and keys
+        """Each part by itself: one that fails in every second keeps no other from deadlines and keys."""
         self._sampler = asyncio.get_running_loop().call_later(SAMPLE_S, self._sample)
-        if self.guards is not None:
-            self.guards.tick()
-        self.stats.sample(time.monotonic())
-        if self.certificate is not None:
-            self.certificate.remind(time.time())
-        self.watching.tick()
-        if self.sessions.record is not None:
-            self.sessions.record.tick()
         self._samples += 1
-        if self.streams.register is not None and self._samples % METRICS_EVERY == 0:
-            self.streams.register.measured(self.stats.measures())
+        for part in self._parts():
+            try:
+                part()
+            except Exception:
+                log.exception("what is looked at every second fails")
+
+    def _parts(self) -> Iterator[Callable[[], object]]:
+        """What is looked at in this second."""
+        if self.guards is not None:
+            yield self.guards.tick
+        yield lambda: self.stats.sample(time.monotonic())
+        if (certificate := self.certificate) is not None:
+            yield lambda: certificate.remind(time.time())
+        yield self.watching.tick
+        if self.sessions.record is not None:
+            yield self.sessions.record.tick
+        if (register := self.streams.register) is not None and self._samples % METRICS_EVERY == 0:
+            yield lambda: register.measured(self.stats.measures())
 
 
 @contextlib.asynccontextmanager
