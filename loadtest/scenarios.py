@@ -39,14 +39,19 @@ def run(scenario: Scenario, how: How) -> Outcome:
 def _bench(scenario: Scenario, how: How) -> Outcome:
     if scenario.name == orders.NAME:
         sent = orders.measure(how.seconds, how.say)
-        return Outcome(scenario.name, scenario.title, figures.of_orders(sent), notes=sent.notes)
+        named, clients = figures.of_orders(sent), {f"clients: {each.conns}": each for each in (sent.alone, sent.crowd)}
+        drawn = {name: histogram.curve(each.buckets) for name, each in clients.items() if each.buckets}
+        return Outcome(scenario.name, scenario.title, named, drawn, sent.samples, sent.notes)
     plan = workloads.Plan(how.tools, how.seconds, how.conns_max, peers=False, say=how.say)
     measured = workloads.measure(scenario.name, plan)
     seen = {"tickwire": measured.gateway, "C floor": measured.floor, "tickwire, all reading": measured.unstalled}
     if measured.checked is not measured.gateway:
         seen["tickwire, every stream checked"] = measured.checked
     curves = {name: _curve(each) for name, each in (seen | measured.channels).items() if each is not None}
-    return Outcome(scenario.name, scenario.title, figures.of_workload(measured), curves, notes=measured.notes)
+    watched = [each for each in (measured.gateway, *measured.channels.values()) if each is not None]
+    return Outcome(
+        scenario.name, scenario.title, figures.of_workload(measured), curves, watched[-1].samples, measured.notes
+    )
 
 
 def _curve(seen: Figures) -> Curve:

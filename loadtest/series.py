@@ -26,6 +26,7 @@ class Reading(NamedTuple):
     messages: int
     cpu_s: float
     memory_KiB: int  # noqa: N815 - units last, as they are written
+    sends: int = 0  # system calls, of a server that tells them
 
 
 def samples(readings: Sequence[Reading]) -> list[Sample]:

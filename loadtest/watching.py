@@ -60,4 +60,5 @@ def reading(server: Server) -> Reading:
     """The server's counters, as it and the kernel tell them."""
     fields = Path(f"/proc/{server.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime: proc_pid_stat(5)
-    return Reading(time.monotonic(), server.status().messages, cpu_s, rss_kib(server.pid))
+    status = server.status()
+    return Reading(time.monotonic(), status.messages, cpu_s, rss_kib(server.pid), status.sends)

@@ -5,12 +5,13 @@ Knows both clients' options and results. Must not know workloads or goals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from loadtest.bench.machine import client_cpu, on_cpu, realtime, wait_for_ports
 from loadtest.bench.servers import Server
+from loadtest.outcome import Sample
 from loadtest.swarm import CONNECT_TIMEOUT_S, Buckets, Swarm, last_json_line, raise_open_files
 
 CROWD_CONNS = 5_000  # from here on ports are short: `wsload` leaves each of its connections' in TIME_WAIT
@@ -47,6 +48,7 @@ class Figures:
     announced_to_readers: int | None = None
     messages_per_send: float | None = None
     buckets: Buckets | None = None  # how many frames took how long
+    samples: list[Sample] = field(default_factory=list)  # of the server, from before the first connection
     client_waited: float | None = None  # of the time, though it could have run; of `wsload` with its handshakes
 
     @property

@@ -18,7 +18,10 @@ from typing import Any
 from loadtest.bench import pgbench, servers
 from loadtest.bench.machine import free_port
 from loadtest.bench.pgbench import Inserted
-from loadtest.swarm import ToolError
+from loadtest.outcome import Sample
+from loadtest.series import samples
+from loadtest.swarm import Buckets, ToolError
+from loadtest.watching import watched
 
 NAME = "H"
 TITLE = "orders: command in, ack out, one account"
@@ -45,6 +48,7 @@ class Sent:
     first_failure: str
     client_cpu: float
     client_waited: float
+    buckets: Buckets = field(default_factory=list)  # how many answers took how long
 
 
 @dataclass
@@ -57,6 +61,7 @@ class OrdersResult:
     inserted: Inserted
     inserted_in_two: Inserted
     rows: int
+    samples: list[Sample] = field(default_factory=list)  # of the gateway, with one client and then with many
     notes: list[str] = field(default_factory=list)
 
 
@@ -69,10 +74,11 @@ def measure(seconds: float, say: Callable[[str], None]) -> OrdersResult:
         exchange = stack.enter_context(servers.exchange(pinned=False))
         server = stack.enter_context(gateway(exchange, folder))
         key = made_key(folder)
-        say(f"{NAME}: gateway, 1 client")
-        alone = sent(server.port, key, 1, seconds)
-        say(f"{NAME}: gateway, {MANY} clients")
-        crowd = sent(server.port, key, MANY, seconds)
+        with watched(server, 2 * seconds) as readings:
+            say(f"{NAME}: gateway, 1 client")
+            alone = sent(server.port, key, 1, seconds)
+            say(f"{NAME}: gateway, {MANY} clients")
+            crowd = sent(server.port, key, MANY, seconds)
         database = pgbench.Database(folder / "tickwire" / "postgres")
         rows = database.rows_of_last_order()
         database.prepare(rows)
@@ -84,6 +90,7 @@ def measure(seconds: float, say: Callable[[str], None]) -> OrdersResult:
             inserted=database.insert([rows], MANY, seconds, folder),
             inserted_in_two=database.insert([rows[:-1], rows[-1:]], MANY, seconds, folder),
             rows=len(rows),
+            samples=samples(readings),
         )
 
 

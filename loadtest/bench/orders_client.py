@@ -9,9 +9,11 @@ import argparse
 import asyncio
 import itertools
 import json
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import aiohttp
 import orjson
@@ -20,6 +22,7 @@ import uvloop
 from loadtest import cpu
 
 READY_S = 30.0
+WIDTH = 1.03  # of a bucket, as those of the compiled client
 
 
 def order_of(account_id: int, request_id: str) -> dict[str, object]:
@@ -51,7 +54,14 @@ class Timed:
             "first_failure": self.failed[0] if self.failed else "",
             "client_cpu": client.cpu,
             "client_waited": client.waited,
+            "buckets": buckets(done),
         }
+
+
+def buckets(latencies_ms: Iterable[float]) -> list[tuple[float, int]]:
+    """How many took no longer than so many us and longer than the one before, ascending; each is WIDTH wider."""
+    counted = Counter(math.ceil(math.log(max(1.0, ms * 1e3), WIDTH)) for ms in latencies_ms)
+    return [(WIDTH**number, count) for number, count in sorted(counted.items())]
 
 
 def percentile(ordered: list[float], share: float) -> float:

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtest.bench import servers
@@ -25,7 +25,9 @@ from loadtest.bench.clients import Figures, Load, from_swarm
 from loadtest.bench.machine import client_cpu, free_port, on_cpu, rss_kib, server_cpu
 from loadtest.bench.orders import NAMED, NO_LIMIT, tickwire
 from loadtest.bench.servers import Server
+from loadtest.series import samples
 from loadtest.swarm import Swarm, raise_open_files, subscribe
+from loadtest.watching import watched
 
 IN_FLIGHT = 512  # handshakes: a client that has lost its connection does not wait for others
 WARMUP_S = 1.5
@@ -67,14 +69,15 @@ def measure(storm: Storm, say: Callable[[str], None]) -> Weathered:
             tokens = folder / "tokens"
             tokens.write_text("\n".join(made_tokens(folder / "secret", key_id, 2 * storm.comers)), encoding="ascii")
             say(f"F: {storm.comers} connections at once, each with a token, while {storm.readers} read")
-            with swarm(server, storm.readers, "S0/USDT", warmup_s=WARMUP_S, seconds=NO_LIMIT).measuring() as ended:
+            reading = swarm(server, storm.readers, "S0/USDT", warmup_s=WARMUP_S, seconds=NO_LIMIT)
+            with watched(server, STAYS_S) as readings, reading.measuring() as ended:
                 came = swarm(
                     server, storm.comers, f"{QUIET}:S%d/USDT", warmup_s=0.0, seconds=STAYS_S, tokens=tokens, again=True
                 ).run()
                 read, buckets = ended()
             lasted_s = read["msgs"] / read["msg_s"] if read["msg_s"] else 0.0
             readers = from_swarm(server, Load(conns=storm.readers, seconds=lasted_s), read, buckets)
-            return Weathered(storm, readers, came)
+            return Weathered(storm, replace(readers, samples=samples(readings)), came)
 
 
 def swarm(

@@ -6,7 +6,7 @@ Knows servers and clients; must not know goals, tables or files.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -16,8 +16,9 @@ from loadtest.bench.rounds import middle
 from loadtest.bench.servers import Server
 from loadtest.bench.storm import Storm, Weathered
 from loadtest.bench.tools import PEERS, Tools
+from loadtest.series import Reading, samples
 from loadtest.swarm import ToolError, subscribe
-from loadtest.watching import repeated
+from loadtest.watching import watched
 
 Say = Callable[[str], None]
 
@@ -76,7 +77,6 @@ WORKLOADS: dict[str, Workload] = {
         Workload("G", "tick to wire: exchange, ccxt, one subscriber", 1, 1, 1, 300.0),
     )
 }
-SAMPLES_A_RUN = 4  # of the gateway's counters, during a measurement
 TICK_SYMBOL = "BTC/USDT"
 TICK_CHANNELS = {  # the exchange's stream, and the ccxt call that subscribes it
     "trades": ("btcusdt@trade", "watch_trades"),
@@ -190,14 +190,20 @@ def check_streams(result: Result, plan: Plan) -> None:
 
 
 def counted(server: Server, load: Load, plan: Plan) -> Figures:
-    """A run, and from the gateway's own counters how many messages it put into one system call meanwhile."""
-    samples: list[servers.GatewayStatus] = []
-    with repeated(lambda: samples.append(server.status()), load.seconds / SAMPLES_A_RUN):
+    """A run, what the gateway did meanwhile, and how many messages it put into one system call."""
+    with watched(server, load.seconds) as readings:
         figures = run(server, load, plan.tools.wsload)
-    # The last sample may have seen the clients leave; those before it lie in the measurement.
-    steady = samples[-SAMPLES_A_RUN:-1]
-    sends = steady[-1].sends - steady[0].sends if steady else 0
-    return replace(figures, messages_per_send=(steady[-1].messages - steady[0].messages) / sends if sends else None)
+    return replace(figures, samples=samples(readings), messages_per_send=together(readings, load.seconds))
+
+
+def together(readings: Sequence[Reading], seconds: float) -> float | None:
+    """Messages a system call over the last seconds. The last reading may have seen the clients leave, and counts for
+    nothing."""
+    from_s = readings[-1].at_s - seconds
+    first = max((each for each in readings if each.at_s <= from_s), default=readings[0])
+    last = readings[-2] if len(readings) > 1 else first
+    sends = last.sends - first.sends
+    return (last.messages - first.messages) / sends if sends > 0 else None
 
 
 def crowd_on_one_key(result: Result, plan: Plan) -> None:
@@ -223,7 +229,7 @@ def stalled_readers(result: Result, plan: Plan) -> None:
                     f"{workload.name}: gateway, {count} of {workload.conns} do not read{round_of(number, workload)}"
                 )
                 load = replace(load_of(workload, plan), stalled=count, audit_s=AUDIT_S if count else 0.0)
-                figures.append(run(server, replace(load, index_modulus=1), plan.tools.wsload))
+                figures.append(counted(server, replace(load, index_modulus=1), plan))
     result.unstalled = middle(seen[0])
     result.gateway = result.checked = middle(seen[stalled], some_stalled=True)
     result.extra["stalled"] = stalled
@@ -285,7 +291,7 @@ def ticks_of(exchange: Server, channel: str, workload: Workload, plan: Plan) -> 
     )
     with servers.ticks(exchange, stream, 1000 / workload.rate):
         with servers.gateway(servers.SIMULATED, options, klass="binance") as server:
-            figures = run(server, load, None)
+            figures = counted(server, load, plan)
             kernel_ns = server.status().latency_ns["p50"] or 0
         parse = servers.ccxt_alone(options, method, TICK_SYMBOL, plan.seconds)
     return Ticks(figures, kernel_ns / 1e3, parse["p50_us"])
@@ -295,16 +301,16 @@ def beside_floor(workload: Workload, gateway: Figures, plan: Plan) -> list[Figur
     """The same number of connections and messages, with the gateway's frame size and gathering; nothing without it."""
     if plan.tools.floor is None or plan.tools.wsload is None:
         return []
-    together = max(1, round(gateway.messages_per_send or 1))
-    plan.say(f"{workload.name}: C floor, {together} messages a send")
+    gathered = max(1, round(gateway.messages_per_send or 1))
+    plan.say(f"{workload.name}: C floor, {gathered} messages a send")
     with servers.floor(
         plan.tools,
         workload.conns,
         workload.per_conn_s,
         payload_bytes=round(gateway.payload_bytes),
-        messages_per_send=together,
+        messages_per_send=gathered,
     ) as server:
-        return [replace(run(server, foreign(workload, plan), plan.tools.wsload), messages_per_send=together)]
+        return [replace(run(server, foreign(workload, plan), plan.tools.wsload), messages_per_send=gathered)]
 
 
 def foreign(workload: Workload, plan: Plan) -> Load:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from loadtest import crowd, mixed, observed, scenarios, targets
-from loadtest.bench import orders, scaling, workloads
+from loadtest.bench import orders, scaling, servers, storm, workloads
+from loadtest.bench.report import SCENARIOS
+from loadtest.bench.servers import GatewayStatus, Server
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import Plan, Result
 from loadtest.crowd import Crowd, Crowded
 from loadtest.mixed import Mix, Mixed
 from loadtest.observed import Observation, Observed
 from loadtest.outcome import Sample
+from loadtest.series import Reading
 from loadtest.targets import Scenario
 from tests.loadtest.bench import made
 from tests.loadtest.bench.test_scaling import made as made_scaling
 
+BUCKETS = [(1_000.0, 3), (2_000.0, 1)]
+SAMPLE = Sample(1.0, 2.0, 0.5, 1_000)
 HOW = scenarios.How(Tools(None, None, {}, None, ()), 1.0, 50, lambda _: None)
 
 
@@ -45,6 +54,52 @@ def test_a_workload_has_its_figures_and_curves(monkeypatch: pytest.MonkeyPatch) 
         "tickwire": [(0.5, 2.5), (0.99, 5.0), (0.999, 6.0), (1.0, 7.0)],
         "C floor": [(0.5, 2.5), (0.99, 4.0), (0.999, 6.0), (1.0, 7.0)],
     }
+
+
+@contextmanager
+def read_twice(server: Server, _seconds: float) -> Iterator[list[Reading]]:
+    """What `watched` has seen of a gateway."""
+    assert server.name == "tickwire"
+    yield [Reading(0.0, 0, 0.0, 1_000), Reading(1.0, 50, 0.5, 1_100)]
+
+
+@pytest.fixture
+def made_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers and clients of every tool, left out: each measurement is made, and a gateway's has a histogram."""
+    seen = replace(made.FIGURES, client="swarm", buckets=BUCKETS, announced=0, repeated=0)
+    server = Server("tickwire", 1, 80, Path("log"))
+    monkeypatch.setattr(Server, "status", lambda _self: GatewayStatus(7, 3, {"p50": 1}))
+    for name in ("gateway", "exchange", "ticks"):
+        monkeypatch.setattr(servers, name, lambda *_args, **_more: nullcontext(server))
+    monkeypatch.setattr(servers, "ccxt_alone", lambda *_: {"p50_us": 1.0})
+    monkeypatch.setattr(workloads, "watched", read_twice)
+    monkeypatch.setattr(workloads, "run", lambda *_: seen)
+    monkeypatch.setattr(workloads, "swarm_of", lambda *_: SimpleNamespace(in_background=nullcontext))
+    replies = dict.fromkeys(("reply_p50_ms", "reply_p99_ms", "replies"), 1.0)
+    monkeypatch.setattr(workloads, "prober", lambda *_args, **_more: SimpleNamespace(run=lambda: replies))
+    readers = replace(made.STORM_READERS, buckets=BUCKETS, samples=[SAMPLE])
+    monkeypatch.setattr(storm, "measure", lambda *_: replace(made.STORM, readers=readers))
+    alone, crowded = (replace(each, buckets=BUCKETS) for each in (made.ORDERS.alone, made.ORDERS.crowd))
+    ordered = replace(made.ORDERS, alone=alone, crowd=crowded, samples=[SAMPLE])
+    monkeypatch.setattr(orders, "measure", lambda *_: ordered)
+    monkeypatch.setattr(mixed, "measure", lambda *_: Mixed({}, [SAMPLE], [(1.0, 2.0)], []))
+    monkeypatch.setattr(crowd, "measure", lambda *_: Crowded({}, [SAMPLE], {"update": [(1.0, 2.0)]}))
+
+
+@pytest.mark.usefixtures("made_servers")
+@pytest.mark.parametrize("name", [name for name, row in SCENARIOS.items() if row.short])
+def test_every_short_scenario_has_curves_and_the_server_over_time(name: str) -> None:
+    outcome = scenarios.run(SCENARIOS[name], HOW)
+    assert outcome.samples
+    assert outcome.samples[-1].messages_per_s > 0
+    assert outcome.curves
+    assert all(points and points[-1][0] == 1.0 for points in outcome.curves.values())
+
+
+@pytest.mark.usefixtures("made_servers")
+def test_orders_have_a_curve_of_one_client_and_one_of_many() -> None:
+    curves = scenarios.run(SCENARIOS["H"], HOW).curves
+    assert curves == {name: [(0.75, 1.0), (1.0, 2.0)] for name in ("clients: 1", "clients: 32")}
 
 
 def test_our_own_client_s_histogram_is_its_curve(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ def test_orders_are_taken_from_one_client_and_from_many(measured: OrdersResult) 
         assert (sent.conns, sent.failed, sent.first_failure) == (conns, 0, "")
         assert sent.orders >= conns
         assert 0 < sent.p50_ms <= sent.p99_ms
+        assert sum(count for _us, count in sent.buckets) == sent.orders
+    assert measured.samples
+    assert all(each.memory_KiB > 1_000 for each in measured.samples)
 
 
 def test_pgbench_inserts_the_rows_of_such_an_order(measured: OrdersResult) -> None:

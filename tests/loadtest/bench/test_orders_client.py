@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtest.bench.orders_client import Timed, order_of, percentile
+from loadtest.bench.orders_client import WIDTH, Timed, buckets, order_of, percentile
 from loadtest.cpu import Shares
 
 
@@ -28,3 +28,14 @@ def test_figures_of_what_was_done_and_what_failed() -> None:
 def test_percentiles_of_few_and_none() -> None:
     assert percentile([], 0.5) == 0.0
     assert percentile([4.0], 0.99) == 4.0
+
+
+def test_buckets_count_each_answer_once_where_it_is_at_most_a_bucket_s_width_too_long() -> None:
+    found = buckets([0.0005, 1.0, 1.0, 9.0])
+    assert [count for _us, count in found] == [1, 2, 1]
+    for (us, _count), true_us in zip(found, (1.0, 1_000.0, 9_000.0), strict=True):
+        assert true_us <= us * (1 + 1e-9)
+        assert us < true_us * WIDTH
+    assert found == sorted(found)
+    assert buckets([]) == []
+    assert Timed().figures(1, 4.0, Shares(0.25, 0.5))["buckets"] == []

@@ -11,6 +11,7 @@ from loadtest.bench import burst, figures, servers, storm, workloads
 from loadtest.bench.clients import Figures
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import WORKLOADS, Plan, measure
+from loadtest.series import Reading
 from tests.loadtest.bench import made
 
 OURS_ALONE = Tools(wsload=None, floor=None, peers={}, peers_folder=None, notes=())
@@ -49,6 +50,7 @@ def test_fan_out_delivers_every_update_once(name: str) -> None:
         assert seen.msg_s == pytest.approx(CONNS * per_conn, rel=0.2)
     assert result.gateway is not None
     assert result.gateway.messages_per_send is not None
+    assert any(each.messages_per_s > 0 for each in result.gateway.samples)
     assert result.notes == [f"cut to {CONNS} connections"]
 
 
@@ -62,6 +64,8 @@ def test_replies_to_pings_and_orders_are_timed_while_a_crowd_reads(monkeypatch: 
     # Due are as many as that, however slow the machine is.
     assert named["orders_replied_count"] == pytest.approx(burst.ORDERERS * 1000 / burst.ORDER_EVERY_MS, abs=2)
     assert 0 < (named["order_reply_p50_ms"] or 0) <= (named["order_reply_p99_ms"] or 0)
+    assert result.gateway is not None
+    assert result.gateway.samples
 
 
 def test_who_comes_with_a_token_is_let_in_and_back_while_others_read() -> None:
@@ -72,6 +76,7 @@ def test_who_comes_with_a_token_is_let_in_and_back_while_others_read() -> None:
     assert [named[name] for name in ("refused_count", "lost_count", "missing_count")] == [0, 0, 0]
     assert result.gateway is not None
     assert result.gateway.least_per_conn > 0
+    assert any(each.messages_per_s > 0 for each in result.gateway.samples)
     came = result.storm.came
     assert 0 < came["connect_s"] <= came["there_s"]
     assert 0 < came["again_connect_s"] <= came["again_s"]
@@ -101,6 +106,7 @@ def test_stalled_readers_are_held_to_account() -> None:
     assert result.extra["stalled"] == 1
     assert result.gateway is not None
     assert result.unstalled is not None
+    assert result.gateway.samples
     assert (result.gateway.unannounced, result.gateway.repeated) == (0, 0)
 
 
@@ -108,8 +114,19 @@ def test_tick_to_wire_through_ccxt() -> None:
     result = measure("G", SMALL)
     for channel in workloads.TICK_CHANNELS:
         assert result.channels[channel].unannounced == 0
+        assert result.channels[channel].samples
         assert result.extra[f"{channel}: t_in to kernel p50 us"] > 0
         assert result.extra[f"{channel}: ccxt alone p50 us"] > 0
+
+
+def test_messages_a_send_are_of_the_measurement_alone() -> None:
+    # A hundred before it began, and what the last reading saw, are left out.
+    counts = [(0.0, 0, 0), (1.0, 100, 100), (2.0, 160, 120), (3.0, 220, 140), (4.0, 900, 900)]
+    readings = [Reading(at_s, messages, 0.0, 1_000, sends) for at_s, messages, sends in counts]
+    assert workloads.together(readings, 3.0) == 3.0
+    assert workloads.together(readings, 9.0) == pytest.approx(220 / 140)
+    assert workloads.together(readings[:1], 3.0) is None
+    assert workloads.together([each._replace(sends=0) for each in readings], 3.0) is None
 
 
 def test_gateway_and_floor_take_turns_and_their_medians_are_held_against_each_other(
