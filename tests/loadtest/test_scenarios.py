@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from loadtest import crowd, mixed, observed, scenarios, targets
-from loadtest.bench import orders, scaling, servers, storm, workloads
+from loadtest.bench import burst, orders, scaling, servers, storm, workloads
 from loadtest.bench.report import SCENARIOS
 from loadtest.bench.servers import GatewayStatus, Server
 from loadtest.bench.tools import Tools
@@ -74,9 +73,8 @@ def made_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "ccxt_alone", lambda *_: {"p50_us": 1.0})
     monkeypatch.setattr(workloads, "watched", read_twice)
     monkeypatch.setattr(workloads, "run", lambda *_: seen)
-    monkeypatch.setattr(workloads, "swarm_of", lambda *_: SimpleNamespace(in_background=nullcontext))
     replies = dict.fromkeys(("reply_p50_ms", "reply_p99_ms", "replies"), 1.0)
-    monkeypatch.setattr(workloads, "prober", lambda *_args, **_more: SimpleNamespace(run=lambda: replies))
+    monkeypatch.setattr(burst, "replies", lambda *_: replies)
     readers = replace(made.STORM_READERS, buckets=BUCKETS, samples=[SAMPLE])
     monkeypatch.setattr(storm, "measure", lambda *_: replace(made.STORM, readers=readers))
     alone, crowded = (replace(each, buckets=BUCKETS) for each in (made.ORDERS.alone, made.ORDERS.crowd))
