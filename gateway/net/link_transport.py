@@ -48,7 +48,7 @@ class LinkTransport(asyncio.Transport):
         self._has_ended = False  # our half: an answer that is still being made has nowhere to go
         self._is_gone = False  # the protocol was told
         self._is_blocked = False  # the socket takes no more for now, says the worker
-        self._is_paused = False  # and so was the protocol, or that too much is on its way
+        self._is_paused = False  # the protocol was told that, or that too much is on its way
         self._window = Window(to.listener.shared.limits.link_window_bytes)
 
     # What has happened to it
@@ -150,6 +150,7 @@ class LinkTransport(asyncio.Transport):
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = cast("asyncio.Protocol", protocol)
+        self._is_paused = False  # it was not told so: it is when it writes
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         return self._protocol

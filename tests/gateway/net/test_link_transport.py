@@ -120,6 +120,21 @@ def test_a_socket_that_takes_nothing_holds_up_who_speaks_to_it_alone() -> None:
     assert (slow.happened, slow.wire.take()) == (["paused", "resumed"], b"y")
 
 
+def test_who_takes_over_a_socket_that_takes_nothing_is_paused_too() -> None:
+    pair = Pair()
+    client = joined(pair)
+    client.held.pause_writing()
+    pair.carry()
+    client.transport.set_protocol(client)  # type: ignore[arg-type]  # as much of a protocol as is called
+    client.outbox.resume()  # as a connection does once it is open
+    client.outbox.reply(b"x")
+    assert client.outbox.blocked
+    assert client.happened == ["paused", "paused"]
+    client.held.resume_writing()
+    pair.carry()
+    assert (client.happened[2:], client.outbox.blocked) == (["resumed"], False)
+
+
 def test_a_snapshot_comes_behind_its_answer_also_when_that_waits_behind_others() -> None:
     pair = Pair(Limits(link_window_bytes=1_000))
     first, client = joined(pair), joined(pair)
