@@ -63,6 +63,7 @@ class Worker(asyncio.Protocol):
         self.port: WorkerPort | None = None
         self.is_blocked = False  # the first process takes no more for now
         self.waiting: set[Held] = set()  # are read again when it does
+        self._is_stopped = False  # it takes no new connection any more, or never will
         self._inherited = inherited
         self._given = 0
         self._updates = 0
@@ -179,8 +180,10 @@ class Worker(asyncio.Protocol):
         elif isinstance(message, link.Reload):
             if self._certificate is not None:
                 self._certificate.reload()
-        elif self.port is not None:
-            self.port.close_accepting()
+        else:
+            self._is_stopped = True
+            if self.port is not None:
+                self.port.close_accepting()
 
     def _copy(self, message: link.Follow | link.Unfollow | link.Gap) -> None:
         assert self.port is not None, "it has sockets"
@@ -219,7 +222,12 @@ class Worker(asyncio.Protocol):
         tls = (lambda: certificate.context) if certificate else None
         self.port = WorkerPort(self, limits, fanout, tls, settings.server)
         self.forms = Forms(limits, compress).all
+        if self._is_stopped:  # before it has begun
+            self._report()  # that it is there
+            return
         await self.port.start(settings.server.host, welcome.port, reuse_port=True, inherited=self._inherited)
+        if self._is_stopped:  # meanwhile: what is open by now is closed again
+            self.port.close_accepting()
         self._report()
         self.send(link.control(link.Listening()))
 

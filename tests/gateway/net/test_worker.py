@@ -146,6 +146,22 @@ async def test_a_worker_that_cannot_begin_for_whatever_reason_says_why_and_ends(
     first.transport.close()
 
 
+async def test_who_is_told_to_stop_before_it_has_begun_does_not_begin() -> None:
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    first, worker = First(), Worker()
+    await loop.create_unix_connection(lambda: first, sock=ours)
+    await loop.create_unix_connection(lambda: worker, sock=theirs)
+    settings = msgspec.json.encode(Settings(ServerConfig(), Limits()))
+    first.transport.write(link.control(link.Welcome(1, 0, settings)) + link.control(link.Stop()))  # in one read
+    await until(lambda: worker.port is not None)
+    assert worker.port is not None
+    first.transport.close()
+    await asyncio.wait_for(worker.ended.wait(), 5)
+    assert worker.port.port == 0, "which it opens at once, or not at all"
+    await worker.goodbye()
+
+
 async def test_no_new_connection_is_taken_once_told_so() -> None:
     first, worker = await begun()
     assert worker.port is not None
