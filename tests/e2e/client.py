@@ -207,7 +207,7 @@ def _name(channel: str, timeframe: str | None) -> str:
 async def client_of(url: str, *, rcvbuf_bytes: int | None = None, **options: Any) -> AsyncIterator[Client]:
     """A connected client. What its checks found raises here at the latest; `rcvbuf_bytes`: a small kernel buffer."""
     if rcvbuf_bytes is not None:
-        options["sock"] = _small_socket(url, rcvbuf_bytes)
+        options["sock"] = small_socket(url, rcvbuf_bytes)
     async with connect(url, **{"compression": None, "max_size": None, "ping_interval": None, **options}) as wire:
         client = Client(wire)
         await client.until(lambda: bool(client.hello))
@@ -218,7 +218,8 @@ async def client_of(url: str, *, rcvbuf_bytes: int | None = None, **options: Any
             await client.leave()
 
 
-def _small_socket(url: str, rcvbuf_bytes: int) -> socket.socket:
+def small_socket(url: str, rcvbuf_bytes: int) -> socket.socket:
+    """A connected one whose kernel buffer does not grow."""
     host, _, port = url.split("/")[2].partition(":")
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf_bytes)  # before connecting: it bounds the window

@@ -34,11 +34,11 @@ async def on_worker(served: Served, **options: Any) -> AsyncIterator[tuple[Clien
     """A client whose socket is not the first process's, and what that has of it."""
     async with AsyncExitStack() as others:
         for _ in range(TRIES):
-            client = await others.enter_async_context(served.connect(**options))
-            for connection in served.app.listener.connections:
-                if isinstance(connection.outbox, AwayOutbox):
-                    yield client, connection
-                    return
+            client, connection_id = await others.enter_async_context(served.greeted(**options))
+            (connection,) = (each for each in served.app.listener.connections if each.id == connection_id)
+            if isinstance(connection.outbox, AwayOutbox):
+                yield client, connection
+                return
     raise AssertionError("nobody has landed on another process")
 
 
@@ -52,7 +52,7 @@ async def test_a_long_replay_is_read_slowly_and_whole(dsn: str) -> None:
         async with served.connect() as client:
             epoch = (await ask(client, **SUBSCRIBE))["data"]["streams"]["1"]["epoch"]
         await served.trading.commit(EVENTS)
-        async with on_worker(served, max_queue=1) as (client, connection):
+        async with on_worker(served, rcvbuf_bytes=4_096, max_queue=1) as (client, connection):
             assert served.app.workers is not None
             to = served.app.workers.seats[0].link
             assert to is not None

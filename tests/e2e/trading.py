@@ -28,6 +28,7 @@ from oms.store import rows
 from oms.store.pool import connect as connect_database
 from oms.store.pool import open_pool
 from oms.writes import Sequences
+from tests.e2e.client import small_socket
 from tests.gateway.users import Users
 from tests.oms import full_rows
 from tests.oms.full_rows import T
@@ -93,10 +94,21 @@ class Served(msgspec.Struct):
 
     @asynccontextmanager
     async def connect(self, name: str = "ann", **options: Any) -> AsyncIterator[ClientConnection]:
-        url = f"ws://127.0.0.1:{self.app.port}/v1/stream"
-        async with connect(url, additional_headers={"x-api-key": self.users.texts[name]}, **options) as client:
-            assert (await take(client))["type"] == "connected"
+        async with self.greeted(name, **options) as (client, _):
             yield client
+
+    @asynccontextmanager
+    async def greeted(
+        self, name: str = "ann", *, rcvbuf_bytes: int | None = None, **options: Any
+    ) -> AsyncIterator[tuple[ClientConnection, str]]:
+        """And the connection's id; `rcvbuf_bytes`: a small kernel buffer."""
+        url = f"ws://127.0.0.1:{self.app.port}/v1/stream"
+        if rcvbuf_bytes is not None:
+            options["sock"] = small_socket(url, rcvbuf_bytes)
+        async with connect(url, additional_headers={"x-api-key": self.users.texts[name]}, **options) as client:
+            hello = await take(client)
+            assert hello["type"] == "connected"
+            yield client, hello["connection_id"]
 
 
 @asynccontextmanager
