@@ -49,7 +49,12 @@ def of_workload(result: Result) -> Named:
     if result.unstalled is not None:
         grown_kib = ours.rss_kib - ours.empty_rss_kib - (result.unstalled.rss_kib - result.unstalled.empty_rss_kib)
         named["announced_count"] = ours.announced
-        named["p99_of_unstalled_ratio"] = _ratio(ours, result.unstalled, lambda seen: seen.p99_ms)
+        turns = result.p99_of_unstalled
+        named["p99_of_unstalled_ratio"] = (
+            turns.ratio if turns else _ratio(ours, result.unstalled, lambda seen: seen.p99_ms)
+        )
+        named["p99_of_unstalled_at_least_ratio"] = turns.at_least if turns else None
+        named["p99_of_unstalled_error_ratio"] = turns.error if turns else None
         named["memory_per_stalled_KiB"] = grown_kib / result.extra["stalled"]
     return named
 

@@ -131,9 +131,9 @@ on another, over loopback, no TLS. Machines differ and are shared: compare only 
   order database and the simulated exchange: *reply* is to `ping` requests, then *order_reply* to orders that are taken
   and over at once, as H's, sent at fixed times and timed from when each was due to the answer of its command. Clients
   and exchange go ahead of the crowd on its core, the gateway has the other, and the database both.
-- Of A, B, E and G three rounds were run, in turns with what they are held against (the floor, the same without
-  stalled readers, ccxt alone): what is measured is their medians, what is counted the worst, and the notes have each
-  round's. A crowd of 10,000 has one, since its ports are free again only after a minute.
+- Of A and B five rounds were run, of E six and of G three, in turns with what they are held against (the floor, the
+  same without stalled readers, ccxt alone): what is measured is their medians, what is counted the worst, and the notes
+  have each round's. A crowd of 10,000 has one, since its ports are free again only after a minute.
 - E's stalled readers have a 4 KiB receive window, so that the kernel does not hide them, and read again at the end.
 - F's readers are A's; their row is of the time from the first who came to the last who was back. Who comes shows an
   HS256 token of its own, checked by the gateway with its order database and its register of connections on, and reads

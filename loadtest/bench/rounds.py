@@ -5,14 +5,24 @@ Pure. Must not know what was measured, nor how.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from loadtest.bench.clients import Figures
 
 N = TypeVar("N", int, float)
+STUDENT_T_95 = {3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895}  # one-sided, by the number of rounds
+
+
+class Turns(NamedTuple):
+    """One quantity in rounds in turns, ours to another's."""
+
+    ratio: float  # the geometric mean of the rounds' ratios
+    at_least: float  # what the ratio is above, to 95 %
+    error: float  # standard error of the ratio's logarithm: 0.1 is some 10 %
 
 
 def middle(rounds: Sequence[Figures], *, some_stalled: bool = False) -> Figures:
@@ -46,6 +56,16 @@ def middle(rounds: Sequence[Figures], *, some_stalled: bool = False) -> Figures:
         announced_to_readers=_of_known(max, [each.announced_to_readers for each in rounds]),
         repeated=_of_known(max, [each.repeated for each in rounds]),
     )
+
+
+def in_turns(ours: Sequence[float], others: Sequence[float]) -> Turns | None:
+    """Of rounds that were one after the other: what takes the machine for minutes is in both of a round and cancels.
+    None of fewer than three rounds, of which an error says nothing, and where something took no time."""
+    if len(ours) not in STUDENT_T_95 or min(*ours, *others) <= 0:
+        return None
+    logs = [math.log(our / other) for our, other in zip(ours, others, strict=True)]
+    mean, error = statistics.fmean(logs), statistics.stdev(logs) / math.sqrt(len(logs))
+    return Turns(math.exp(mean), math.exp(mean - STUDENT_T_95[len(logs)] * error), error)
 
 
 def _median(rounds: Sequence[Figures], read: Callable[[Figures], float]) -> float:

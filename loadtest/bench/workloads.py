@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from loadtest.bench import burst, servers, storm
 from loadtest.bench.clients import Figures, Load, run
-from loadtest.bench.rounds import middle
+from loadtest.bench.rounds import Turns, in_turns, middle
 from loadtest.bench.servers import Server
 from loadtest.bench.storm import Storm, Weathered
 from loadtest.bench.tools import PEERS, Tools
@@ -35,7 +35,7 @@ class Workload:
     rate: float  # updates a second and key
     warmup_s: float = 1.5
     peers: tuple[str, ...] = ()
-    rounds: int = 3  # of which the medians count, gateway and floor in turns; a crowd waits minutes for its ports
+    rounds: int = 5  # of which the medians count, gateway and floor in turns; a crowd waits minutes for its ports
 
     @property
     def per_conn_s(self) -> float:
@@ -64,7 +64,7 @@ WORKLOADS: dict[str, Workload] = {
             "C", "10,000 connections, 200 keys, 1 key each, 10 updates/s", 10_000, 200, 1, 10.0, 5.0, CROWD_PEERS, 1
         ),
         Workload("D", "10,000 connections on one key, 10 updates/s", 10_000, 1, 1, 10.0, rounds=1),
-        Workload("E", "A with 1 % of the clients not reading", 1_000, 1, 1, 100.0, warmup_s=6.0),
+        Workload("E", "A with 1 % of the clients not reading", 1_000, 1, 1, 100.0, warmup_s=6.0, rounds=6),
         Workload(
             "F",
             "10,000 connect with tokens while A runs, and come back when all are dropped",
@@ -74,7 +74,7 @@ WORKLOADS: dict[str, Workload] = {
             100.0,
             rounds=1,
         ),
-        Workload("G", "tick to wire: exchange, ccxt, one subscriber", 1, 1, 1, 300.0),
+        Workload("G", "tick to wire: exchange, ccxt, one subscriber", 1, 1, 1, 300.0, rounds=3),
     )
 }
 TICK_SYMBOL = "BTC/USDT"
@@ -95,6 +95,7 @@ class Result:
     peers: list[Figures] = field(default_factory=list)
     checked: Figures | None = None  # the same work seen by our own client, which checks every stream
     unstalled: Figures | None = None  # E: the run without stalled readers, same client
+    p99_of_unstalled: Turns | None = None  # E
     channels: dict[str, Figures] = field(default_factory=dict)  # G: by channel
     storm: Weathered | None = None  # F: who came, while those of `gateway` read
     extra: dict[str, float] = field(default_factory=dict)
@@ -109,7 +110,7 @@ class Plan:
     seconds: float = 4.0
     conns_max: int = 1_000_000
     peers: bool = True
-    rounds_max: int = 3
+    rounds_max: int = 6
     say: Say = lambda _text: None
 
     def sized(self, workload: Workload) -> Workload:
@@ -232,6 +233,7 @@ def stalled_readers(result: Result, plan: Plan) -> None:
                 figures.append(counted(server, replace(load, index_modulus=1), plan))
     result.unstalled = middle(seen[0])
     result.gateway = result.checked = middle(seen[stalled], some_stalled=True)
+    result.p99_of_unstalled = in_turns([each.p99_ms for each in seen[stalled]], [each.p99_ms for each in seen[0]])
     result.extra["stalled"] = stalled
     note_rounds(result, {"all reading": seen[0], "some stalled": seen[stalled]})
 

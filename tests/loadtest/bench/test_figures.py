@@ -8,6 +8,7 @@ import pytest
 
 from loadtest.bench import figures
 from loadtest.bench.figures import Named
+from loadtest.bench.rounds import Turns
 from loadtest.bench.workloads import Result
 from tests.loadtest.bench.made import FIGURES, ORDERS, SENT, result
 
@@ -77,6 +78,15 @@ def test_with_stalled_readers_what_is_announced_is_no_hole() -> None:
     assert named["p99_of_unstalled_ratio"] == pytest.approx(1.1)
     assert named["memory_per_stalled_KiB"] == pytest.approx(200.0)
     assert figures.of_workload(stalled(unannounced=1))["missing_count"] == 1
+
+
+def test_the_others_p99_with_stalled_readers_is_told_with_its_noise() -> None:
+    measured = stalled()
+    names = [f"p99_of_unstalled_{which}_ratio" for which in ("at_least", "error")]
+    assert [figures.of_workload(measured)[name] for name in names] == [None, None]
+    measured.p99_of_unstalled = Turns(1.2, 1.05, 0.06)
+    named = figures.of_workload(measured)
+    assert [named["p99_of_unstalled_ratio"], *(named[name] for name in names)] == [1.2, 1.05, 0.06]
 
 
 def test_of_who_reads_nothing_may_be_lost_while_others_stall() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
-from loadtest.bench.rounds import middle
+from loadtest.bench.rounds import in_turns, middle
 from tests.loadtest.bench import made
 
 ROUNDS = [
@@ -45,3 +46,31 @@ def test_what_the_client_cannot_tell_stays_untold() -> None:
     blind = [replace(each, unannounced=None, client_waited=None, messages_per_send=None) for each in ROUNDS]
     seen = middle(blind)
     assert (seen.unannounced, seen.client_waited, seen.messages_per_send) == (None, None, None)
+
+
+def test_what_is_in_both_of_a_round_cancels() -> None:
+    seen = in_turns([11.0, 22.0, 44.0], [10.0, 20.0, 40.0])
+    assert seen is not None
+    assert (seen.ratio, seen.at_least) == pytest.approx((1.1, 1.1))
+    assert seen.error == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_ratio_that_noise_explains_is_not_above_one() -> None:
+    seen = in_turns([9.22, 13.82, 13.06], [14.34, 11.01, 11.01])
+    assert seen is not None
+    logs = [math.log(9.22 / 14.34), math.log(13.82 / 11.01), math.log(13.06 / 11.01)]
+    assert seen.ratio == pytest.approx(math.exp(sum(logs) / 3))
+    assert seen.at_least < 1.0
+    assert seen.error > 0.15
+
+
+def test_a_ratio_that_noise_does_not_explain_is_told() -> None:
+    seen = in_turns([13.0, 12.5, 13.5, 13.2, 12.8, 13.1], [10.0, 10.1, 9.9, 10.0, 10.2, 9.8])
+    assert seen is not None
+    assert 1.2 < seen.at_least < seen.ratio
+    assert seen.error < 0.05
+
+
+@pytest.mark.parametrize(("ours", "others"), [([1.0], [1.0]), ([1.0, 1.0], [1.0, 1.0]), ([1.0] * 3, [1.0, 0.0, 1.0])])
+def test_too_few_rounds_say_nothing_of_noise(ours: list[float], others: list[float]) -> None:
+    assert in_turns(ours, others) is None
