@@ -218,6 +218,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     portfolio: PortfolioConfig = PortfolioConfig()
     log: LogConfig = LogConfig()
 
+    def __post_init__(self) -> None:
+        if self.server.workers > 1 and (problem := self.limits.link_problem()):
+            raise ValueError(f"with {self.server.workers} `workers`: {problem}")
+
     @property
     def serves_anonymous(self) -> bool:
         """Market data is for everybody who reaches us."""

@@ -92,7 +92,10 @@ def load(file: Path | None, environ: Mapping[str, str]) -> Config:
     values = dict(_sections(data, origin, problems))
     if problems:
         raise ConfigError(problems)
-    config = Config(**values)
+    try:
+        config = Config(**values)
+    except ValueError as error:
+        raise ConfigError([_link_window(data, origin, error)]) from None
     if problem := _default_exchange(config, origin) or _ping_interval(config, origin):
         raise ConfigError([problem])
     if config.default_exchange is None and len(config.exchanges) == 1:
@@ -316,6 +319,13 @@ def _default_exchange(config: Config, origin: Origin) -> Problem | None:
         if config.exchanges
         else f"no exchange is configured: add a table [exchanges.{name}]",
     )
+
+
+def _link_window(data: Mapping[str, Any], origin: Origin, error: ValueError) -> Problem:
+    """At what is set of it; with no limit of one's own it holds."""
+    names = (name for name in ("link_window_bytes", "queue_append_bytes", "queue_bytes_max") if name in data["limits"])
+    path = ("limits", next(names))
+    return Problem(origin.of(path), ".".join(path), str(error))
 
 
 def _ping_interval(config: Config, origin: Origin) -> Problem | None:

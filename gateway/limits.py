@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     http_body_bytes_max: int = 1_048_576  # the largest REST body there is a use for
     handshake_timeout_s: float = 5.0  # a slow-loris head is cut here
     dialect_grace_ms: int = 300  # at /ws: who has said nothing by then is a dashboard, which waits to be told
-    close_timeout_s: float = 5.0  # how long a peer may take to echo a CLOSE
+    close_timeout_s: float = 5.0  # how long a peer may take to echo a CLOSE, or to go when it is refused
     heartbeat_s: float = 30.0  # server pings after this much idle time
     silence_s: float = 90.0  # and gives the peer up (4408) after this much silence
     drain_ms: int = 10_000  # on shutdown: from `server_shutdown` to the last close
@@ -51,9 +51,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     send_buffer_bytes: int = 131_072  # SO_SNDBUF: small, so that a slow reader is noticed
     queue_state_bytes: int = 65_536  # state streams conflate above this
     queue_append_bytes: int = 262_144  # append streams skip and announce above this
-    queue_bytes_max: int = 1_048_576  # nothing grows above this: close 4008
-    # Of one socket of another process, on the way there: what is more waits in the first, which sees how slow it is. A
-    # round trip takes a millisecond, so nobody who reads is held up; and with all that may wait there it has room.
+    queue_bytes_max: int = 1_048_576  # nothing but one message alone grows above this: close 4008
+    # Of one socket of another process, on the way there: what is more waits in the first, which sees how slow it is. It
+    # is confirmed within a turn of both loops, so only who is told more at once waits for that. `link_problem` says why
+    # it has room there.
     link_window_bytes: int = 65_536
 
     # Private streams and commands
@@ -120,6 +121,19 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         for name in self.__struct_fields__:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must not be negative")
+
+    def link_problem(self) -> str | None:
+        """What keeps several processes from being served with these, or None.
+
+        The other process confirms while up to `queue_append_bytes` wait for a socket, and a window may follow.
+        """
+        append, window, most = self.queue_append_bytes, self.link_window_bytes, self.queue_bytes_max
+        if append + window <= most:
+            return None
+        return (
+            f"needs queue_append_bytes + link_window_bytes <= queue_bytes_max, and {append} + {window} is more than "
+            f"{most}: who only reads slowly would be closed (4008)"
+        )
 
     def published(self) -> dict[str, int | float]:
         """What `connected` tells clients: every limit by name."""

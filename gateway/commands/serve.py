@@ -48,12 +48,12 @@ def serve(config: Path | None = None, workers: int | None = None) -> None:
 
 
 def with_workers(settings: Config, workers: int) -> Config:
-    """The same with so many processes. Raises CommandError for a number that cannot be."""
+    """The same with so many processes. Raises CommandError for a number that cannot be, or not with its limits."""
     try:
         server = msgspec.convert({**msgspec.structs.asdict(settings.server), "workers": workers}, ServerConfig)
-    except msgspec.ValidationError as error:
+        return msgspec.structs.replace(settings, server=server)
+    except ValueError as error:
         raise CommandError(f"--workers {workers}: {error}") from None
-    return msgspec.structs.replace(settings, server=server)
 
 
 def check(config: Path | None = None) -> None:

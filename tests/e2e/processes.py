@@ -30,7 +30,7 @@ from tests.simulated import options_at
 
 # For a flood that a client must see whole although it shares this process with the gateway, and so is slow itself.
 # How slow readers are treated is test_slow_reader's subject.
-PATIENT: dict[str, Any] = dict.fromkeys(("queue_state_bytes", "queue_append_bytes", "queue_bytes_max"), 1 << 28)
+PATIENT: dict[str, Any] = {"queue_state_bytes": 1 << 28, "queue_append_bytes": 1 << 28, "queue_bytes_max": 1 << 29}
 
 START_S = 60.0  # Python imports ccxt for seconds, and on a machine that does more than it can for many
 STOP_S = 30.0

@@ -146,6 +146,21 @@ def test_a_dashboard_is_pinged_before_it_is_given_up() -> None:
     )
 
 
+def test_limits_that_several_processes_cannot_be_served_with_are_told_with_their_names_and_for_one_they_hold(
+    tmp_path: Path,
+) -> None:
+    text = "[limits]\nlinger_s = 1\nqueue_bytes_max = 300000\n[server]\nworkers = {}\n"
+    assert read(tmp_path, text.format(1)).limits.queue_bytes_max == 300_000
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, text.format(2))
+    assert str(refused.value).endswith(
+        "tickwire.toml:3: limits.queue_bytes_max: with 2 `workers`: needs queue_append_bytes + link_window_bytes <= "
+        "queue_bytes_max, and 262144 + 65536 is more than 300000: who only reads slowly would be closed (4008)"
+    )
+    environ = {"TICKWIRE_LIMITS__LINK_WINDOW_BYTES": "30000"}
+    assert read(tmp_path, text.format(2), environ).limits.link_window_bytes == 30_000
+
+
 def test_the_environment_alone_is_enough() -> None:
     assert load(None, {"TICKWIRE_EXCHANGES__KRAKEN__CLASS": "kraken"}).default_exchange == "kraken"
 

@@ -38,6 +38,12 @@ def test_a_broken_relation_is_named(changes: dict[str, Any], relation: str) -> N
         Limits(**changes)
 
 
+@pytest.mark.parametrize(("window", "holds"), [(700, True), (701, False)])
+def test_what_waits_in_another_process_and_a_window_have_room_for_several_processes(window: int, holds: bool) -> None:
+    limits = Limits(queue_state_bytes=1, queue_append_bytes=300, queue_bytes_max=1_000, link_window_bytes=window)
+    assert (limits.link_problem() is None) is holds
+
+
 def test_a_relation_is_checked_on_what_a_file_says_too() -> None:
     with pytest.raises(msgspec.ValidationError, match="heartbeat_s < silence_s"):
         msgspec.convert({"heartbeat_s": 1000}, Limits)

@@ -16,6 +16,7 @@ from gateway.commands.serve import check, find, serve, start, with_workers
 from gateway.config import Config, OmsConfig, ServerConfig
 from gateway.config_file import ConfigError
 from gateway.errors import TickwireError
+from gateway.limits import Limits
 from gateway.sources import synthetic
 from gateway.sources.config import ExchangeConfig
 
@@ -178,3 +179,8 @@ def test_the_number_of_processes_is_what_the_command_says() -> None:
     assert settings.server.port == Config().server.port
     with pytest.raises(CommandError, match=r"--workers 0: .*>= 1"):
         with_workers(Config(), 0)
+    one = Config(limits=Limits(link_window_bytes=1_000_000))
+    with pytest.raises(
+        CommandError, match=r"--workers 3: .*queue_append_bytes \+ link_window_bytes <= queue_bytes_max"
+    ):
+        with_workers(one, 3)
