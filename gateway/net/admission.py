@@ -76,8 +76,11 @@ class Admission:
         limits = self._limits
         if sockets >= limits.connections_max + SPARE_SOCKETS:
             return False
-        spare = limits.connections_per_ip_max + SPARE_SOCKETS_PER_IP
-        return address is None or self._per_ip[counted(address)] + self._http_per_ip[counted(address)] < spare
+        return address is None or self.held(address) < limits.connections_per_ip_max + SPARE_SOCKETS_PER_IP
+
+    def held(self, address: str) -> int:
+        """How many sockets of this address take a place."""
+        return self._per_ip[counted(address)] + self._http_per_ip[counted(address)]
 
     def enter(self, address: str | None) -> None:
         """A socket of this address is there."""

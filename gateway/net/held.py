@@ -60,7 +60,7 @@ class Held(asyncio.Protocol):
     """A client's socket."""
 
     __slots__ = (
-        *("_awaited", "_conn", "_counted", "_ending", "_is_full", "_is_left", "_is_stopped"),
+        *("_awaited", "_conn", "_counted", "_ending", "_is_full", "_is_left", "_is_refused", "_is_stopped"),
         *("_owes_mark", "_port", "_upgraded", "_worker", "outbox", "transport"),
     )
 
@@ -77,6 +77,7 @@ class Held(asyncio.Protocol):
         self._owes_mark = False  # that what was sent to it has room here
         self._awaited: set[tuple[int, int]] | None = None  # streams and forms of which it may wait to be let in
         self._is_left = False  # nobody is there to say that it ends with its client's half
+        self._is_refused = False  # it takes no place any more, and is to read why
         self._is_stopped = False  # the first process wants to read no more
         self._ending = ""  # how the socket ends once all is sent
         transport.set_write_buffer_limits(high=0)
@@ -120,7 +121,11 @@ class Held(asyncio.Protocol):
         for number, _ in self._awaited or ():  # thousands may go at once, and there may be as many streams
             if (mirror := self._worker.mirrors.get(number)) is not None:
                 mirror.gone(self.outbox)
-        self._port.admission.leave(self._counted)
+        if self._is_refused:
+            self._port.refused.remove(self)
+            self._port.admission.leave_refused(self._counted)
+        else:
+            self._port.admission.leave(self._counted)
         self._worker.leave(self._conn, self)
 
     def on_overflow(self) -> None:
@@ -134,8 +139,8 @@ class Held(asyncio.Protocol):
         if not self._is_stopped and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def drop(self) -> None:
-        """It cannot be served."""
+    def abort(self) -> None:
+        """Drop the socket at once."""
         self.transport.abort()
 
     def write(self, data: bytes) -> None:
@@ -185,7 +190,7 @@ class Held(asyncio.Protocol):
             return
         form = self._worker.forms[message.form]
         at = (message.epoch, message.sequence)
-        if mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot, self.drop)):
+        if mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot, self.abort)):
             self._awaited = self._awaited or set()
             self._awaited.add((message.number, message.form))
 
@@ -214,8 +219,16 @@ class Held(asyncio.Protocol):
             self.transport.abort()
             return
         self._ending = how
+        if how == "eof" and not self._upgraded and not self._is_refused:
+            self._refuse()
         self.outbox.finish(b"")  # it is subscribed to nothing any more
         self._end_when_sent()
+
+    def _refuse(self) -> None:
+        """Of who is no WebSocket only those have their half left whom the first process has refused."""
+        self._is_refused = True
+        self._port.admission.refuse(self._counted, len(self._port.refused))
+        self._port.refused.add(self)
 
     def _end_when_sent(self) -> None:
         if not self._ending or self.outbox.queued_bytes or self.outbox.blocked or self.transport.is_closing():

@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import structlog
 
@@ -47,6 +47,13 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
+class Refused(Protocol):
+    """A socket that takes no place any more."""
+
+    def abort(self) -> None:
+        """Drop it at once."""
+
+
 class Port(ABC):
     """Accepts, limits and counts sockets."""
 
@@ -68,7 +75,7 @@ class Port(ABC):
         self.proxies = proxies or Proxies()
         self.shared = Shared(limits, fanout, Wheel(clock()), clock, self.admission.leave)
         self.entrances: set[Entrance] = set()
-        self.refused: set[Entrance] = set()  # who is still to read why
+        self.refused: set[Refused] = set()  # who is still to read why
         self.port = 0
         self.counts = counts
         self.tls = tls
@@ -116,8 +123,9 @@ class Port(ABC):
         self.close_accepting()
         if self._timer is not None:
             self._timer.cancel()
-        for entrance in [*self.entrances, *self.refused]:
-            entrance.abort()
+        ending: list[Refused] = [*self.entrances, *self.refused]
+        for each in ending:
+            each.abort()
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)

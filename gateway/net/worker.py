@@ -172,7 +172,7 @@ class Worker(asyncio.Protocol):
             call(what)
         except Exception:
             log.exception("a socket failed: it is dropped")
-            held.drop()
+            held.abort()
 
     def _obey(self, message: link.Welcome | link.Stop | link.Reload) -> None:
         if isinstance(message, link.Welcome):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from structlog.testing import capture_logs
 from gateway.config import ServerConfig
 from gateway.core.key import stream_id
 from gateway.limits import Limits
+from gateway.net.head import Refusal
+from gateway.net.links import Link
 from gateway.net.worker import Settings, Worker
 from gateway.wire import link
+from gateway.wire.link import LinkForm
 from tests.gateway.core.hub_parts import TRADES
-from tests.gateway.net.raw import RawClient
+from tests.gateway.net.conftest import Server
+from tests.gateway.net.raw import HANDSHAKE, RawClient
 from tests.waiting import until
 
 
@@ -54,6 +59,21 @@ async def begun(**limits: Any) -> tuple[First, Worker]:
     first.tell(link.Welcome(1, 0, settings))
     await until(lambda: first.heard(link.Listening))
     return first, worker
+
+
+async def linked(server: Server) -> tuple[Link, Worker]:
+    """A worker that listens for a listener."""
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    inherited = socket.create_server(("127.0.0.1", 0))
+    inherited.setblocking(False)
+    begun, listener = asyncio.Event(), server.listener
+    to, worker = Link(listener, listener.shared.fanout, {}, LinkForm(), begun.set, loop.call_later), Worker(inherited)
+    await loop.create_unix_connection(lambda: to, sock=ours)
+    await loop.create_unix_connection(lambda: worker, sock=theirs)
+    to.send(link.control(link.Welcome(1, 0, msgspec.json.encode(Settings(ServerConfig(), listener.shared.limits)))))
+    await asyncio.wait_for(begun.wait(), 5)
+    return to, worker
 
 
 async def ended(first: First, worker: Worker) -> None:
@@ -109,6 +129,45 @@ async def test_streams_are_written_to_who_was_given_them() -> None:
     assert b"server_shutdown" in await client.reader.read()
     client.drop()
     await ending
+
+
+async def test_a_worker_and_the_first_process_count_the_sockets_of_an_address_alike(
+    serve: Callable[..., Awaitable[Server]],
+) -> None:
+    server = await serve()
+    to, worker = await linked(server)
+    assert worker.port is not None
+    port, ports = worker.port, (server.listener, worker.port)
+
+    async def alike(held: int, refused: int) -> None:
+        counts = held, held, refused
+        await until(
+            lambda: all(
+                (each.admission.held("127.0.0.1"), each.sockets - len(each.refused), len(each.refused)) == counts
+                for each in ports
+            )
+        )
+
+    websocket = await RawClient.open(port.port)
+    asking = await RawClient.connect(port.port)
+    asking.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (await asking.response())[0] == 200
+    await alike(2, 0)
+    senseless = await RawClient.connect(port.port)
+    senseless.send(b"no HTTP\r\n\r\n")
+    assert b" 400 " in await senseless.head()
+    await alike(2, 1)
+    server.refusal = Refusal(404, "unsupported_action", "as asked")
+    asking.send(HANDSHAKE + b"\r\n")
+    assert b" 404 " in await asking.head()
+    await alike(1, 2)
+    for client, left in ((asking, (1, 1)), (websocket, (0, 1)), (senseless, (0, 0))):
+        client.drop()
+        await alike(*left)
+    assert [each.admission.addresses for each in ports] == [0, 0]
+    to.close()
+    await asyncio.wait_for(worker.ended.wait(), 5)
+    await worker.goodbye()
 
 
 async def test_a_first_process_that_makes_no_sense_ends_the_worker() -> None:
