@@ -42,7 +42,7 @@ cdef class Stream:
     cdef int64_t number(self, bytes data, t_ex, int64_t t_in, bint whole) except -1
     cdef Group group_of(self, Form form)
     cdef Subscription find(self, Outbox outbox, Form form)
-    cdef tuple welcome(self, Subscription subscription, str epoch, int64_t sequence, bint snapshot)
+    cdef tuple welcome(self, Subscription subscription, str epoch, int64_t sequence, bint snapshot, bint replay)
     cdef int end_epoch(self, Subscription subscription, str reason) except -1
     cdef int bring_to_now(self, Subscription subscription, str reason) except -1
 

@@ -84,10 +84,18 @@ class Stream:
         """The first number that the ring holds; the next one to come when it holds none."""
 
     def attach(
-        self, outbox: Outbox, form: Form, *, epoch: str | None = None, sequence: int = 0, snapshot: bool = True
+        self,
+        outbox: Outbox,
+        form: Form,
+        *,
+        epoch: str | None = None,
+        sequence: int = 0,
+        snapshot: bool = True,
+        replay: bool = True,
     ) -> tuple[bool | None, int]:
         """Subscribe. With `epoch` and `sequence` (a position to resume from): replays, or announces the gap.
 
+        Without `replay` it announces in any case, as to who has been slow; the newest state follows.
         Returns (recovered, replayed): (None, 0) without a position. Raises ValueError if already attached in this form.
         """
 

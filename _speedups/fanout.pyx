@@ -188,7 +188,7 @@ cdef class Stream:
         return group
 
     def attach(self, Outbox outbox not None, Form form not None, *, str epoch=None, int64_t sequence=0,
-               bint snapshot=True):
+               bint snapshot=True, bint replay=True):
         cdef Subscription subscription
         cdef Group group
         if self.find(outbox, form) is not None:
@@ -206,15 +206,15 @@ cdef class Stream:
         group.subscriptions.append(subscription)
         outbox.subscriptions.append(subscription)
         try:
-            return self.welcome(subscription, epoch, sequence, snapshot)
+            return self.welcome(subscription, epoch, sequence, snapshot, replay)
         except Exception:
             outbox.forget(subscription)  # a form that cannot render what it should
             raise
 
-    cdef tuple welcome(self, Subscription subscription, str epoch, int64_t sequence, bint snapshot):
+    cdef tuple welcome(self, Subscription subscription, str epoch, int64_t sequence, bint snapshot, bint replay):
         """What a newcomer gets first: (recovered, replayed)."""
         cdef Outbox outbox = subscription.outbox
-        if epoch == self.epoch and sequence <= self.updates.sequence:
+        if replay and epoch == self.epoch and sequence <= self.updates.sequence:
             missed = self.updates.after(sequence)
             if missed is not None:
                 if missed:
@@ -230,7 +230,7 @@ cdef class Stream:
             if not outbox.takes(self.delivery, 0):
                 outbox.lag(subscription)
             elif is_position:
-                self.bring_to_now(subscription, "resync")
+                self.bring_to_now(subscription, "resync" if replay else "slow_consumer")
             else:
                 state = (<Group> subscription.members).state_chunk()
                 if state is not None:

@@ -23,6 +23,7 @@ class Asked(NamedTuple):
     at: tuple[str, int]  # epoch and sequence
     resume: tuple[str, int] | None
     snapshot: bool
+    replay: bool = True  # else what lies between `resume` and the newest state is announced
 
 
 class Joined(Protocol):
@@ -150,20 +151,12 @@ class AwayOutbox(Outbox):
         if self.blocked or not self._asked:
             return
         asked, self._asked = self._asked, {}
-        missed: list[bytes] = []
         for (wanted, form), each in asked.items():
             stream = self._streams[wanted, form]
-            now = (stream.epoch, stream.sequence)
-            if each.at != now and each.resume is None:  # the answer has waited for a slow socket
-                if each.snapshot and _is_state(wanted):
-                    missed += _gaps(form, wanted, each.at, now)
-                else:
-                    asked[wanted, form] = each._replace(resume=each.at)
-            asked[wanted, form] = asked[wanted, form]._replace(at=now)
-        if missed:
-            super().reply(b"".join(missed))
-        for (wanted, form), each in asked.items():
-            self._joined.attach(wanted, form, each)
+            now = each._replace(at=(stream.epoch, stream.sequence))
+            if each.at != now.at and each.resume is None:  # the answer has waited for a slow socket
+                now = now._replace(resume=each.at, replay=not (each.snapshot and _is_state(wanted)))
+            self._joined.attach(wanted, form, now)
 
     def _end_when_sent(self, *, drop: bool) -> None:
         """What waits here goes first, as the socket takes it: many may end at once."""
@@ -181,15 +174,3 @@ class AwayOutbox(Outbox):
 def _is_state(wanted: StreamId) -> bool:
     channel = PUBLIC_CHANNELS.get(wanted.key.channel) or PRIVATE_CHANNELS[wanted.key.channel]
     return channel.delivery is Delivery.STATE
-
-
-def _gaps(form: Form, wanted: StreamId, at: tuple[str, int], now: tuple[str, int]) -> list[bytes]:
-    """Frames that say what lies between a position and a snapshot that comes next."""
-    (epoch, after), (epoch_now, newest) = at, now
-    told: list[bytes] = []
-    if epoch != epoch_now:  # how much was lost of it is not known: one number, "at least this"
-        told.append(form.gap(wanted, epoch, after + 1, after + 1, "resync", epoch_now))
-        after = 0
-    if after < newest - 1:
-        told.append(form.gap(wanted, epoch_now, after + 1, newest - 1, "slow_consumer", None))
-    return [form.finish(each) for each in told]

@@ -51,7 +51,8 @@ class Known(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Somebody who was told that they stand at `epoch` and `sequence`, and has `resume`.
+    """Somebody who was told that they stand at `epoch` and `sequence`, and has `resume`; without `replay` they want
+    the newest state only, and what lies before it announced.
 
     `failed` is called when they cannot be let in: it is not to cost the others theirs.
     """
@@ -63,6 +64,7 @@ class Waiting(NamedTuple):
     resume: tuple[str, int] | None
     snapshot: bool
     failed: Callable[[], None]
+    replay: bool = True
 
 
 class Mirror:
@@ -199,7 +201,9 @@ class Mirror:
         if who.outbox.finished:
             return
         try:
-            self.stream.attach(who.outbox, who.form, epoch=epoch, sequence=sequence, snapshot=who.snapshot)
+            self.stream.attach(
+                who.outbox, who.form, epoch=epoch, sequence=sequence, snapshot=who.snapshot, replay=who.replay
+            )
         except Exception:
             log.exception("a socket cannot be given a stream", stream=str(self.id))
             who.failed()

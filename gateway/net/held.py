@@ -190,7 +190,7 @@ class Held(asyncio.Protocol):
             return
         form = self._worker.forms[message.form]
         at = (message.epoch, message.sequence)
-        if mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot, self.abort)):
+        if mirror.attach(Waiting(self.outbox, form, *at, message.resume, message.snapshot, self.abort, message.replay)):
             self._awaited = self._awaited or set()
             self._awaited.add((message.number, message.form))
 

@@ -177,7 +177,9 @@ class Link(asyncio.Protocol):
         followed = self._followed.get(wanted)
         if followed is None:
             return  # the link is lost
-        told = link.Attach(conn, followed.number, self.forms[form], *asked.at, asked.resume, asked.snapshot)
+        told = link.Attach(
+            conn, followed.number, self.forms[form], *asked.at, asked.resume, asked.snapshot, asked.replay
+        )
         self.send(link.control(told))
 
     def detach(self, conn: int, wanted: StreamId, form: Form) -> None:

@@ -99,7 +99,10 @@ class Unfollow(msgspec.Struct, frozen=True, array_like=True, tag=9):
 
 
 class Attach(msgspec.Struct, frozen=True, array_like=True, tag=10):
-    """Give a socket the stream from where it stands at `epoch` and `sequence`; `resume`: what its client has."""
+    """Give a socket the stream from where it stands at `epoch` and `sequence`; `resume`: what its client has.
+
+    Without `replay` what lies between the two is announced instead of sent, and the newest state follows.
+    """
 
     conn: int
     number: int
@@ -108,6 +111,7 @@ class Attach(msgspec.Struct, frozen=True, array_like=True, tag=10):
     sequence: int
     resume: tuple[str, int] | None
     snapshot: bool
+    replay: bool = True
 
 
 class Detach(msgspec.Struct, frozen=True, array_like=True, tag=11):

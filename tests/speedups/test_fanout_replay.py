@@ -8,7 +8,7 @@ import pytest
 
 from _speedups.fanout import Fanout, Stream
 from _speedups.frame import encode
-from tests.speedups.fanout_parts import APPEND, STATE, JsonForm, Listener, ManualLoop, Message, Peer
+from tests.speedups.fanout_parts import APPEND, PAD, STATE, JsonForm, Listener, ManualLoop, Message, Peer
 
 
 def resumed(fanout: Fanout, stream: Stream, epoch: str, sequence: int) -> tuple[Any, list[Message]]:
@@ -34,6 +34,29 @@ def test_an_unknown_position_gets_a_gap_of_unknown_extent_and_a_snapshot(fanout:
     assert result == (False, 0)
     assert gap == {"gap": [4, 4], "e": "e0", "why": "resync", "new": "e1"}
     assert (snapshot["k"], snapshot["s"], snapshot["d"]) == ("snapshot", 1, 5)
+
+
+@pytest.mark.parametrize("deltas", [False, True])
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_who_wants_no_replay_is_told_all_before_the_newest_state(fanout: Fanout, deltas: bool, is_slow: bool) -> None:
+    stream = Stream(fanout, None, "e1", delivery=STATE, deltas=deltas, snapshot=lambda: (b"7", None, 0))
+    for _ in range(5):
+        stream.publish(PAD, None, 0)
+    peer = Peer(fanout)
+    if is_slow:
+        peer.outbox.pause()
+        peer.outbox.reply(encode(1, b'{"pad":%b}' % (b'"' + b"x" * 500 + b'"')))
+    assert stream.attach(peer.outbox, JsonForm(), epoch="e1", sequence=2, replay=False) == (False, 0)
+    stream.publish(b"7", None, 0)
+    fanout.flush_now()
+    peer.wake()
+    told = [message for message in peer.read() if "pad" not in message]
+    careful = Listener("e1", 2)
+    careful.take(told)
+    assert (careful.sequence, careful.newest) == (6, 7)
+    assert [(message["gap"], message["why"]) for message in told if "gap" in message] == [
+        ([3, 5 if is_slow else 4], "slow_consumer")
+    ]
 
 
 def test_a_number_that_was_never_given_gets_a_snapshot_and_no_gap(fanout: Fanout) -> None:

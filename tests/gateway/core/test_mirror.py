@@ -33,11 +33,21 @@ class Copy:
         raw = data if isinstance(data, bytes) else orjson.dumps(data)
         self.mirror.publish(Known(sequence, raw, None, 1), is_whole=is_whole)
 
-    def join(self, epoch: str, sequence: int, *, snapshot: bool = True, resume: tuple[str, int] | None = None) -> Peer:
+    def join(
+        self,
+        epoch: str,
+        sequence: int,
+        *,
+        snapshot: bool = True,
+        resume: tuple[str, int] | None = None,
+        replay: bool = True,
+    ) -> Peer:
         peer = Peer(self.fanout)
-        self.mirror.attach(
-            Waiting(peer.outbox, FORM, epoch, sequence, resume, snapshot, lambda: self.failed.append(peer))
-        )
+
+        def failed() -> None:
+            self.failed.append(peer)
+
+        self.mirror.attach(Waiting(peer.outbox, FORM, epoch, sequence, resume, snapshot, failed, replay))
         return peer
 
     def read(self, peer: Peer) -> list[Message]:
@@ -70,6 +80,31 @@ def test_who_waits_when_the_epoch_ends_is_told_that_it_has() -> None:
     copy.tell(1, "a")
     copy.tell(2, "b")
     assert [each["s"] for each in copy.read(after)] == [2]
+
+
+@pytest.mark.parametrize("epoch", ["e1", "e0"])
+def test_who_wants_the_newest_only_is_told_what_lies_before_it(epoch: str) -> None:
+    copy = Copy(stream_id(KEY))
+    copy.tell(1, "a")
+    peer = copy.join("e1", 4, resume=(epoch, 0), replay=False)
+    for number in range(2, 6):
+        copy.tell(number, number)
+    ended = [] if epoch == "e1" else [([1, 1], "e1")]
+    told = copy.read(peer)
+    assert [(each["gap"], each["new"]) for each in told if "gap" in each] == [*ended, ([1, 3], None)]
+    assert [(each["s"], each["d"]) for each in told if "s" in each] == [(4, 4), (5, 5)]
+
+
+def test_who_wants_the_newest_only_is_told_of_it_when_it_does_not_come() -> None:
+    copy = Copy(stream_id(KEY))
+    copy.tell(1, "a")
+    passed, met = copy.join("e1", 4, resume=("e1", 1), replay=False), copy.join("e1", 5, resume=("e1", 1), replay=False)
+    copy.mirror.skip(5)
+    copy.tell(6, "z")
+    for peer in (passed, met):
+        told = copy.read(peer)
+        assert [each["gap"] for each in told if "gap" in each] == [[2, 5]]
+        assert [(each["s"], each["d"]) for each in told if "s" in each] == [(6, "z")]
 
 
 def test_who_goes_while_they_wait_is_forgotten() -> None:

@@ -151,6 +151,29 @@ def test_a_link_that_was_behind_tells_a_gap_and_goes_on_from_the_newest_state() 
     assert careful.skipped
 
 
+def test_each_number_that_a_link_leaves_out_is_announced_also_to_whose_answer_has_waited() -> None:
+    pair = Pair(Limits(queue_state_bytes=1, queue_append_bytes=1))
+    first, client = joined(pair), joined(pair)
+    first.subscribe(KEY)
+    client.held.pause_writing()
+    pair.carry()
+    at = client.subscribe(KEY)
+    careful = Listener(at.epoch, at.sequence)
+    pair.down.slow = True
+    for number in range(1, 8):
+        pair.desk.publish([number] * 50)
+        pair.desk.clock.settle()
+        if number == 4:  # which is the newest when the answer leaves, and never comes
+            client.held.resume_writing()
+            pair.link.data_received(pair.up.take())
+    pair.down.wake()
+    pair.carry()
+    ack, *told = client.read()
+    assert ack == {"ack": at.sequence}
+    careful.take(told)
+    assert (careful.sequence, careful.newest) == (7, [7] * 50)
+
+
 def test_the_first_process_loses_a_worker_and_all_its_clients_with_it() -> None:
     pair = Pair()
     client = joined(pair)
