@@ -162,7 +162,7 @@ class LinkTransport(asyncio.Transport):
         self._link.send(link.control(link.Reading(self._conn, on=True)))
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """The worker's: it says as soon as a byte is held back. What is on its way is bounded by a window."""
+        """The worker's: it says as soon as a byte is held back. A window bounds what is told before that is heard."""
 
     def get_write_buffer_size(self) -> int:
         return 0

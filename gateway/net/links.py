@@ -1,8 +1,8 @@
 """The first process's end of a link: which sockets a worker has, and which streams it copies.
 
 A socket's protocols are those of the first process's own sockets, so requests, limits, credentials and the end of a
-connection are decided as ever; only what a stream brings is framed and written by the worker. Must not know processes,
-dialects, or what a request says.
+connection are decided as ever. The worker writes everything, and frames what streams bring whose frame class it has,
+too. Must not know processes, dialects, or what a request says.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# What may wait for a worker, in what may wait for a client (`queue_state_bytes` and so on): one that stands still for
-# a second is not to lose anything, and it has the replies and the updates of all its clients.
+# What may wait for a worker, in what may wait for a client (`queue_state_bytes` and so on): it has the replies and the
+# updates of all its clients, and is to stand still for a moment without losing any. With the defaults 4 MiB may wait
+# when states are left out, 16 MiB when trades are, and 64 MiB when it is given up.
 ROOM: Final = 64
 
 
@@ -64,7 +65,7 @@ class Link(asyncio.Protocol):
         self.forms = forms
         self.report = link.Report({}, [], {}, 0, 0, 0, {})
         self.conns: dict[int, LinkTransport] = {}
-        self.bytes = 0  # sent as requests and replies; what streams bring is not in it
+        self.bytes = 0  # of replies and of what the worker is told to do; what streams bring is not in it
         self.heard = 0  # how often anything has come
         self._form = form
         self._begun = begun
@@ -72,9 +73,9 @@ class Link(asyncio.Protocol):
         self._reader = link.Reader()
         self._call_later = call_later
         self._linger_s = listener.shared.limits.linger_s
-        self._share = ROOM // 2 * listener.shared.limits.queue_bytes_max  # of what may wait: what sockets are told
+        self._share = ROOM // 2 * listener.shared.limits.queue_bytes_max  # while no more waits, sockets are told more
         self._is_lost = False
-        self._is_behind = False  # so much waits for the worker that who speaks to its sockets waits, too
+        self._is_behind = False  # more waits for the worker: who speaks to its sockets waits, too
         self._transport: asyncio.Transport | None = None
         self.outbox: Outbox | None = None
 
@@ -109,7 +110,7 @@ class Link(asyncio.Protocol):
                 self._pace()
 
     def on_overflow(self) -> None:
-        """For the outbox: it reads nothing any more. Its clients come back to another."""
+        """For the outbox: more waits than may. Its clients come back to another."""
         log.error("a worker does not read: it is given up")
         self.close()
 
@@ -147,18 +148,21 @@ class Link(asyncio.Protocol):
 
     @property
     def is_behind(self) -> bool:
-        """Whether its sockets are to be told nothing more for now: all their windows are more than may wait here."""
+        """Whether its sockets are to be told nothing more for now: all their windows may be more than may wait here."""
         return self._is_behind
 
     def takes(self, size: int) -> bool:
-        """Whether so many bytes for one socket may wait as well: one answer is not to cost all clients their link."""
+        """Whether so many bytes for one socket may wait as well: one large answer is not to cost all their link.
+
+        What one socket may be told in any case (`queue_bytes_max`) is not asked about: who is told that waits instead.
+        """
         share = self.listener.shared.limits.queue_bytes_max
         if size <= share or self.outbox is None or not self.outbox.queued_bytes:
             return True
         return self.outbox.queued_bytes + size <= self._share
 
     def close(self) -> None:
-        """Give the worker up: it ends, and its clients with it."""
+        """End the link: the worker says goodbye to its clients, and ends."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -183,7 +187,7 @@ class Link(asyncio.Protocol):
         self.send(link.control(told))
 
     def detach(self, conn: int, wanted: StreamId, form: Form) -> None:
-        """End it; the stream is copied for a while longer."""
+        """End it. Behind its last reader the stream is copied for a while longer."""
         followed = self._followed.get(wanted)
         if followed is None:
             return  # the link is lost
@@ -191,7 +195,7 @@ class Link(asyncio.Protocol):
         self.left(wanted)
 
     def left(self, wanted: StreamId) -> None:
-        """A socket that ends was subscribed to it."""
+        """One reader less, and the worker knows or needs not be told: the socket ends, or was never given it."""
         followed = self._followed.get(wanted)
         if followed is None:
             return
@@ -247,7 +251,7 @@ class Link(asyncio.Protocol):
 
 
 class LinkedDoor(Door):
-    """A worker's socket whose first request is still being read: of TLS and proxies it has read all."""
+    """A worker's socket whose first request is still being read: the worker has read a PROXY header, and speaks TLS."""
 
     __slots__ = ()
 
