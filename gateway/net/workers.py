@@ -102,6 +102,7 @@ class Workers:
         self._tasks: list[asyncio.Task[None]] = []
         self._inherited: socket.socket | None = None
         self._ending = asyncio.Event()
+        self._has_time = True  # for goodbyes
 
     async def start(self, inherited: socket.socket | None = None) -> None:
         """Start them, and wait until they listen, or are not to be waited for."""
@@ -128,12 +129,25 @@ class Workers:
         self._tell(link.control(link.Reload()))
 
     async def close(self) -> None:
-        """End them, and wait until they have ended: who goes before is told of their end on a loop that is closed."""
+        """End them, and wait until they have ended: who goes before is told of their end on a loop that is closed.
+
+        Each has `END_S` for it, and none where this is cancelled: they are killed then.
+        """
         self._ending.set()
         for seat in self.seats:
             if seat.link is not None:
                 seat.link.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self._tasks:
+            return
+        try:
+            await asyncio.wait(self._tasks)
+        except asyncio.CancelledError:
+            self._has_time = False
+            for seat in self.seats:
+                if seat.process is not None and seat.process.returncode is None:
+                    seat.process.kill()
+            await asyncio.wait(self._tasks, timeout=END_S)
+            raise
 
     # For the statistics
 
@@ -231,7 +245,7 @@ class Workers:
         if seat.is_hung and process.returncode is None:
             process.kill()
         try:
-            return await asyncio.wait_for(process.wait(), END_S)
+            return await asyncio.wait_for(process.wait(), END_S if self._has_time else 0)
         except TimeoutError:  # it does not even notice that the link is gone
             process.kill()
             return await process.wait()

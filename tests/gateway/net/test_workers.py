@@ -80,6 +80,23 @@ async def test_a_gateway_ends_behind_a_worker_that_does_not(monkeypatch: pytest.
     assert children() <= before
 
 
+async def test_who_is_cancelled_behind_a_worker_that_does_not_end_leaves_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.net.workers.END_S", 600.0)
+    before = children()
+    async with working() as workers:
+        (seat,) = workers.seats
+        assert seat.process is not None
+        os.kill(seat.process.pid, signal.SIGSTOP)
+        closing = asyncio.create_task(workers.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing], timeout=30)
+        assert closing.cancelled()
+        assert children() <= before
+
+
 @pytest.mark.parametrize("turns", [0, 1, 2, 10])
 async def test_a_gateway_ends_while_a_worker_is_being_started_and_leaves_nobody(turns: int) -> None:
     before = children()
