@@ -28,7 +28,7 @@ from gateway.sources.bars import INTERVALS_MS, Bars
 from gateway.sources.base import Sink, WatchStatus
 from gateway.sources.ccxt_feed import CcxtFeed
 from gateway.sources.ccxt_poll import FETCHES, PollFeed, fetch
-from gateway.sources.ccxt_tap import tapped
+from gateway.sources.ccxt_tapped import tapped
 from gateway.sources.channels import BookLevels, Candles, Quotes, Trades
 from gateway.sources.config import ExchangeConfig
 from gateway.sources.feed import Consumer, Feed, FeedId, FeedSettings, since_ns

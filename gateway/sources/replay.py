@@ -17,7 +17,7 @@ import ccxt.pro
 from aiohttp import WSMessage, WSMsgType
 from ccxt.base.errors import NetworkError
 
-from gateway.sources.ccxt_tap import tapped
+from gateway.sources.ccxt_tapped import tapped
 
 Recorded = str | bytes
 

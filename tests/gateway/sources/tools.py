@@ -1,4 +1,4 @@
-"""A sink that remembers, and a simulated exchange with a source on it."""
+"""A sink and a receiver that remember, and a simulated exchange with a source on it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from _speedups.book import Book, Changes
 from gateway.core.key import Key
 from gateway.sources.base import Reason
 from gateway.sources.ccxt_source import CcxtSource
+from gateway.sources.ccxt_tap import SUBSCRIBING
 from gateway.sources.config import ExchangeConfig
 from loadtest.exchange.book import Book as ExchangeBook
 from loadtest.exchange.server import ExchangeServer
@@ -170,3 +171,29 @@ async def quiet(holds: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0)
     raise AssertionError("it did not settle")
+
+
+class Listener:
+    """A receiver that remembers; `takes`: what it says of a result."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.results: list[tuple[Any, int]] = []
+        self.errors: list[BaseException] = []
+        self.takes = takes
+
+    def resolved(self, result: Any, t_in: int) -> bool:
+        self.results.append((result, t_in))
+        return self.takes
+
+    def rejected(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+def subscribe(client: Any, listener: Listener, message_hash: str) -> asyncio.Future[Any]:
+    """What a `watch_*` call does, in its own context."""
+    token = SUBSCRIBING.set(listener)
+    try:
+        future: asyncio.Future[Any] = client.future(message_hash)
+    finally:
+        SUBSCRIBING.reset(token)
+    return future
