@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,15 +40,29 @@ def tickwire(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def in_a_process(*arguments: str) -> subprocess.Popen[str]:
-    """Run it as a person would, without orders; what commands set up (logs, signals) stays out of the tests."""
-    return subprocess.Popen(
+@contextmanager
+def in_a_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run it as a person would, without orders; what commands set up (logs, signals) stays out of the tests.
+
+    It ends with the block, whatever becomes of that.
+    """
+    with subprocess.Popen(
         [sys.executable, "-m", "gateway.cli", *arguments],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TICKWIRE_OMS__ENABLED": "false"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # of one that has ended nothing
+
+
+def test_a_process_ends_with_a_test_that_fails() -> None:
+    with pytest.raises(AssertionError, match="as asked"), in_a_process("serve") as process:
+        raise AssertionError("as asked")
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_help_lists_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
