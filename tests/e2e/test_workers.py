@@ -27,7 +27,7 @@ from gateway.limits import Limits
 from tests.e2e.client import Client, client_of
 from tests.e2e.ordering import RESTING, body_of, ordering
 from tests.e2e.position import Stream
-from tests.e2e.processes import PATIENT, Exchange, Gateway, config_of, exchange_of, gateway_of, served_of
+from tests.e2e.processes import PATIENT, Exchange, Gateway, Served, config_of, exchange_of, gateway_of, served_of
 from tests.e2e.trading import ask, serving, take
 from tests.gateway.users import Users
 from tests.waiting import until
@@ -87,6 +87,37 @@ def position(stream: Stream) -> dict[str, Any]:
     return {"epoch": stream.epoch, "sequence": stream.sequence}
 
 
+async def told_trades(exchange: Exchange, client: Client, count: int = 20) -> Stream:
+    """The client's stream of trades, once so many have come."""
+    stream = await client.join("trades", BTC)
+    await exchange.until_subscribed(TRADE)
+    await exchange.post("burst", stream=TRADE, count=count)
+    await client.reach(stream, count)
+    return stream
+
+
+async def resumes(client: Client, left: Stream, count: int = 20) -> int:
+    """The client is told all that came since a stream was left, and how much of it is sent again."""
+    ack = await client.subscribe("trades", BTC, resume={BTC: position(left)})
+    resumed = client.stream("trades", BTC)
+    await client.reach(resumed, count)
+    assert (resumed.gaps, resumed.messages[-1]["sequence"]) == ([], left.sequence + count)
+    return int(ack["streams"][BTC]["replayed"])
+
+
+async def watching(stack: AsyncExitStack, folder: Path) -> tuple[Served, list[Client], list[dict[str, Any]]]:
+    """A gateway of three processes as one of its own, twelve clients, and what it says of its workers."""
+    gateway = await stack.enter_async_context(served_of(None, folder, "--workers", "3"))
+    clients = []
+    for _ in range(12):
+        clients.append(await stack.enter_async_context(client_of(gateway.url)))
+        await clients[-1].join("quotes", MADE)
+    async with aiohttp.ClientSession() as http, http.get(f"{gateway.base_url}/api/ws/status") as answer:
+        told = await answer.json()
+    assert told["connections"] == 12
+    return gateway, clients, told["workers"]
+
+
 async def test_every_process_tells_the_same_numbers_from_one_watch_and_resumes_what_another_told() -> None:
     async with several() as (exchange, gateway), AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(client_on(gateway, worker)) for worker in range(3)]
@@ -108,18 +139,12 @@ async def test_every_process_tells_the_same_numbers_from_one_watch_and_resumes_w
         assert slow[0].book is not None
         assert {str(stream.book and stream.book.sides()) for stream in slow} == {str(slow[0].book.sides())}
 
-        at = position(trades[1])
         await clients[1].leave()
         await exchange.post("burst", stream=TRADE, count=10)
         await clients[2].reach(trades[2], 50)
         async with client_on(gateway, 2) as again:
-            ack = await again.subscribe("trades", BTC, resume={BTC: at})
-            assert ack["streams"][BTC]["replayed"] == 10
-            resumed = again.stream("trades", BTC)
-            await again.reach(resumed, 10)
-            assert resumed.gaps == []
-            assert resumed.messages[-1]["sequence"] == 50
-            assert await again.resend(resumed, 45, 50) == 6
+            assert await resumes(again, trades[1], 10) == 10
+            assert await again.resend(again.stream("trades", BTC), 45, 50) == 6
         streams = await exchange.subscribers()
         assert (streams[TRADE], streams[DIFF]) == (1, 1)
 
@@ -152,11 +177,8 @@ async def test_a_worker_that_is_killed_is_started_again_and_its_clients_resume_e
         workers = gateway.app.workers
         assert workers is not None
         async with client_on(gateway, 1) as client, client_on(gateway, FIRST) as other:
-            stream = await client.join("trades", BTC)
             stays = await other.join("trades", BTC)
-            await exchange.until_subscribed(TRADE)
-            await exchange.post("burst", stream=TRADE, count=20)
-            await client.reach(stream, 20)
+            stream = await told_trades(exchange, client)
             killed = workers.told()[0]["pid"]
             os.kill(killed, signal.SIGKILL)
             assert await client.closed() == Close.LOST
@@ -165,10 +187,7 @@ async def test_a_worker_that_is_killed_is_started_again_and_its_clients_resume_e
             await other.reach(stays, 40)
             await until(lambda: workers.told()[0]["starts"] == 2 and workers.are_up())
             async with client_on(gateway, 1) as again:
-                await again.subscribe("trades", BTC, resume={BTC: position(stream)})
-                resumed = again.stream("trades", BTC)
-                await again.reach(resumed, 20)
-                assert resumed.gaps == []
+                await resumes(again, stream)
             assert stays.gaps == []
         assert (await exchange.subscribers())[TRADE] == 1
 
@@ -178,57 +197,38 @@ async def test_a_worker_that_hangs_is_killed_and_its_clients_resume_elsewhere() 
         workers = gateway.app.workers
         assert workers is not None
         async with client_on(gateway, 1) as client:
-            stream = await client.join("trades", BTC)
-            await exchange.until_subscribed(TRADE)
-            await exchange.post("burst", stream=TRADE, count=20)
-            await client.reach(stream, 20)
+            stream = await told_trades(exchange, client)
             hung = workers.told()[0]["pid"]
             os.kill(hung, signal.SIGSTOP)
             assert await client.closed() == Close.LOST
             await gone(hung)
             async with client_on(gateway, 2) as again:
                 await exchange.post("burst", stream=TRADE, count=20)
-                await again.subscribe("trades", BTC, resume={BTC: position(stream)})
-                resumed = again.stream("trades", BTC)
-                await again.reach(resumed, 20)
-                assert resumed.gaps == []
+                await resumes(again, stream)
             await until(workers.are_up)
             assert [each["starts"] for each in workers.told()] == [2, 1]
 
 
 async def test_the_end_of_the_first_process_ends_all_and_tells_every_client(tmp_path: Path) -> None:
     """When it is killed: tests/gateway/net/test_worker.py."""
-    async with AsyncExitStack() as stack, served_of(None, tmp_path, "--workers", "3") as gateway:
-        clients = []
-        for _ in range(12):
-            clients.append(await stack.enter_async_context(client_of(gateway.url)))
-            await clients[-1].join("quotes", MADE)
-        async with aiohttp.ClientSession() as http, http.get(f"{gateway.base_url}/api/ws/status") as answer:
-            told = await answer.json()
-        assert told["connections"] == 12
-        workers = [each["pid"] for each in told["workers"]]
-        assert sum(each["connections"] for each in told["workers"]) > 0
+    async with AsyncExitStack() as stack:
+        gateway, clients, workers = await watching(stack, tmp_path)
+        assert sum(each["connections"] for each in workers) > 0
         gateway.process.send_signal(signal.SIGTERM)
         codes = [await client.closed() for client in clients]
         assert (set(codes), sum(len(client.notices) for client in clients)) == ({Close.GOING_AWAY}, 12)
         assert await gateway.process.wait() == 0
-        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        await until(lambda: not any(Path(f"/proc/{each['pid']}").exists() for each in workers))
 
 
 async def test_the_death_of_the_first_process_ends_all_and_tells_every_client(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(served_of(None, tmp_path, "--workers", "3"))
-        clients = []
-        for _ in range(12):
-            clients.append(await stack.enter_async_context(client_of(gateway.url)))
-            await clients[-1].join("quotes", MADE)
-        async with aiohttp.ClientSession() as http, http.get(f"{gateway.base_url}/api/ws/status") as answer:
-            told = (await answer.json())["workers"]
+        gateway, clients, workers = await watching(stack, tmp_path)
         gateway.process.kill()
         codes = Counter([await client.closed() for client in clients])
         assert codes.keys() <= {Close.GOING_AWAY, Close.LOST}
         assert sum(len(client.notices) for client in clients) == codes[Close.GOING_AWAY] > 0
-        for each in told:
+        for each in workers:
             await gone(each["pid"])
 
 

@@ -236,14 +236,20 @@ async def test_a_nonce_that_goes_back_is_a_resync_but_a_new_subscription_may_beg
     await asyncio.wait([feed.close()])
 
 
-async def test_trades_testify_about_their_market_s_book(monkeypatch: pytest.MonkeyPatch) -> None:
+async def of_one_market(*kinds: str) -> list[Scripted]:
+    """Feeds that know each other, subscribed."""
     siblings: dict[FeedId, Feed] = {}
-    feeds = [Scripted(FeedId(kind, "BTC/USDT"), settings(siblings=siblings)) for kind in ("book", "trades")]
+    feeds = [Scripted(FeedId(kind, "BTC/USDT"), settings(siblings=siblings)) for kind in kinds]
     for feed in feeds:
         siblings[feed.id] = feed
         feed.consumers.append(Told())
         feed.start(None)
     await until(lambda: all(feed.asked for feed in feeds))
+    return feeds
+
+
+async def test_trades_testify_about_their_market_s_book(monkeypatch: pytest.MonkeyPatch) -> None:
+    feeds = await of_one_market("book", "trades")
     now_ms = 1_000.0
     monkeypatch.setattr("gateway.sources.feed._now_ms", lambda: now_ms)
     feeds[0].deliver(book(1, 2), 1)
@@ -277,13 +283,7 @@ class Market:
 
 @pytest.fixture
 async def market(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Market]:
-    siblings: dict[FeedId, Feed] = {}
-    feeds = [Scripted(FeedId(kind, "BTC/USDT"), settings(siblings=siblings)) for kind in ("ticker", "trades")]
-    for feed in feeds:
-        siblings[feed.id] = feed
-        feed.consumers.append(Told())
-        feed.start(None)
-    await until(lambda: all(feed.asked for feed in feeds))
+    feeds = await of_one_market("ticker", "trades")
     with monkeypatch.context() as patched:
         yield Market(feeds, patched)
     await asyncio.wait([feed.close() for feed in feeds])
