@@ -5,6 +5,7 @@ Holds plain values only. Must not know who subscribes, where updates come from, 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -143,4 +144,4 @@ def stream_id(key: Key, tier_ms: int = 0, *, batch: bool = False) -> StreamId:
 
 def tier_of(throttle_ms: int) -> int:
     """The largest tier that is not above `throttle_ms` (docs/protocol.md, "subscribe")."""
-    return max(tier for tier in TIERS_MS if tier <= throttle_ms)
+    return TIERS_MS[bisect_right(TIERS_MS, throttle_ms) - 1]

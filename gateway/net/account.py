@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.core.private import Standings
     from gateway.net.guard import Guard
     from gateway.net.head import Head
+    from gateway.net.record import Kept
     from gateway.net.sessions import Sessions
 
 CODEC: Final[Codec[account.Request]] = account
@@ -133,7 +134,7 @@ class AccountSession(Conversation[account.Request]):
         """What is said first waits for the principal: `principal_changed` is called when there is one."""
         self._service.wheel.schedule(self, self._pinged_s + self._silence_s)
 
-    def left(self) -> None:
+    def left(self, _subscribed: Kept) -> None:
         self._service.wheel.cancel(self)
         if self._monitor is not None:
             self._service.unwatch(self._monitor, self)

@@ -70,8 +70,8 @@ class Conversation(ABC, Generic[R]):
         """The connection is there (`_conn`), and the dialect's own: say what is said first."""
 
     @abstractmethod
-    def left(self) -> None:
-        """The connection is gone: let go of everything."""
+    def left(self, subscribed: Kept) -> None:
+        """The connection is gone: let go of everything. `subscribed`: what it was subscribed to."""
 
     @abstractmethod
     def principal_changed(self) -> None:
@@ -110,9 +110,10 @@ class Conversation(ABC, Generic[R]):
         self._sessions.forget(self)
         if self._guard is not None:
             self._guard.end()
+        subscribed = self.subscribed()
         if self._sessions.record is not None:
-            self._sessions.record.closed(self, conn.close_code)
-        self.left()
+            self._sessions.record.closed(self, conn.close_code, subscribed)
+        self.left(subscribed)
         self._waiting.clear()
         if self._worker is not None:
             self._worker.cancel()

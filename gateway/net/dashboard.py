@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.net.head import Head
     from gateway.net.portfolio import Portfolios
     from gateway.net.private import PrivateService
+    from gateway.net.record import Kept
     from gateway.net.sessions import Sessions
     from gateway.wire.codec import Codec
     from gateway.wire.dashboard_forms import DashboardForms, SignalForm
@@ -148,7 +149,7 @@ class DashboardSession(Conversation[dashboard.Request]):
         self._conn.ping_every(self._service.config.ping_interval_s)
         self._follow()
 
-    def left(self) -> None:
+    def left(self, _subscribed: Kept) -> None:
         """The streams know: their outbox is discarded."""
         self._service.connections -= 1
         if self._private is not None:

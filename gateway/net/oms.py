@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.net.guard import Guard
     from gateway.net.head import Head
     from gateway.net.private import PrivateService
+    from gateway.net.record import Kept
     from gateway.net.sessions import Sessions
     from gateway.sources.base import Source
     from gateway.wire.oms_forms import OmsForms
@@ -88,7 +89,7 @@ class OmsSession(Conversation[oms.Request]):
         self._markets = OmsMarkets(service.hub, service.forms, service.limits, conn.outbox, deflate=conn.deflate)
         self.send(oms.connected())
 
-    def left(self) -> None:
+    def left(self, _subscribed: Kept) -> None:
         """The streams of the hub know: their outbox is discarded."""
         if self._private is not None:
             self._private.close()

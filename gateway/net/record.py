@@ -54,11 +54,11 @@ class Record:
         """Something of it has changed, or it is new."""
         self._changed[session] = None
 
-    def closed(self, session: Recorded, code: int) -> None:
-        """Its connection is gone; it still knows what it was subscribed to."""
+    def closed(self, session: Recorded, code: int, subscribed: Kept) -> None:
+        """Its connection is gone; `subscribed`: what it was subscribed to."""
         self._changed.pop(session, None)
         self._due.pop(session, None)
-        self._tell(session, time.time_ns(), code)
+        self._tell(session, subscribed, time.time_ns(), code)
 
     def tick(self) -> None:
         """Once a second: tell what has changed, a slice in each turn of the loop."""
@@ -71,13 +71,13 @@ class Record:
     def _tell_some(self) -> None:
         try:
             for _ in range(min(TOLD_PER_TURN, len(self._due))):
-                self._tell(self._due.popitem()[0], None, None)
+                session, _ = self._due.popitem()
+                self._tell(session, session.subscribed(), None, None)
         finally:  # one of whom it cannot be told does not keep the others from it
             if self._due:
                 asyncio.get_running_loop().call_soon(self._tell_some)
 
-    def _tell(self, session: Recorded, closed_ns: int | None, code: int | None) -> None:
-        subscribed = session.subscribed()
+    def _tell(self, session: Recorded, subscribed: Kept, closed_ns: int | None, code: int | None) -> None:
         self._register.told(
             session.id,
             dialect=session.dialect,

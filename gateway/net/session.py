@@ -120,12 +120,12 @@ class StreamSession(Conversation[stream.Request]):
         service.open[conn.id] = self
         self.send(stream.connected(conn.id, service.limits))
 
-    def left(self) -> None:
+    def left(self, subscribed: Kept) -> None:
         """The streams know: their outbox is discarded."""
         service, conn = self._service, self._conn
         service.open.pop(conn.id, None)
         if self.subscriptions:
-            service.past.keep(conn.id, self.owner, packed(self.kept()), time.monotonic())
+            service.past.keep(conn.id, self.owner, subscribed.body, time.monotonic())
         if self._private is not None:
             self._private.close()
 

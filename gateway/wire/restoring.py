@@ -6,7 +6,7 @@ Must not know who keeps them, nor where.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -20,11 +20,14 @@ _decode: Final = msgspec.json.Decoder(list[Subscribe]).decode
 
 def packed(requests: Iterable[Subscribe]) -> bytes:
     """As JSON, those with the same options as one."""
+    requests = list(requests)
+    if len(requests) == 1:  # what nearly every connection has, and what thousands that end at once are told of by
+        return _encode([replace(requests[0], id=None)])
     groups: dict[bytes, list[Subscribe]] = {}
     for request in requests:
         options = replace(request, id=None, symbols=[], account_ids=[], resume={})
         groups.setdefault(_encode(options), []).append(request)
-    return _encode([_filled(_joined(group)) for group in groups.values()])
+    return _encode([_joined(group) for group in groups.values()])
 
 
 def unpacked(body: bytes, request: Restore) -> list[Subscribe]:
@@ -40,11 +43,6 @@ def streams_of(request: Subscribe) -> Iterator[tuple[str, str, str, int]]:
     timeframe = request.timeframe if request.channel == "bars" else ""
     for name in (*request.named, *map(str, request.account_ids)):
         yield request.channel, name, timeframe, tier_of(request.throttle_ms)
-
-
-def _filled(request: Subscribe) -> dict[str, Any]:
-    """Without lists that would have to have something in them."""
-    return {name: value for name, value in msgspec.to_builtins(request).items() if value not in ([], None)}
 
 
 def _joined(group: list[Subscribe]) -> Subscribe:

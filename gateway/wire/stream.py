@@ -43,8 +43,11 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
     id: RequestId | None = None
 
 
-class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True):
-    """`symbols` of a public channel, `account_ids` of a private one; `named` says which symbols are meant."""
+class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True, omit_defaults=True):
+    """`symbols` of a public channel, `account_ids` of a private one; `named` says which symbols are meant.
+
+    Written as what is kept of it, what nobody asked for is left out: read again it is the same.
+    """
 
     channel: Name
     symbols: Annotated[list[Name], msgspec.Meta(min_length=1)] = []

@@ -28,7 +28,7 @@ class Returning:
 
 def named(client: Client, name: str) -> Client:
     """With a connection id of its own."""
-    client.session.left()
+    client.session.left(client.session.subscribed())
     client.conn.id = name
     client.session.opened()
     client.conn.take()
