@@ -2,28 +2,24 @@
 
 Holds what such users do and what is counted as a failure: a hole nobody announced, a refusal, a lost connection. What
 comes over a WebSocket is in locust's statistics by kind: `update` from `t_out` (frame built) to received, on one
-machine's clock; everything else from when it was asked. Who trades needs `--key`; without it only the others are there.
-An outsider: it speaks the wire.
+machine's clock, and `replay` likewise, which is how long one was away; everything else from when it was asked. Who
+trades needs `--key`; without it only the others are there. An outsider: it speaks the wire.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import logging
 import random
 import time
 from itertools import count, cycle
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import gevent  # type: ignore[import-untyped]  # what locust runs on has no types
 from locust import HttpUser, LoadTestShape, between, constant, constant_pacing, events, task
-from locust.runners import MasterRunner, WorkerRunner
 from websockets.sync.client import ClientConnection, connect
 
-from loadtest import bottleneck, pulse, swarm, volume
+from loadtest import hooks, swarm
 from loadtest.observing import Observing
 from loadtest.shapes import SHAPES, users_at
 from loadtest.streams import RefusedError, Streams
@@ -34,9 +30,11 @@ ORDERS_A_VISIT = 3
 RECEIVE_TIMEOUT_S = 10.0
 READY_TRIES = 30  # an exchange that has just been connected takes no orders yet
 NEVER_FILLED = {"symbol": "BTC/USDT", "side": "buy", "order_type": "limit", "qty": "0.01", "price": "1000"}
+CHANGED_PRICE = "1001"
 PING_EVERY_S = 5.0
 TRADE_EVERY_S = 1.0  # as often as an account is read for those who observe it
 TRADED = {"symbol": "BTC/USDT", "order_type": "market", "qty": "0.01"}
+SHOWN_MAX = 200  # characters of an answer that was not expected
 REPEATS_AFTER_S = 60.0  # a shape, where no --run-time is given
 
 
@@ -50,10 +48,6 @@ def options(parser: Any) -> None:
         parser.add_argument(f"--swarm-{name}", type=int, default=0, help=f"of the compiled readers, {what}")
     parser.add_argument("--client-json", default="", help="the file that tells whether the users were the bottleneck")
     parser.add_argument("--shape", choices=list(SHAPES), default="steady", help="how many users there are and when")
-
-
-clients: dict[str, pulse.Figures] = {}  # what each process that has users tells of itself; on a master of all workers
-swarms: list[volume.Volume] = []
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
@@ -73,72 +67,7 @@ def who_there_is(environment: Any, **_more: object) -> None:
         raise SystemExit("--shape account: an account is shown to who has a --key")
 
 
-@events.test_start.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
-def with_its_swarm(environment: Any, **_more: object) -> None:
-    """On whoever runs users: alone, or each worker; a master has none."""
-    asked = environment.parsed_options
-    swarms.clear()
-    if not asked.swarm or isinstance(environment.runner, MasterRunner):
-        return
-    others = {name: getattr(asked, f"swarm_{name}") for name in swarm.SHARES}
-    one = volume.Volume(volume.swarm_of(environment.host, asked.swarm, asked.swarm_symbols, others), environment.stats)
-    swarms.append(one)
-    running = gevent.spawn(one.run)
-
-    def end(**_more: object) -> None:
-        environment.events.test_stop.remove_listener(end)
-        one.stop()
-        running.join()
-
-    environment.events.test_stop.add_listener(end)
-
-
-@events.test_start.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
-def with_its_pulse(environment: Any, **_more: object) -> None:
-    """Each process measures itself; whoever has no master, or is it, says in the end whether one was the bottleneck."""
-    clients.clear()
-    if isinstance(environment.runner, MasterRunner):
-        return
-    entry = environment.stats.get("lag", pulse.KIND)  # of the total it is no part: nothing was asked
-    one = pulse.Pulse(gevent.sleep, time.perf_counter, lambda late_ms: entry.log(late_ms, 0))
-    running = gevent.spawn(one.run)
-
-    def tell(data: dict[str, Any], **_more: object) -> None:
-        data[pulse.KIND] = pulse.worst([one.figures(), *(each.figures() for each in swarms)])
-
-    def end(**_more: object) -> None:
-        environment.events.test_stop.remove_listener(end)
-        environment.events.report_to_master.remove_listener(tell)
-        running.kill()
-        if not isinstance(environment.runner, WorkerRunner):
-            told: dict[str, Any] = {}
-            tell(told)
-            of_a_worker("alone", told)
-
-    environment.events.report_to_master.add_listener(tell)
-    environment.events.test_stop.add_listener(end)
-
-
-@events.worker_report.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
-def of_a_worker(client_id: str, data: dict[str, Any], **_more: object) -> None:
-    if pulse.KIND in data:
-        clients[client_id] = data[pulse.KIND]
-
-
-@events.init.add_listener  # type: ignore[untyped-decorator]  # locust gives it no types
-def whether_it_was_the_bottleneck(environment: Any, **_more: object) -> None:
-    """Said once all is over, by whoever has heard of all processes."""
-    if isinstance(environment.runner, WorkerRunner):
-        return
-
-    def say(**_more: object) -> None:
-        figures = pulse.worst(clients.values())
-        for said in bottleneck.told(figures):
-            logging.getLogger(__name__).warning(said)
-        if environment.parsed_options.client_json:
-            Path(environment.parsed_options.client_json).write_text(json.dumps(figures), encoding="utf-8")
-
-    environment.events.quit.add_listener(say)
+hooks.join()
 
 
 class Shape(LoadTestShape):
@@ -185,7 +114,8 @@ class Streaming(HttpUser):
         message: dict[str, Any] = json.loads(socket.recv(timeout=RECEIVE_TIMEOUT_S))
         missing = self.streams.count.unannounced
         if self.streams.take(message):
-            self.event("update", message["channel"], (time.time_ns() - message["t_out"]) / 1e6)
+            kind = "replay" if self.streams.is_replay(message) else "update"
+            self.event(kind, message["channel"], (time.time_ns() - message["t_out"]) / 1e6)
         if self.streams.count.unannounced > missing:
             raise RefusedError(f"{message['channel']}: numbers before {message['sequence']} are missing, not announced")
         return message
@@ -250,17 +180,33 @@ class Trades(Streaming):
         identity = {"account_id": self.asked.account, "request_id": uuid4().hex}
         return {**identity, "command": name, "payload": payload}
 
-    def ordered(self, payload: dict[str, object]) -> dict[str, Any] | None:
-        """What REST says of an order; None while its exchange is not there yet, and of one that was refused."""
-        body = self.command("send_order", payload)
-        with self.client.post("/oms/commands", json=body, headers=self.headers, catch_response=True) as answer:
-            result: dict[str, Any] = answer.json()["results"][0]
-            code = (result["error"] or {}).get("code")
-            if code == "exchange_unavailable":
-                answer.success()  # it has just been connected: later again
-            elif code:
-                answer.failure(f"refused: {code}")
-        return None if code else result
+    def commanded(self, name: str, payload: dict[str, object]) -> dict[str, Any] | None:
+        """What REST says of a command; None of one that was refused. It is sent again while its exchange is not there
+        yet."""
+        for remaining in reversed(range(READY_TRIES)):
+            body = self.command(name, payload)
+            with self.client.post(
+                "/oms/commands", json=body, headers=self.headers, catch_response=True, name=f"/oms/commands {name}"
+            ) as answer:
+                result = first(answer, "results")
+                error = (result or {}).get("error")
+                if not error:
+                    return result
+                if error["code"] != "exchange_unavailable" or not remaining:
+                    answer.failure(f"refused: {error['code']}: {error['message']}")
+                    return None
+                answer.success()
+            time.sleep(error["retry_after_ms"] / 1e3)
+        return None
+
+
+def first(answer: Any, items: str) -> dict[str, Any] | None:
+    """The first of what an answer has; an answer that has none is a failure."""
+    try:
+        return dict(answer.json()[items][0])
+    except (ValueError, LookupError, TypeError):
+        answer.failure(f"{answer.status_code} without {items}: {(answer.text or '')[:SHOWN_MAX]}")
+    return None
 
 
 class Trader(Trades):
@@ -287,7 +233,7 @@ class Trader(Trades):
     def order(self, socket: ClientConnection) -> None:
         """One order's life."""
         order_id = self.done(socket, "send_order", dict(NEVER_FILLED))["order_id"]
-        self.done(socket, "change_order", {"order_id": order_id, "new_price": "1001"})
+        self.done(socket, "change_order", {"order_id": order_id, "new_price": CHANGED_PRICE})
         self.done(socket, "cancel_order", {"order_id": order_id})
 
     def done(self, socket: ClientConnection, name: str, payload: dict[str, object]) -> dict[str, Any]:
@@ -319,15 +265,29 @@ class Trader(Trades):
 
 
 class RestTrader(Trades):
-    """The same by REST: an order that is over at once, and what became of it."""
+    """The same by REST: an order, changed, cancelled, and looked at after either."""
 
     wait_time = between(0.2, 1.0)
     weight = 2
 
     @task
     def order(self) -> None:
-        if result := self.ordered({**NEVER_FILLED, "time_in_force": "IOC"}):
-            self.client.get(f"/oms/orders/{result['order_id']}", headers=self.headers, name="/oms/orders/ID")
+        sent = self.commanded("send_order", dict(NEVER_FILLED))
+        if sent is None:
+            return
+        order_id = sent["order_id"]
+        if self.commanded("change_order", {"order_id": order_id, "new_price": CHANGED_PRICE}):
+            self.look(order_id, price=CHANGED_PRICE, status="open")
+        if self.commanded("cancel_order", {"order_id": order_id}):
+            self.look(order_id, status="canceled")
+
+    def look(self, order_id: int, **told: str) -> None:
+        """At the order, which must be what was told of it."""
+        url = f"/oms/orders/{order_id}"
+        with self.client.get(url, headers=self.headers, name="/oms/orders/ID", catch_response=True) as answer:
+            order = first(answer, "items") or told
+            if differs := {name: order.get(name) for name, value in told.items() if order.get(name) != value}:
+                answer.failure(f"{differs}, and told was {told}")
 
 
 class Observer(Trades):
@@ -383,7 +343,7 @@ class Dealer(Trades):
 
     @task
     def deal(self) -> None:
-        self.ordered({**TRADED, "side": next(self.sides)})
+        self.commanded("send_order", {**TRADED, "side": next(self.sides)})
 
 
 OF_ACCOUNT = (Observer, Dealer)

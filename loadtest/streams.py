@@ -40,6 +40,7 @@ class Streams:
     def __init__(self) -> None:
         self.count = Count()
         self.positions: dict[Stream, Position] = {}
+        self._replayed_to: dict[Stream, Position] = {}
 
     def subscribe(self, channel: str, symbols: list[str], **options: Any) -> dict[str, Any]:
         """The request, going on from where the client is in those of the streams that it was in; `symbols` are the
@@ -74,6 +75,11 @@ class Streams:
                 return self._update(_stream(message["channel"], message["data"]), message)
         return False
 
+    def is_replay(self, message: dict[str, Any]) -> bool:
+        """Whether an update is one that was kept for this client, who was away when it happened."""
+        epoch, sequence = self._replayed_to.get(_stream(message["channel"], message["data"]), ("", 0))
+        return bool(message["epoch"] == epoch and message["sequence"] <= sequence)
+
     def _subscribed(self, channel: str, data: dict[str, Any]) -> None:
         if data["errors"]:
             raise RefusedError(f"{channel}: {data['errors']}")
@@ -81,6 +87,7 @@ class Streams:
             if stream["recovered"]:
                 self.count.resumed += 1
                 self.count.replayed += stream["replayed"]
+                self._replayed_to[channel, name] = stream["epoch"], stream["sequence"] + stream["replayed"]
                 continue  # the numbers go on from the position that was given
             if stream["recovered"] is False:  # and a gap follows, which is counted there
                 at = self.positions.get((channel, name))

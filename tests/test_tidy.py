@@ -78,6 +78,7 @@ MAY_AWAIT = (
 # Source files without a test file of the same name, and why.
 NO_TEST_OF_ITS_OWN = {
     "_speedups/__init__.py": "tests/test_packaging.py imports every module it lists",
+    "loadtest/hooks.py": "with loadtest/locustfile.py, which joins it to locust",
     "loadtest/locustfile.py": "tests/loadtest/test_users.py runs it: importing it patches all sockets",
     "oms/shapes.py": "no code: the type checker holds render and the resources against it",
     "oms/resources/doors.py": "types, and what tests/oms/resources/test_openapi.py finds in the document",

@@ -70,6 +70,14 @@ def test_a_resumed_stream_goes_on_from_the_position_that_was_given() -> None:
     assert streams.count == Count(updates=4, unannounced=1, resumed=1, replayed=2)
 
 
+def test_what_was_kept_for_who_resumes_is_told_from_what_is_new() -> None:
+    streams = Streams()
+    for message in (subscribed(3), update(4), subscribed(4, recovered=True, replayed=2)):
+        streams.take(message)
+    came = [update(5), update(6), update(7), update(5, "e2"), update(5, symbol="Y")]
+    assert [streams.is_replay(each) for each in came] == [True, True, False, False, False]
+
+
 def test_a_private_stream_is_an_account_s() -> None:
     streams = Streams()
     stream = {"epoch": "k", "sequence": 7, "recovered": None, "replayed": 0}

@@ -7,9 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -48,7 +51,8 @@ def test_users_stream_trade_and_ask_and_each_worker_has_a_swarm(tmp_path: Path) 
     for wanted in (
         ("GET", "/api/ws/token"), ("connect", "first"), ("subscribe", "orders"), ("update", "orders"),
         ("command", "send_order"), ("command", "change_order"), ("command", "cancel_order"), ("ack", "orders"),
-        ("POST", "/oms/commands"), ("GET", "/oms/orders/ID"), ("GET", "/api/ws/status"),
+        *(("POST", f"/oms/commands {name}") for name in ("send_order", "change_order", "cancel_order")),
+        ("GET", "/oms/orders/ID"), ("GET", "/api/ws/status"),
     ):  # fmt: skip
         assert counts.get(wanted, 0) > 0, wanted
     swarm = rows["swarm", "quotes"]
@@ -94,13 +98,63 @@ def test_a_gateway_that_is_not_there_is_a_failure_and_without_a_key_nobody_trade
     code, rows = run(tmp_path, "--host", "http://127.0.0.1:1", "--run-time", "2s")
     assert code == 1
     assert int(rows["", "Aggregated"]["Failure Count"]) > 0
-    assert not any(kind == "trade" or name in {"/api/ws/token", "/oms/commands"} for kind, name in rows)
+    assert not any(kind == "trade" or name == "/api/ws/token" or "/oms/" in name for kind, name in rows)
+
+
+class Forgetful(BaseHTTPRequestHandler):
+    """A gateway that is not there for the first command, does nothing of what it says, and has no words once."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        command = json.loads(self.rfile.read(int(self.headers["content-length"])))["command"]
+        self.asked.append(command)
+        early = {"code": "exchange_unavailable", "message": "later", "retry_after_ms": 1}
+        self.answer({"results": [{"order_id": 7, "error": early if len(self.asked) == 1 else None}]})
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        known = [{"price": "1000", "status": "open"}] if self.asked.count(self.path) > 1 else []
+        self.answer({"items": known, "missing": []})
+
+    def answer(self, body: object) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_args: object) -> None:
+        """Not in the output of the tests."""
+
+
+def test_who_trades_by_rest_changes_and_cancels_and_says_when_that_is_not_what_became_of_it(tmp_path: Path) -> None:
+    life = ["send_order", "send_order", "change_order", "/oms/orders/7", "cancel_order", "/oms/orders/7"]
+    Forgetful.asked.clear()
+    failures = tmp_path / "load_failures.csv"
+    words = [sys.executable, "-m", "locust", "--locustfile", str(users.LOCUSTFILE), "--headless", "--users", "1"]
+    words += ["--run-time", "300s", "--csv", str(tmp_path / "load"), "--only-summary", "--key", "any", "RestTrader"]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as gateway:
+        threading.Thread(target=gateway.serve_forever).start()
+        words += ["--host", f"http://127.0.0.1:{gateway.server_port}"]
+        with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL) as running:
+            while not (failures.exists() and failures.read_text().count("/oms/orders/ID") >= 2):
+                assert running.poll() is None, "locust ended by itself"
+                time.sleep(0.2)
+            running.terminate()
+        gateway.shutdown()
+    assert Forgetful.asked[:6] == life
+    said = failures.read_text()
+    assert "200 without items" in said
+    assert "{'status': 'open'}, and told was {'status': 'canceled'}" in said
+    rows = statistics_of(tmp_path)
+    assert {name for (kind, name), row in rows.items() if kind and row["Failure Count"] != "0"} == {"/oms/orders/ID"}
 
 
 def test_an_account_is_under_observation_by_pages_while_one_deals(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "locust", "--locustfile", str(users.LOCUSTFILE), "--headless", "--users", "4"]
     words += ["--run-time", "300s", "--shape", "account", "--csv", str(tmp_path / "load")]
-    wanted = {("POST", "/oms/commands"), ("connect", "account"), ("update", "account"), ("pong", "account")}
+    wanted = {("POST", "/oms/commands send_order"), ("connect", "account"), ("update", "account"), ("pong", "account")}
     with users.demo() as demo:
         environment = {**os.environ, "TICKWIRE_LOAD_KEY": demo.key}
         words += ["--host", demo.url, "--only-summary"]
