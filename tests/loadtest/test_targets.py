@@ -74,7 +74,11 @@ def test_every_limit_of_the_file_is_of_what_its_tool_measures() -> None:
     for scenario in named:
         of_tool = known.get(scenario.tool) or known.get(scenario.name)  # those of other workloads are in test_report
         assert of_tool is None or {*scenario.at_least, *scenario.at_most} <= of_tool, scenario.name
-    assert {each.options["shape"] for each in named if each.tool == "users"} <= set(SHAPES)
+
+
+def test_each_shape_of_locust_s_users_is_run_by_a_scenario() -> None:
+    named = targets.parse(FILE.read_text(encoding="utf-8")).values()
+    assert sorted(each.options["shape"] for each in named if each.tool == "users") == sorted(SHAPES)
 
 
 def test_only_a_scenario_that_has_a_length_gets_another_one() -> None:
