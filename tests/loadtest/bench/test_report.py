@@ -58,6 +58,25 @@ GOLDEN = """\
 - the client's core was full while loading: tickwire; latency there is the client's too"""  # noqa: E501  # as printed
 
 
+def test_what_a_peer_reaches_of_what_is_offered_is_said() -> None:
+    measured = result("B", replace(FIGURES, msg_s=1_000_000.0, us_per_msg=0.9, messages_per_send=8.0))
+    measured.peers = [replace(FIGURES, server=name, msg_s=msg_s) for name, msg_s in REACHED.items()]
+    text = report.section(measured)
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines() if line.startswith("| ")]
+    assert rows[2:7] == [
+        ["tickwire", "wsload", "1,000,000"],
+        ["C floor, 1 a send", "wsload", "100,000"],
+        *([name, "wsload", f"{msg_s:,.0f}"] for name, msg_s in REACHED.items()),
+    ]
+    assert text.endswith(
+        "- of what was offered, picows 21 %, websockets 13 %; "
+        "a peer's stamp does not tell how late it came to an update"
+    )
+
+
+REACHED = {"quick": 999_000.0, "picows": 208_000.0, "websockets": 134_000.0}
+
+
 def test_a_client_that_did_not_get_its_core_is_said_and_excuses_nothing() -> None:
     measured = result("A", replace(FIGURES, p99_ms=6.0, client_waited=0.2))
     measured.peers = [replace(FIGURES, server="picows", client_waited=0.04)]

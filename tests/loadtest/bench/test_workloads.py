@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from loadtest.bench import burst, figures, servers, storm, workloads
-from loadtest.bench.clients import Figures
-from loadtest.bench.tools import Tools
-from loadtest.bench.workloads import WORKLOADS, Plan, measure
+from loadtest.bench.clients import Figures, Load
+from loadtest.bench.servers import Server
+from loadtest.bench.tools import PEERS, Tools
+from loadtest.bench.workloads import WORKLOADS, Plan, Result, measure
 from loadtest.series import Reading
 from tests.loadtest.bench import made
 
@@ -27,6 +29,29 @@ def short_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rates_are_those_of_the_table() -> None:
     assert {name: row.offered_s for name, row in WORKLOADS.items() if name not in {"F", "G"}} == {
         "A": 100_000, "B": 1_000_000, "C": 100_000, "D": 100_000, "E": 100_000,
+    }  # fmt: skip
+
+
+def test_peers_do_the_same_work_where_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends all that is due before it reads lets nobody in under B's rate; others take minutes to let 10,000 in."""
+    ran: list[tuple[str, str, float, Load]] = []
+    server = Server("a peer", 1, 80, Path("log"))
+
+    def peer(_tools: Tools, name: str, rate: float) -> contextlib.AbstractContextManager[Server]:
+        ran.append((workload.name, name, rate, workloads.foreign(workload, plan)))
+        return contextlib.nullcontext(server)
+
+    monkeypatch.setattr(servers, "peer", peer)
+    monkeypatch.setattr(workloads, "run", lambda *_: made.FIGURES)
+    plan = replace(SMALL, tools=replace(OURS_ALONE, peers=dict.fromkeys(PEERS, ("python",))), conns_max=1_000_000)
+    for workload in WORKLOADS.values():
+        workloads.beside_peers(Result(workload), plan)
+    crowd = {"picows", "socketify", "ws_node"}
+    assert {name: {peer for of, peer, *_ in ran if of == name} for name in WORKLOADS} == {
+        "A": set(PEERS), "B": set(PEERS) - {"ws_node"}, "C": crowd, "D": crowd, "E": set(), "F": set(), "G": set(),
+    }  # fmt: skip
+    assert {(name, rate, load.conns, load.messages) for name, _peer, rate, load in ran} == {
+        ("A", 100.0, 1_000, ()), ("B", 1_000.0, 1_000, ()), ("C", 10.0, 10_000, ()), ("D", 10.0, 10_000, ()),
     }  # fmt: skip
 
 
