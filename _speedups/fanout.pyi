@@ -16,11 +16,20 @@ class Fanout:
         *,
         flush_max_us: int = 8000,
         slice_sends: int = 256,
+        urgent_slice_sends: int = 8,
+        urgent_max_us: int = 250_000,
+        send_ns: int = 6_000,
         queue_state_bytes: int = 65536,
         queue_append_bytes: int = 262144,
         queue_bytes_max: int = 1048576,
         settle_us: int = 1000,
     ) -> None: ...
+    def urge(self, more: int) -> None:
+        """So many more wait for an answer that takes many turns of the loop; so many less, once they have it.
+
+        While there are any, and for `urgent_max_us` from when the last of them came, a slice is `urgent_slice_sends`,
+        or as many sends (of `send_ns` each) as fit into what the loop did since the last one."""
+
     def settle(self) -> None:
         """Flush what is due already, unless flushes follow each other: then it waits for the loop's next turn."""
 

@@ -342,11 +342,8 @@ cdef class Stream:
 
 
 cdef class Fanout(Sweeper):
-    def __init__(self, call_soon, call_later, *, int64_t flush_max_us=8000, Py_ssize_t slice_sends=256,
-                 Py_ssize_t queue_state_bytes=65536, Py_ssize_t queue_append_bytes=262144,
-                 Py_ssize_t queue_bytes_max=1048576, int64_t settle_us=1000):
-        super().__init__(call_soon, slice_sends=slice_sends, queue_state_bytes=queue_state_bytes,
-                         queue_append_bytes=queue_append_bytes, queue_bytes_max=queue_bytes_max)
+    def __init__(self, call_soon, call_later, *, int64_t flush_max_us=8000, int64_t settle_us=1000, **limits):
+        super().__init__(call_soon, **limits)
         self.call_later = call_later
         self.flush_callback = self._flush
         self.sweep_callback = self._sweep
@@ -391,7 +388,7 @@ cdef class Fanout(Sweeper):
         self._sweep()
 
     def _sweep(self):
-        if not self.sweep(self.slice_sends):
+        if not self.sweep_slice():
             self.call_soon(self.sweep_callback)  # the loop reads requests between two slices
             return
         self.sweeping = False

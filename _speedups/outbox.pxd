@@ -60,6 +60,12 @@ cdef class Sweeper:
     cdef:
         object call_soon
         Py_ssize_t slice_sends
+        Py_ssize_t urgent_slice_sends   # while somebody's answer takes several turns of the loop
+        Py_ssize_t urgent               # how many wait for such an answer
+        int64_t urged_ns                # when the last of them began to, monotonic
+        int64_t urgent_max_ns           # who waits longer than this waits for something else than turns
+        int64_t send_ns                 # what a send is taken for
+        int64_t sliced_ns               # when the last slice ended, monotonic
         Py_ssize_t queue_state_bytes, queue_append_bytes, queue_bytes_max
         char* scratch                   # where frames of one call are joined
         list dirty_outboxes             # written from `swept` on, in order
@@ -73,6 +79,7 @@ cdef class Sweeper:
     cdef int schedule(self) except -1
     cdef int touch(self, Outbox outbox) except -1
     cdef bint sweep(self, Py_ssize_t sends_max) except -1
+    cdef bint sweep_slice(self) except -1
     cdef int report(self, error) except -1
 
 

@@ -50,10 +50,14 @@ cdef class Sweeper:
     def __dealloc__(self):
         PyMem_Free(self.scratch)
 
-    def __init__(self, call_soon, *, Py_ssize_t slice_sends, Py_ssize_t queue_state_bytes,
-                 Py_ssize_t queue_append_bytes, Py_ssize_t queue_bytes_max):
+    def __init__(self, call_soon, *, Py_ssize_t slice_sends=256, Py_ssize_t urgent_slice_sends=8,
+                 int64_t urgent_max_us=250_000, int64_t send_ns=6_000, Py_ssize_t queue_state_bytes=65536,
+                 Py_ssize_t queue_append_bytes=262144, Py_ssize_t queue_bytes_max=1048576):
         self.call_soon = call_soon
         self.slice_sends = slice_sends
+        self.urgent_slice_sends = urgent_slice_sends
+        self.urgent_max_ns = urgent_max_us * 1000
+        self.send_ns = send_ns
         self.queue_state_bytes = queue_state_bytes
         self.queue_append_bytes = queue_append_bytes
         self.queue_bytes_max = queue_bytes_max
@@ -89,6 +93,26 @@ cdef class Sweeper:
         self.dirty_outboxes = []
         self.swept = 0
         return True
+
+    def urge(self, Py_ssize_t more):
+        if more > 0:
+            self.urged_ns = clock_ns(CLOCK_MONOTONIC)
+        self.urgent += more
+
+    cdef bint sweep_slice(self) except -1:
+        """Write what is one slice now; whether all are done.
+
+        Whose answer takes many turns of the loop waits for a slice in each: while there is such a one slices are short,
+        but as long as what the loop does between them. So a sweep gets half of its time whatever else there is to do.
+        """
+        cdef Py_ssize_t sends = self.slice_sends
+        cdef int64_t now = clock_ns(CLOCK_MONOTONIC), elsewhere_ns = now - self.sliced_ns if self.swept else 0
+        cdef bint done
+        if self.urgent and now - self.urged_ns < self.urgent_max_ns:
+            sends = min(sends, max(self.urgent_slice_sends, <Py_ssize_t> (elsewhere_ns // self.send_ns)))
+        done = self.sweep(sends)
+        self.sliced_ns = clock_ns(CLOCK_MONOTONIC)
+        return done
 
     cdef int report(self, error) except -1:
         """Let the loop log an error without stopping what serves everybody else."""

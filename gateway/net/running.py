@@ -37,6 +37,7 @@ class Running:
             details = {"commands_running_max": running_max}
             raise TickwireError("rate_limited", text, details=details, retry_after_ms=RETRY_MS)
         self._count += 1
+        self._service.urge(1)
         self._service.spawn(self._run(work, request_id, refuse), f"command {request_id}")
 
     async def _run(
@@ -51,3 +52,4 @@ class Running:
             refuse(TickwireError("internal_error", "the server failed on this request"))
         finally:
             self._count -= 1
+            self._service.urge(-1)

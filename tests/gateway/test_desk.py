@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from _speedups.fanout import Fanout
 from gateway import desk
 from gateway.app import serving
 from gateway.config import (
@@ -31,6 +32,7 @@ from gateway.config import (
     ServerConfig,
 )
 from gateway.config import FeedConfig as NewsFeed
+from gateway.core import fanout
 from gateway.desk import feeds_of, reader_of, token_keys_of, venues_of
 from gateway.errors import TickwireError
 from gateway.limits import Limits
@@ -66,8 +68,15 @@ def config_of(dsn: str) -> Config:
     )
 
 
-async def test_orders_are_served_and_ask_for_a_key(dsn: str) -> None:
+async def test_orders_are_served_and_ask_for_a_key(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = keys.make()
+    waiting: list[int] = []
+
+    class Told(Fanout):
+        def urge(self, more: int) -> None:
+            waiting.append(more)
+
+    monkeypatch.setattr(fanout, "Fanout", Told)
     async with await open_pool(dsn) as pool:
         user = await admin.add_user(pool, "root", Role.ADMIN)
         await admin.add_key(pool, user.id, prefix=made.prefix, hash=made.hash, scopes=frozenset(Scope))
@@ -83,6 +92,9 @@ async def test_orders_are_served_and_ask_for_a_key(dsn: str) -> None:
         assert (await client.get("/oms/accounts")).json()["items"] == []
         refused = await client.get("/oms/risk/7")
         assert (refused.status_code, refused.json()["code"]) == (404, "account_not_found")
+        assert not waiting
+        await client.post("/oms/commands", json={"account_id": 7, "command": "cancel_all_orders", "payload": {}})
+        assert waiting == [1, -1], "while a command is under way the fan-out takes short slices"
 
 
 async def test_another_issuer_makes_tokens_until_they_are_revoked(dsn: str, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_published_names_every_limit() -> None:
         ({"ring_depth_updates": 10}, "resend_updates_max <= ring_depth_updates"),
         ({"message_bytes_max": 100}, "125 <= message_bytes_max"),
         ({"slice_sends": 0}, "1 <= slice_sends"),
+        ({"urgent_slice_sends": 0}, "1 <= urgent_slice_sends"),
         ({"linger_s": -1.0}, "linger_s: must not be negative"),
     ],
 )

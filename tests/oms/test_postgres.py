@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from oms.postgres import POLL_S, START_S, Embedded, PostgresError, Programs, find_programs, serving, state_folder
+from oms.scheduling import SLICE_NS, attributes, take_short_turns
 from oms.store.pool import connect
 from tests.oms.database import SETTINGS
 
@@ -91,6 +92,22 @@ def test_fsync_is_on_unless_told_otherwise(state: Path) -> None:
     assert ask(server, "SHOW fsync") == "on"
     assert ask(server, "SHOW listen_addresses") == ""
     server.stop()
+
+
+def test_where_the_kernel_has_short_turns_it_takes_them(state: Path) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
+        are_there = take_short_turns(other.pid)
+        other.communicate()
+    server = Embedded(state, SETTINGS)
+    server.start()
+    try:
+        postmaster = server._postmaster()
+        assert postmaster
+        found = attributes(postmaster)
+    finally:
+        server.stop()
+    assert found is not None
+    assert (found.runtime == SLICE_NS) is are_there
 
 
 def test_processes_share_it_and_the_last_one_stops_it(state: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from _speedups.fanout import Fanout, Stream
@@ -96,6 +98,46 @@ def test_a_burst_is_written_in_slices_with_a_turn_of_the_loop_between(loop: Manu
         loop.turn()
         written.append(sum(bool(peer.written) for peer in peers))
     assert written == [10, 20, 25]
+
+
+HOUR_NS = 3_600_000_000_000
+
+
+def written_by_turn(loop: ManualLoop, turns: int, **limits: int) -> Iterator[tuple[Fanout, int]]:
+    """The fan-out, and of 40 sockets that are due how many have been written by each of so many turns."""
+    fanout = Fanout(loop.call_soon, loop.call_later, slice_sends=10, urgent_slice_sends=2, **limits)
+    stream, form, peers = Stream(fanout, None, "e1", delivery=STATE), JsonForm(), [Peer(fanout) for _ in range(40)]
+    for peer in peers:
+        stream.attach(peer.outbox, form)
+    stream.publish(b"0", None, 0)
+    yield fanout, 0
+    for _ in range(turns):
+        loop.turn()
+        yield fanout, sum(bool(peer.written) for peer in peers)
+
+
+def test_slices_are_short_while_an_answer_takes_several_turns_and_whole_when_none_does(loop: ManualLoop) -> None:
+    written, more = [], iter((2, -1, 0, -1, 0))
+    for fanout, count in written_by_turn(loop, 5, send_ns=HOUR_NS, urgent_max_us=HOUR_NS):
+        fanout.urge(next(more, 0))
+        written.append(count)
+    assert written == [0, 2, 4, 6, 16, 26]
+
+
+def test_a_short_slice_is_at_least_as_long_as_what_the_loop_did_before_it(loop: ManualLoop) -> None:
+    written = []
+    for fanout, count in written_by_turn(loop, 3, send_ns=1, urgent_max_us=HOUR_NS):
+        fanout.urge(1)
+        written.append(count)
+    assert written == [0, 2, 12, 22], "ten sends fit into ten ns; before the first there was nothing to send"
+
+
+def test_who_waits_for_long_waits_for_something_else_than_turns(loop: ManualLoop) -> None:
+    written = []
+    for fanout, count in written_by_turn(loop, 2, send_ns=HOUR_NS, urgent_max_us=0):
+        fanout.urge(1)
+        written.append(count)
+    assert written == [0, 10, 20]
 
 
 def test_updates_that_come_during_a_burst_make_the_next_flush_gather(loop: ManualLoop) -> None:

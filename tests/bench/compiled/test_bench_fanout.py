@@ -62,6 +62,12 @@ def test_new_fanout(benchmark: BenchmarkFixture) -> None:
     assert benchmark(Fanout, never, never).counters()["updates"] == 0
 
 
+@measures("outbox.Sweeper.urge")
+def test_urge(benchmark: BenchmarkFixture) -> None:
+    fanout = new_fanout()
+    assert benchmark(fanout.urge, 1) is None
+
+
 @measures("fanout.Stream")
 def test_new_stream(benchmark: BenchmarkFixture) -> None:
     fanout = new_fanout()

@@ -14,6 +14,7 @@ from tests.speedups.fanout_parts import STATE, JsonForm, Peer
 LIMITS = {
     "flush_max_us": 5,
     "slice_sends": 1,
+    "urgent_slice_sends": 2,
     "queue_state_bytes": 20,
     "queue_append_bytes": 30,
     "queue_bytes_max": 40,

@@ -18,7 +18,8 @@ from tests.gateway.net.accounts import FakeAccounts
 
 async def test_as_much_runs_at_once_as_may_and_a_place_is_free_again_after_any_end() -> None:
     limits = Limits(commands_running_max=3)
-    service = PrivateService(FakeAccounts(), Forms(limits, deflate.compress), limits, Counter())
+    urged: list[int] = []
+    service = PrivateService(FakeAccounts(), Forms(limits, deflate.compress), limits, Counter(), urged.append)
     running, gate = Running(service), asyncio.Event()
     refused: list[TickwireError] = []
 
@@ -38,9 +39,11 @@ async def test_as_much_runs_at_once_as_may_and_a_place_is_free_again_after_any_e
     with pytest.raises(TickwireError) as too_much:
         running.begin(work, "c-2", refused.append)
     assert (too_much.value.code, too_much.value.retry_after_ms) == ("rate_limited", 100)
+    assert urged == [1, 1, 1], "who waits for an answer is told to the fan-out, and who was refused waits for none"
     gate.set()
     assert await service.finish(1)
     assert sorted(error.code for error in refused) == ["internal_error", "risk_blocked"]
+    assert urged[3:] == [-1, -1, -1], "whatever becomes of it"
     for _ in range(3):
         running.begin(work, "c-3", refused.append)
     assert await service.finish(1)
