@@ -174,7 +174,7 @@ class Stats:
             "watches": list(self._watches(now_ns)),
             "messages_per_s": round(messages_per_s, 1),
             "bytes_per_s": round(bytes_per_s, 1),
-            "latency_ns": {"count": sum(count for _, count in buckets), **quantiles(buckets)},
+            "latency_ns": {"count": sum(count for _, count in buckets), **quantiles(buckets), "buckets": buckets},
             "drops": {reason: counters[name] for name, reason in DROPS.items()},
             "gaps_announced": counters["gaps"],
             "closed_for_slowness": counters["overflows"],

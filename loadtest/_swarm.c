@@ -15,7 +15,7 @@
    resume, and those who subscribe anew on the one they have; a MESSAGE then begins with {"action":"subscribe" and names
    one symbol. Latency, rates and `announced_to_readers` are of all others, who stay; a lost continuity (new_epoch) is no
    number of anybody. Latency from the exchange's time is of frames that have one, in ms. With PING_EVERY_MS every connection sends ping requests whose id is
-   the sending time. Every connection shows the next line of TOKENS_FILE as its bearer token. With -B a connection
+   when it was due. Every connection shows the next line of TOKENS_FILE as its bearer token. With -B a connection
    counts as there once its first numbered frame is, and after the measurement all are dropped at once and come back.
    A handshake that is not answered in HANDSHAKE_S is given up, and counted. After the measurement all read on until
    each stream of who reads is where the furthest then was, DRAIN_S at most: what it still lacks is `behind`, and of what
@@ -30,6 +30,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,6 +177,7 @@ static int shake(Connection *c, const uint8_t *bytes, int len) {
     return -1;
   }
   c->state = UP;
+  c->next_ping_ns = 0;
   in_flight--;
   up++;
   record(&handshake, (double)(now_ns(CLOCK_MONOTONIC) - c->dialled_ns) / 1e3);
@@ -235,16 +237,21 @@ static void dial(Connection *c) {
   epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &ev);
   if (connect(c->fd, (struct sockaddr *)&there, sizeof there) && errno != EINPROGRESS) kill_connection(c);
 }
-static void ping_when_due(Connection *all, uint64_t now) {
+/* Sends what is due; when the next one is. A ping is stamped with when it was due: who could not send for a while sends
+   all that it owes, and what they waited for us counts, too. */
+static uint64_t ping_when_due(Connection *all, uint64_t now) {
+  uint64_t every = (uint64_t)opt.ping_ms * 1000000ull, next = now + every;
   for (int i = 0; i < opt.connections; i++) {
     Connection *c = &all[i];
-    if (c->state != UP || now < c->next_ping_ns) continue;
-    /* the first pings are spread over one interval */
-    uint64_t every = (uint64_t)opt.ping_ms * 1000000ull;
-    c->next_ping_ns = c->next_ping_ns ? now + every : now + every * (uint64_t)(i + 1) / (uint64_t)opt.connections;
-    char text[64];
-    send_frame(c, 1, text, snprintf(text, sizeof text, "{\"action\":\"ping\",\"id\":%llu}", (unsigned long long)now_ns(CLOCK_MONOTONIC)));
+    if (c->state != UP) continue;
+    if (!c->next_ping_ns) c->next_ping_ns = now + every * (uint64_t)i / (uint64_t)opt.connections; /* spread over one interval */
+    for (; now >= c->next_ping_ns; c->next_ping_ns += every) {
+      char text[64];
+      send_frame(c, 1, text, snprintf(text, sizeof text, "{\"action\":\"ping\",\"id\":%llu}", (unsigned long long)c->next_ping_ns));
+    }
+    if (c->next_ping_ns < next) next = c->next_ping_ns;
   }
+  return next;
 }
 static void read_slowly_when_due(Connection *all, uint64_t now) {
   static uint64_t due;
@@ -262,18 +269,26 @@ static void poll_once(int wait_ms) {
     else if (c->state != DEAD) read_up_to(c, READ_BYTES - 1);
   }
 }
+/* Until something can be read; to the nanosecond, as epoll_wait cannot. */
+static void wait_until(uint64_t ns) {
+  uint64_t now = now_ns(CLOCK_MONOTONIC), left = ns > now ? ns - now : 0;
+  struct timespec most = {(time_t)(left / 1000000000ull), (long)(left % 1000000000ull)};
+  struct pollfd any = {.fd = poller, .events = POLLIN};
+  ppoll(&any, 1, &most, NULL);
+}
 #include "_swarm_deeds.h"
 #include "_swarm_told.h"
 
 static void run_until(Connection *all, uint64_t end_ns) {
   for (uint64_t now; !ended && (now = now_ns(CLOCK_MONOTONIC)) < end_ns;) {
-    if (opt.ping_ms) ping_when_due(all, now);
+    uint64_t wake_ns = opt.ping_ms ? ping_when_due(all, now) : end_ns;
     if (measuring && opt.reconnecting + opt.resuming + opt.resubscribing) come_and_go(all, now);
     if (opt.tell_ms && measuring) tell_when_due(all, now);
     give_up_when_due(all, now);
     if (opt.slow && !auditing) read_slowly_when_due(all, now);
     uint64_t left_ms = (end_ns - now) / 1000000 + 1;
-    poll_once(opt.ping_ms ? 1 : left_ms > 20 ? 20 : (int)left_ms);
+    if (opt.ping_ms) wait_until(wake_ns < end_ns ? wake_ns : end_ns);
+    poll_once(opt.ping_ms ? 0 : left_ms > 20 ? 20 : (int)left_ms);
   }
 }
 #include "_swarm_ends.h"

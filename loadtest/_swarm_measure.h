@@ -17,11 +17,10 @@ static uint64_t now_ns(clockid_t clock) {
   return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-/* 1 us buckets up to 64 us, then 32 a power of two: 3 % wide. */
+/* 1 us buckets up to 64 us, then 32 a power of two: 3 % wide. The highest is the whole us above it. */
 static void record(Histogram *h, double us) {
-  if (us < 0) us = 0;
-  if (us > h->max_us) h->max_us = us;
-  uint64_t v = (uint64_t)us;
+  uint64_t v = us > 0 ? (uint64_t)us : 0;
+  if ((double)(v + 1) > h->max_us) h->max_us = (double)(v + 1);
   int bucket = (int)v;
   if (v >= 64) {
     int power = 63 - __builtin_clzll(v);
@@ -30,14 +29,17 @@ static void record(Histogram *h, double us) {
   h->bucket[bucket > 4095 ? 4095 : bucket]++;
   h->n++;
 }
-static double bucket_us(int i) {
-  return i < 64 ? i : (double)((32 + (uint64_t)((i - 64) % 32)) << ((i - 64) / 32 + 1));
+/* What is in a bucket took no longer than this: it ends where the next one begins, or at the highest there was. */
+static double bucket_us(const Histogram *h, int i) {
+  double end = i < 64 ? i + 1 : (double)((33 + (uint64_t)((i - 64) % 32)) << ((i - 64) / 32 + 1));
+  return end < h->max_us ? end : h->max_us;
 }
+/* The end of the bucket that has it: never below the true one, and 3 % or 1 us above it at most. */
 static double percentile_ms(const Histogram *h, double p) {
   uint64_t wanted = (uint64_t)((double)h->n * p), seen = 0;
   for (int i = 0; i < 4096; i++) {
     seen += h->bucket[i];
-    if (seen > wanted) return bucket_us(i) / 1e3;
+    if (seen > wanted) return bucket_us(h, i) / 1e3;
   }
   return -1;
 }
@@ -48,7 +50,7 @@ static void print_buckets(const char *name, const Histogram *h, const Histogram 
   for (int i = 0; i < 4096; i++) {
     uint64_t more = h->bucket[i] - (had ? had->bucket[i] : 0);
     if (!more) continue;
-    printf("%s[%.0f,%lu]", between, bucket_us(i), more);
+    printf("%s[%.0f,%lu]", between, bucket_us(h, i), more);
     between = ",";
   }
   printf("]");

@@ -1,11 +1,13 @@
 """From the swarm's buckets to a percentile curve, and the places where such curves have their marks.
 
-Pure. The buckets are those of an HDR histogram: narrow where values are small, 3 % of the value everywhere else.
+Pure. The buckets are those of an HDR histogram: narrow where values are small, 3 % of the value everywhere else. A
+bucket goes by its upper edge, so that no percentile is better than the true one.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -20,6 +22,35 @@ def curve(buckets: Sequence[tuple[float, int]]) -> Curve:
     total = sum(count for _us, count in buckets)
     sums = accumulate(count for _us, count in buckets)
     return [(had / total, us / 1e3) for (us, _count), had in zip(buckets, sums, strict=True)]
+
+
+def upper_ms(lower_ms: float, max_ms: float) -> float:
+    """Where the compiled clients' bucket ends that begins here, or the highest there was: 1 us buckets up to 64 us,
+    then 32 a power of two. Of nothing, which they say with a negative number, it is no number."""
+    if lower_ms < 0:
+        return math.nan
+    us = round(lower_ms * 1e3)
+    return min(us + (1 << max(0, us.bit_length() - 6)), max_ms * 1e3) / 1e3
+
+
+def since(former: Sequence[tuple[int, int]], later: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What was counted between two looks at the same buckets."""
+    more = Counter(dict(later))
+    more.subtract(dict(former))
+    return sorted((bound, count) for bound, count in more.items() if count)
+
+
+def spread(buckets: Sequence[tuple[int, int]], share: float) -> float:
+    """A percentile of the gateway's own buckets, `(upper bound, count)`, 16 a power of two: where it is if what is in a
+    bucket is spread evenly. Not a number of nothing."""
+    wanted, seen = share * sum(count for _bound, count in buckets), 0
+    for bound, count in buckets:
+        if count and seen + count >= wanted:
+            narrower = max(0, bound.bit_length() - 5)
+            begins = bound >> narrower << narrower
+            return begins + (bound + 1 - begins) * (wanted - seen) / count
+        seen += count
+    return math.nan
 
 
 def told(p50_ms: float, p99_ms: float, p999_ms: float, max_ms: float) -> Curve:

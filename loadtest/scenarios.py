@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from loadtest import bottleneck, crowd, histogram, mixed, observed
-from loadtest.bench import figures, orders, scaling, workloads
+from loadtest.bench import figures, orders, scaling, workers, workloads
 from loadtest.bench.clients import Figures
 from loadtest.bench.tools import Tools
 from loadtest.crowd import Crowd
@@ -88,6 +88,12 @@ def _scaling(scenario: Scenario, how: How) -> Outcome:
     return Outcome(scenario.name, scenario.title, scaling.figures_of(grown), notes=scaling.notes_of(grown))
 
 
+def _workers(scenario: Scenario, how: How) -> Outcome:
+    plan = workloads.Plan(how.tools, workers.SECONDS, how.conns_max, peers=False, say=how.say)
+    several = workers.measure(plan)
+    return Outcome(scenario.name, scenario.title, workers.figures_of(several), notes=workers.notes_of(several))
+
+
 def _users(scenario: Scenario, how: How) -> Outcome:
     came = crowd.measure(Crowd(**scenario.options), how.say)
     return Outcome(scenario.name, scenario.title, came.figures, came.curves, came.samples)
@@ -98,5 +104,6 @@ RUNNERS: dict[str, Callable[[Scenario, How], Outcome]] = {
     "mixed": _mixed,
     "account": _account,
     "scaling": _scaling,
+    "workers": _workers,
     "users": _users,
 }

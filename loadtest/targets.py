@@ -22,6 +22,7 @@ TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> it
     },
     "account": {"conns": int, "minutes": float},
     "scaling": {},
+    "workers": {},
     "users": {"users": int, "spawn_per_s": float, "shape": str, "minutes": float},
 }
 UNITS: Final = ("ms", "us", "s", "share", "ratio", "count", "KiB", "KiB_per_h", "per_s")

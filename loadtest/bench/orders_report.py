@@ -6,11 +6,11 @@ Pure. Must not start, read or write anything.
 from __future__ import annotations
 
 from loadtest import bottleneck
-from loadtest.bench import figures
+from loadtest.bench import figures, report
 from loadtest.bench.machine import Machine
 from loadtest.bench.orders import NAME, TITLE, OrdersResult, Sent
 from loadtest.bench.pgbench import Inserted
-from loadtest.bench.report import SCENARIOS, facts, number, table
+from loadtest.bench.report import SCENARIOS, number, table
 from loadtest.targets import Verdict, judge
 
 HEADING = f"## {NAME}: {TITLE}"
@@ -21,7 +21,9 @@ A client sends an order as a `command` on its WebSocket and waits for the answer
 writes command, order and event, asks the exchange by ccxt over HTTP, writes what came of it, and answers once that is
 durable. All processes (gateway, PostgreSQL, exchange, clients, or pgbench) share all cores: nothing is pinned. The
 database is the gateway's own, with fsync. Every order is taken, finds nobody to trade with, and is over, so that open
-ones do not pile up. What holds a client back is put off: the gateway's rates of requests, and ccxt's.
+ones do not pile up. That is a closed loop: who is answered late asks later, so *p50* and *p99* are of the orders that
+were sent, and of a stall there are as many as clients waited, not as many as were due. What is timed from when it was
+due is D's *order_reply*. What holds a client back is put off: the gateway's rates of requests, and ccxt's.
 
 - *pgbench, one transaction* inserts the rows that one order leaves (its command, itself, its events) into empty tables
   with the same indices on the same server, by prepared statements: the goal is held against this.
@@ -67,14 +69,12 @@ def _inserted(what: str, seen: Inserted) -> list[str]:
 
 def part(command: str, machine: Machine, result: OrdersResult) -> str:
     """What stands at the end of docs/benchmarks.md."""
-    heading, rest = section(result).split("\n\n", 1)
-    return "\n\n".join([heading, HOW, facts(command, machine), rest]) + "\n"
+    return report.part(section(result), HOW, command, machine)
 
 
 def apart(document: str) -> tuple[str, str]:
     """The document without this part, and this part; either may be empty."""
-    before, heading, after = document.partition(HEADING)
-    return before.rstrip("\n") + "\n" if before.strip() else "", heading + after
+    return report.apart(document, HEADING)
 
 
 def joined(*parts: str) -> str:

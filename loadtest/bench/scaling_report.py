@@ -10,18 +10,19 @@ from collections.abc import Sequence
 from loadtest.bench.linear import MUST_TELL, NOISE_TIMES, SHARP_MAX, Step
 from loadtest.bench.report import facts, number, table
 from loadtest.bench.scaling import A_GATEWAY, Grown, Row, Scaling, notes_of_axis
-from loadtest.bench.scaling_kept import Kept
+from loadtest.bench.scaling_kept import Kept, others_than_newest
 
 COLUMNS = (
     *("", "msg/s", "payload B", "updates/s", "msgs/send", "CPU", "lowest", "highest", "CPU us/msg"),
     *("added", "over line", "limit", "sharp", "p50 ms", "p99 ms", "missing", "client CPU"),
 )
 HOW = f"""\
-Made by `python -m loadtest.bench scaling` on the machine of the first table, all at once or an axis at a time; nothing
-here is edited by hand. The gateway runs as `tickwire serve` starts it, with everything on, on one core; the project's
-compiled client runs on another and checks every stream. A measurement lasts seconds, on a gateway that serves this
-point alone and is started anew after each {A_GATEWAY}. Each point is measured several times, the points of an axis
-taking turns, and none is measured again for what it showed; a row has the medians.
+Made by `python -m loadtest.bench scaling` on the machine of the first table, all at once or an axis at a time, of which
+none is kept that another machine measured; nothing here is edited by hand. The gateway runs as `tickwire serve` starts
+it, with everything on, on one core; the project's compiled client runs on another and checks every stream. A
+measurement lasts seconds, on a gateway that serves this point alone and is started anew after each {A_GATEWAY}. Each
+point is measured several times, the points of an axis taking turns, and none is measured again for what it showed; a
+row has the medians.
 
 Nothing is fitted. Where cost is linear, with whatever is fixed in it, a point's CPU lies on the straight line through
 any two points with less work; where it grows ever slower, below. So each point is held against **every** line through
@@ -112,11 +113,18 @@ def shown(result: Scaling) -> str:
     return "\n\n".join([*parts, *(f"- {note}" for note in result.notes)])
 
 
+def _origin(kept: Kept) -> str:
+    return f"{kept.grown.name} is of {kept.machine.date} at {kept.machine.revision}"
+
+
 def document(kept: Sequence[Kept]) -> str:
     """docs/scaling.md, of axes that may have been measured one at a time."""
     latest = max(kept, key=lambda each: each.machine.date)
     parts = ["# How cost grows", HOW, facts(latest.command, latest.machine)]
     parts.append(verdict(Scaling([each.grown for each in kept])))
+    others = others_than_newest(kept)
+    if others:
+        parts.append(f"**Not all of one run**: {'; '.join(_origin(each) for each in others)}.")
     for each in kept:
         where = f"at {each.machine.revision}, load before {each.machine.load_before}"
         parts.append(section(each.grown, f"Measured {each.machine.date} {where}."))

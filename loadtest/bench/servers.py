@@ -66,7 +66,7 @@ class GatewayStatus(NamedTuple):
 
     messages: int
     sends: int
-    latency_ns: dict[str, int | None]
+    latency_ns: dict[str, Any]  # percentiles, and `buckets`
 
 
 @contextlib.contextmanager

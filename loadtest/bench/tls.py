@@ -13,10 +13,10 @@ from pathlib import Path
 import trustme
 
 from loadtest import bottleneck
-from loadtest.bench import servers
+from loadtest.bench import report, servers
 from loadtest.bench.clients import Figures, Load, from_swarm
 from loadtest.bench.machine import Machine, client_cpu, on_cpu
-from loadtest.bench.report import COLUMNS, facts, row, table
+from loadtest.bench.report import COLUMNS, row, table
 from loadtest.bench.servers import Server
 from loadtest.bench.workloads import WORKLOADS, Plan, load_of, source_options
 from loadtest.swarm import CONNECT_TIMEOUT_S, last_json_line
@@ -87,11 +87,9 @@ def section(result: TlsResult) -> str:
 
 def part(ran: str, machine: Machine, result: TlsResult) -> str:
     """What stands in docs/benchmarks.md."""
-    heading, rest = section(result).split("\n\n", 1)
-    return "\n\n".join([heading, HOW, facts(ran, machine), rest]) + "\n"
+    return report.part(section(result), HOW, ran, machine)
 
 
 def apart(document: str) -> tuple[str, str]:
     """The document without this part, and this part; either may be empty."""
-    before, heading, after = document.partition(HEADING)
-    return before.rstrip("\n") + "\n" if before.strip() else "", heading + after
+    return report.apart(document, HEADING)

@@ -5,14 +5,15 @@ Holds the points, how one is measured, and the model fitted to them. Must not kn
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from loadtest.bench import servers
+from loadtest import bottleneck
+from loadtest.bench import elsewhere, servers
+from loadtest.bench.elsewhere import Elsewhere
 from loadtest.bench.scaling import Point, swarm
 from loadtest.bench.servers import Server
 from loadtest.bench.workloads import Plan
@@ -21,10 +22,11 @@ from loadtest.swarm import raise_open_files
 NAME: Final = "workers"
 SECONDS: Final = 5.0  # of each point, unless told: the kernel counts CPU in hundredths
 WARMUP_S: Final = 1.0  # workers report once a second
+UPDATES: Final = Point("updates: 20 connections, 1 of 10 keys each, 200 updates/s", conns=20, keys=10, rate=200.0)
 POINTS: Final = (
     Point("A: 1,000 connections, 1 key, 100 updates/s", conns=1_000, rate=100.0),
     Point("B: 1,000 connections, 10 keys each, 10 updates/s", conns=1_000, keys=10, keys_per_conn=10, rate=10.0),
-    Point("updates: 20 connections, 1 of 10 keys each, 200 updates/s", conns=20, keys=10, rate=200.0),
+    UPDATES,
 )
 PROCESSES: Final = (1, 2)
 
@@ -45,13 +47,23 @@ class Seen:
     processes: list[Process]
     p50_ms: float
     p99_ms: float
-    missing: int  # numbers that never came, or came again, and connections lost
+    missing: int  # numbers that never came, announced or not
     client_cpu: float
     client_waited: float = 0.0
+    repeated: int = 0
+    lost: int = 0  # connections
 
     @property
     def messages_s(self) -> float:
         return sum(each.messages_s for each in self.processes)
+
+    @property
+    def label(self) -> str:
+        return f"{self.point.label}, processes {len(self.processes)}"
+
+    def client_notes(self) -> list[str]:
+        """That its client was the bottleneck, if it was."""
+        return bottleneck.of_client(self.label, self.client_cpu, self.client_waited)
 
     @property
     def message_us(self) -> float:
@@ -84,13 +96,45 @@ class Workers:
 
     seen: list[Seen]
     model: Model
+    elsewhere: Elsewhere
 
 
 def measure(plan: Plan) -> Workers:
-    """Every point on a gateway of its own for each number of processes."""
+    """Every point on a gateway of its own for each number of processes; then who resumes on another process."""
     raise_open_files()
     seen = [see(point, count, plan) for point in POINTS for count in PROCESSES]
-    return Workers(seen, fit(seen))
+    plan.say(f"{NAME}: resumed on another process")
+    return Workers(seen, fit(seen), elsewhere.measure(PROCESSES[-1]))
+
+
+def figures_of(result: Workers) -> dict[str, float | None]:
+    """By the names that limits have. A ratio is of CPU at the most processes to that at one, of the worst point: of a
+    message where nearly all of it is the messages', of an update where nearly all of it is the updates'."""
+    seen, back = result.seen, result.elsewhere
+    return {
+        "cpu_per_message_ratio": max(_ratio(seen, point) for point in POINTS if point is not UPDATES),
+        "cpu_per_update_ratio": _ratio(seen, UPDATES),
+        "delivered_share": min(min(1.0, each.messages_s / each.point.messages_s) for each in seen),
+        "missing_count": sum(each.missing for each in seen) + back.missing,
+        "repeated_count": sum(each.repeated for each in seen) + back.repeated,
+        "lost_count": sum(each.lost for each in seen),
+        "resumed_elsewhere_count": back.resumed,
+        "not_resumed_count": back.not_resumed,
+        "watches_of_a_key_count": back.watches_of_a_key,
+        "p99_ms": max(each.p99_ms for each in seen),
+        "client_cpu_share": max(each.client_cpu for each in seen),
+        "client_waited_share": max(each.client_waited for each in seen),
+    }
+
+
+def _ratio(seen: list[Seen], point: Point) -> float:
+    by_count = {len(each.processes): each.message_us for each in seen if each.point == point}
+    return by_count[PROCESSES[-1]] / by_count[PROCESSES[0]]
+
+
+def notes_of(result: Workers) -> list[str]:
+    """Of which gateways the client was the bottleneck."""
+    return [note for each in result.seen for note in each.client_notes()]
 
 
 def see(point: Point, count: int, plan: Plan) -> Seen:
@@ -98,7 +142,7 @@ def see(point: Point, count: int, plan: Plan) -> Seen:
     plan.say(f"{NAME}: {point.label}, {count} processes")
     options = {"symbols": point.keys, "rate": point.rate, "data_bytes": point.data_bytes}
     with servers.gateway(servers.SYNTHETIC, options, klass="synthetic", workers=count) as server:
-        _until_all_listen(server)
+        elsewhere.until_all_listen(server)
         with replace(swarm(server, point, plan.seconds), warmup_s=WARMUP_S).measuring() as ended:
             before = _look(server)
             time.sleep(plan.seconds)
@@ -125,9 +169,11 @@ def seen_of(point: Point, before: Look, after: Look, figures: dict[str, float]) 
         [Process((cpu - cpu_0) / seconds, (sent - sent_0) / seconds) for cpu_0, cpu, sent_0, sent in each],
         figures["p50_ms"],
         figures["p99_ms"],
-        int(sum(figures[name] for name in ("announced", "unannounced", "repeated")) + point.conns - figures["alive"]),
+        int(sum(figures[name] for name in ("announced", "unannounced", "behind"))),
         figures["client_cpu"],
         figures["client_waited"],
+        int(figures["repeated"]),
+        int(point.conns - figures["alive"]),
     )
 
 
@@ -145,17 +191,8 @@ def fit(seen: list[Seen]) -> Model:
     return Model(update * 1e6, max(0.0, link) * 1e6, max(0.0, copy) * 1e6, message * 1e6)
 
 
-def _status(server: Server) -> dict[str, Any]:
-    return dict(json.loads(server.get("/api/ws/status")[1]))
-
-
-def _until_all_listen(server: Server) -> None:
-    while not all(each["listening"] for each in _status(server).get("workers", [])):
-        time.sleep(0.05)
-
-
 def _look(server: Server) -> Look:
-    status = _status(server)
+    status = elsewhere.status(server)
     others = status.get("workers", [])
     of_others = [each["messages"] for each in others]
     cpu_s = [_cpu_s(pid) for pid in (server.pid, *(each["pid"] for each in others))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from loadtest import bottleneck
 from loadtest.bench.machine import Machine
 from loadtest.bench.report import facts, number, table
-from loadtest.bench.workers import Seen, Workers
+from loadtest.bench.workers import Seen, Workers, notes_of
 
 COLUMNS = (
     *("", "processes", "msg/s", "by the first", "CPU of the first", "CPU of the other", "CPU us/msg"),
@@ -45,21 +45,20 @@ def section(result: Workers) -> str:
         for count in COUNTS
     ]
     heads = ("processes", *(f"{readers:,} subscribers" for readers in SUBSCRIBERS))
-    notes = [f"- {note}" for each in result.seen for note in _notes(each)]
+    notes = [f"- {note}" for note in notes_of(result)]
+    back = result.elsewhere
     return "\n\n".join(
         [
             table(COLUMNS, [_row(each) for each in result.seen]),
             *(["\n".join(notes)] if notes else []),
+            f"Resumed on another process than before, with all that came between: {back.resumed} of "
+            f"{back.resumed + back.not_resumed} times; missing {back.missing}, repeated {back.repeated}. "
+            f"Watches of one key at the exchange, by all processes: {back.watches_of_a_key}.",
             "CPU: " + ", ".join(f"{name} {us:.1f} us" for name, us in terms) + ".",
             "## What more cores would give, messages/s at most",
             table(heads, rows),
         ]
     )
-
-
-def _notes(seen: Seen) -> list[str]:
-    name = f"{seen.point.label}, processes {len(seen.processes)}"
-    return bottleneck.of_client(name, seen.client_cpu, seen.client_waited)
 
 
 def _row(seen: Seen) -> list[str]:
@@ -74,7 +73,7 @@ def _row(seen: Seen) -> list[str]:
         number(seen.message_us),
         number(seen.p50_ms),
         number(seen.p99_ms),
-        str(seen.missing),
+        str(seen.missing + seen.repeated + seen.lost),
         bottleneck.cell(seen.client_cpu, seen.client_waited),
     ]
 

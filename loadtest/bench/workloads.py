@@ -6,12 +6,14 @@ Knows servers and clients; must not know goals, tables or files.
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from loadtest import histogram
 from loadtest.bench import burst, servers, storm
-from loadtest.bench.clients import Figures, Load, run
+from loadtest.bench.clients import Figures, Load, from_swarm, run, swarm_of
 from loadtest.bench.rounds import Turns, in_turns, middle
 from loadtest.bench.servers import Server
 from loadtest.bench.storm import Storm, Weathered
@@ -83,6 +85,7 @@ TICK_CHANNELS = {  # the exchange's stream, and the ccxt call that subscribes it
     "trades": ("btcusdt@trade", "watch_trades"),
     "quotes": ("btcusdt@bookTicker", "watch_bids_asks"),
 }
+ENDED_WITHIN_S = 60.0  # G: a run that nobody ends
 AUDIT_S = 2.0  # E: how long stalled readers read again
 
 
@@ -294,10 +297,21 @@ def ticks_of(exchange: Server, channel: str, workload: Workload, plan: Plan) -> 
     )
     with servers.ticks(exchange, stream, 1000 / workload.rate):
         with servers.gateway(servers.SIMULATED, options, klass="binance") as server:
-            figures = counted(server, load, plan)
-            kernel_ns = server.status().latency_ns["p50"] or 0
+            figures, kernel_us = to_kernel(server, load)
         parse = servers.ccxt_alone(options, method, TICK_SYMBOL, plan.seconds)
-    return Ticks(figures, kernel_ns / 1e3, parse["p50_us"])
+    return Ticks(figures, kernel_us, parse["p50_us"])
+
+
+def to_kernel(server: Server, load: Load) -> tuple[Figures, float]:
+    """A run, and the p50 in us from `t_in` to the kernel having the frame, both of what came after the warm-up."""
+    ended_by_us = replace(load, seconds=load.seconds + ENDED_WITHIN_S)
+    with watched(server, load.seconds) as readings, swarm_of(server, ended_by_us).measuring() as ended:
+        before = server.status().latency_ns["buckets"]
+        time.sleep(load.seconds)
+        after = server.status().latency_ns["buckets"]
+        figures = from_swarm(server, load, *ended())
+    figures = replace(figures, samples=samples(readings), messages_per_send=together(readings, load.seconds))
+    return figures, histogram.spread(histogram.since(before, after), 0.5) / 1e3
 
 
 def beside_floor(workload: Workload, gateway: Figures, plan: Plan) -> list[Figures]:

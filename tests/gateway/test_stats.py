@@ -113,7 +113,8 @@ def test_the_status_document() -> None:
     assert status["uptime_s"] == 10
     assert (status["connections"], status["subscriptions"], status["requests"]) == (2, 5, 11)
     assert (status["messages_per_s"], status["bytes_per_s"]) == (100, 2_000)
-    assert status["latency_ns"] == {"count": 10, "p50": 1_000, "p90": 1_000, "p99": 2_000, "p99_9": 2_000}
+    latency = {"count": 10, "p50": 1_000, "p90": 1_000, "p99": 2_000, "p99_9": 2_000}
+    assert status["latency_ns"] == {**latency, "buckets": [(1_000, 9), (2_000, 1)]}
     assert status["drops"] == {"conflated": 3, "slow_consumer": 2, "send_error": 1}
     assert (status["gaps_announced"], status["closed_for_slowness"]) == (4, 5)
     assert status["errors"] == {"unknown_symbol": 1}

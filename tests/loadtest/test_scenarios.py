@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from loadtest import crowd, mixed, observed, scenarios, targets
-from loadtest.bench import burst, orders, scaling, servers, storm, workloads
+from loadtest.bench import burst, orders, scaling, servers, storm, workers, workloads
 from loadtest.bench.report import SCENARIOS
 from loadtest.bench.servers import GatewayStatus, Server
 from loadtest.bench.tools import Tools
@@ -24,6 +24,7 @@ from loadtest.series import Reading
 from loadtest.targets import Scenario
 from tests.loadtest.bench import made
 from tests.loadtest.bench.test_scaling import made as made_scaling
+from tests.loadtest.bench.test_workers import made as made_workers
 
 BUCKETS = [(1_000.0, 3), (2_000.0, 1)]
 SAMPLE = Sample(1.0, 2.0, 0.5, 1_000)
@@ -67,7 +68,7 @@ def made_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers and clients of every tool, left out: each measurement is made, and a gateway's has a histogram."""
     seen = replace(made.FIGURES, client="swarm", buckets=BUCKETS, announced=0, repeated=0)
     server = Server("tickwire", 1, 80, Path("log"))
-    monkeypatch.setattr(Server, "status", lambda _self: GatewayStatus(7, 3, {"p50": 1}))
+    monkeypatch.setattr(Server, "status", lambda _self: GatewayStatus(7, 3, {"buckets": []}))
     for name in ("gateway", "exchange", "ticks"):
         monkeypatch.setattr(servers, name, lambda *_args, **_more: nullcontext(server))
     monkeypatch.setattr(servers, "ccxt_alone", lambda *_: {"p50_us": 1.0})
@@ -188,6 +189,14 @@ def test_scaling_has_points_of_its_own_length(monkeypatch: pytest.MonkeyPatch) -
     assert (plans[0].seconds, plans[0].conns_max) == (scaling.SECONDS, 50)
     assert outcome.figures["above_linear_count"] == 0
     assert outcome.notes == ["a note"]
+
+
+def test_two_processes_are_judged_by_what_the_bench_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = made_workers()
+    monkeypatch.setattr(workers, "measure", lambda plan: several if plan.seconds == workers.SECONDS else None)
+    outcome = scenarios.run(Scenario("workers", "a title", "workers", False, {}, {}, {}), HOW)
+    assert outcome.figures == workers.figures_of(several)
+    assert outcome.notes == []
 
 
 def test_locust_s_users_are_the_crowd_of_the_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import json
 import math
 import random
 import time
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +31,7 @@ async def test_each_frame_is_in_a_bucket_of_its_latency() -> None:
     figures, buckets = await measured(says(update(number) for number in range(100, 130)))
     assert sum(count for _us, count in buckets) == figures["msgs"] == 30
     assert [us for us, _count in buckets] == sorted(us for us, _count in buckets)
-    assert buckets[0][0] >= 4_800  # the stamp is 5 ms old, a bucket 3 % wide
+    assert buckets[0][0] >= 5_000  # the stamp is 5 ms old, and a bucket goes by its upper edge
     assert buckets[-1][0] <= 1e3 * figures["max_ms"]
 
 
@@ -211,7 +210,7 @@ async def test_latency_from_the_exchange_s_time_is_of_frames_that_have_one() -> 
     figures = await seen(says([*timed, *map(update, range(11, 14))]))
     most_ms = 251 + (time.monotonic() - began_s) * 1e3
     assert (figures["with_ex"], figures["msgs"]) == (10, 13)
-    assert 250 * 0.97 <= figures["ex_p50_ms"] <= most_ms  # a bucket is 3 % wide
+    assert 249 <= figures["ex_p50_ms"] <= most_ms * 33 / 32  # the stamp is cut to ms, a bucket 3 % wide
 
 
 async def test_names_are_counted_from_where_it_is_said() -> None:
@@ -309,30 +308,6 @@ async def test_a_stalled_reader_reads_again_and_is_held_to_account() -> None:
     assert figures["unannounced"] == 2 * 100
     assert figures["max_per_conn"] == 1900  # only those who read are counted here
     assert (figures["behind"], figures["silent"]) == (0, 0)  # nor is it behind before it reads again
-
-
-async def test_replies_are_timed() -> None:
-    answered: Counter[ServerConnection] = Counter()
-    answering: set[asyncio.Task[None]] = set()
-
-    async def answer(connection: ServerConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            async for request in connection:
-                asked = json.loads(request)
-                assert asked["action"] == "ping"
-                await connection.send(json.dumps({"type": "pong", "id": asked["id"]}, separators=(",", ":")))
-                answered[connection] += 1
-
-    async def script(connection: ServerConnection) -> None:
-        answering.add(asyncio.create_task(answer(connection)))
-        await until(lambda: answered[connection] >= 5)
-
-    began_s = time.monotonic()
-    figures = await seen(script, replace(ALONE, conns=2, messages=(), ping_every_ms=20))
-    most_ms = (time.monotonic() - began_s) * 1e3
-    await asyncio.gather(*answering)
-    assert figures["replies"] >= 10
-    assert 0 < figures["reply_p50_ms"] <= figures["reply_p99_ms"] < most_ms
 
 
 async def test_the_index_is_spread_over_a_modulus() -> None:

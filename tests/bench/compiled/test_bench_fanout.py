@@ -5,10 +5,13 @@ The kernel's share (4 to 6 us a send) is measured by `make bench`; here it must 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from _speedups.fanout import Fanout, Stream
+from _speedups.frame import Form
 from _speedups.outbox import Outbox
 from tests.bench.compiled.parts import (
     DATA,
@@ -118,54 +121,52 @@ def test_an_update_that_comes_alone(benchmark: BenchmarkFixture) -> None:
     assert fanout.counters()["messages"] == stream.sequence
 
 
+def by_all(method: Callable[[Stream, Outbox, Form], object], streams: list[Stream]) -> Callable[[Joining], None]:
+    """What each of a crowd does with its stream, which is kept."""
+
+    def run(crowd: Joining) -> None:
+        stream, outboxes = crowd
+        for outbox in outboxes:
+            method(stream, outbox, FORM)
+        streams.append(stream)
+
+    return run
+
+
 @measures("fanout.Stream.attach")
 def test_a_thousand_join(benchmark: BenchmarkFixture) -> None:
     streams: list[Stream] = []
-
-    def join(crowd: Joining) -> None:
-        stream, outboxes = crowd
-        for outbox in outboxes:
-            stream.attach(outbox, FORM)
-        streams.append(stream)
-
-    each_once(benchmark, join, lambda: a_crowd_that_returns(streams))
+    each_once(benchmark, by_all(Stream.attach, streams), lambda: a_crowd_that_returns(streams))
     assert streams[-1].subscribers == SOCKETS
 
 
 @measures("fanout.Stream.detach")
 def test_a_thousand_leave(benchmark: BenchmarkFixture) -> None:
     streams: list[Stream] = []
-
-    def leave(crowd: Joining) -> None:
-        stream, outboxes = crowd
-        for outbox in outboxes:
-            stream.detach(outbox, FORM)
-        streams.append(stream)
-
-    each_once(benchmark, leave, a_joined_crowd)
+    each_once(benchmark, by_all(Stream.detach, streams), a_joined_crowd)
     assert streams[-1].subscribers == 0
+
+
+def tells_a_thousand(benchmark: BenchmarkFixture, act: Callable[[Stream], None]) -> None:
+    """Measure what everybody is told of, once it is seen that they are."""
+
+    def tell(crowd: Joining) -> None:
+        act(crowd[0])
+
+    stream, outboxes = a_joined_crowd()
+    act(stream)
+    assert all(outbox.queued_bytes for outbox in outboxes)
+    each_once(benchmark, tell, a_joined_crowd)
 
 
 @measures("fanout.Stream.reset")
 def test_a_reset_that_a_thousand_are_told(benchmark: BenchmarkFixture) -> None:
-    def reset(crowd: Joining) -> None:
-        crowd[0].reset("m7d2", "source_restart")
-
-    stream, outboxes = a_joined_crowd()
-    reset((stream, outboxes))
-    assert all(outbox.queued_bytes for outbox in outboxes)
-    each_once(benchmark, reset, a_joined_crowd)
+    tells_a_thousand(benchmark, lambda stream: stream.reset("m7d2", "source_restart"))
 
 
 @measures("fanout.Stream.skip")
 def test_a_number_skipped_that_a_thousand_are_told(benchmark: BenchmarkFixture) -> None:
-    def skip(crowd: Joining) -> None:
-        crowd[0].skip(crowd[0].sequence + 1, "slow_client")
-
-    stream, outboxes = a_joined_crowd()
-    skip((stream, outboxes))
-    assert all(outbox.queued_bytes for outbox in outboxes)
-    each_once(benchmark, skip, a_joined_crowd)
+    tells_a_thousand(benchmark, lambda stream: stream.skip(stream.sequence + 1, "slow_client"))
 
 
 @measures("fanout.Stream.resend")

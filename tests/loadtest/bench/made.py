@@ -66,6 +66,15 @@ def result(name: str, gateway: Figures | None = FIGURES, floor: Figures | None =
     return Result(WORKLOADS[name], gateway=gateway, floor=floor, storm=STORM if name == "F" else None)
 
 
+def every_workload() -> list[Result]:
+    """Of each one, with what E has more."""
+    results = [result(name) for name in WORKLOADS]
+    for each in results:
+        each.unstalled = FIGURES
+        each.extra["stalled"] = 10
+    return results
+
+
 SENT = Sent(
     conns=1,
     seconds=4.0,

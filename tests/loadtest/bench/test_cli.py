@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.bench import cli, orders, scaling, tls, tools, workers
+from loadtest.bench import cli, orders, pages, readme, scaling, tls, tools, workers
 from loadtest.bench.orders import OrdersResult
 from loadtest.bench.scaling import Axis, Scaling
 from loadtest.bench.tls import TlsResult
@@ -53,9 +53,10 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setattr(cli, "measure", runs.measure)
     monkeypatch.setattr(orders, "measure", runs.measure_orders)
     monkeypatch.setattr(tls, "measure", lambda _: TlsResult(made.FIGURES, made.FIGURES))
-    monkeypatch.setattr(cli, "DOCUMENT", tmp_path / "benchmarks.md")
-    monkeypatch.setattr(cli, "SCALING_DOCUMENT", tmp_path / "scaling.md")
-    monkeypatch.setattr(cli, "WORKERS_DOCUMENT", tmp_path / "workers.md")
+    monkeypatch.setattr(pages, "README", tmp_path / "README.md")
+    monkeypatch.setattr(pages, "DOCUMENT", tmp_path / "benchmarks.md")
+    monkeypatch.setattr(pages, "SCALING_DOCUMENT", tmp_path / "scaling.md")
+    monkeypatch.setattr(pages, "WORKERS_DOCUMENT", tmp_path / "workers.md")
     monkeypatch.setattr(tools, "find", lambda: Tools(None, None, {}, None, ("no load tools found",)))
     return runs
 
@@ -63,50 +64,91 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
 def test_all_workloads_are_run_written_down_and_kept(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
     assert runs.names == [*WORKLOADS, "H"]
-    text = cli.DOCUMENT.read_text()
+    text = pages.DOCUMENT.read_text()
     assert "`python -m loadtest.bench`" in text
     assert "- no load tools found" in text
     shown = capsys.readouterr()
     assert "## B:" in shown.out
     kept = Path(next(line for line in shown.err.splitlines() if line.startswith("raw figures")).rpartition(" ")[2])
-    rows = json.loads(kept.read_text())["results"]
-    assert [row["workload"]["name"] for row in rows if "workload" in row] == list(WORKLOADS)
-    assert rows[-1]["crowd"]["per_s"] == made.ORDERS.crowd.per_s
+    held = json.loads(kept.read_text())
+    assert [row["workload"]["name"] for row in held["workloads"]] == list(WORKLOADS)
+    assert held["orders"]["crowd"]["per_s"] == made.ORDERS.crowd.per_s
     assert text.index("# Benchmarks") < text.index("## G:") < text.index("## H:")
+
+
+def test_the_readme_has_the_figures_of_a_whole_run(runs: Runs) -> None:
+    pages.README.write_text(f"Before.\n{readme.BEGIN}\nolder\n{readme.END}\nAfter.\n")
+    assert cli.main(["A", "B"]) == 0
+    assert "older" in pages.README.read_text()
+    assert cli.main([]) == 0
+    assert readme.block(pages.DOCUMENT.read_text()) in pages.README.read_text()
+    assert "older" not in pages.README.read_text()
+
+
+def test_pages_are_written_anew_from_what_was_kept(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    pages.README.write_text(f"{readme.BEGIN}\n{readme.END}\n")
+    assert cli.main(["--no-write"]) == 0
+    assert not pages.DOCUMENT.exists()
+    path = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("raw figures")).rpartition(
+        " "
+    )[2]
+    measured = len(runs.names)
+    assert cli.main(["--from-kept", path]) == 0
+    assert len(runs.names) == measured
+    written, shown = pages.DOCUMENT.read_text(), pages.README.read_text()
+    assert "`python -m loadtest.bench --no-write`" in written
+    assert cli.main([]) == 0
+    assert pages.DOCUMENT.read_text().count("\n") == written.count("\n")
+    assert readme.block(written) in shown
+
+
+def test_what_was_cut_down_or_is_no_kept_run_writes_nothing(
+    runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--conns", "100"]) == 0
+    path = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("raw figures")).rpartition(
+        " "
+    )[2]
+    assert cli.main(["--from-kept", path]) == 0
+    assert not pages.DOCUMENT.exists()
+    (tmp_path / "other.json").write_text("{}")
+    assert cli.main(["--from-kept", str(tmp_path / "other.json")]) == 1
+    with pytest.raises(SystemExit):
+        cli.main(["A", "--from-kept", path])
 
 
 def test_tls_is_measured_alone_and_its_part_survives_the_others(runs: Runs) -> None:
     assert cli.main(["A", "--tls"]) == 0
     assert runs.names == []
-    assert "## A over TLS" in cli.DOCUMENT.read_text()
+    assert "## A over TLS" in pages.DOCUMENT.read_text()
     assert cli.main([]) == 0
-    text = cli.DOCUMENT.read_text()
+    text = pages.DOCUMENT.read_text()
     assert text.index("## G:") < text.index("## A over TLS") < text.index("## H:")
     assert cli.main(["--tls"]) == 0
-    assert cli.DOCUMENT.read_text().count("## A over TLS") == 1
+    assert pages.DOCUMENT.read_text().count("## A over TLS") == 1
     with pytest.raises(SystemExit):
         cli.main(["B", "--tls"])
 
 
 def test_orders_are_written_down_alone_and_the_others_alone(runs: Runs) -> None:
     assert cli.main(["H"]) == 0
-    assert cli.DOCUMENT.read_text().startswith("## H:")
+    assert pages.DOCUMENT.read_text().startswith("## H:")
     assert cli.main([]) == 0
-    whole = cli.DOCUMENT.read_text()
+    whole = pages.DOCUMENT.read_text()
     assert cli.main(["H"]) == 0
-    again = cli.DOCUMENT.read_text()
+    again = pages.DOCUMENT.read_text()
     assert again.startswith(whole[: whole.index("## H:")])
     assert "`python -m loadtest.bench H`" in again
     runs.broken = {"H"}
     assert cli.main([]) == 1
-    assert cli.DOCUMENT.read_text().count("## H:") == 1
+    assert pages.DOCUMENT.read_text().count("## H:") == 1
 
 
 @pytest.mark.parametrize("arguments", [["A", "B"], ["--no-write"], ["--conns", "100"]])
 def test_a_partial_run_leaves_the_document_alone(runs: Runs, arguments: list[str]) -> None:
     assert cli.main(arguments) == 0
     assert runs.names
-    assert not cli.DOCUMENT.exists()
+    assert not pages.DOCUMENT.exists()
 
 
 def test_options_reach_the_plan(runs: Runs) -> None:
@@ -134,24 +176,24 @@ def scaled(monkeypatch: pytest.MonkeyPatch, **steep: float) -> list[tuple[list[s
 def test_scaling_is_measured_alone_and_has_a_document_of_its_own(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = scaled(monkeypatch)
     assert cli.main(["scaling", "--no-write"]) == 0
-    assert not cli.SCALING_DOCUMENT.exists()
+    assert not pages.SCALING_DOCUMENT.exists()
     assert cli.main(["scaling"]) == 0
-    assert "No step is above linear" in cli.SCALING_DOCUMENT.read_text()
+    assert "No step is above linear" in pages.SCALING_DOCUMENT.read_text()
     assert asked == 2 * [([axis.name for axis in scaling.AXES], scaling.REPEATS)]
     scaled(monkeypatch, bytes=2.0)
     assert cli.main(["scaling"]) == 1
-    assert "**Above linear**: 1 of 21 steps." in cli.SCALING_DOCUMENT.read_text()
+    assert "**Above linear**: 1 of 21 steps." in pages.SCALING_DOCUMENT.read_text()
     assert runs.names == []
-    assert not cli.DOCUMENT.exists()
+    assert not pages.DOCUMENT.exists()
 
 
 def test_axes_are_measured_one_at_a_time_and_the_document_has_all(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     first, *others = [axis.name for axis in scaling.AXES]
     asked = scaled(monkeypatch)
     assert cli.main(["scaling", *(word for name in others for word in ("--axis", name)), "--repeats", "3"]) == 0
-    assert not cli.SCALING_DOCUMENT.exists()
+    assert not pages.SCALING_DOCUMENT.exists()
     assert cli.main(["scaling", "--axis", first]) == 0
-    assert cli.SCALING_DOCUMENT.read_text().count("\n## ") == 1 + len(others)
+    assert pages.SCALING_DOCUMENT.read_text().count("\n## ") == 1 + len(others)
     assert asked == [(others, 3), ([first], scaling.REPEATS)]
     assert runs.names == []
 
@@ -167,7 +209,7 @@ def test_a_workload_that_cannot_be_run_does_not_stop_the_others(runs: Runs, caps
     runs.broken = {"A"}
     assert cli.main([]) == 1
     assert runs.names == [*WORKLOADS, "H"]
-    assert cli.DOCUMENT.read_text().startswith("## H:")
+    assert pages.DOCUMENT.read_text().startswith("## H:")
     assert "- A could not be run: did not start\n" in capsys.readouterr().out
 
 
@@ -183,7 +225,7 @@ def test_workers_are_measured_alone_and_have_a_document_of_their_own(
 ) -> None:
     monkeypatch.setattr(workers, "measure", lambda _plan: made_workers())
     assert cli.main(["workers", "--no-write"]) == 0
-    assert not cli.WORKERS_DOCUMENT.exists()
+    assert not pages.WORKERS_DOCUMENT.exists()
     assert cli.main(["workers"]) == 0
-    assert cli.WORKERS_DOCUMENT.read_text().startswith("# Several processes")
+    assert pages.WORKERS_DOCUMENT.read_text().startswith("# Several processes")
     assert runs.names == []

@@ -57,10 +57,14 @@ def test_both_results_become_the_same_figures() -> None:
     )
     assert by_wsload.payload_bytes == pytest.approx(by_swarm.payload_bytes) == 350
     assert (by_swarm.buckets, by_wsload.buckets) == ([(1_000.0, 7)], None)
+    assert (by_wsload.p50_ms, by_wsload.p99_ms, by_wsload.p999_ms) == (1.016, 2.032, 3.064)  # where buckets end
     assert replace(
         by_swarm,
         buckets=None,
         client="wsload",
+        p50_ms=1.016,
+        p99_ms=2.032,
+        p999_ms=3.064,
         announced=None,
         repeated=None,
         payload_bytes=0.0,

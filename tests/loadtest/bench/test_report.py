@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from loadtest.bench import report
+from loadtest.bench import report, tools
 from tests.loadtest.bench.made import FIGURES, MACHINE, result
 
 
@@ -102,3 +102,9 @@ def test_document_holds_command_machine_summary_and_sections() -> None:
         assert wanted in text
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
+
+
+def test_when_measuring_begins_is_said_as_the_workloads_have_it() -> None:
+    assert report.begins() == "Measuring begins 1.5 s after the last connection is there, in C 5 s, in E 6 s"
+    assert f"- {report.begins()};" in report.HOW
+    assert report.begins() in " ".join((tools.ROOT / "docs" / "load.md").read_text(encoding="utf-8").split())

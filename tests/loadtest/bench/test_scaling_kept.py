@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.bench import scaling_kept, tools
+from loadtest.bench.machine import Machine
 from loadtest.bench.scaling import AXES, Grown
 from loadtest.bench.scaling_kept import Kept
 from tests.loadtest.bench import made
@@ -22,6 +23,34 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def kept(at: int, command: str = "first") -> Kept:
     return Kept(grown(AXES[at]), made.MACHINE, command)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        replace(made.MACHINE, cpu="Another Processor"),
+        replace(made.MACHINE, kernel="6.2.0"),
+        replace(made.MACHINE, versions={"picows": "2.4.0"}),
+    ],
+    ids=["processor", "kernel", "versions"],
+)
+def test_an_axis_of_another_machine_is_left_out(elsewhere: Machine) -> None:
+    scaling_kept.merged([replace(kept(0), machine=elsewhere)])
+    assert names(scaling_kept.merged([kept(1)])) == [AXES[1].name]
+
+
+def test_an_axis_of_another_revision_or_day_stays_and_is_told_apart() -> None:
+    newest = replace(made.MACHINE, date="2026-02-08 01:00 UTC", load_before=2.0)
+    merged = scaling_kept.merged(
+        [
+            replace(kept(0), machine=replace(newest, date="2026-02-08 00:10 UTC")),
+            replace(kept(1), machine=replace(newest, revision="def5678", date="2026-02-08 00:20 UTC")),
+            kept(2),
+            replace(kept(3), machine=newest),
+        ]
+    )
+    assert names(merged) == [axis.name for axis in AXES[:4]]
+    assert names(scaling_kept.others_than_newest(merged)) == [AXES[1].name, AXES[2].name]
 
 
 def names(found: list[Kept]) -> list[str]:

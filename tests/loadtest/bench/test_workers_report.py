@@ -11,6 +11,7 @@ from tests.loadtest.bench.test_workers import made as made_workers
 
 def test_rows_of_one_and_of_two_processes_and_the_model() -> None:
     text = workers_report.section(made_workers())
+    assert "Resumed on another process than before, with all that came between: 24 of 24 times; missing 0" in text
     assert "CPU: update 50.0 us, link 10.0 us, copy 20.0 us, message 4.0 us." in text
     rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("| A:")]
     assert [row[2:8] for row in rows] == [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -142,6 +144,18 @@ def test_tick_to_wire_through_ccxt() -> None:
         assert result.channels[channel].samples
         assert result.extra[f"{channel}: t_in to kernel p50 us"] > 0
         assert result.extra[f"{channel}: ccxt alone p50 us"] > 0
+
+
+def test_tick_to_wire_leaves_out_what_came_while_it_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    warm = [(2**20 - 1, 50)]
+    looks = iter([warm, [(65_535, 10), *warm]])
+    status = SimpleNamespace(status=lambda: servers.GatewayStatus(7, 3, {"buckets": next(looks)}))
+    ended: contextlib.nullcontext[Any] = contextlib.nullcontext(lambda: ({}, []))
+    monkeypatch.setattr(workloads, "swarm_of", lambda _server, load: SimpleNamespace(measuring=lambda: ended))
+    monkeypatch.setattr(workloads, "watched", lambda _server, _seconds: contextlib.nullcontext([Reading(0, 0, 0, 0)]))
+    monkeypatch.setattr(workloads, "from_swarm", lambda *_args: made.FIGURES)
+    _figures, kernel_us = workloads.to_kernel(cast("Server", status), Load(conns=1, seconds=0.0))
+    assert kernel_us == pytest.approx(64.5, rel=0.02)
 
 
 def test_messages_a_send_are_of_the_measurement_alone() -> None:
