@@ -2,11 +2,12 @@
 
    Speaks the stream dialect of the wire and nothing else; must not know how the server works. Every numbered frame is
    checked against the last one of its (channel, symbol): a missing number is either inside an announced gap or counted
-   as unannounced. Latency is taken from `t_in` and from `t_out` (ns since the epoch) when the frame is read.
+   as unannounced. An update of a book names the number it is to be applied to: another one than the last is `misfit`.
+   Latency is taken from `t_in` and from `t_out` (ns since the epoch) when the frame is read.
 
      _swarm -p PORT [-u PATH] [-n CONNS] [-m MESSAGE]... [-M MODULUS] [-w WARMUP_S] [-d SECONDS] [-C IN_FLIGHT]
             [-P SERVER_PID] [-S STALLED] [-L SLOW] [-R RECONNECTING] [-U RESUMING] [-Q RESUBSCRIBING]
-            [-A AUDIT_S] [-G DRAIN_S] [-i PING_EVERY_MS] [-o FIRST] [-e TELL_EVERY_MS] [-H HANDSHAKE_S] [-T TOKENS_FILE] [-B] [-D]
+            [-A AUDIT_S] [-G DRAIN_S] [-i PING_EVERY_MS] [-o FIRST] [-e TELL_EVERY_MS] [-H HANDSHAKE_S] [-T TOKENS_FILE] [-B] [-D HAND] [-W]
 
    One %d in MESSAGE is the connection's index (modulo MODULUS when given), counted from FIRST. The first STALLED
    connections have a small receive window and stop reading once up, the SLOW ones after them read a little four times a
@@ -22,8 +23,9 @@
    is `silent` nothing came while it was measured. SIGTERM ends the measurement early, and the next one the audit. Prints
    a line of JSON when the last connection is up, with TELL_EVERY_MS one that often with what was measured since the last
    and what was missed so far, one with the buckets of the latency from `t_in` (us, frames) and one with the figures at
-   the end. Every connection sends all messages; with -D they are dealt out, one to each. Assumes one subscription a
-   (channel, symbol) and connection. */
+   the end; `.._of_N` is of the streams that the Nth MESSAGE asks for. Every connection sends all messages; with -D they
+   are dealt out, HAND of them to each. With -W latency from `t_in` of throttled streams, which wait, is counted apart, and
+   theirs from the exchange's time is not. Assumes one subscription a (channel, symbol) and connection. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -47,7 +49,7 @@ enum { CONNECTING, SHAKING, UP, DEAD };
 enum { READ_BYTES = 262144, HEAD_BYTES_MAX = 16384, MESSAGES_MAX = 64, MESSAGE_BYTES_MAX = 7936, STALLED_WINDOW_BYTES = 4096 };
 enum { SLOW_READ_BYTES = 1024, SLOW_EVERY_MS = 250, VISIT_MS = 2000, EPOCH_CHARS = 24 };
 
-typedef struct { uint64_t id, epoch; int64_t sequence; char epoch_text[EPOCH_CHARS]; unsigned birth; int heard; } Stream; /* id 0: a free slot */
+typedef struct { uint64_t id, epoch; int64_t sequence; char epoch_text[EPOCH_CHARS]; unsigned birth; int heard, asked; } Stream; /* id 0: a free slot; asked: by which message, from 1, 0 by none */
 typedef struct {
   int fd, state, index, greeted, rest, rest_room, slots, used;
   uint8_t *rest_bytes; /* the beginning of a frame whose end has not arrived */
@@ -59,13 +61,14 @@ typedef struct {
 
 static struct {
   const char *path, *messages[MESSAGES_MAX];
-  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, reconnecting, resuming, resubscribing, ping_ms, tell_ms, again, deal;
+  int port, connections, message_count, modulus, first, in_flight_max, stalled, slow, reconnecting, resuming, resubscribing, ping_ms, tell_ms, again, deal, apart;
   double seconds, warmup_s, audit_s, drain_s, handshake_s;
   pid_t server;
 } opt = {.path = "/v1/stream", .port = 8000, .connections = 100, .in_flight_max = 64, .seconds = 5, .warmup_s = 1, .drain_s = 5, .handshake_s = 30};
 
-static struct { uint64_t frames, bytes, control, other, closed, failed, given_up, announced, announced_to_readers, unannounced, repeated, gaps, epochs, reconnects, reconnected, resumed, too_late, not_recovered, resubscribed, refused, behind, behind_to_readers, silent; } count;
-static Histogram from_ex, from_in, from_out, handshake, reply;
+static struct { uint64_t frames, bytes, control, other, closed, failed, given_up, announced, announced_to_readers, unannounced, repeated, gaps, epochs, reconnects, reconnected, resumed, too_late, not_recovered, resubscribed, refused, misfit, behind, behind_to_readers, silent; } count;
+static struct { uint64_t frames, announced, unannounced, behind; } asked[MESSAGES_MAX + 1]; /* by message; frames, announced and behind of who reads */
+static Histogram from_ex, from_in, from_out, from_throttled, handshake, reply;
 static int poller, in_flight, up, measuring, auditing, greeted;
 static volatile sig_atomic_t ended;
 static uint8_t *scratch;
@@ -151,14 +154,14 @@ static int with_position(Connection *c, char *text, int len, size_t room) {
                             symbol.len, symbol.at, s->epoch_text, (long long)s->sequence);
 }
 /* Sends the messages; who resumes says where it is in the first stream that each of them names. */
-/* Whether a connection asks this: with -D one of the messages, otherwise all. */
-static int is_mine(const Connection *c, int m) { return !opt.deal || m == c->index % opt.message_count; }
+/* Whether a connection asks this: with -D a hand of the messages, otherwise all. */
+static int is_mine(const Connection *c, int m) { return !opt.deal || m / opt.deal == hand_of(c); }
 static void subscribe(Connection *c) {
   for (int m = 0; m < opt.message_count; m++) {
     if (!is_mine(c, m)) continue;
     char text[8192];
     int len = snprintf(text, sizeof text, opt.messages[m], index_of(c));
-    expect(c, text, text + len);
+    expect(c, text, text + len, m + 1);
     if (c->comes_back) len = with_position(c, text, len, sizeof text);
     send_frame(c, 1, text, len);
   }
@@ -295,7 +298,7 @@ static void run_until(Connection *all, uint64_t end_ns) {
 
 static void on_term(int number) { ended = number; }
 static void arguments(int argc, char **argv) {
-  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:R:U:Q:A:G:i:e:H:T:BD")) != -1;) switch (o) {
+  for (int o; (o = getopt(argc, argv, "p:u:n:m:M:o:w:d:C:P:S:L:R:U:Q:A:G:i:e:H:T:BD:W")) != -1;) switch (o) {
     case 'p': opt.port = atoi(optarg); break;
     case 'u': opt.path = optarg; break;
     case 'n': opt.connections = atoi(optarg); break;
@@ -324,7 +327,8 @@ static void arguments(int argc, char **argv) {
     case 'H': opt.handshake_s = atof(optarg); break;
     case 'T': read_tokens(optarg); break;
     case 'B': opt.again = 1; break;
-    case 'D': opt.deal = 1; break;
+    case 'D': opt.deal = atoi(optarg); break;
+    case 'W': opt.apart = 1; break;
     default: exit(2);
   }
 }
@@ -399,34 +403,6 @@ int main(int argc, char **argv) {
     if (!again_connect_s) return 1;
     again_s = (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9;
   }
-  uint64_t least = ~0ull, most = 0, streams = 0, readers = 0;
-  for (int i = 0; i < opt.connections; i++) {
-    for (int j = 0; j < all[i].slots; j++) streams += !!all[i].streams[j].epoch;
-    if (!stays(&all[i]) || all[i].state != UP) continue;
-    readers++;
-    if (all[i].frames < least) least = all[i].frames;
-    if (all[i].frames > most) most = all[i].frames;
-  }
-  printf("{");
-  print_buckets("histogram_us", &from_in, NULL);
-  printf("}\n");
-  printf("{\"there_s\":%.3f,\"connecting_cpu\":%.3f,\"stayed\":%d,\"again_connect_s\":%.3f,\"again_s\":%.3f,", there_s,
-         connecting_cpu_s / there_s, stayed, again_connect_s, again_s);
-  printf("\"conns\":%d,\"failed\":%lu,\"connect_s\":%.3f,\"handshake_p50_ms\":%.3f,\"handshake_p99_ms\":%.3f,\"alive\":%d,"
-         "\"readers_alive\":%lu,\"streams\":%lu,\"msgs\":%lu,\"msg_s\":%.1f,\"bytes\":%lu,", opt.connections, count.failed, connect_s,
-         percentile_ms(&handshake, .5), percentile_ms(&handshake, .99), up, readers, streams, count.frames, (double)count.frames / seconds, count.bytes);
-  printf("\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"max_ms\":%.3f,\"out_p50_ms\":%.3f,\"out_p99_ms\":%.3f,"
-         "\"reply_p50_ms\":%.3f,\"reply_p99_ms\":%.3f,\"replies\":%lu,", percentile_ms(&from_in, .5), percentile_ms(&from_in, .9),
-         percentile_ms(&from_in, .99), percentile_ms(&from_in, .999), from_in.max_us / 1e3, percentile_ms(&from_out, .5),
-         percentile_ms(&from_out, .99), percentile_ms(&reply, .5), percentile_ms(&reply, .99), reply.n);
-  printf("\"announced\":%lu,\"announced_to_readers\":%lu,\"unannounced\":%lu,\"repeated\":%lu,\"gap_frames\":%lu,\"epochs\":%lu,\"closed\":%lu,\"other\":%lu,"
-         "\"min_per_conn\":%lu,\"max_per_conn\":%lu,", count.announced, count.announced_to_readers, count.unannounced, count.repeated, count.gaps, count.epochs,
-         count.closed, count.other, least == ~0ull ? 0 : least, most);
-  printf("\"reconnects\":%lu,\"reconnected\":%lu,\"resumed\":%lu,\"too_late\":%lu,\"not_recovered\":%lu,\"resubscribed\":%lu,\"ex_p50_ms\":%.3f,\"ex_p99_ms\":%.3f,\"with_ex\":%lu,",
-         count.reconnects, count.reconnected, count.resumed, count.too_late, count.not_recovered, count.resubscribed, percentile_ms(&from_ex, .5), percentile_ms(&from_ex, .99), from_ex.n);
-  printf("\"refused\":%lu,\"behind\":%lu,\"behind_to_readers\":%lu,\"silent\":%lu,", count.refused, count.behind, count.behind_to_readers, count.silent);
-  printf("\"given_up\":%lu,\"client_cpu\":%.3f,\"client_waited\":%.3f,", count.given_up, client_s / seconds, wait_s / seconds);
-  printf("\"server_cpu\":%.6f,\"server_us_per_msg\":%.3f,\"server_rss_kB\":%ld}\n",
-         server_s / seconds, count.frames ? server_s * 1e6 / (double)count.frames : 0, rss_kB);
+  print_figures(all, (Run){seconds, connect_s, there_s, connecting_cpu_s, again_connect_s, again_s, server_s, client_s, wait_s, stayed, rss_kB});
   return 0;
 }

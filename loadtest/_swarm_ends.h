@@ -67,12 +67,16 @@ static uint64_t missed_of(const Stream *s) {
 /* Counts who is behind the goals, of those who read and were up when they were set; returns how many numbers. */
 static uint64_t count_behind(const Connection *all) {
   count.behind = count.behind_to_readers = count.silent = 0;
+  for (int m = 0; m <= MESSAGES_MAX; m++) asked[m].behind = 0;
   for (int i = opt.stalled + opt.slow; i < opt.connections; i++)
     for (int j = 0; all[i].judged && all[i].state == UP && j < all[i].slots; j++) {
       const Stream *s = &all[i].streams[j];
       uint64_t missed = s->id ? missed_of(s) : 0;
       count.behind += missed;
-      if (stays(&all[i])) count.behind_to_readers += missed;
+      if (stays(&all[i])) {
+        count.behind_to_readers += missed;
+        asked[s->asked].behind += missed;
+      }
       count.silent += missed && !s->heard;
     }
   return count.behind;

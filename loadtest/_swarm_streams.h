@@ -22,9 +22,14 @@ static Stream *stream_of(Connection *c, uint64_t id) {
   return &c->streams[i];
 }
 
-/* With -D what is dealt to others is another stream: they may be throttled otherwise. */
+/* With -D which messages a connection asks: the first HAND, the next, and from the first again. */
+static int hand_of(const Connection *c) {
+  int hands = opt.deal ? opt.message_count / opt.deal : 0;
+  return hands ? c->index % hands : 0;
+}
+/* What is dealt to others is another stream: they may be throttled otherwise. */
 static uint64_t id_of(const Connection *c, Text channel, Text symbol) {
-  uint64_t dealt = opt.deal && opt.message_count ? (uint64_t)(c->index % opt.message_count) : 0;
+  uint64_t dealt = (uint64_t)hand_of(c);
   return hash(hash(HASH_START ^ dealt, channel), symbol) | 1;
 }
 /* Who only reads, all the time: latency, rates and delivery are of these. */
@@ -41,6 +46,10 @@ static void stand_at(Stream *s, Text epoch, int64_t sequence) {
   s->epoch = e;
   s->sequence = sequence;
 }
+static void never_came(const Stream *s, int64_t numbers) {
+  count.unannounced += (uint64_t)numbers;
+  asked[s->asked].unannounced += (uint64_t)numbers;
+}
 
 static void on_gap(Connection *c, const char *p, const char *end) {
   Text channel = FIELD(&p, end, "channel"), symbol = FIELD(&p, end, "symbol"), epoch = FIELD(&p, end, "epoch");
@@ -49,15 +58,21 @@ static void on_gap(Connection *c, const char *p, const char *end) {
   Stream *s = stream_of(c, id_of(c, channel, symbol));
   count.gaps++;
   if (s->sequence < 0 || s->epoch != hash(HASH_START, epoch)) return; /* nothing of this epoch was seen yet */
-  if (to >= from && from > s->sequence + 1) count.unannounced += (uint64_t)(from - s->sequence - 1);
+  if (to >= from && from > s->sequence + 1) never_came(s, from - s->sequence - 1);
   if (new_epoch.at) { stand_at(s, new_epoch, 0); count.epochs++; return; }
   if (to >= from && to > s->sequence) {
     uint64_t missed = (uint64_t)(to - (from > s->sequence ? from - 1 : s->sequence));
     count.announced += missed;
-    if (stays(c)) count.announced_to_readers += missed;
+    if (stays(c)) {
+      count.announced_to_readers += missed;
+      asked[s->asked].announced += missed;
+    }
     s->sequence = to;
   }
 }
+/* Whether the message that asked for it names a throttle; without one it names none. */
+static int is_throttled(const Stream *s) { return s->asked && strstr(opt.messages[s->asked - 1], "\"throttle_ms\":"); }
+static int is_book(Text channel) { return channel.len == 4 && !memcmp(channel.at, "book", 4); }
 static void on_update(Connection *c, const char *p, const char *end) {
   uint64_t len = (uint64_t)(end - p);
   Text channel = FIELD(&p, end, "channel"), kind = FIELD(&p, end, "kind"), epoch = FIELD(&p, end, "epoch");
@@ -66,18 +81,22 @@ static void on_update(Connection *c, const char *p, const char *end) {
   Stream *s = stream_of(c, id_of(c, channel, symbol));
   uint64_t e = hash(HASH_START, epoch);
   int snapshot = kind.len == 8;
-  if (s->sequence >= 0 && s->epoch != e) count.unannounced++; /* nobody said that the epoch ended */
-  else if (s->sequence >= 0 && sequence > s->sequence + 1) count.unannounced += (uint64_t)(sequence - s->sequence - 1);
+  if (s->sequence >= 0 && s->epoch != e) never_came(s, 1); /* nobody said that the epoch ended */
+  else if (s->sequence >= 0 && sequence > s->sequence + 1) never_came(s, sequence - s->sequence - 1);
   else if (sequence <= s->sequence && !snapshot) count.repeated++;
+  Text applies_to = is_book(channel) && !snapshot ? FIELD(&p, end, "prev_sequence") : (Text){NULL, 0};
+  count.misfit += applies_to.at && s->sequence >= 0 && number(applies_to) != s->sequence;
   stand_at(s, epoch, sequence);
   s->heard |= measuring;
   if (!c->greeted) { c->greeted = 1; greeted++; }
   if (!measuring || snapshot || !stays(c)) return; /* a snapshot carries the stamps of an old update */
   int64_t now = (int64_t)now_ns(CLOCK_REALTIME);
-  record(&from_in, (double)(now - number(t_in)) / 1e3);
+  int waits = opt.apart && is_throttled(s);
+  record(waits ? &from_throttled : &from_in, (double)(now - number(t_in)) / 1e3);
   record(&from_out, (double)(now - number(t_out)) / 1e3);
-  if (t_ex.at && *t_ex.at != 'n') record(&from_ex, (double)now / 1e3 - (double)number(t_ex) * 1e3); /* it is in ms */
+  if (!waits && t_ex.at && *t_ex.at != 'n') record(&from_ex, (double)now / 1e3 - (double)number(t_ex) * 1e3); /* it is in ms */
   count.frames++;
+  asked[s->asked].frames++;
   count.bytes += len;
   c->frames++;
 }
@@ -89,11 +108,11 @@ static void count_refused(const char *p, const char *end) {
   for (p = p ? p + sizeof name - 1 : p; closes && (p = memmem(p, (size_t)(closes - p), "\":\"", 3)); p += 3) count.refused++;
 }
 /* What a request asks for is a stream from then on, also when nothing comes of it. */
-static void expect(Connection *c, const char *p, const char *end) {
+static void expect(Connection *c, const char *p, const char *end, int message) {
   Text channel = FIELD(&p, end, "channel"), symbols = FIELD(&p, end, "symbols");
   const char *closes = symbols.at ? memchr(symbols.at, ']', (size_t)(end - symbols.at)) : NULL;
   for (Text name = symbols; closes && (name = first_name(name, closes)).at; name.at += name.len + 1)
-    stream_of(c, id_of(c, channel, name));
+    stream_of(c, id_of(c, channel, name))->asked = message;
 }
 /* Whether what was resumed goes on; when not, whether the epoch that the connection was in has ended meanwhile. */
 static void on_subscribed(Connection *c, const char *p, const char *end) {

@@ -1,7 +1,8 @@
 """`python -m loadtest.churn`: programs that come, go and come back, each holding every stream against its position.
 
 Holds what such programs do: read for a while, then lose the connection and resume, leave and begin anew, change what
-they are subscribed to, or stop reading. One process and one loop; figures as one line of JSON. Speaks the wire.
+they are subscribed to, or stop reading; whether one that leaves a stream has all that any of them had. One process and
+one loop; figures as one line of JSON. Speaks the wire.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from loadtest.furthest import Furthest
+from loadtest.hands import HANDS
 from loadtest.streams import Count, RefusedError, Streams
 
-CHANNELS = ("quotes", "trades")
 CONNECT_TIMEOUT_S = 10.0
+CATCHES_UP_WITHIN_S = 5.0  # before it leaves what it reads, a program has what anybody had of it
 CLOSE_TIMEOUT_S = 1.0  # who has stalled hears of no goodbye
 VISIT_S = (0.5, 3.0)  # between two of a program's changes
 STALL_S = (1.0, 4.0)
@@ -42,6 +45,7 @@ class Tally:
     reconnects: int = 0
     reconnected: int = 0
     lost: int = 0  # connections that ended without the program's doing
+    behind: int = 0  # numbers that others had of a stream, and who read it had not when it left it
     deeds: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEEDS, 0))
     failures: list[str] = field(default_factory=list)
 
@@ -49,8 +53,10 @@ class Tally:
 class Program:
     """One client over all its connections."""
 
-    def __init__(self, number: int, url: str, symbols: Sequence[str], tally: Tally) -> None:
+    def __init__(self, number: int, url: str, symbols: Sequence[str], tally: Tally, furthest: Furthest) -> None:
         self.streams = Streams()
+        self._hand = HANDS[number % len(HANDS)]
+        self._furthest = furthest
         self._random = random.Random(number)  # noqa: S311 - a choice of load, and the same each run
         self._url = url
         self._symbols = symbols
@@ -70,7 +76,7 @@ class Program:
                         self._url, compression=None, ping_interval=None, close_timeout=CLOSE_TIMEOUT_S
                     )
                     await self._subscribe(socket)
-                    for _ in CHANNELS:
+                    for _ in self._hand:
                         while await self._message(socket) != "subscribed":
                             pass
             except (WebSocketException, OSError, TimeoutError, RefusedError) as error:
@@ -88,6 +94,8 @@ class Program:
                 await self._read(socket, min(until_s, time.monotonic() + self._random.uniform(*VISIT_S)))
                 if await self._deed(socket):
                     break
+            else:
+                await self._catch_up(socket)
         except (ConnectionClosed, RefusedError) as error:
             self._tally.lost += 1
             self._tally.failures.append(f"reading: {error!r}")
@@ -99,6 +107,7 @@ class Program:
         self._tally.deeds[deed] += 1
         match deed:
             case "leave":
+                await self._catch_up(socket)
                 self.streams.forget()
                 return True
             case "drop":  # what was read and not taken is lost with the connection, and resumed
@@ -107,12 +116,28 @@ class Program:
             case "stall":
                 await asyncio.sleep(self._random.uniform(*STALL_S))
             case _:
+                await self._catch_up(socket)
                 former, self._symbol = self._symbol, self._random.choice(self._symbols)
                 if former != self._symbol:
-                    for channel in CHANNELS:
-                        await socket.send(json.dumps(self.streams.unsubscribe(channel, [former])))
+                    for asked in self._hand:
+                        await socket.send(json.dumps(self.streams.unsubscribe(asked.channel, [former])))
                     await self._subscribe(socket)
         return False
+
+    async def _catch_up(self, socket: ClientConnection) -> None:
+        """Reads on until it is where the furthest of all programs is now; what it lacks then does not come."""
+        goals = {asked: self._furthest.of((asked, self._symbol)) for asked in self._hand}
+
+        def missed() -> int:
+            """How many numbers, over its streams."""
+            at = {asked: self.streams.positions.get((asked.channel, self._symbol)) for asked in self._hand}
+            return sum(self._furthest.missed((asked, self._symbol), goals[asked], at[asked]) for asked in self._hand)
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCHES_UP_WITHIN_S):
+                while missed():
+                    await self._message(socket)
+        self._tally.behind += missed()
 
     async def _read(self, socket: ClientConnection, until_s: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -123,11 +148,14 @@ class Program:
     async def _message(self, socket: ClientConnection) -> str:
         message = orjson.loads(await socket.recv())
         self.streams.take(message)
+        for asked in self._hand:
+            if position := self.streams.positions.get((asked.channel, self._symbol)):
+                self._furthest.saw((asked, self._symbol), position)
         return str(message["type"])
 
     async def _subscribe(self, socket: ClientConnection) -> None:
-        for channel in CHANNELS:
-            await socket.send(json.dumps(self.streams.subscribe(channel, [self._symbol])))
+        for asked in self._hand:
+            await socket.send(json.dumps(self.streams.subscribe(asked.channel, [self._symbol], **asked.options)))
 
 
 def figures(tally: Tally, counts: list[Count]) -> dict[str, Any]:
@@ -143,8 +171,8 @@ def figures(tally: Tally, counts: list[Count]) -> dict[str, Any]:
 
 async def run(url: str, programs: int, symbols: Sequence[str], seconds: float) -> dict[str, Any]:
     """All programs at once."""
-    tally = Tally()
-    clients = [Program(number, url, symbols, tally) for number in range(programs)]
+    tally, furthest = Tally(), Furthest()
+    clients = [Program(number, url, symbols, tally, furthest) for number in range(programs)]
     until_s = time.monotonic() + seconds
     await asyncio.gather(*(client.run(until_s) for client in clients))
     return figures(tally, [client.streams.count for client in clients])

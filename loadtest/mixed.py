@@ -12,16 +12,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from loadtest import histogram, series, unrest, uptime
+from loadtest import calm, hands, histogram, series, swarm, unrest, uptime
 from loadtest.bench import servers
 from loadtest.bench.machine import client_cpu, core_idle_s, on_cpu
 from loadtest.bench.servers import Server
 from loadtest.outcome import Curve, Sample
-from loadtest.probe import CHANNELS
-from loadtest.swarm import Swarm, ToolError, last_json_line, raise_open_files, subscribe
+from loadtest.swarm import Buckets, Swarm, ToolError, last_json_line, raise_open_files
 from loadtest.unrest import Injected
 from loadtest.uptime import Announced, Slot
 from loadtest.watching import watched
@@ -86,6 +85,7 @@ class Seen:
     injected: Sequence[Injected] = ()
     samples: Sequence[Sample] = ()
     client_core_share: float = 0.0  # of the core of them all, and of the exchange
+    calm: Buckets = field(default_factory=list)  # latency from the exchange's time, without faults
 
 
 def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
@@ -102,7 +102,7 @@ def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
             )
             with ThreadPoolExecutor(3) as pool, watched(server, mix.seconds) as readings:
                 idle_s, began_s = core_idle_s(client_cpu()), time.monotonic()
-                swarm = pool.submit(_swarm(server, mix).run_to_buckets)
+                reading = pool.submit(_swarm(server, mix).run_to_lines)
                 limit_s = mix.seconds + ENDS_WITHIN_S
                 churn = pool.submit(last_json_line, command("churn", server, mix), timeout_s=limit_s)
                 probe = pool.submit(last_json_line, command("probe", server, mix), timeout_s=limit_s)
@@ -112,9 +112,9 @@ def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
                 with unrest.restless(exchange, at_s) as injected:
                     came, probed = churn.result(), probe.result()
                 idle_s, spent_s = core_idle_s(client_cpu()) - idle_s, time.monotonic() - began_s
-                read, buckets = swarm.result()
-    samples = series.samples(readings)
-    seen = Seen(read, came, probed, injected, samples, 1 - idle_s / spent_s)
+                lines = reading.result()
+    samples, (read, buckets) = series.samples(readings), swarm.read(lines)
+    seen = Seen(read, came, probed, injected, samples, 1 - idle_s / spent_s, calm.buckets(lines, injected))
     return Mixed(figures(mix, seen), samples, histogram.curve(buckets), notes(seen))
 
 
@@ -132,7 +132,10 @@ def _swarm(server: Server, mix: Mix) -> Swarm:
     return Swarm(
         port=server.port,
         conns=mix.all,
-        messages=tuple(subscribe([MARKET], channel) for channel in CHANNELS),
+        messages=hands.messages(MARKET),
+        deal=hands.SIZE,
+        apart=True,
+        tell_every_ms=calm.TOLD_EVERY_MS,
         index_modulus=mix.symbols,
         index_first=NAMED_MARKETS + 1,
         warmup_s=WARMUP_S,
@@ -159,7 +162,7 @@ def command(what: str, server: Server, mix: Mix) -> list[str]:
 def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
     """By the names that limits have."""
     read, came, probed = seen.read, seen.came, seen.probed
-    told = came["updates"] + came["announced"] + came["unannounced"]
+    told = came["updates"] + came["announced"] + came["unannounced"] + came["behind"]
     tries = came["connects"] + came["reconnects"] + mix.all + read["reconnects"]
     failed = came["failures"] - came["lost"] + read["failed"]
     again, is_back = (came[name] + read[name] for name in ("reconnects", "reconnected"))
@@ -168,7 +171,8 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "unannounced_count": read["unannounced"] + came["unannounced"] + probed["unannounced"],
         "repeated_count": read["repeated"] + came["repeated"] + probed["repeated"],
         "announced_count": read["announced"] + came["announced"] + probed["announced"],
-        "behind_count": read["behind"],
+        "misfit_updates_count": read["misfit"] + came["misfit"] + probed["misfit"],
+        "behind_count": read["behind"] + came["behind"],
         "silent_streams_count": read["silent"],
         # Who stalls for long is closed, and may be.
         "lost_count": mix.conns - read["readers_alive"] + came["lost"] + len(probed["failures"]),
@@ -186,13 +190,10 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "resumed_too_late_count": came["too_late"] + read["too_late"],
         "not_recovered_count": came["not_recovered"] + read["not_recovered"],
         "resynced_count": came["resynced"],
+        **_by_channel(read),
         **_of_service(seen),
         "messages_per_s": read["msg_s"],
-        "p50_ms": read["p50_ms"],
-        "p99_ms": read["p99_ms"],
-        "p999_ms": read["p999_ms"],
-        "from_exchange_p50_ms": read["ex_p50_ms"],
-        "from_exchange_p99_ms": read["ex_p99_ms"],
+        **_latencies(seen),
         "cpu_per_message_us": read["server_us_per_msg"],
         "client_cpu_share": read["client_cpu"],
         "client_waited_share": read["client_waited"],
@@ -200,7 +201,37 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "memory_slope_KiB_per_h": slope.kib_per_h if slope else None,
         "memory_slope_error_KiB_per_h": slope.error_kib_per_h if slope else None,
         "memory_slope_beyond_noise_KiB_per_h": series.leak_kib_per_h(seen.samples),
+        "memory_leak_seen_KiB_per_h": series.leak_seen_kib_per_h(seen.samples),
         "memory_grown_KiB": series.memory_grown_kib(seen.samples),
+    }
+
+
+def _by_channel(read: dict[str, float]) -> dict[str, float | None]:
+    """What readers had of each channel, and which share that is of what they were due."""
+    counted = {what: hands.by_name(read, what) for what in ("msgs", "announced", "unannounced", "behind")}
+    named: dict[str, float | None] = {}
+    for name, had in counted["msgs"].items():
+        named[f"{name}_count"] = had
+        named[f"delivered_{name}_share"] = _share(had, sum(counted[what][name] for what in list(counted)[1:]))
+    return named
+
+
+def _latencies(seen: Seen) -> dict[str, float | None]:
+    """Of readers: from `t_in`, of streams that are not throttled; from `t_out`, of all; and from the exchange's time,
+    in which its faults are."""
+    read = seen.read
+    return {
+        "p50_ms": read["p50_ms"],
+        "p99_ms": read["p99_ms"],
+        "p999_ms": read["p999_ms"],
+        "throttled_p50_ms": read["throttled_p50_ms"],
+        "throttled_p99_ms": read["throttled_p99_ms"],
+        "from_t_out_p50_ms": read["out_p50_ms"],
+        "from_t_out_p99_ms": read["out_p99_ms"],
+        "from_exchange_p50_ms": read["ex_p50_ms"],
+        "from_exchange_p99_ms": read["ex_p99_ms"],
+        "from_exchange_without_faults_p50_ms": calm.percentile_ms(seen.calm, 0.5),
+        "from_exchange_without_faults_p99_ms": calm.percentile_ms(seen.calm, 0.99),
     }
 
 

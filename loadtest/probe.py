@@ -18,10 +18,10 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from loadtest.hands import CHANNELS
 from loadtest.streams import Count, RefusedError, Streams
 from loadtest.uptime import Announced, Slot
 
-CHANNELS = ("quotes", "trades")
 LIVE = "quotes"  # the channel that never rests in a market that moves
 SLOT_S = 0.25
 ANSWER_WITHIN_S = 1.0
@@ -129,6 +129,7 @@ def told(probe: Probe) -> dict[str, Any]:
         "updates": count.updates,
         "unannounced": count.unannounced,
         "repeated": count.repeated,
+        "misfit": count.misfit,
         "announced": count.announced,
         "streams": [f"{channel} {symbol}" for channel in CHANNELS for symbol in probe.symbols],
         "failures": probe.failures,

@@ -87,8 +87,18 @@ def memory_slope_beyond_noise_kib_per_h(slope: Slope | None) -> float | None:
 
 def leak_kib_per_h(seen: Sequence[Sample]) -> float | None:
     """The slope beyond its noise, of a run that is long enough for its memory to settle; of others nothing is known."""
-    is_long = bool(seen) and seen[-1].at_s >= SETTLING_S / (1 - SETTLING_SHARE)
-    return memory_slope_beyond_noise_kib_per_h(memory_slope(seen)) if is_long else None
+    return memory_slope_beyond_noise_kib_per_h(memory_slope(seen)) if _is_long(seen) else None
+
+
+def leak_seen_kib_per_h(seen: Sequence[Sample]) -> float | None:
+    """The leak that 99 of 100 such runs would have shown: so far above what may be chance that chance does not hide
+    it. A run without a slope proves no more than that there is none as large."""
+    slope = memory_slope(seen) if _is_long(seen) else None
+    return None if slope is None else 2 * STUDENT_T * slope.error_kib_per_h
+
+
+def _is_long(seen: Sequence[Sample]) -> bool:
+    return bool(seen) and seen[-1].at_s >= SETTLING_S / (1 - SETTLING_SHARE)
 
 
 def memory_grown_kib(seen: Sequence[Sample]) -> int | None:

@@ -27,6 +27,7 @@ class Count:
     resynced: int = 0  # at least so many of what a client missed that was away while the epoch ended
     unannounced: int = 0  # numbers that never came and that no gap named
     repeated: int = 0
+    misfit: int = 0  # updates of a book that are to be applied to another number than it stands at
     epochs: int = 0  # times a stream began anew, announced
     resumed: int = 0
     replayed: int = 0
@@ -123,6 +124,7 @@ class Streams:
             return False
         elif at is not None:
             self.count.unannounced += sequence - at[1] - 1
+            self.count.misfit += message["kind"] == "update" and message["data"].get("prev_sequence", at[1]) != at[1]
         self.count.updates += 1
         return True
 

@@ -104,7 +104,8 @@ class Swarm:
     handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S  # then it is given up, and counted
     tokens: Path | None = None  # a bearer token a line: each connection shows the next one
     again: bool = False  # in the end all are dropped at once and come back
-    deal: bool = False  # each connection sends one of the messages, in turn, not all
+    deal: int = 0  # so many of the messages are a hand, and hands are dealt to connections in turn; 0: all to each
+    apart: bool = False  # latency of throttled streams, which wait, is counted by itself
     prefix: tuple[str, ...] = field(default=())  # words before the command: taskset, chrt
 
     def command(self) -> list[str]:
@@ -112,6 +113,8 @@ class Swarm:
         others = self.stalled + self.slow + self.reconnecting + self.resuming + self.resubscribing
         if others > self.conns:
             raise ToolError(f"{others} of {self.conns} connections cannot stall, be slow, or come and go")
+        if self.deal and len(self.messages) % self.deal:
+            raise ToolError(f"{len(self.messages)} messages are no hands of {self.deal}")
         words = [*self.prefix, str(compiled(SOURCE, depends=HEADERS)), "-p", str(self.port), "-u", self.path]
         words += ["-n", str(self.conns), "-w", str(self.warmup_s), "-d", str(self.seconds), "-C", str(self.in_flight)]
         words += ["-P", str(self.server_pid), "-S", str(self.stalled), "-L", str(self.slow), "-A", str(self.audit_s)]
@@ -121,7 +124,8 @@ class Swarm:
         words += ["-H", str(self.handshake_timeout_s)]
         words += ["-T", str(self.tokens)] if self.tokens else []
         words += ["-B"] if self.again else []
-        words += ["-D"] if self.deal else []
+        words += ["-D", str(self.deal)] if self.deal else []
+        words += ["-W"] if self.apart else []
         for message in self.messages:
             words += ["-m", message]
         return words
@@ -132,9 +136,13 @@ class Swarm:
 
     def run_to_buckets(self) -> tuple[dict[str, float], Buckets]:
         """The same, and how many frames took how long from `t_in`."""
+        return read(self.run_to_lines())
+
+    def run_to_lines(self) -> list[str]:
+        """The same as it is printed, with the lines of what was told meanwhile."""
         raise_open_files()
         limit_s = CONNECT_TIMEOUT_S + self.warmup_s + self.seconds + self.drain_s + self.audit_s + 10
-        return read(printed_lines(self.command(), timeout_s=limit_s))
+        return printed_lines(self.command(), timeout_s=limit_s)
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[Callable[[], tuple[dict[str, float], Buckets]]]:
@@ -233,9 +241,10 @@ def raise_open_files() -> int:
     return hard
 
 
-def subscribe(symbols: list[str], channel: str = "quotes") -> str:
+def subscribe(symbols: list[str], channel: str = "quotes", **options: object) -> str:
     """A subscribe request of the stream dialect; symbols may hold one %d, the connection's index."""
-    return json.dumps({"action": "subscribe", "id": "1", "channel": channel, "symbols": symbols}, separators=(",", ":"))
+    asked = {"action": "subscribe", "id": "1", "channel": channel, "symbols": symbols, **options}
+    return json.dumps(asked, separators=(",", ":"))
 
 
 def subscriptions(symbols: list[str], channel: str = "quotes") -> tuple[str, ...]:

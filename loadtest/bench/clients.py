@@ -5,9 +5,10 @@ Knows both clients' options and results. Must not know workloads or goals.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from loadtest import histogram
 from loadtest.bench.machine import client_cpu, on_cpu, realtime, wait_for_ports
@@ -17,6 +18,13 @@ from loadtest.swarm import CONNECT_TIMEOUT_S, Buckets, Swarm, last_json_line, ra
 
 CROWD_CONNS = 5_000  # from here on ports are short: `wsload` leaves each of its connections' in TIME_WAIT
 PORTS_WAITING_MAX = 3_000
+
+
+class Percentiles(NamedTuple):
+    """Of a latency that is not judged."""
+
+    p50: float
+    p99: float
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ class Figures:
     messages_per_send: float | None = None
     buckets: Buckets | None = None  # how many frames took how long
     samples: list[Sample] = field(default_factory=list)  # of the server, from before the first connection
+    from_t_out_ms: Percentiles | None = None
+    from_exchange_ms: Percentiles | None = None
     client_waited: float | None = None  # of the time, though it could have run; of `wsload` with its handshakes
 
     @property
@@ -158,7 +168,15 @@ def from_swarm(server: Server, load: Load, result: dict[str, float], buckets: Bu
         readers_alive=int(result.get("readers_alive", result["alive"])),
         announced_to_readers=int(result.get("announced_to_readers", 0)),
         buckets=buckets,
+        from_t_out_ms=_percentiles(result, "out"),
+        from_exchange_ms=_percentiles(result, "ex"),
     )
+
+
+def _percentiles(result: dict[str, float], name: str) -> Percentiles | None:
+    """Nothing where no frame had such a stamp."""
+    both = Percentiles(*(result.get(f"{name}_{at}_ms", math.nan) for at in Percentiles._fields))
+    return None if math.isnan(both.p50) else both
 
 
 def _common(server: Server, load: Load, result: dict[str, float]) -> dict[str, Any]:
@@ -181,4 +199,14 @@ def _common(server: Server, load: Load, result: dict[str, float]) -> dict[str, A
         "empty_rss_kib": server.empty_rss_kib,
         "least_per_conn": int(result["min_per_conn"]),
         "most_per_conn": int(result["max_per_conn"]),
+    }
+
+
+def by_stamp(seen: Figures) -> dict[str, float | None]:
+    """Latency from the stamps that are not judged, by the names of figures; our own client alone reads them."""
+    stamps = {"t_out": seen.from_t_out_ms, "exchange": seen.from_exchange_ms}
+    return {
+        f"from_{stamp}_{at}_ms": getattr(told, at) if told else None
+        for stamp, told in stamps.items()
+        for at in Percentiles._fields
     }

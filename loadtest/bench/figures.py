@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from loadtest.bench import storm
-from loadtest.bench.clients import Figures
+from loadtest.bench.clients import Figures, by_stamp
 from loadtest.bench.orders import OrdersResult
 from loadtest.bench.workloads import TICK_CHANNELS, Result
 
@@ -29,6 +29,7 @@ def of_workload(result: Result) -> Named:
         "p50_ms": ours.p50_ms,
         "p99_ms": ours.p99_ms,
         "p999_ms": ours.p999_ms,
+        **by_stamp(result.checked or ours),
         "cpu_per_message_us": ours.us_per_msg,
         "memory_per_connection_KiB": ours.kib_per_conn,
         "accept_s": ours.connect_s,
@@ -66,6 +67,7 @@ def _tick_to_wire(result: Result) -> Named:
         **{f"own_share_of_{name}_p50_us": result.extra.get(f"{name}: own share p50 us") for name in TICK_CHANNELS},
         "missing_count": sum((each.unannounced or 0) + (each.announced or 0) + (each.repeated or 0) for each in seen),
         "lost_count": sum(each.conns - each.alive for each in seen),
+        **{f"{name}_{of}": ms for name, each in result.channels.items() for of, ms in by_stamp(each).items()},
         "client_cpu_share": max((each.client_cpu for each in seen), default=None),
         "client_waited_share": max((each.client_waited or 0.0 for each in seen), default=None),
     }

@@ -87,9 +87,31 @@ def figures_table(result: Result) -> str:
     return table(COLUMNS, rows)
 
 
+STAMPS = ("p50 and p99 ms from", "t_in", "t_out", "the exchange's time")
+
+
+def stamps_table(result: Result) -> str:
+    """Latency from each stamp, of the runs that our own client read; empty without one."""
+    seen = {"tickwire": result.gateway, "tickwire, all reading": result.unstalled}
+    seen |= {f"tickwire, {channel}": each for channel, each in result.channels.items()}
+    if result.checked is not result.gateway:
+        seen["tickwire, every stream checked"] = result.checked
+    rows = [
+        (label, *map(_both, ((each.p50_ms, each.p99_ms), each.from_t_out_ms, each.from_exchange_ms)))
+        for label, each in seen.items()
+        if each is not None and each.from_t_out_ms is not None
+    ]
+    return table(STAMPS, rows) if rows else ""
+
+
+def _both(told: tuple[float, float] | None) -> str:
+    return f"{number(told[0])} and {number(told[1])}" if told else "-"
+
+
 def section(result: Result) -> str:
     """A workload: its table, what else was measured, its goals."""
     parts = [f"## {result.workload.name}: {result.workload.title}", figures_table(result)]
+    parts += [told] if (told := stamps_table(result)) else []
     if result.storm is not None:
         came = figures.of_workload(result).items()
         parts.append("Those who came: " + ", ".join(f"{name} {number(value)}" for name, value in came) + ".")
@@ -148,10 +170,13 @@ on another, over loopback, no TLS. Machines differ and are shared: compare only 
   server that is slower than the client pays that for each send, one that is faster hardly ever.
 - {begins()};
   what happens before is in none of the figures.
-- Latency is from the stamp in the frame (`t_in`: when the gateway got the update) to when the client has read it.
+- Latency is from the stamp in the frame (`t_in`: when the gateway got the update) to when the client has read it. Where
+  the project's own client read, a table has it from `t_out` (the frame was built) and from the exchange's time, too.
   Percentiles are of buckets 3 % wide, 1 us below 64 us, and go by the upper edge: never better than the true one.
-- *missing*: numbers of a stream that never came and were not announced. In the row *every stream checked* the
-  project's own client held every stream's sequence and epoch against what was announced.
+- *missing*: numbers of a stream that never came and were not announced. `wsload` sees the holes in a connection's one
+  sequence and knows no epoch; of B, whose connections have ten, it sees none. So A to D run once more, as long, in the
+  row *every stream checked*, where the project's own client holds every stream's sequence and epoch against what was
+  announced; a limit on missing numbers is on those of both.
 - *KiB/conn* is resident memory over that of the empty process, divided by the connections; *accept s* is how long the
   clients took to connect, 64 handshakes at a time, while updates were already going out.
 - D's replies are from connections of their own while 10,000 others get their bursts from a gateway that also has its

@@ -27,7 +27,7 @@ class Turns(NamedTuple):
 
 def middle(rounds: Sequence[Figures], *, some_stalled: bool = False) -> Figures:
     """The medians of what is measured, and the worst of what is counted: nothing that was lost in one round is
-    forgiven for the others. Histogram, samples and names are of the round whose p99 is in the middle.
+    forgiven for the others. Histogram, samples, other stamps and names are of the round whose p99 is in the middle.
 
     `some_stalled`: announced gaps are theirs, who have to be told; else each is one too many.
     """

@@ -275,7 +275,7 @@ def swarm(server: Server, point: Point, seconds: float) -> Swarm:
         path=server.path,
         conns=point.conns,
         messages=point.messages(),
-        deal=len(point.tiers_ms) > 1,
+        deal=int(len(point.tiers_ms) > 1),
         index_modulus=point.keys,
         in_flight=IN_FLIGHT,
         warmup_s=WARMUP_S,

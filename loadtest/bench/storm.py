@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtest.bench import servers
-from loadtest.bench.clients import Figures, Load, from_swarm
+from loadtest.bench.clients import Figures, Load, by_stamp, from_swarm
 from loadtest.bench.machine import client_cpu, free_port, on_cpu, rss_kib, server_cpu
 from loadtest.bench.orders import NAMED, NO_LIMIT, tickwire
 from loadtest.bench.servers import Server
@@ -184,4 +184,5 @@ def figures(seen: Weathered) -> dict[str, float | None]:
         "p50_ms": read.p50_ms,
         "p99_ms": read.p99_ms,
         "p999_ms": read.p999_ms,
+        **by_stamp(read),
     }

@@ -142,13 +142,13 @@ def measure(name: str, plan: Plan) -> Result:
     return result
 
 
-def load_of(workload: Workload, plan: Plan, *, seconds: float | None = None) -> Load:
+def load_of(workload: Workload, plan: Plan) -> Load:
     """What the clients do for a workload."""
     return Load(
         conns=workload.conns,
         messages=workload.messages(),
         warmup_s=workload.warmup_s,
-        seconds=plan.seconds if seconds is None else seconds,
+        seconds=plan.seconds,
         one_stream=workload.keys_per_conn == 1,
     )
 
@@ -186,12 +186,11 @@ def note_rounds(result: Result, rounds: dict[str, list[Figures]]) -> None:
 
 
 def check_streams(result: Result, plan: Plan) -> None:
-    """Our own client for a moment: every stream against its position, and every latency in its histogram."""
+    """The same once more by our own client: every stream against its position, and every latency in its histogram."""
     workload = result.workload
     with servers.gateway(servers.SYNTHETIC, source_options(workload), klass="synthetic") as server:
         plan.say(f"{workload.name}: gateway, every stream checked")
-        check = replace(load_of(workload, plan, seconds=min(2.0, plan.seconds)), index_modulus=workload.symbols)
-        result.checked = run(server, check, None)
+        result.checked = run(server, replace(load_of(workload, plan), index_modulus=workload.symbols), None)
 
 
 def counted(server: Server, load: Load, plan: Plan) -> Figures:

@@ -17,16 +17,26 @@ from websockets.exceptions import ConnectionClosed
 
 from loadtest import churn
 from loadtest.churn import Tally
+from loadtest.hands import HANDS, IN_TURN
 from loadtest.streams import Count
+
+TICK_S = 0.01
 
 
 class Gateway:
-    """Numbers on one clock for everybody; remembers what was asked."""
+    """Numbers on one clock for everybody; remembers what was asked. Who is `mute` tells some who come only that they
+    are subscribed."""
 
-    def __init__(self, *, skips: int = 0, closes: bool = False, refuses: bool = False) -> None:
+    def __init__(self, *, skips: int = 0, closes: bool = False, refuses: bool = False, mute: bool = False) -> None:
         self.asked: list[dict[str, object]] = []
-        self.skips, self.closes, self.refuses = skips, closes, refuses
+        self.skips, self.closes, self.refuses, self.mute = skips, closes, refuses, mute
         self.told = 0
+        self.began_s = time.monotonic()
+
+    @property
+    def number(self) -> int:
+        """Of the newest update of each stream."""
+        return int((time.monotonic() - self.began_s) / TICK_S) * (1 + self.skips)
 
     async def talk(self, socket: ServerConnection) -> None:
         try:
@@ -53,7 +63,7 @@ class Gateway:
             data: dict[str, object] = {"symbols": symbols, "errors": {}}
             await socket.send(json.dumps({"type": "unsubscribed", "channel": channel, "data": data}))
             return
-        resumed, number = "resume" in request, 0
+        resumed, number, is_mute = "resume" in request, self.number, self.mute and len(self.asked) % 4 == 0
         if resumed:
             number = json.loads(json.dumps(request["resume"]))[symbols[0]]["sequence"]
         stream = {"epoch": "e", "sequence": number, "recovered": True if resumed else None, "replayed": 0}
@@ -61,12 +71,14 @@ class Gateway:
         await socket.send(json.dumps({"type": "subscribed", "channel": channel, "data": data}))
         for told_before in count():
             number += 1 + self.skips
+            if is_mute:
+                await socket.wait_closed()
+            await asyncio.sleep(max(0.0, number * TICK_S / (1 + self.skips) - (time.monotonic() - self.began_s)))
             told = {"type": "quote", "channel": channel, "kind": "update", "epoch": "e", "sequence": number}
             await socket.send(json.dumps({**told, "data": {"symbol": symbols[0]}}))
             self.told += 1
             if self.closes and told_before == 3:  # by then both channels are subscribed
                 await socket.close(1011)
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -101,7 +113,7 @@ async def test_every_deed_is_done_and_nothing_is_missing(monkeypatch: pytest.Mon
     async with serving(gateway) as url:
         came = await run_until(enough, url, 10, ["A/B", "C/D", "E/F"], monkeypatch)
     assert came["first_failures"] == []
-    assert (came["unannounced"], came["repeated"], came["lost"]) == (0, 0, 0)
+    assert (came["unannounced"], came["repeated"], came["lost"], came["behind"]) == (0, 0, 0, 0)
     assert all(came["deeds"][deed] for deed in churn.DEEDS)
     assert came["resumed"] > 0
     assert came["updates"] > 10
@@ -114,6 +126,26 @@ async def test_numbers_that_never_came_are_counted(monkeypatch: pytest.MonkeyPat
     async with serving(gateway) as url:
         came = await run_until(lambda _: gateway.told > 9, url, 1, ["A/B"], monkeypatch)
     assert came["unannounced"] == 2 * came["updates"] > 0
+
+
+async def test_who_falls_silent_is_behind_those_who_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(churn, "CATCHES_UP_WITHIN_S", 0.05)
+    async with serving(Gateway(mute=True)) as url:
+        came = await run_until(lambda tally: tally.behind, url, 2 * len(HANDS), ["A/B"], monkeypatch)
+    assert came["behind"] > 0
+    assert (came["unannounced"], came["lost"]) == (0, 0)  # nothing else shows it
+
+
+async def test_programs_read_books_and_throttled_streams_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Gateway()
+
+    def enough(_tally: Tally) -> bool:
+        asked = {(request["channel"], request.get("throttle_ms", 0)) for request in gateway.asked}
+        return asked >= set(IN_TURN)
+
+    async with serving(gateway) as url:
+        came = await run_until(enough, url, len(HANDS), ["A/B"], monkeypatch)
+    assert came["first_failures"] == []
 
 
 async def test_a_connection_that_the_server_ends_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadtest import load, mixed, targets, unrest, uptime
+from loadtest import hands, load, mixed, targets, unrest, uptime
 from loadtest.bench.servers import GatewayStatus, Server
 from loadtest.mixed import Mix, Seen
 from loadtest.outcome import Sample
@@ -23,22 +23,26 @@ READ: dict[str, float] = {
     "server_us_per_msg": 6.0, "client_cpu": 0.5, "client_waited": 0.25, "given_up": 1,
     "reconnects": 0, "reconnected": 0, "resumed": 0, "resubscribed": 0,
     "failed": 0, "too_late": 0, "not_recovered": 0, "refused": 0, "behind": 0, "behind_to_readers": 0, "silent": 0,
-    "ex_p50_ms": 7.0, "ex_p99_ms": 8.0,
+    "ex_p50_ms": 7.0, "ex_p99_ms": 8.0, "out_p50_ms": 0.5, "out_p99_ms": 2.5, "misfit": 0,
+    "throttled_p50_ms": 125.0, "throttled_p99_ms": 250.0,
+    **{f"msgs_of_{number}": 500 for number in range(6)},
+    **{f"{what}_of_{number}": 0 for what in ("announced", "unannounced", "behind") for number in range(6)},
 }  # fmt: skip
 CAME: dict[str, Any] = {
     "updates": 900, "announced": 100, "unannounced": 0, "repeated": 0, "connects": 4, "reconnects": 10,
     "reconnected": 10, "lost": 0, "failures": 0, "resumed": 6, "replayed": 7, "not_recovered": 0, "resynced": 4,
-    "too_late": 2, "deeds": {"drop": 1}, "first_failures": [],
+    "too_late": 2, "behind": 0, "misfit": 0, "deeds": {"drop": 1}, "first_failures": [],
 }  # fmt: skip
 PROBED: dict[str, Any] = {
     "slots": [[float(at_s), True, float(at_s)] for at_s in range(90, 110)],
     "gaps": [[100.5, "quotes SIM0011/USDT", "upstream"]],
     "streams": ["quotes SIM0011/USDT"],
-    "updates": 9, "unannounced": 0, "repeated": 0, "announced": 0, "failures": [],
+    "updates": 9, "unannounced": 0, "repeated": 0, "announced": 0, "misfit": 0, "failures": [],
 }  # fmt: skip
 DROP = Injected("drop", 100.0, 100.0, breaks=True)
 SAMPLES = [Sample(float(at_s), 100.0, 0.1, 1_000 + at_s) for at_s in range(1, 25)]
-SEEN = Seen(READ, CAME, PROBED, [DROP], SAMPLES)
+CALM = [(10_000.0, 99), (20_000.0, 1)]
+SEEN = Seen(READ, CAME, PROBED, [DROP], SAMPLES, calm=CALM)
 
 
 def of(
@@ -63,6 +67,28 @@ def test_losses_of_any_kind_of_client_count() -> None:
     assert of({"announced_to_readers": 1000})["delivered_share"] == 0.75
     assert of({"behind_to_readers": 1000})["delivered_share"] == 0.75
     assert of({"msgs": 0})["delivered_share"] == 0.0
+    assert of({"misfit": 1}, {"misfit": 2}, {"misfit": 4})["misfit_updates_count"] == 7
+
+
+def test_who_falls_silent_is_behind_and_what_it_lacks_was_not_delivered() -> None:
+    named = of({"behind": 1}, {"behind": 100, "announced": 0})
+    assert (named["behind_count"], named["delivered_to_programs_share"]) == (101, 0.9)
+
+
+def test_each_channel_has_its_own_count_and_share() -> None:
+    named = of({"msgs_of_1": 0, "announced_of_3": 500, "unannounced_of_4": 300, "behind_of_4": 200})
+    assert (named["quotes_count"], named["book_count"], named["throttled_quotes_count"]) == (1000, 500, 500)
+    shares = [named[f"delivered_{name}_share"] for name in ("quotes", "trades", "book", "throttled_quotes")]
+    assert shares == [1.0, 0.0, 0.5, 0.5]  # nothing is no delivery
+
+
+def test_latency_is_from_all_three_stamps() -> None:
+    named = of()
+    assert (named["p99_ms"], named["throttled_p99_ms"]) == (3.0, 250.0)
+    assert (named["from_t_out_p50_ms"], named["from_t_out_p99_ms"]) == (0.5, 2.5)
+    assert (named["from_exchange_p50_ms"], named["from_exchange_p99_ms"]) == (7.0, 8.0)
+    without = [named[f"from_exchange_without_faults_{at}_ms"] for at in ("p50", "p99")]
+    assert without == [10.0, 10.0]
 
 
 def test_what_was_lost_by_resuming_too_late_has_a_share_of_its_own() -> None:
@@ -110,7 +136,7 @@ def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(mixed, "WARMUP_S", 1.0)
     monkeypatch.setattr(unrest, "KINDS", unrest.KINDS[:1])
     monkeypatch.setattr(uptime, "RECOVERY_S", 3.0)
-    mix = Mix(**KINDS, programs=10, symbols=3, rate=40, faults_every_s=5, minutes=0.15)
+    mix = Mix(**KINDS, programs=10, symbols=2, rate=40, faults_every_s=5, minutes=0.15)
     said: list[str] = []
     came = mixed.measure(mix, said.append)
     named = came.figures
@@ -118,7 +144,12 @@ def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch
     assert (named["behind_count"], named["silent_streams_count"], named["refused_subscriptions_count"]) == (0, 0, 0)
     assert (named["reconnect_success_share"], named["connect_failures_share"]) == (1.0, 0.0)
     assert (named["faults_count"], named["faults_unannounced_count"]) == (1, 0)
-    assert (named["from_exchange_p50_ms"] or 0.0) > 0
+    assert named["misfit_updates_count"] == 0
+    for name in hands.NAMES:
+        assert (named[f"{name}_count"] or 0.0) > 0, name
+        assert named[f"delivered_{name}_share"] == 1.0, name
+    assert 0 < (named["from_t_out_p99_ms"] or 0.0) <= (named["throttled_p99_ms"] or 0.0)
+    assert (named["from_exchange_without_faults_p50_ms"] or 0.0) > 0
     assert len(came.samples) >= 3
     assert all(sample.memory_KiB > 1_000 for sample in came.samples)
     assert any(sample.messages_per_s > 0 for sample in came.samples)
@@ -133,10 +164,16 @@ GOOD = Seen(
               "slots": [[0.25 * n, True, 0.25 * n] for n in range(320)]},
     [Injected(kind.name, 15.0 * n, 15.0 * n, kind.breaks) for n, kind in enumerate(unrest.KINDS)],
     [Sample(float(at_s), 100.0, 0.1, 50_000) for at_s in range(1, 300)],
+    calm=CALM,
 )  # fmt: skip
 GOOD.probed["gaps"].pop(1)  # slow answers break nothing
 BAD: dict[str, dict[str, dict[str, Any]]] = {  # a limit -> what of a good run goes wrong
     "delivered_share": {"read": {"announced_to_readers": 1}},
+    "delivered_quotes_share": {"read": {"announced_of_0": 1}},
+    "delivered_trades_share": {"read": {"unannounced_of_1": 1}},
+    "delivered_book_share": {"read": {"behind_of_3": 1}},
+    "delivered_throttled_quotes_share": {"read": {"msgs_of_4": 0}},
+    "delivered_throttled_trades_share": {"read": {"announced_of_5": 1}},
     "delivered_to_programs_share": {"came": {"announced": 1}},
     "delivered_with_resync_share": {"came": {"resynced": 1}},
     "reconnect_success_share": {"came": {"reconnected": 9}},
@@ -145,7 +182,8 @@ BAD: dict[str, dict[str, dict[str, Any]]] = {  # a limit -> what of a good run g
     "uptime_share": {"probed": {"slots": [[0.25 * n, n != 30, 0.25 * n] for n in range(320)]}},
     "kinds_of_faults_count": {},
     "unannounced_count": {"probed": {"unannounced": 1}},
-    "behind_count": {"read": {"behind": 1}},
+    "misfit_updates_count": {"probed": {"misfit": 1}},
+    "behind_count": {"came": {"behind": 1}},
     "silent_streams_count": {"read": {"silent": 1}},
     "refused_subscriptions_count": {"read": {"refused": 1}},
     "repeated_count": {"probed": {"repeated": 1}},
@@ -157,7 +195,10 @@ BAD: dict[str, dict[str, dict[str, Any]]] = {  # a limit -> what of a good run g
     "recovery_max_s": {"probed": {"slots": [[0.25 * n, True, min(0.25 * n, 59.9)] for n in range(320)]}},
     "excused_share": {"probed": {"slots": [[0.25 * n, True, 0.25 * n] for n in (0, 120, 180, 240)]}},
     "p99_ms": {"read": {"p99_ms": 50.1}},
+    "throttled_p99_ms": {"read": {"throttled_p99_ms": 300.1}},
+    "from_exchange_without_faults_p99_ms": {},
     "memory_slope_beyond_noise_KiB_per_h": {},
+    "memory_leak_seen_KiB_per_h": {},
 }
 
 
@@ -176,7 +217,12 @@ def test_each_limit_is_missed_when_what_it_is_about_goes_wrong(limit: str) -> No
     seen = replace(GOOD, **worse)
     if limit == "kinds_of_faults_count":
         seen = replace(GOOD, injected=[fault._replace(kind="drop") for fault in GOOD.injected])
-    if limit.startswith("memory"):
+    if limit.startswith("from_exchange"):
+        seen = replace(GOOD, calm=[(100_100.0, 1)])
+    if limit == "memory_leak_seen_KiB_per_h":
+        unsteady = [each._replace(memory_KiB=1_000 * (int(each.at_s) // 15 % 2)) for each in GOOD.samples]
+        seen = replace(GOOD, samples=unsteady)
+    if limit == "memory_slope_beyond_noise_KiB_per_h":
         seen = replace(GOOD, samples=[each._replace(memory_KiB=int(each.at_s)) for each in GOOD.samples])
     assert limit in missed(seen)
 

@@ -91,8 +91,8 @@ async def test_answers_updates_and_gaps_are_noted() -> None:
     assert slots[-1].oldest_s > slots[0].oldest_s
     ((_at_s, stream, reason),) = [Announced(*gap) for gap in seen["gaps"]]
     assert (stream, reason) == ("quotes A/B", "upstream")
-    assert seen["streams"] == ["quotes A/B", "trades A/B"]
-    assert (seen["unannounced"], seen["repeated"], seen["failures"]) == (0, 0, [])
+    assert seen["streams"] == ["quotes A/B", "trades A/B", "book A/B"]
+    assert (seen["unannounced"], seen["repeated"], seen["misfit"], seen["failures"]) == (0, 0, 0, [])
 
 
 async def test_a_request_without_an_answer_is_no_service(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,18 @@ def test_a_run_that_is_too_short_to_settle_shows_no_leak_and_no_soundness() -> N
     assert series.leak_kib_per_h(grown(*range(300))) == pytest.approx(3600, rel=0.01)
 
 
+def test_a_run_says_how_large_a_leak_it_would_have_shown() -> None:
+    unsteady = grown(*(100 * (at_s // 15 % 2) for at_s in range(300)))
+    slope = series.memory_slope(unsteady)
+    assert slope is not None
+    seen = series.leak_seen_kib_per_h(unsteady)
+    assert seen == 2 * series.STUDENT_T * slope.error_kib_per_h > 0
+    leaking = [each._replace(memory_KiB=each.memory_KiB + round(seen * each.at_s / 3600)) for each in unsteady]
+    assert (series.leak_kib_per_h(leaking) or 0.0) > 0
+    assert series.leak_seen_kib_per_h(grown(*range(200))) is None
+    assert series.leak_seen_kib_per_h(grown(*[7] * 300)) == 0
+
+
 def test_too_little_says_nothing() -> None:
     assert series.memory_slope(grown(*range(8))) is None
     assert series.memory_slope_beyond_noise_kib_per_h(None) is None

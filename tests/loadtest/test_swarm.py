@@ -9,14 +9,15 @@ import math
 import random
 import time
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from loadtest.swarm import Swarm, subscribe
-from tests.loadtest.told import ALONE, PATIENT_S, audited, gap, measured, says, seen, seen_apart, serving, update
+from loadtest.swarm import Swarm, ToolError, subscribe
+from tests.loadtest.told import ALONE, PATIENT_S, audited, gap, measured, says, seen, serving, update
 from tests.waiting import until
 
 
@@ -78,13 +79,14 @@ async def test_a_slow_reader_is_told_apart_from_those_who_read() -> None:
 
 
 async def test_what_is_measured_is_told_meanwhile() -> None:
-    more = asyncio.Semaphore(0)
+    more, began_s = asyncio.Semaphore(0), time.time() - 0.001  # it is told to the ms
 
     async def script(connection: ServerConnection) -> None:
         await connection.recv()
         for number in range(1, 41):
             await more.acquire()
-            await connection.send(update(number + 5 * (number > 20)))
+            frame = update(number + 5 * (number > 20))
+            await connection.send(frame.replace('"t_ex":null', f'"t_ex":{time.time_ns() // 1_000_000}'))
 
     async with serving(script) as server:
         words = replace(ALONE, port=server.port, tell_every_ms=20).command()
@@ -103,6 +105,9 @@ async def test_what_is_measured_is_told_meanwhile() -> None:
     assert all(line["since_us"] == [] for line in late)
     assert sum(count for line in told for _us, count in line["since_us"]) == figures["msgs"] == 40
     assert sum(count for _us, count in buckets["histogram_us"]) == 40
+    assert all(former["until_s"] == line["from_s"] for former, line in pairwise(told))
+    assert began_s <= told[0]["from_s"] <= told[-1]["until_s"] <= time.time()
+    assert sum(count for line in told for _us, count in line["since_ex_us"]) == figures["with_ex"] == 40
     assert (told[0]["unannounced"], told[-1]["unannounced"], told[-1]["alive"]) == (0, 5, 1)
 
 
@@ -230,61 +235,6 @@ async def test_streams_of_one_connection_are_checked_apart() -> None:
     assert (figures["streams"], figures["msgs"], figures["unannounced"], figures["repeated"]) == (40, 120, 0, 0)
 
 
-TEN = [update(n) for n in range(1, 11)]
-RENEWED = [*TEN, gap(11, 10, new_epoch="e2"), *(update(n, epoch="e2") for n in range(1, 4))]
-
-
-@pytest.mark.parametrize(
-    ("readers", "behind", "silent"),
-    [
-        ((TEN, TEN, TEN), 0, 0),
-        ((TEN, TEN[:4], TEN), 6, 0),  # nothing came after its fourth
-        ((TEN, TEN, []), 10, 1),
-        (([], [], []), 0, 0),  # nothing was due
-        ((TEN, [*TEN[:4], gap(5, 10)], TEN), 0, 0),  # it was told
-        ((RENEWED, RENEWED, TEN), 3, 0),  # it was not told, and has none of the new numbers
-        ((RENEWED, TEN, []), 6, 1),
-        ((RENEWED, RENEWED, RENEWED), 0, 0),
-    ],
-)
-async def test_a_stream_that_falls_silent_is_behind_those_of_others(
-    readers: tuple[list[str], ...], behind: int, silent: int
-) -> None:
-    figures = await seen_apart(readers, replace(ALONE, drain_s=0.0))
-    assert (figures["behind"], figures["silent"]) == (behind, silent)
-    assert figures["behind_to_readers"] == behind
-    assert figures["unannounced"] == 0  # a hole shows only when something comes after it
-
-
-async def test_those_who_come_and_go_are_behind_apart_from_those_who_read() -> None:
-    figures = await seen_apart([TEN, TEN[:4]], replace(ALONE, drain_s=0.0, resubscribing=2))
-    assert (figures["behind"], figures["behind_to_readers"]) == (6, 0)
-
-
-async def test_what_is_under_way_when_the_measurement_ends_is_waited_for() -> None:
-    ended, unequal = asyncio.Event(), iter((10, 4))
-
-    async def script(connection: ServerConnection) -> None:
-        await connection.recv()
-        at = next(unequal)
-        for frame in TEN[:at]:
-            await connection.send(frame)
-        if at < 10:
-            await ended.wait()
-        for frame in TEN[at:]:
-            await connection.send(frame)
-
-    async with serving(script) as server:
-        words = replace(ALONE, port=server.port, conns=2, drain_s=PATIENT_S).command()
-        swarming = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
-        await until(lambda: server.have_read == 1)
-        swarming.terminate()
-        ended.set()
-        out, _ = await swarming.communicate()
-    figures = json.loads(out.splitlines()[-1])
-    assert (figures["behind"], figures["silent"], figures["unannounced"]) == (0, 0, 0)
-
-
 async def test_refused_subscriptions_are_counted() -> None:
     refused = {
         "type": "subscribed",
@@ -294,7 +244,7 @@ async def test_refused_subscriptions_are_counted() -> None:
     said = [refused, served, {"type": "error", "code": "validation_error", "message": "no"}]
     figures = await seen(says(json.dumps(frame, separators=(",", ":")) for frame in said))
     assert figures["refused"] == 3
-    assert (await seen(says(TEN)))["refused"] == 0
+    assert (await seen(says([update(1)])))["refused"] == 0
 
 
 async def test_a_snapshot_is_no_update() -> None:
@@ -320,10 +270,14 @@ async def test_the_index_is_spread_over_a_modulus() -> None:
     assert sorted(asked) == ["S0", "S0", "S0", "S1", "S1"]
 
 
-async def test_messages_are_dealt_out_one_to_each() -> None:
+async def test_messages_are_dealt_out_in_hands() -> None:
     messages = (subscribe(["A"]), subscribe(["B"]))
-    assert await all_asked(replace(ALONE, conns=5, messages=messages, deal=True)) == [["A"], ["A"], ["A"], ["B"], ["B"]]
+    assert await all_asked(replace(ALONE, conns=5, messages=messages, deal=1)) == [["A"], ["A"], ["A"], ["B"], ["B"]]
     assert await all_asked(replace(ALONE, conns=2, messages=messages)) == [["A", "B"], ["A", "B"]]
+    hands = (*messages, subscribe(["C"]), subscribe(["D"]))
+    assert await all_asked(replace(ALONE, conns=3, messages=hands, deal=2)) == [["A", "B"], ["A", "B"], ["C", "D"]]
+    with pytest.raises(ToolError, match="no hands of 3"):
+        replace(ALONE, messages=messages, deal=3).command()
 
 
 async def all_asked(swarming: Swarm) -> list[list[str]]:

@@ -27,6 +27,13 @@ def update(sequence: int, *, symbol: str = "BTC/USDT", epoch: str = "e1", kind: 
     return json.dumps({**frame, "data": {"symbol": symbol, "exchange": "x", "bid": 1}}, separators=(",", ":"))
 
 
+def book(sequence: int, prev_sequence: int, *, kind: str = "update") -> str:
+    """Of the same symbol: what it is to be applied to stands after its levels."""
+    told = json.loads(update(sequence, kind=kind)) | {"type": "book", "channel": "book"}
+    told["data"] = {"symbol": "BTC/USDT", "exchange": "x", "bids": [[1, 2]], "asks": [], "prev_sequence": prev_sequence}
+    return json.dumps(told, separators=(",", ":"))
+
+
 def gap(first: int, last: int, *, epoch: str = "e1", **new: str) -> str:
     said = {"type": "gap", "channel": "quotes", "symbol": "BTC/USDT", "epoch": epoch, "from": first, "to": last}
     return json.dumps({**said, "reason": "slow_consumer", **new}, separators=(",", ":"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,15 @@ def test_both_results_become_the_same_figures() -> None:
 def test_what_a_silent_stream_lacks_is_missing() -> None:
     counted: dict[str, float] = {"bytes": 70_000, "unannounced": 1, "behind": 4, "announced": 0, "repeated": 0}
     assert clients.from_swarm(GATEWAY, LOAD, {**COMMON, **counted}).unannounced == 5
+
+
+def test_latency_is_told_from_the_stamps_that_there_were() -> None:
+    counted: dict[str, float] = {"bytes": 70_000, "unannounced": 0, "announced": 0, "repeated": 0}
+    stamps: dict[str, float] = {"out_p50_ms": 0.5, "out_p99_ms": 0.9, "ex_p50_ms": math.nan, "ex_p99_ms": math.nan}
+    figures = clients.from_swarm(GATEWAY, LOAD, {**COMMON, **counted, **stamps})
+    assert clients.by_stamp(figures) == {
+        "from_t_out_p50_ms": 0.5, "from_t_out_p99_ms": 0.9, "from_exchange_p50_ms": None, "from_exchange_p99_ms": None,
+    }  # fmt: skip
 
 
 def test_what_cannot_be_told_is_none() -> None:

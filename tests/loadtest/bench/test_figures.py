@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from loadtest.bench import figures
+from loadtest.bench.clients import Percentiles
 from loadtest.bench.figures import Named
 from loadtest.bench.rounds import Turns
 from loadtest.bench.workloads import Result
@@ -96,6 +97,17 @@ def test_of_who_reads_nothing_may_be_lost_while_others_stall() -> None:
     assert figures.of_workload(stalled(**reading | {"readers_alive": 989}))["lost_count"] == 1
     assert figures.of_workload(stalled(**reading | {"announced_to_readers": 3}))["missing_count"] == 3
     assert figures.of_workload(stalled(**reading | {"msg_s": 97_020.0}))["delivered_share"] == pytest.approx(0.98)
+
+
+def test_latency_from_other_stamps_is_of_the_run_that_read_them() -> None:
+    measured = result("A")
+    assert figures.of_workload(measured)["from_t_out_p99_ms"] is None
+    measured.checked = replace(FIGURES, client="swarm", from_t_out_ms=Percentiles(1.0, 2.0))
+    named = figures.of_workload(measured)
+    assert (named["from_t_out_p50_ms"], named["from_t_out_p99_ms"], named["from_exchange_p99_ms"]) == (1.0, 2.0, None)
+    ticks = result("G", None, None)
+    ticks.channels = {"trades": replace(FIGURES, from_exchange_ms=Percentiles(0.5, 0.75))}
+    assert figures.of_workload(ticks)["trades_from_exchange_p99_ms"] == 0.75
 
 
 def test_own_share_by_channel() -> None:

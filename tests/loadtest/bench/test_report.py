@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from loadtest.bench import report, tools
+from loadtest.bench.clients import Percentiles
 from tests.loadtest.bench.made import FIGURES, MACHINE, result
 
 
@@ -27,6 +28,7 @@ def test_table_is_aligned_markdown() -> None:
 def test_section_golden() -> None:
     measured = result("A", replace(FIGURES, client_cpu=0.97))
     measured.checked = replace(FIGURES, client="swarm", announced=0, repeated=0, messages_per_send=None)
+    measured.checked = replace(measured.checked, from_t_out_ms=Percentiles(2.25, 4.5))
     measured.peers = [replace(FIGURES, server="picows", p99_ms=6.1, unannounced=None, messages_per_send=None)]
     measured.notes = ["fastapi: fastapi did not start:"]
     assert report.section(measured) == GOLDEN
@@ -41,6 +43,10 @@ GOLDEN = """\
 | tickwire, every stream checked |  swarm | 100,000 |   2.50 |   5.00 |     6.00 |       4.40 |         - |       350 |      8.0 |      0.4 |       0 |       30 % |
 | C floor, 1 a send              | wsload | 100,000 |   2.50 |   4.00 |     6.00 |       4.00 |       1.0 |       350 |      0.1 |      0.4 |       0 |       30 % |
 | picows                         | wsload | 100,000 |   2.50 |   6.10 |     6.00 |       4.40 |         - |       350 |      8.0 |      0.4 |       - |       30 % |
+
+| p50 and p99 ms from            |          t_in |         t_out | the exchange's time |
+| ------------------------------ | ------------: | ------------: | ------------------: |
+| tickwire, every stream checked | 2.50 and 5.00 | 2.25 and 4.50 |                   - |
 
 | limit                            | reached | verdict |
 | -------------------------------- | ------: | ------: |
