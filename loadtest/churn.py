@@ -16,15 +16,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from loadtest import watchers
 from loadtest.furthest import Furthest
-from loadtest.hands import HANDS
+from loadtest.hands import HANDS, OF_ACCOUNT
 from loadtest.streams import Count, RefusedError, Streams
 
 CONNECT_TIMEOUT_S = 10.0
@@ -35,6 +38,7 @@ STALL_S = (1.0, 4.0)
 AWAY_S = (0.0, 0.5)  # rings outlive their subscribers by 5 s: who comes back sooner resumes
 FAILURES_KEPT = 5
 DEEDS = ("drop", "leave", "change", "stall")
+DEEDS_OF_ACCOUNT = ("drop", "stall")  # who would begin anew is told again what the key has not confirmed
 
 
 @dataclass
@@ -53,9 +57,13 @@ class Tally:
 class Program:
     """One client over all its connections."""
 
-    def __init__(self, number: int, url: str, symbols: Sequence[str], tally: Tally, furthest: Furthest) -> None:
+    def __init__(
+        self, number: int, url: str, symbols: Sequence[str], tally: Tally, furthest: Furthest, key: str = ""
+    ) -> None:
         self.streams = Streams()
-        self._hand = HANDS[number % len(HANDS)]
+        self._hand = OF_ACCOUNT if key else HANDS[number % len(HANDS)]
+        self._deeds = DEEDS_OF_ACCOUNT if key else DEEDS
+        self._headers = {"x-api-key": key} if key else {}
         self._furthest = furthest
         self._random = random.Random(number)  # noqa: S311 - a choice of load, and the same each run
         self._url = url
@@ -73,8 +81,9 @@ class Program:
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     socket = await connect(
-                        self._url, compression=None, ping_interval=None, close_timeout=CLOSE_TIMEOUT_S
-                    )
+                        self._url, additional_headers=self._headers, compression=None, ping_interval=None,
+                        close_timeout=CLOSE_TIMEOUT_S,
+                    )  # fmt: skip
                     await self._subscribe(socket)
                     for _ in self._hand:
                         while await self._message(socket) != "subscribed":
@@ -103,7 +112,7 @@ class Program:
 
     async def _deed(self, socket: ClientConnection) -> bool:
         """Whether the connection is over by it."""
-        deed = self._random.choice(DEEDS)
+        deed = self._random.choice(self._deeds)
         self._tally.deeds[deed] += 1
         match deed:
             case "leave":
@@ -169,13 +178,37 @@ def figures(tally: Tally, counts: list[Count]) -> dict[str, Any]:
     }
 
 
-async def run(url: str, programs: int, symbols: Sequence[str], seconds: float) -> dict[str, Any]:
-    """All programs at once."""
+@dataclass(frozen=True)
+class Account:
+    """That some programs read, and somebody trades on each second."""
+
+    number: int
+    key: str
+    programs: int
+
+
+async def run(
+    url: str, programs: int, symbols: Sequence[str], seconds: float, account: Account | None = None
+) -> dict[str, Any]:
+    """All programs at once; those of an account are counted apart."""
     tally, furthest = Tally(), Furthest()
     clients = [Program(number, url, symbols, tally, furthest) for number in range(programs)]
     until_s = time.monotonic() + seconds
-    await asyncio.gather(*(client.run(until_s) for client in clients))
-    return figures(tally, [client.streams.count for client in clients])
+    running = [client.run(until_s) for client in clients]
+    if account is None:
+        await asyncio.gather(*running)
+        return figures(tally, [client.streams.count for client in clients])
+    theirs, traded = Tally(), watchers.Tally()
+    names = [str(account.number)]
+    owners = [Program(n, url, names, theirs, furthest, account.key) for n in range(account.programs)]
+    trading = asyncio.create_task(watchers.trade(f"http://{urlsplit(url).netloc}", account.key, account.number, traded))
+    await asyncio.gather(*running, *(owner.run(until_s) for owner in owners))
+    trading.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await trading
+    came = figures(tally, [client.streams.count for client in clients])
+    had = figures(theirs, [owner.streams.count for owner in owners])
+    return {**came, "of_account": {**had, "trades": traded.trades, "trades_failed": traded.failures}}
 
 
 def main() -> None:
@@ -185,8 +218,14 @@ def main() -> None:
     parser.add_argument("--programs", type=int, default=100)
     parser.add_argument("symbols", nargs="+")
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--account", type=int, default=1, help="the account that those with a key read and trade on")
+    parser.add_argument("--key-file", type=Path, help="with a key, which no list of processes shows")
+    parser.add_argument("--owners", type=int, default=10, help="so many more programs read the account")
     asked = parser.parse_args()
-    sys.stdout.write(json.dumps(uvloop.run(run(asked.url, asked.programs, asked.symbols, asked.seconds))) + "\n")
+    key = asked.key_file.read_text(encoding="ascii").strip() if asked.key_file else ""
+    account = Account(asked.account, key, asked.owners) if key else None
+    came = uvloop.run(run(asked.url, asked.programs, asked.symbols, asked.seconds, account))
+    sys.stdout.write(json.dumps(came) + "\n")
 
 
 if __name__ == "__main__":

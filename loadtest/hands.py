@@ -1,13 +1,14 @@
-"""What each kind of subscriber of a mix asks for: quotes with trades, quotes with a book, and both throttled.
+"""What subscribers of a mix ask for: quotes with trades, quotes with a book, or both throttled; or an account.
 
-Pure. Must not know who asks. There are three, which shares no factor with ten: connections that are dealt hands and
-markets in turn have each hand with each of ten markets.
+Pure. Must not know who asks. Hands of market data are three, which shares no factor with ten: connections that are
+dealt hands and markets in turn have each hand with each of ten markets.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from loadtest.streams import PRIVATE
 from loadtest.swarm import subscribe
 
 TIER_MS: Final = 250
@@ -26,6 +27,9 @@ class Asked(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
+        """Of a private stream the events alone."""
+        if self.channel in PRIVATE:
+            return {"snapshot": False}
         return {"throttle_ms": self.throttle_ms} if self.throttle_ms else {}
 
 
@@ -36,6 +40,7 @@ HANDS: Final[tuple[Hand, ...]] = (
     (Asked("quotes"), Asked("book")),
     (Asked("quotes", TIER_MS), Asked("trades", TIER_MS)),
 )
+OF_ACCOUNT: Final[Hand] = (Asked("orders"), Asked("deals"))  # who has a key
 SIZE: Final = 2  # of each hand
 IN_TURN: Final = tuple(asked for hand in HANDS for asked in hand)
 CHANNELS: Final = tuple(dict.fromkeys(asked.channel for asked in IN_TURN))

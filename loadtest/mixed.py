@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from loadtest import calm, hands, histogram, series, swarm, unrest, uptime
-from loadtest.bench import servers
+from loadtest import calm, hands, histogram, series, swarm, unrest, uptime, whole
 from loadtest.bench.machine import client_cpu, core_idle_s, on_cpu
 from loadtest.bench.servers import Server
 from loadtest.outcome import Curve, Sample
@@ -32,6 +32,7 @@ LIVE_WITHIN_S = 30.0
 ASKED_EVERY_S = 0.2
 NAMED_MARKETS = 10  # of the exchange, before those whose names are counted
 MARKET = "SIM%04d/USDT"
+MISSED = ("announced", "resynced", "unannounced", "behind")  # of what is durable nothing is excused
 STALE_AFTER_MS = {"quotes": 3_000}  # so that a silence need not take half a minute
 
 
@@ -46,6 +47,7 @@ class Mix:
     resuming: int  # likewise, and go on where they were
     resubscribing: int  # that subscribe anew every few seconds
     programs: int  # that come and go
+    owners: int  # programs with a key that read an account which trades each second
     symbols: int
     rate: float  # what happens a second in each market: a seventh of it are trades
     faults_every_s: float
@@ -92,27 +94,27 @@ def measure(mix: Mix, say: Callable[[str], None]) -> Mixed:
     """One exchange, one gateway, and all of them on it; raises ToolError when one of them cannot run or does not
     end."""
     raise_open_files()
-    with unrest.exchange(NAMED_MARKETS + mix.symbols, mix.rate) as exchange:
-        options = servers.binance_at(exchange.server)
-        more = {"stale_after_ms": STALE_AFTER_MS}
-        with servers.gateway(servers.SIMULATED, options, klass="binance", more=more) as server:
-            say(
-                f"{mix.all} connections, {mix.conns} of them readers, {mix.programs} programs, a fault every "
-                f"{mix.faults_every_s:g} s, {mix.minutes:g} minutes"
-            )
-            with ThreadPoolExecutor(3) as pool, watched(server, mix.seconds) as readings:
-                idle_s, began_s = core_idle_s(client_cpu()), time.monotonic()
-                reading = pool.submit(_swarm(server, mix).run_to_lines)
-                limit_s = mix.seconds + ENDS_WITHIN_S
-                churn = pool.submit(last_json_line, command("churn", server, mix), timeout_s=limit_s)
-                probe = pool.submit(last_json_line, command("probe", server, mix), timeout_s=limit_s)
-                until_live(server)
-                left_s = mix.seconds - (time.monotonic() - began_s)
-                at_s = unrest.times(left_s, mix.faults_every_s, uptime.RECOVERY_S)
-                with unrest.restless(exchange, at_s) as injected:
-                    came, probed = churn.result(), probe.result()
-                idle_s, spent_s = core_idle_s(client_cpu()) - idle_s, time.monotonic() - began_s
-                lines = reading.result()
+    with (
+        unrest.exchange(NAMED_MARKETS + mix.symbols, mix.rate) as exchange,
+        whole.gateway(exchange.server, stale_after_ms=STALE_AFTER_MS) as (server, key_file),
+    ):
+        say(
+            f"{mix.all} connections, {mix.conns} of them readers, {mix.programs} programs and {mix.owners} of an "
+            f"account, a fault every {mix.faults_every_s:g} s, {mix.minutes:g} minutes"
+        )
+        with ThreadPoolExecutor(3) as pool, watched(server, mix.seconds) as readings:
+            idle_s, began_s = core_idle_s(client_cpu()), time.monotonic()
+            reading = pool.submit(_swarm(server, mix).run_to_lines)
+            limit_s = mix.seconds + ENDS_WITHIN_S
+            churn = pool.submit(last_json_line, command("churn", server, mix, key_file), timeout_s=limit_s)
+            probe = pool.submit(last_json_line, command("probe", server, mix), timeout_s=limit_s)
+            until_live(server)
+            left_s = mix.seconds - (time.monotonic() - began_s)
+            at_s = unrest.times(left_s, mix.faults_every_s, uptime.RECOVERY_S)
+            with unrest.restless(exchange, at_s) as injected:
+                came, probed = churn.result(), probe.result()
+            idle_s, spent_s = core_idle_s(client_cpu()) - idle_s, time.monotonic() - began_s
+            lines = reading.result()
     samples, (read, buckets) = series.samples(readings), swarm.read(lines)
     seen = Seen(read, came, probed, injected, samples, 1 - idle_s / spent_s, calm.buckets(lines, injected))
     return Mixed(figures(mix, seen), samples, histogram.curve(buckets), notes(seen))
@@ -151,36 +153,44 @@ def _swarm(server: Server, mix: Mix) -> Swarm:
     )
 
 
-def command(what: str, server: Server, mix: Mix) -> list[str]:
-    """The command line of the programs, or of the probe, on the client's core."""
+def command(what: str, server: Server, mix: Mix, key_file: Path | None = None) -> list[str]:
+    """The command line of the programs, who have a key, or of the probe, on the client's core."""
     url = f"ws://127.0.0.1:{server.port}{server.path}"
     words = [*on_cpu(client_cpu()), sys.executable, "-m", f"loadtest.{what}", url, *mix.names]
     words += ["--seconds", str(mix.seconds)]
-    return words + (["--programs", str(mix.programs)] if what == "churn" else [])
+    if key_file is not None:
+        words += ["--programs", str(mix.programs), "--owners", str(mix.owners)]
+        words += ["--account", str(whole.ACCOUNT), "--key-file", str(key_file)]
+    return words
 
 
 def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
     """By the names that limits have."""
-    read, came, probed = seen.read, seen.came, seen.probed
-    told = came["updates"] + came["announced"] + came["unannounced"] + came["behind"]
-    tries = came["connects"] + came["reconnects"] + mix.all + read["reconnects"]
-    failed = came["failures"] - came["lost"] + read["failed"]
-    again, is_back = (came[name] + read[name] for name in ("reconnects", "reconnected"))
+    read, came, probed, owned = seen.read, seen.came, seen.probed, seen.came["of_account"]
+    missed = came["announced"] + came["unannounced"] + came["behind"]
+    all_told = {name: count + owned[name] for name, count in came.items() if isinstance(count, int)}
+    tries = all_told["connects"] + all_told["reconnects"] + mix.all + read["reconnects"]
+    failed = all_told["failures"] - all_told["lost"] + read["failed"]
+    again, is_back = (all_told[name] + read[name] for name in ("reconnects", "reconnected"))
     slope = series.memory_slope(seen.samples)
     return {
-        "unannounced_count": read["unannounced"] + came["unannounced"] + probed["unannounced"],
-        "repeated_count": read["repeated"] + came["repeated"] + probed["repeated"],
-        "announced_count": read["announced"] + came["announced"] + probed["announced"],
-        "misfit_updates_count": read["misfit"] + came["misfit"] + probed["misfit"],
-        "behind_count": read["behind"] + came["behind"],
+        "unannounced_count": read["unannounced"] + all_told["unannounced"] + probed["unannounced"],
+        "repeated_count": read["repeated"] + all_told["repeated"] + probed["repeated"],
+        "announced_count": read["announced"] + all_told["announced"] + probed["announced"],
+        "misfit_updates_count": read["misfit"] + all_told["misfit"] + probed["misfit"],
+        "behind_count": read["behind"] + all_told["behind"],
         "silent_streams_count": read["silent"],
         # Who stalls for long is closed, and may be.
-        "lost_count": mix.conns - read["readers_alive"] + came["lost"] + len(probed["failures"]),
+        "lost_count": mix.conns - read["readers_alive"] + all_told["lost"] + len(probed["failures"]),
         "delivered_share": _share(
             read["msgs"], read["announced_to_readers"] + read["unannounced"] + read["behind_to_readers"]
         ),
-        "delivered_to_programs_share": _share(came["updates"], told - came["updates"]),
-        "delivered_with_resync_share": _share(came["updates"], told - came["updates"] + came["resynced"]),
+        "delivered_to_programs_share": _share(came["updates"], missed),
+        "delivered_to_owners_share": _share(owned["updates"], sum(owned[name] for name in MISSED)),
+        "private_updates_count": owned["updates"],
+        "private_resumed_count": owned["resumed"],
+        "trades_on_account_count": owned["trades"],
+        "delivered_with_resync_share": _share(came["updates"], missed + came["resynced"]),
         "reconnect_success_share": is_back / again if again else 0.0,
         "handshakes_given_up_count": read["given_up"],
         "refused_subscriptions_count": read["refused"],
@@ -188,7 +198,7 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "resumed_count": came["resumed"] + read["resumed"],
         "resubscribed_count": came["deeds"].get("change", 0) + read["resubscribed"],
         "resumed_too_late_count": came["too_late"] + read["too_late"],
-        "not_recovered_count": came["not_recovered"] + read["not_recovered"],
+        "not_recovered_count": all_told["not_recovered"] + read["not_recovered"],
         "resynced_count": came["resynced"],
         **_by_channel(read),
         **_of_service(seen),
@@ -259,11 +269,14 @@ def notes(seen: Seen) -> list[str]:
     came, probed = seen.came, seen.probed
     deeds = ", ".join(f"{name} {count}" for name, count in came["deeds"].items())
     said = [f"the programs' deeds: {deeds}; {came['resumed']} streams resumed, {came['replayed']} updates replayed"]
+    owned = came["of_account"]
+    said.append(f"the account: {owned['trades']} trades, {owned['resumed']} resumes, {owned['replayed']} replayed")
     kinds = Counter(fault.kind for fault in seen.injected)
     if kinds:
         said.append("faults of the exchange: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items()))
     gaps = [Announced(*gap) for gap in probed["gaps"]]
     silent = uptime.unannounced(seen.injected, gaps, probed["streams"])
     said += [f"not announced to all: {fault.kind}" for fault in silent]
-    said += [f"a program: {failure}" for failure in came["first_failures"]]
+    failures = [*came["first_failures"], *owned["first_failures"], *owned["trades_failed"]]
+    said += [f"a program: {failure}" for failure in failures]
     return said + [f"the probe: {failure}" for failure in probed["failures"][:5]]

@@ -17,7 +17,7 @@ TOOLS: Final[Mapping[str, Mapping[str, type]]] = {  # what runs a scenario -> it
     "bench": {},
     "mixed": {
         **dict.fromkeys(("conns", "slow", "stalled", "reconnecting", "resuming", "resubscribing"), int),
-        **dict.fromkeys(("programs", "symbols"), int),
+        **dict.fromkeys(("programs", "owners", "symbols"), int),
         **dict.fromkeys(("rate", "faults_every_s", "minutes"), float),
     },
     "account": {"conns": int, "minutes": float},

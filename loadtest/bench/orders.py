@@ -127,10 +127,10 @@ def config_of(port: int, options: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def made_key(folder: Path) -> str:
-    """An account of the simulated exchange and a key that trades on it, made as an operator makes them."""
+def made_key(folder: Path, exchange: str = servers.SIMULATED) -> str:
+    """An account of a simulated exchange and a key that trades on it, made as an operator makes them."""
     tickwire(folder, "user", "add", NAMED)
-    tickwire(folder, "account", "add", NAMED, servers.SIMULATED)
+    tickwire(folder, "account", "add", NAMED, exchange)
     tickwire(folder, "account", "credentials", NAMED, given=json.dumps(DEFAULT_ACCOUNT))
     made = tickwire(folder, "key", "create", NAMED, "--account", NAMED, "--json")
     return str(json.loads(made)["key"])

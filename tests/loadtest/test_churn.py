@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import count
+from itertools import chain, count
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +15,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from loadtest import churn
-from loadtest.churn import Tally
+from loadtest import churn, watchers
+from loadtest.churn import Account, Tally
 from loadtest.hands import HANDS, IN_TURN
 from loadtest.streams import Count
 
@@ -29,6 +29,7 @@ class Gateway:
 
     def __init__(self, *, skips: int = 0, closes: bool = False, refuses: bool = False, mute: bool = False) -> None:
         self.asked: list[dict[str, object]] = []
+        self.keys: list[str | None] = []
         self.skips, self.closes, self.refuses, self.mute = skips, closes, refuses, mute
         self.told = 0
         self.began_s = time.monotonic()
@@ -39,6 +40,8 @@ class Gateway:
         return int((time.monotonic() - self.began_s) / TICK_S) * (1 + self.skips)
 
     async def talk(self, socket: ServerConnection) -> None:
+        assert socket.request is not None
+        self.keys.append(socket.request.headers.get("x-api-key"))
         try:
             async with asyncio.TaskGroup() as group:
                 sending: dict[object, asyncio.Task[None]] = {}
@@ -54,7 +57,8 @@ class Gateway:
             pass
 
     async def _answer(self, socket: ServerConnection, request: dict[str, object]) -> None:
-        symbols, channel = request["symbols"], request["channel"]
+        channel, accounts = request["channel"], request.get("account_ids")
+        symbols = request["symbols"] if accounts is None else list(map(str, accounts))  # type: ignore[call-overload]
         assert isinstance(symbols, list)
         if self.refuses:
             await socket.send(json.dumps({"type": "error", "code": "no", "message": "not today"}))
@@ -75,7 +79,7 @@ class Gateway:
                 await socket.wait_closed()
             await asyncio.sleep(max(0.0, number * TICK_S / (1 + self.skips) - (time.monotonic() - self.began_s)))
             told = {"type": "quote", "channel": channel, "kind": "update", "epoch": "e", "sequence": number}
-            await socket.send(json.dumps({**told, "data": {"symbol": symbols[0]}}))
+            await socket.send(json.dumps({**told, "data": {"symbol": symbols[0], "account_id": symbols[0]}}))
             self.told += 1
             if self.closes and told_before == 3:  # by then both channels are subscribed
                 await socket.close(1011)
@@ -94,13 +98,15 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def run_until(
-    enough: Callable[[Tally], object], url: str, programs: int, symbols: list[str], patch: pytest.MonkeyPatch
-) -> dict[str, Any]:
+    enough: Callable[[Tally], object], url: str, programs: int, symbols: list[str], patch: pytest.MonkeyPatch,
+    account: Account | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """What came of a run whose time is over once so much has been done, however long that takes."""
     tally = Tally()
-    patch.setattr(churn, "Tally", lambda: tally)
+    made = chain([tally], [Tally()])  # the second is of those who read the account
+    patch.setattr(churn, "Tally", lambda: next(made))
     patch.setattr(churn, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 3600 * bool(enough(tally))))
-    return await churn.run(url, programs, symbols, 60.0)
+    return await churn.run(url, programs, symbols, 60.0, account)
 
 
 async def test_every_deed_is_done_and_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +152,32 @@ async def test_programs_read_books_and_throttled_streams_too(monkeypatch: pytest
     async with serving(gateway) as url:
         came = await run_until(enough, url, len(HANDS), ["A/B"], monkeypatch)
     assert came["first_failures"] == []
+
+
+async def test_those_of_an_account_show_a_key_and_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway, traded = Gateway(), asyncio.Event()
+
+    async def trade(http: str, key: str, account: int, tally: watchers.Tally) -> None:
+        assert (http.partition("://")[0], key, account) == ("http", "a key", 7)
+        tally.trades += 1
+        traded.set()
+
+    def enough(_tally: Tally) -> bool:
+        return traded.is_set() and any("resume" in each and "account_ids" in each for each in gateway.asked)
+
+    monkeypatch.setattr(watchers, "trade", trade)
+    async with serving(gateway) as url:
+        came = await run_until(enough, url, 1, ["A/B"], monkeypatch, Account(7, "a key", 2))
+    of_account = [request for request in gateway.asked if "account_ids" in request]
+    assert {request["channel"] for request in of_account} == {"orders", "deals"}
+    assert not any(request["snapshot"] for request in of_account)
+    assert {request["action"] for request in of_account} == {"subscribe"}  # nobody begins anew
+    assert set(gateway.keys) == {"a key", None}
+    had = came["of_account"]
+    assert (had["trades"], had["first_failures"], had["lost"], had["behind"]) == (1, [], 0, 0)
+    assert had["updates"] > 0
+    assert had["connects"] == 2
+    assert came["connects"] == 1
 
 
 async def test_a_connection_that_the_server_ends_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

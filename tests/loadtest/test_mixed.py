@@ -16,7 +16,7 @@ from loadtest.swarm import ToolError
 from loadtest.unrest import Injected
 
 KINDS = {"conns": 10, "slow": 1, "stalled": 2, "reconnecting": 3, "resuming": 4, "resubscribing": 5}
-MIX = Mix(**KINDS, programs=4, symbols=2, rate=10, faults_every_s=12, minutes=0.5)
+MIX = Mix(**KINDS, programs=4, owners=1, symbols=2, rate=10, faults_every_s=12, minutes=0.5)
 READ: dict[str, float] = {
     "unannounced": 0, "repeated": 0, "announced": 5, "announced_to_readers": 0, "readers_alive": 10, "msgs": 3000,
     "msg_s": 100.0, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "p999_ms": 4.0, "max_ms": 5.0,
@@ -33,6 +33,9 @@ CAME: dict[str, Any] = {
     "reconnected": 10, "lost": 0, "failures": 0, "resumed": 6, "replayed": 7, "not_recovered": 0, "resynced": 4,
     "too_late": 2, "behind": 0, "misfit": 0, "deeds": {"drop": 1}, "first_failures": [],
 }  # fmt: skip
+OWNED = CAME | dict.fromkeys((name for name, count in CAME.items() if isinstance(count, int)), 0)
+OWNED |= {"updates": 90, "connects": 1, "resumed": 8, "trades": 20, "trades_failed": []}
+CAME["of_account"] = OWNED
 PROBED: dict[str, Any] = {
     "slots": [[float(at_s), True, float(at_s)] for at_s in range(90, 110)],
     "gaps": [[100.5, "quotes SIM0011/USDT", "upstream"]],
@@ -75,6 +78,22 @@ def test_who_falls_silent_is_behind_and_what_it_lacks_was_not_delivered() -> Non
     assert (named["behind_count"], named["delivered_to_programs_share"]) == (101, 0.9)
 
 
+def owned(**changes: Any) -> dict[str, float | None]:
+    return of(None, {"of_account": OWNED | changes})
+
+
+def test_what_those_lack_who_read_an_account_is_missing_whatever_was_said() -> None:
+    named = owned()
+    assert (named["delivered_to_owners_share"], named["private_updates_count"]) == (1.0, 90)
+    assert (named["private_resumed_count"], named["trades_on_account_count"]) == (8, 20)
+    for kind in ("announced", "resynced", "unannounced", "behind"):
+        assert owned(**{kind: 10})["delivered_to_owners_share"] == 0.9, kind
+    assert owned(unannounced=3)["unannounced_count"] == 3
+    assert owned(lost=3)["lost_count"] == 3
+    assert owned(reconnects=10)["reconnect_success_share"] == 0.5
+    assert owned(failures=2)["connect_failures_share"] == 2 / (15 + MIX.all)
+
+
 def test_each_channel_has_its_own_count_and_share() -> None:
     named = of({"msgs_of_1": 0, "announced_of_3": 500, "unannounced_of_4": 300, "behind_of_4": 200})
     assert (named["quotes_count"], named["book_count"], named["throttled_quotes_count"]) == (1000, 500, 500)
@@ -114,8 +133,8 @@ def test_reconnects_and_connects_that_fail() -> None:
     named = of(None, {"reconnected": 9, "failures": 3, "lost": 2})
     assert named["reconnect_success_share"] == 0.9
     assert of({"reconnects": 10, "reconnected": 9})["reconnect_success_share"] == 0.95
-    assert named["connect_failures_share"] == pytest.approx(1 / (14 + MIX.all))
-    assert of({"failed": 2, "reconnects": 1, "reconnected": 1})["connect_failures_share"] == 2 / (15 + MIX.all)
+    assert named["connect_failures_share"] == pytest.approx(1 / (15 + MIX.all))
+    assert of({"failed": 2, "reconnects": 1, "reconnected": 1})["connect_failures_share"] == 2 / (16 + MIX.all)
     assert of(None, {"reconnects": 0, "reconnected": 0})["reconnect_success_share"] == 0.0  # nothing was shown
 
 
@@ -136,7 +155,7 @@ def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(mixed, "WARMUP_S", 1.0)
     monkeypatch.setattr(unrest, "KINDS", unrest.KINDS[:1])
     monkeypatch.setattr(uptime, "RECOVERY_S", 3.0)
-    mix = Mix(**KINDS, programs=10, symbols=2, rate=40, faults_every_s=5, minutes=0.15)
+    mix = Mix(**KINDS, programs=10, owners=2, symbols=2, rate=40, faults_every_s=5, minutes=0.15)
     said: list[str] = []
     came = mixed.measure(mix, said.append)
     named = came.figures
@@ -154,7 +173,11 @@ def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch
     assert all(sample.memory_KiB > 1_000 for sample in came.samples)
     assert any(sample.messages_per_s > 0 for sample in came.samples)
     assert [share for share, _ms in came.curve] == sorted(share for share, _ms in came.curve)
-    assert said == ["25 connections, 10 of them readers, 10 programs, a fault every 5 s, 0.15 minutes"]
+    assert named["delivered_to_owners_share"] == 1.0
+    assert (named["trades_on_account_count"] or 0) > 0
+    assert said == [
+        "25 connections, 10 of them readers, 10 programs and 2 of an account, a fault every 5 s, 0.15 minutes"
+    ]
 
 
 GOOD = Seen(
@@ -175,6 +198,9 @@ BAD: dict[str, dict[str, dict[str, Any]]] = {  # a limit -> what of a good run g
     "delivered_throttled_quotes_share": {"read": {"msgs_of_4": 0}},
     "delivered_throttled_trades_share": {"read": {"announced_of_5": 1}},
     "delivered_to_programs_share": {"came": {"announced": 1}},
+    "delivered_to_owners_share": {"came": {"of_account": OWNED | {"resynced": 1}}},
+    "private_resumed_count": {"came": {"of_account": OWNED | {"resumed": 0}}},
+    "trades_on_account_count": {"came": {"of_account": OWNED | {"trades": 0}}},
     "delivered_with_resync_share": {"came": {"resynced": 1}},
     "reconnect_success_share": {"came": {"reconnected": 9}},
     "resumed_count": {"read": {"resumed": 0}, "came": {"resumed": 0}},

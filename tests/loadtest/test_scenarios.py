@@ -150,6 +150,7 @@ def test_a_mix_is_cut_to_the_connections_that_are_allowed(monkeypatch: pytest.Mo
         "slow": 1,
         "stalled": 2,
         "programs": 3,
+        "owners": 1,
         "symbols": 4,
         "rate": 5,
         "minutes": 0.5,
