@@ -58,8 +58,9 @@ class Gateway:
 
     async def _answer(self, socket: ServerConnection, request: dict[str, object]) -> None:
         channel, accounts = request["channel"], request.get("account_ids")
-        symbols = request["symbols"] if accounts is None else list(map(str, accounts))  # type: ignore[call-overload]
+        symbols = request["symbols"] if accounts is None else accounts
         assert isinstance(symbols, list)
+        symbols = list(map(str, symbols))
         if self.refuses:
             await socket.send(json.dumps({"type": "error", "code": "no", "message": "not today"}))
             return
