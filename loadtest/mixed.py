@@ -174,6 +174,7 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
     again, is_back = (all_told[name] + read[name] for name in ("reconnects", "reconnected"))
     slope = series.memory_slope(seen.samples)
     return {
+        "conns_count": mix.conns,
         "unannounced_count": read["unannounced"] + all_told["unannounced"] + probed["unannounced"],
         "repeated_count": read["repeated"] + all_told["repeated"] + probed["repeated"],
         "announced_count": read["announced"] + all_told["announced"] + probed["announced"],

@@ -82,6 +82,7 @@ def figures(
     grown_kib = max((each.memory_KiB for each in samples), default=before.memory_KiB) - before.memory_KiB
     drawn = curves(came)
     return {
+        "conns_count": asked.conns,
         "lost_count": asked.conns - came["alive"],
         "failed_count": came["failures"],
         "broken_count": came["broken"],

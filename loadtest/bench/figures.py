@@ -24,6 +24,7 @@ def of_workload(result: Result) -> Named:
     if result.storm is not None:
         return storm.figures(result.storm)
     named: Named = {
+        "conns_count": ours.conns,
         **_delivered(result, ours),
         "messages_per_s": ours.msg_s,
         "p50_ms": ours.p50_ms,

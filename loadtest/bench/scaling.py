@@ -329,6 +329,7 @@ def figures_of(result: Scaling) -> dict[str, float | None]:
     """By the names that limits have."""
     everything = result.everything
     return {
+        "points_count": sum(len(grown.rows) for grown in result.axes),
         "above_linear_count": result.above,
         "undecided_count": result.undecided,
         "steepest_step_ratio": max(step.ratio for step in result.steps),

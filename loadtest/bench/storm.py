@@ -169,6 +169,7 @@ def figures(seen: Weathered) -> dict[str, float | None]:
     grown_kib = came["server_rss_kB"] - read.empty_rss_kib
     missing = sum(came[name] for name in ("announced", "unannounced", "repeated"))
     return {
+        "conns_count": storm.readers + storm.comers,
         "accepted_per_s": came["stayed"] / came["connect_s"],
         "all_subscribed_s": came["there_s"],
         "storm_s": came["again_s"],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loadtest import crowd, mixed, observed, targets
-from loadtest.bench import storm
+from loadtest.bench import figures, storm
 from loadtest.bench.orders import NAME as ORDERS
+from loadtest.bench.scaling import AXES
 from loadtest.bench.workloads import WORKLOADS
 from loadtest.shapes import SHAPES
 from loadtest.targets import TargetsError, Verdict
@@ -74,6 +77,33 @@ def test_every_limit_of_the_file_is_of_what_its_tool_measures() -> None:
     for scenario in named:
         of_tool = known.get(scenario.tool) or known.get(scenario.name)  # those of other workloads are in test_report
         assert of_tool is None or {*scenario.at_least, *scenario.at_most} <= of_tool, scenario.name
+
+
+CUT: dict[str, Callable[[float], dict[str, float | None]]] = {  # by tool: what it measures with so many connections
+    "bench": lambda conns: figures.of_workload(made.result("A", replace(made.FIGURES, conns=int(conns)))),
+    "mixed": lambda conns: mixed.figures(replace(MIX, conns=int(conns)), SEEN),
+    "account": lambda conns: observed.figures(
+        replace(test_observed.ASKED, conns=int(conns)), test_observed.CAME, test_observed.BEFORE, []
+    ),
+}
+
+
+def test_a_scenario_that_was_cut_down_misses_a_limit() -> None:
+    named = targets.parse(FILE.read_text(encoding="utf-8"))
+    whole = {name: each.at_least.get("conns_count") for name, each in named.items() if each.tool in CUT}
+    of_options = {name: each.options["conns"] for name, each in named.items() if each.tool in {"mixed", "account"}}
+    of_workloads = {name: row.conns for name, row in WORKLOADS.items()} | {"F": 11_000}
+    assert whole == of_options | of_workloads | {"G": None, "H": None}  # which have few, and are never cut
+    for name, conns in whole.items():
+        if conns is not None:
+            alone = replace(named[name], at_least={"conns_count": conns}, at_most={}, goal=targets.Goal())
+            enough, cut = (targets.judge(alone, CUT[alone.tool](count)) for count in (conns, conns - 1))
+            assert (enough[0].met, cut[0].met) == (True, False), name
+
+
+def test_scaling_without_all_of_its_points_misses_a_limit() -> None:
+    named = targets.parse(FILE.read_text(encoding="utf-8"))
+    assert named["scaling"].at_least["points_count"] == sum(len(axis.points) for axis in AXES)
 
 
 def test_each_shape_of_locust_s_users_is_run_by_a_scenario() -> None:

@@ -44,6 +44,10 @@ def test_connections_and_updates_that_are_lost() -> None:
     assert of("B", msg_s=1_000_000.0, least_per_conn=3_899)["delivered_share"] == pytest.approx(3_900 / 4_000)
 
 
+def test_connections_are_those_that_were_measured() -> None:
+    assert [of()["conns_count"], of(conns=820)["conns_count"]] == [1_000, 820]
+
+
 def test_memory_is_over_the_empty_process() -> None:
     named = of("C", conns=10_000, alive=10_000, empty_rss_kib=50_000, rss_kib=150_100)
     assert named["memory_per_connection_KiB"] == pytest.approx(10.01)

@@ -10,10 +10,10 @@ from tests.loadtest.bench.made import FIGURES, MACHINE, result
 
 
 def test_limits_are_those_of_the_file() -> None:
-    assert [verdict.word for verdict in report.verdicts(result("A"))] == ["met"] * 7 + ["reached"] * 2
+    assert [verdict.word for verdict in report.verdicts(result("A"))] == ["met"] * 8 + ["reached"] * 2
     beyond = result("A", replace(FIGURES, p99_ms=5.21, us_per_msg=4.61))
     words = [verdict.word for verdict in report.verdicts(beyond) if verdict.is_limit]
-    assert words == ["met"] * 5 + ["MISSED"] * 2
+    assert words == ["met"] * 6 + ["MISSED"] * 2
 
 
 def test_table_is_aligned_markdown() -> None:
@@ -50,6 +50,7 @@ GOLDEN = """\
 
 | limit                            | reached | verdict |
 | -------------------------------- | ------: | ------: |
+| conns_count >= 1,000             |   1,000 |     met |
 | delivered_share >= 0.99          |       1 |     met |
 | missing_count <= 0               |       0 |     met |
 | lost_count <= 0                  |       0 |     met |

@@ -160,6 +160,7 @@ def test_points_beyond_the_connections_that_are_allowed_are_left_out(runs: Runs)
     result = scaling.measure(replace(ALONE, conns_max=4_000), AXES[:1], repeats=2)
     assert [labels for labels, _times in runs.batches] == [["10", "100", "1,000", "3,000"]]
     assert result.notes == ["Subscribers of one key, 10 updates/s: nothing above 4,000 connections"]
+    assert scaling.figures_of(result)["points_count"] == 4
 
 
 @pytest.mark.timed

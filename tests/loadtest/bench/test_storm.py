@@ -27,6 +27,10 @@ def test_who_comes_and_comes_back_is_counted_and_timed() -> None:
     assert storm.figures(replace(made.STORM, came=made.STORM.came | {"alive": 28}))["refused_count"] == 2
 
 
+def test_readers_and_those_who_come_are_its_connections() -> None:
+    assert storm.figures(made.STORM)["conns_count"] == 40
+
+
 def test_who_reads_must_lose_nothing() -> None:
     named = storm.figures(made.STORM)
     assert [named[name] for name in ("lost_count", "missing_count", "p99_ms", "delivered_share")] == [0, 0, 2.0, 1.0]
