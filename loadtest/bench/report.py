@@ -153,6 +153,17 @@ def begins() -> str:
     return f"Measuring begins {usual_s:g} s after the last connection is there{''.join(f', {each}' for each in others)}"
 
 
+def in_rounds() -> str:
+    """How many rounds are run of each workload that has more than one; most of the names first."""
+    by_count: dict[int, list[str]] = {}
+    for each in WORKLOADS.values():
+        if each.rounds > 1:
+            by_count.setdefault(each.rounds, []).append(each.name)
+    first, *others = sorted(by_count.items(), key=lambda counted: -len(counted[1]))
+    told = [f"Of {' and '.join(first[1])} {first[0]} rounds were run"]
+    return ", ".join([*told, *(f"of {' and '.join(names)} {count}" for count, names in others)])
+
+
 HOW = f"""\
 Made by the command and on the machine of the first table; nothing here is edited by hand. Server on one core, clients
 on another, over loopback, no TLS. Machines differ and are shared: compare only rows of one table, as ratios.
@@ -183,7 +194,7 @@ on another, over loopback, no TLS. Machines differ and are shared: compare only 
   order database and the simulated exchange: *reply* is to `ping` requests, then *order_reply* to orders that are taken
   and over at once, as H's, both sent at fixed times and timed from when each was due to its answer. Clients and
   exchange go ahead of the crowd on its core, the gateway has the other, and the database both.
-- Of A and B five rounds were run, of E six and of G three, in turns with what they are held against (the floor, the
+- {in_rounds()}, in turns with what they are held against (the floor, the
   same without stalled readers, ccxt alone): what is measured is their medians, what is counted the worst, and the notes
   have each round's. A crowd of 10,000 has one, since its ports are free again only after a minute.
 - E's stalled readers have a 4 KiB receive window, so that the kernel does not hide them, and read again at the end.

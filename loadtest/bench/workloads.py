@@ -14,7 +14,7 @@ from typing import NamedTuple
 from loadtest import histogram
 from loadtest.bench import burst, servers, storm
 from loadtest.bench.clients import Figures, Load, from_swarm, run, swarm_of
-from loadtest.bench.rounds import Turns, in_turns, middle
+from loadtest.bench.rounds import STUDENT_T_95, Turns, in_turns, middle
 from loadtest.bench.servers import Server
 from loadtest.bench.storm import Storm, Weathered
 from loadtest.bench.tools import PEERS, Tools
@@ -67,7 +67,7 @@ WORKLOADS: dict[str, Workload] = {
             "C", "10,000 connections, 200 keys, 1 key each, 10 updates/s", 10_000, 200, 1, 10.0, 5.0, CROWD_PEERS, 1
         ),
         Workload("D", "10,000 connections on one key, 10 updates/s", 10_000, 1, 1, 10.0, peers=CROWD_PEERS, rounds=1),
-        Workload("E", "A with 1 % of the clients not reading", 1_000, 1, 1, 100.0, warmup_s=6.0, rounds=6),
+        Workload("E", "A with 1 % of the clients not reading", 1_000, 1, 1, 100.0, warmup_s=6.0, rounds=8),
         Workload(
             "F",
             "10,000 connect with tokens while A runs, and come back when all are dropped",
@@ -114,7 +114,7 @@ class Plan:
     seconds: float = 4.0
     conns_max: int = 1_000_000
     peers: bool = True
-    rounds_max: int = 6
+    rounds_max: int = max(STUDENT_T_95)
     say: Say = lambda _text: None
 
     def sized(self, workload: Workload) -> Workload:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from loadtest.bench import report, tools
 from loadtest.bench.clients import Percentiles
+from loadtest.bench.workloads import WORKLOADS
 from tests.loadtest.bench.made import FIGURES, MACHINE, result
 
 
@@ -63,6 +64,12 @@ GOLDEN = """\
 
 - fastapi: fastapi did not start:
 - the client's core was full while loading: tickwire; latency there is the client's too"""  # noqa: E501  # as printed
+
+
+def test_how_many_rounds_were_run_is_that_of_the_workloads() -> None:
+    counts = {name: row.rounds for name, row in WORKLOADS.items() if row.rounds > 1}
+    assert counts == {"A": 5, "B": 5, "E": 8, "G": 3}
+    assert "- Of A and B 5 rounds were run, of E 8, of G 3, in turns" in report.HOW
 
 
 def test_what_a_peer_reaches_of_what_is_offered_is_said() -> None:

@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from loadtest.bench.rounds import in_turns, middle
+from loadtest.bench.rounds import STUDENT_T_95, in_turns, middle
+from loadtest.bench.tools import Tools
+from loadtest.bench.workloads import WORKLOADS, Plan
 from tests.loadtest.bench import made
 
+OURS_ALONE = Tools(None, None, {}, None, ())
 ROUNDS = [
     replace(made.FIGURES, p50_ms=3.0, p99_ms=9.0, us_per_msg=4.0, buckets=[(9.0, 1)]),
     replace(made.FIGURES, p50_ms=1.0, p99_ms=30.0, us_per_msg=6.0, buckets=[(30.0, 1)]),
@@ -69,6 +72,22 @@ def test_a_ratio_that_noise_does_not_explain_is_told() -> None:
     assert seen is not None
     assert 1.2 < seen.at_least < seen.ratio
     assert seen.error < 0.05
+
+
+@pytest.mark.parametrize("rounds", STUDENT_T_95)
+def test_chance_alone_puts_a_ratio_above_one_once_in_twenty(rounds: int) -> None:
+    """Student's t of one degree of freedom less than there are rounds: below it lie 95 % of its density."""
+    free, steps = rounds - 1, 20_000
+    width = STUDENT_T_95[rounds] / steps
+    scale = math.gamma(rounds / 2) / (math.sqrt(free * math.pi) * math.gamma(free / 2))
+    middles = (width * (n + 0.5) for n in range(steps))
+    below = 0.5 + sum(scale * (1 + t * t / free) ** (-rounds / 2) * width for t in middles)
+    assert below == pytest.approx(0.95, abs=5e-5)
+
+
+def test_every_workload_s_rounds_are_as_many_as_an_error_is_known_of() -> None:
+    assert WORKLOADS["E"].rounds in STUDENT_T_95
+    assert all(Plan(OURS_ALONE).sized(row).rounds == row.rounds for row in WORKLOADS.values())
 
 
 @pytest.mark.parametrize(("ours", "others"), [([1.0], [1.0]), ([1.0, 1.0], [1.0, 1.0]), ([1.0] * 3, [1.0, 0.0, 1.0])])
