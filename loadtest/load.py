@@ -26,13 +26,15 @@ EXIT_USAGE = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when every limit that could be judged is met, 1 when one is missed or a scenario could not be run, 2 when
-    the command line or the file of targets asks for what is not there."""
+    the command line or the file of targets asks for what is not there, or for a file that cannot be written."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     asked = _arguments(words)
     try:
         file = Path(asked.targets)
         chosen = targets.chosen(targets.parse(file.read_text(encoding="utf-8")), asked.scenarios)
         chosen = [targets.lasting(scenario, asked.minutes) for scenario in chosen]
+        if asked.page:
+            Path(asked.page).open("a", encoding="utf-8").close()  # rather told now than after the run
         return _run(chosen, asked, f"python -m loadtest.load {' '.join(words)}".strip())
     except (targets.TargetsError, OSError) as error:
         _say(str(error))
@@ -58,6 +60,8 @@ def _run(chosen: list[targets.Scenario], asked: argparse.Namespace, command: str
     run = Run(found, command, outcomes, [*have.notes, *failed])
     _show(report.summary(run))
     _keep(run, Path(asked.report) if asked.report else tools.results_folder())
+    if asked.page:
+        _write(Path(asked.page), report.record(run))
     return 1 if failed or any(outcome.missed for outcome in outcomes) else 0
 
 
@@ -68,6 +72,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="how long a scenario lasts that is measured in minutes")
     parser.add_argument("--conns", type=int, default=CONNS_MAX, help="at most this many connections")
     parser.add_argument("--report", help="the folder of page, tables and raw figures, instead of the user's cache")
+    parser.add_argument("--page", help="the file that is to say which limits were met, as docs/targets.md")
     parser.add_argument("--targets", default=str(TARGETS), help="another file of scenarios and limits")
     return parser.parse_args(words)
 
@@ -77,9 +82,12 @@ def _keep(run: Run, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     name = f"load-{time.strftime('%Y%m%d-%H%M%S')}"
     for ending, text in (("html", page(run)), ("md", report.markdown(run)), ("json", runs.to_json(run))):
-        path = folder / f"{name}.{ending}"
-        path.write_text(text, encoding="utf-8")
-        _say(f"written to {path}")
+        _write(folder / f"{name}.{ending}", text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    _say(f"written to {path}")
 
 
 def _show(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m loadtest.report`: a run as Markdown, and two runs beside each other.
+"""`python -m loadtest.report`: a run as Markdown, whole or as docs/targets.md, and two runs beside each other.
 
 Holds the Markdown and the command line; a page is drawn by page.py. Files are read and written by `main` alone.
 """
@@ -6,16 +6,18 @@ Holds the Markdown and the command line; a page is drawn by page.py. Files are r
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from loadtest import histogram, runs
 from loadtest.bench.report import facts, table
 from loadtest.outcome import Curve, Outcome
 from loadtest.page import page
 from loadtest.runs import NotARunError, Run
-from loadtest.targets import number
+from loadtest.targets import Verdict, number
 
 LOAD_BEFORE_QUIET = 0.5
 PERCENTILES = {"p50 ms": 0.5, "p90 ms": 0.9, "p99 ms": 0.99, "p99.9 ms": 0.999, "max ms": 1.0}
@@ -43,6 +45,36 @@ def markdown(run: Run) -> str:
         parts += [section(outcome), table(("figure", "value"), figures)]
         parts += [percentiles(outcome.curves)] if outcome.curves else []
     return "\n\n".join(parts) + "\n"
+
+
+def record(run: Run) -> str:
+    """docs/targets.md: every limit and goal of a run, and what makes its figures doubtful. Pages it names are linked
+    from the folder that it stands in."""
+    verdicts = [verdict for each in run.outcomes for verdict in each.verdicts]
+    notes = [f"{each.scenario}: {note}" for each in run.outcomes for note in each.notes]
+    parts = ["# Targets", RECORD, _counted(verdicts), _linked(summary(run))]
+    return "\n\n".join([*parts, *(["\n".join(f"- {note}" for note in notes)] if notes else [])]) + "\n"
+
+
+RECORD: Final = """\
+What a run of [load tests](load.md) came to, held against the limits and goals that
+[targets.toml](../loadtest/targets.toml) had at its revision. `make load ARGS="--page docs/targets.md"` writes this page;
+nothing here is edited by hand."""
+
+
+def _counted(verdicts: Sequence[Verdict]) -> str:
+    """How many limits and goals came to what."""
+    limits, goals = ([each for each in verdicts if each.is_limit is which] for which in (True, False))
+    missed, unjudged = ([each for each in limits if each.met is met] for met in (False, None))
+    met = len(limits) - len(missed) - len(unjudged)
+    reached = sum(each.met is True for each in goals)
+    told = f"Of {len(limits)} limits {met} are met, {len(missed)} missed and {len(unjudged)} not judged"
+    return f"{told}; of {len(goals)} goals {reached} are reached."
+
+
+def _linked(text: str) -> str:
+    """What a verdict names of docs/ as a link."""
+    return re.sub(r"(not reached: )docs/([\w-]+\.md)(#[\w-]+)?", r"\1[\2](\2\3)", text)
 
 
 def percentiles(curves: dict[str, Curve]) -> str:
@@ -102,6 +134,9 @@ def _doubts(first: Run, second: Run) -> list[str]:
     return doubts
 
 
+SHOWN: Final[dict[str, Callable[[Run], str]]] = {"html": page, "markdown": markdown, "targets": record}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 2 for a file that cannot be read or is no run."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.report")
@@ -113,12 +148,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     html.add_argument("run", help="raw figures (JSON), or another report")
     shown = commands.add_parser("markdown", help="the tables of a run")
     shown.add_argument("run", help="a report (HTML) or its raw figures (JSON)")
+    targets = commands.add_parser("targets", help="the limits and goals of a run, as docs/targets.md has them")
+    targets.add_argument("run", help="a report (HTML) or its raw figures (JSON)")
     asked = parser.parse_args(arguments)
     try:
         if asked.command == "compare":
             text = compared(_read(asked.first), _read(asked.second))
         else:
-            text = (page if asked.command == "html" else markdown)(_read(asked.run))
+            text = SHOWN[asked.command](_read(asked.run))
     except (OSError, NotARunError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

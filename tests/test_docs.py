@@ -45,7 +45,8 @@ from tests.docs_parts import fences, table, text_of
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/protocol.md", "docs/configuration.md",
              "docs/exchange.md", "docs/oms.md", "docs/accounts.md", "docs/driver.md", "docs/performance.md",
-             "docs/dependencies.md", "docs/deployment.md", "docs/load.md", "docs/security.md")  # fmt: skip
+             "docs/dependencies.md", "docs/deployment.md", "docs/load.md", "docs/security.md",
+             "docs/targets.md", "docs/benchmarks.md", "docs/scaling.md", "docs/workers.md", "docs/soak.md")  # fmt: skip
 
 
 def anchors(path: Path) -> set[str]:
@@ -63,6 +64,12 @@ def test_links_lead_somewhere(name: str) -> None:
         path = (ROOT / name).parent / file if file else ROOT / name
         assert path.exists(), f"{name}: {target}: no such file"
         assert not anchor or anchor in anchors(path), f"{name}: {target}: no such heading"
+
+
+def test_every_page_is_to_be_read_on() -> None:
+    _before, _heading, after = text_of("README.md").partition("\n## Read on\n")
+    pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert pages == {page for page in re.findall(r"^- \[([^]]+)\]", after, re.MULTILINE) if page.startswith("docs/")}
 
 
 def test_the_client_in_the_readme_is_the_example() -> None:

@@ -106,6 +106,23 @@ def test_an_unknown_scenario_is_2_and_nothing_is_run(
     assert "no scenario nothing: there are quick, long" in capsys.readouterr().err
 
 
+def test_a_page_says_which_limits_were_met(runs: Runs, make_load: Load, tmp_path: Path) -> None:
+    runs.p99_ms["quick"] = 20.1
+    assert make_load("quick", "long", "--page", str(tmp_path / "targets.md")) == 1
+    page = (tmp_path / "targets.md").read_text()
+    assert page.startswith("# Targets\n")
+    assert "Of 3 limits 1 are met, 1 missed and 1 not judged; of 0 goals 0 are reached." in page
+    for wanted in ("| revision ", "python -m loadtest.load quick long --page", "- quick: a note", "- no C floor"):
+        assert wanted in page
+    rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in page.splitlines() if "p99_ms" in line]
+    assert rows == [["quick", "p99_ms <= 20", "20.1", "MISSED"], ["long", "p99_ms <= 20", "19", "met"]]
+
+
+def test_a_page_that_cannot_be_written_is_2_and_nothing_is_run(runs: Runs, make_load: Load, tmp_path: Path) -> None:
+    assert make_load("quick", "--page", str(tmp_path / "none" / "targets.md")) == 2
+    assert not runs.ran
+
+
 def test_a_file_that_is_not_there_is_2(runs: Runs, tmp_path: Path) -> None:
     assert load.main(["--targets", str(tmp_path / "none.toml")]) == 2
     assert not runs.ran

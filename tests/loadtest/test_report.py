@@ -9,6 +9,7 @@ import pytest
 
 from loadtest import report, runs
 from loadtest.page import page
+from loadtest.targets import Verdict
 from tests.loadtest.made import OUTCOME, RUN
 
 OTHER = replace(RUN, outcomes=[replace(OUTCOME, figures={"p99_ms": 25.0, "lost_count": 0.0, "of_floor_ratio": 1.0})])
@@ -65,6 +66,17 @@ def test_a_run_is_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == page(RUN)
     assert report.main(["markdown", str(tmp_path / "a.json")]) == 0
     assert capsys.readouterr().out == report.markdown(RUN)
+    assert report.main(["targets", str(tmp_path / "a.json")]) == 0
+    assert capsys.readouterr().out == report.record(RUN)
+
+
+def test_a_page_of_targets_counts_goals_apart_and_links_what_bounds_them() -> None:
+    short = Verdict("goal: p99_ms <= 1", "12.5", met=False, is_limit=False, shown_in="docs/load.md#what-bounds-f")
+    reached = Verdict("goal: lost_count <= 0", "0", met=True, is_limit=False)
+    text = report.record(replace(RUN, outcomes=[replace(OUTCOME, verdicts=[*OUTCOME.verdicts, short, reached])]))
+    assert "Of 3 limits 1 are met, 1 missed and 1 not judged; of 2 goals 1 are reached." in text
+    assert " not reached: [load.md](load.md#what-bounds-f) |" in text
+    assert text.endswith("- no C floor\n\n- soak: a </script> note\n")
 
 
 def test_what_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
