@@ -58,8 +58,8 @@ def record(run: Run) -> str:
 
 RECORD: Final = """\
 What a run of [load tests](load.md) came to, held against the limits and goals that
-[targets.toml](../loadtest/targets.toml) had at its revision. `make load ARGS="--page docs/targets.md"` writes this page;
-nothing here is edited by hand."""
+[targets.toml](../loadtest/targets.toml) had at its revision. `make load ARGS="--page docs/targets.md"` writes this
+page; nothing here is edited by hand."""
 
 
 def _counted(verdicts: Sequence[Verdict]) -> str:
