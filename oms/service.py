@@ -93,7 +93,7 @@ class Oms:
         )
         self.signers = Signers(self.keyring.auth, config.vault, parts.clock_ns)
         self.on_more: Callable[[Principal, int], None] = lambda principal, count: None  # commands of one request
-        self.on_asked: Callable[[int], None] = lambda more: None  # one more waits for an answer, or one less
+        self.on_asked: Callable[[int], None] = lambda more: None  # one more waits for an answer to commands, or less
         self._config = config
         self._parts = parts
         self._engine: Engine | None = None
@@ -125,8 +125,8 @@ class Oms:
     ) -> list[CommandResult]:
         """Carry out what a decoded body asks for: one answer each, in the order asked.
 
-        Whoever asked may be gone before it ends. Raises OmsError for a body that is no command nor an array of them,
-        and for one whose signature is not right.
+        Whoever asked may be gone before it ends, and says that somebody waits: `waiting`, or as it has begun itself.
+        Raises OmsError for a body that is no command nor an array of them, and for one whose signature is not right.
         """
         if signature is not None:
             self.require_right(principal, signature)
@@ -139,9 +139,14 @@ class Oms:
             return [CommandResult.of_refusal(error if isinstance(each, Request) else each) for each in asked]
         if signature is None:
             asked = [self._taken_unsigned(principal, each) for each in asked]
+        return await engine.requests.execute(principal, asked)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While somebody waits for the answer to commands."""
         self.on_asked(1)
         try:
-            return await engine.requests.execute(principal, asked)
+            yield
         finally:
             self.on_asked(-1)
 

@@ -137,7 +137,7 @@ class Accounts(Protocol):
         self, principal: Any, body: object, *, signature: Signature | None = None
     ) -> Awaitable[Sequence[Result]]:
         """Carry out a body of commands, one result each. A body that is none, or whose signature is not right, is
-        raised as a `Refusal`."""
+        raised as a `Refusal`. Who asks says itself that somebody waits for it."""
 
     def signer(self, principal: Any, connection_id: str) -> Callable[[bytes], str]:
         """What signs events for the principal on a connection. Raises a `Refusal`."""

@@ -201,7 +201,10 @@ class OmsSession(Conversation[oms.Request]):
             for index, result in enumerate(results):
                 self.send(oms.command_result(request, result.plain(index)))
 
-        self._begun().begin(work, request_id, lambda error: self.fail(error, oms.echo(request), request_id))
+        def refuse(error: TickwireError) -> None:
+            self.fail(error, oms.echo(request), request_id)
+
+        self._begun().begin(work, request_id, refuse, self._accounts().urge)
 
     def _call(self, request: oms.Call, request_id: str) -> None:
         """Ask ccxt's function; what is for everybody nobody in particular may ask too."""

@@ -286,7 +286,10 @@ class PrivateSession:
             results = await told(accounts.execute(principal, request.payload, signature=signature))
             self._conn.send(private.command_result(request, results))
 
-        self._running.begin(work, request_id, lambda error: self._refuse(error, request.id, request_id))
+        def refuse(error: TickwireError) -> None:
+            self._refuse(error, request.id, request_id)
+
+        self._running.begin(work, request_id, refuse, self._service.urge)
 
     def _publish(self, request: stream.Publish, principal: Any, request_id: str) -> None:
         """Have it kept and told, whatever becomes of the connection."""

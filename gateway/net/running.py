@@ -28,20 +28,31 @@ class Running:
         self._count = 0
 
     def begin(
-        self, work: Callable[[], Awaitable[None]], request_id: str, refuse: Callable[[TickwireError], None]
+        self,
+        work: Callable[[], Awaitable[None]],
+        request_id: str,
+        refuse: Callable[[TickwireError], None],
+        urge: Callable[[int], None] = lambda more: None,
     ) -> None:
-        """Have it done; `refuse` is told why it was not. Raises TickwireError where too much is running already."""
+        """Have it done; `refuse` is told why it was not. Raises TickwireError where too much is running already.
+
+        `urge` is told of one more who waits, from now on, and of one less when it is over, whatever became of it.
+        """
         running_max = self._service.limits.commands_running_max
         if self._count >= running_max:
             text = "too many commands of this connection are running: wait for an answer"
             details = {"commands_running_max": running_max}
             raise TickwireError("rate_limited", text, details=details, retry_after_ms=RETRY_MS)
         self._count += 1
-        self._service.urge(1)
-        self._service.spawn(self._run(work, request_id, refuse), f"command {request_id}")
+        urge(1)
+        self._service.spawn(self._run(work, request_id, refuse, urge), f"command {request_id}")
 
     async def _run(
-        self, work: Callable[[], Awaitable[None]], request_id: str, refuse: Callable[[TickwireError], None]
+        self,
+        work: Callable[[], Awaitable[None]],
+        request_id: str,
+        refuse: Callable[[TickwireError], None],
+        urge: Callable[[int], None],
     ) -> None:
         try:
             await work()
@@ -52,4 +63,4 @@ class Running:
             refuse(TickwireError("internal_error", "the server failed on this request"))
         finally:
             self._count -= 1
-            self._service.urge(-1)
+            urge(-1)

@@ -62,7 +62,7 @@ class Ordering:
             commands.body(account_id, "send_order", payload, {**_own_request(shared, index), **one.arguments["params"]})
             for index, (one, payload) in enumerate(zip(each, payloads, strict=True))
         ]
-        results = await self._oms.execute(principal, bodies)
+        results = await self._execute(principal, bodies)
         there = [result for result in results if result.order_id is not None and not _is_refused(result)]
         ids = [result.order_id for result in there if result.order_id is not None]
         told = {each["id"]: each for each in await self._records.told_by_ids(principal, account_id, ids)}
@@ -136,12 +136,16 @@ class Ordering:
 
     # How it is done
 
+    async def _execute(self, principal: Principal, asked: object) -> list[CommandResult]:
+        with self._oms.waiting():
+            return await self._oms.execute(principal, asked)
+
     async def _do(
         self, principal: Principal, account_id: int, command: str, payload: Mapping[str, Any], call: Call
     ) -> CommandResult:
         """The answer of one command that was not refused."""
         body = commands.body(account_id, command, dict(payload), call.arguments["params"])
-        (result,) = await self._oms.execute(principal, body)
+        (result,) = await self._execute(principal, body)
         if result.error is not None:
             raise _refusal(result)
         return result
@@ -162,7 +166,7 @@ class Ordering:
     ) -> list[Structure]:
         """The orders that the command was about; those that were not canceled are among them, as they are."""
         body = commands.body(account_id, command, dict(payload), call.arguments["params"])
-        (result,) = await self._oms.execute(principal, body)
+        (result,) = await self._execute(principal, body)
         told = result.more.get("orders", [])
         if result.error is not None and not any(each["ok"] for each in told):
             raise _refusal(result)

@@ -82,7 +82,8 @@ def routes(service: Service, status_of: Callable[[str], int]) -> list[HTTPRouteH
         raw = await request.body()  # signed are the Idempotency-Key, which no line break can be in, and the body
         signature = signature_of(sig, signed_at, nonce, (idempotency_key or "").encode() + b"\n" + raw)
         body = decode(raw)
-        results = await service.execute(principal, body, idempotency_key=idempotency_key, signature=signature)
+        with service.waiting():
+            results = await service.execute(principal, body, idempotency_key=idempotency_key, signature=signature)
         content: Any = {"results": [result.plain(index) for index, result in enumerate(results)]}
         if prefer is not None and REPRESENTATION.search(prefer):
             await _show(service.pool, principal, content["results"])

@@ -15,6 +15,8 @@ from oms.model import Account, Order, Position, Principal
 from oms.shapes import ErrorShape
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from oms.alerts.service import Alerts
     from oms.desk.results import CommandResult
     from oms.publications.service import Publications
@@ -69,6 +71,9 @@ class Service(Protocol):
         idempotency_key: str | None = None,
         signature: Signature | None = None,
     ) -> list[CommandResult]: ...
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """While somebody waits for the answer to commands."""
 
     def require_right(self, principal: Principal, signature: Signature) -> None:
         """Raises OmsError unless the signature is of the principal's API key, and here for the first time."""

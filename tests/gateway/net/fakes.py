@@ -181,7 +181,9 @@ class Rig:
             source.sink = self.hub
         self.tally = Tally()
         forms = Forms(self.limits, deflate.compress)
-        self.private = PrivateService(accounts, forms, self.limits, self.tally.errors) if accounts else None
+        self.urged: list[int] = []
+        told = (forms, self.limits, self.tally.errors, self.urged.append)
+        self.private = PrivateService(accounts, *told) if accounts else None
         self.sessions = Sessions(self.limits, self.tally)
         self.service = StreamService(
             sessions=self.sessions,

@@ -269,6 +269,23 @@ async def test_other_requests_do_not_wait_for_a_command_and_it_outlives_its_conn
     assert len(scene.room.asked) == 1
 
 
+async def test_a_command_alone_makes_slices_short_and_what_anybody_may_ask_does_not() -> None:
+    scene = Scene()
+    client = scene.connect(None)
+    scene.room.gate.clear()
+    await scene.ask(client, "call", {"account_id": 1, "func": "fetch_ticker"})
+    client = scene.connect()
+    await scene.ask(client, "call", {"account_id": 1, "func": "fetch_ticker"})
+    assert not scene.rig.urged
+    await scene.ask(client, "command", {"account_id": 1})
+    assert scene.rig.urged == [1]
+    scene.room.fault = OmsError("internal_error", "no")
+    scene.room.gate.set()
+    assert scene.rig.private is not None
+    assert await scene.rig.private.finish(1)
+    assert scene.rig.urged == [1, -1]
+
+
 async def test_a_command_of_nobody_is_refused() -> None:
     scene = Scene()
     (refused,) = await scene.ask(scene.connect(None), "command", {"account_id": 1})

@@ -388,6 +388,19 @@ async def test_a_body_that_is_refused_and_a_fault_are_answered() -> None:
     await until(lambda: not scene.rig.private or not scene.rig.private._tasks)
 
 
+async def test_a_command_alone_makes_slices_short_and_a_publication_does_not() -> None:
+    scene = Scene()
+    client = scene.connect()
+    scene.room.gate.clear()
+    await scene.ask(client, action="publish", channel="signals", data={"signal_type": "BUY", "symbol": "A"})
+    await scene.ask(client, action="command", payload={"account_id": 1})
+    assert scene.rig.urged == [1]
+    scene.room.fault = OmsError("internal_error", "no")
+    scene.room.gate.set()
+    await scene.settle()
+    assert scene.rig.urged == [1, -1]
+
+
 async def test_a_publication_is_answered_when_it_is_kept_and_goes_out_unread() -> None:
     scene = Scene()
     client = scene.connect()

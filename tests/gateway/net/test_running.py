@@ -19,7 +19,7 @@ from tests.gateway.net.accounts import FakeAccounts
 async def test_as_much_runs_at_once_as_may_and_a_place_is_free_again_after_any_end() -> None:
     limits = Limits(commands_running_max=3)
     urged: list[int] = []
-    service = PrivateService(FakeAccounts(), Forms(limits, deflate.compress), limits, Counter(), urged.append)
+    service = PrivateService(FakeAccounts(), Forms(limits, deflate.compress), limits, Counter())
     running, gate = Running(service), asyncio.Event()
     refused: list[TickwireError] = []
 
@@ -35,9 +35,9 @@ async def test_as_much_runs_at_once_as_may_and_a_place_is_free_again_after_any_e
         raise RuntimeError("as asked")
 
     for each in (work, refuse, fail):
-        running.begin(each, "c-1", refused.append)
+        running.begin(each, "c-1", refused.append, urged.append)
     with pytest.raises(TickwireError) as too_much:
-        running.begin(work, "c-2", refused.append)
+        running.begin(work, "c-2", refused.append, urged.append)
     assert (too_much.value.code, too_much.value.retry_after_ms) == ("rate_limited", 100)
     assert urged == [1, 1, 1], "who waits for an answer is told to the fan-out, and who was refused waits for none"
     gate.set()

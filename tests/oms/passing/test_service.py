@@ -61,6 +61,22 @@ async def test_what_the_oms_knows_it_answers_itself(world: World) -> None:
         assert await code(passing, None, "create_order", *arguments) == "missing_api_key"
 
 
+async def test_who_waits_for_an_order_is_told_of_once_and_who_asks_for_data_is_not(world: World) -> None:
+    await world.account()
+    async with world.ready() as oms:
+        passing, waiting = PassThrough(oms, anonymous=True), list[int]()
+        oms.on_asked = waiting.append
+        await passing.call(None, 1, "fetchTicker", ["BTC/USDT"], {})
+        await passing.call(ADMIN, 1, "fetch_balance", [], {})
+        assert not waiting
+        await passing.call(ADMIN, 1, "createOrder", ["BTC/USDT", "limit", "buy", 1, 50], {})
+        assert waiting == [1, -1]
+        refused = await code(passing, who(can_read=True), "createOrder", "BTC/USDT", "limit", "buy", 1, 50)
+        assert (refused, waiting) == ("permission_denied", [1, -1] * 2)
+        assert await code(passing, ADMIN, "cancelOrders", ["1"]) == ""
+        assert waiting == [1, -1] * 3
+
+
 async def test_permissions(world: World) -> None:
     await world.account()
     nobody, reader, trader, manager = who(), who(can_read=True), who(can_trade=True), who(can_risk_manage=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from typing import Any, cast
 
@@ -50,11 +50,20 @@ class NotingService:
         self.refusal: OmsError | None = None
         self.is_ready = True
         self.accounts: list[Readiness] = []
+        self.waits = 0  # requests that wait for the answer to commands
 
     def _note(self, *asked: Any) -> None:
         self.asked.append(asked)
         if self.refusal is not None:
             raise self.refusal
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        self.waits += 1
+        try:
+            yield
+        finally:
+            self.waits -= 1
 
     async def execute(
         self,
@@ -65,6 +74,7 @@ class NotingService:
         signature: Signature | None = None,
     ) -> list[CommandResult]:
         self.signatures.append(signature)
+        assert self.waits == 1, "who waits for an answer says so"
         self._note("execute", principal.user_name, body, idempotency_key)
         return self.results
 
