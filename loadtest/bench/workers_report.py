@@ -18,17 +18,24 @@ COUNTS = (1, 2, 4, 8, 16)
 SUBSCRIBERS = (10, 100, 1_000, 10_000)
 HOW = """\
 Made by the command and on the machine of the first table; nothing here is edited by hand. The gateway runs as
-`tickwire serve --workers N` starts it. All of its processes share one core here and the client has another, so that CPU
-is counted well and latency is worse than where each has its own. Each row is a gateway of its own.
+`tickwire serve --workers N` starts it. All of its processes share one core, the first, and the clients have another,
+the last, which on two cores are all there are. So CPU is counted well, latency is worse than where each process has its
+own core, and **what a second core brings is not in these rows**: they say what several processes cost. Each row is a
+gateway of its own.
+
+With a core for each of two processes, the second one's shared with the clients, 3,636 connections a second were let in
+while A ran (one run; 2,555 and 2,977 with one process), and A's p99 was 336 ms, since the clients have to wait there
+([load.md](load.md#what-bounds-f)). More messages than one process sends cannot be shown on two cores: at a million a
+second, which one sends, the clients take most of a core themselves ([benchmarks.md](benchmarks.md), B).
 
 The model: an update costs the first process so much however many read it, so much more for each worker that is told of
 it, and each worker so much to take it over (the serial part); a message costs the same wherever it is sent (the
 parallel part). Being there is in the serial part. *Update* and *message* are fitted to gateways of one process by least
 squares, *link* and *copy* to what is left of those of two, none below 0.
 
-What more cores give is **computed, not measured**: each process has a core to itself, clients have others, the kernel
-spreads connections evenly, all clients read one stream each that every worker has, and the busiest process is full.
-Memory bandwidth, caches that are shared and a network card are not in it."""
+What more cores give is **computed, not measured**, of more than two processes as of two: each process has a core to
+itself, clients have others, the kernel spreads connections evenly, all clients read one stream each that every worker
+has, and the busiest process is full. Memory bandwidth, caches that are shared and a network card are not in it."""
 
 
 def section(result: Workers) -> str:

@@ -24,6 +24,7 @@ def test_the_document_says_where_and_how_it_was_made() -> None:
     text = workers_report.document("python -m loadtest.bench workers", made.MACHINE, made_workers())
     assert text.startswith("# Several processes\n\nMade by the command")
     assert "**computed, not measured**" in text
+    assert "**what a second core brings is not in these rows**" in text
     assert "`python -m loadtest.bench workers`" in text
 
 
