@@ -60,7 +60,8 @@ def find() -> Tools:
     peers = {name: words for name, needs in PEERS.items() if (words := _peer(name, needs))}
     missing = [name for name in PEERS if name not in peers]
     if missing:
-        notes.append(f"peers not installed here: {', '.join(missing)} (TICKWIRE_PEERS_PYTHON names a Python with them)")
+        where = "TICKWIRE_PEERS_PYTHON names a Python with them, NODE_PATH the folder of Node's packages"
+        notes.append(f"peers not installed here: {', '.join(missing)} ({where})")
     return Tools(wsload, floor, peers, folder / "peers", tuple(notes))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,24 @@ def test_peers_are_those_that_import(folder: Path, monkeypatch: pytest.MonkeyPat
     assert found.peers["picows"] == (sys.executable, "p_picows.py")
     assert set(found.peers) == {"picows"}
     assert any("not installed" in note and "websockets" in note for note in found.notes)
+
+
+def test_the_peer_of_node_is_there_where_node_path_has_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert folder.exists()
+    node = tmp_path / "bin" / "node"
+    node.parent.mkdir()
+    node.write_text(f'#!/bin/sh\n[ "$2" = "require(\'ws\')" ] && [ "$NODE_PATH" = {tmp_path}/modules ]\n')
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{node.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(tools, "PEERS", {"ws_node": "ws"})
+    monkeypatch.delenv("NODE_PATH", raising=False)
+    without = tools.find()
+    assert without.peers == {}
+    assert any("NODE_PATH" in note for note in without.notes)
+    monkeypatch.setenv("NODE_PATH", f"{tmp_path}/modules")
+    assert tools.find().peers == {"ws_node": (str(node), "p_ws.js")}
 
 
 def test_another_python_may_be_named_for_peers(monkeypatch: pytest.MonkeyPatch) -> None:
