@@ -14,7 +14,7 @@ import itertools
 import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -32,6 +32,7 @@ from loadtest.swarm import Buckets
 CONNECTING = 32  # handshakes at a time
 CONNECT_TIMEOUT_S = 30.0
 PING_EVERY_S = 5.0
+PONG_WITHIN_S = 1.0  # a ping that is no older when the time is over may still be answered
 TRADE_EVERY_S = 1.0  # as often as the account is read
 TRADED = {"symbol": "BTC/USDT", "order_type": "market", "qty": "0.01"}
 READY_S = 30.0
@@ -56,18 +57,19 @@ class Watcher:
 
     def __init__(self, tally: Tally) -> None:
         self.alive = False
-        self.updates = 0
+        self.updates = 0  # beside snapshots
         self.silence_s = 0.0  # the longest without an update
         self._tally = tally
         self._observing = Observing()
-        self._updated_s = 0.0
-        self._pinged_s = 0.0
+        self._told_s: float | None = None  # when the last update came, or, before there was one, the connection
+        self._pings_s: deque[float] = deque()  # when those were sent that have no pong yet, which come in their order
 
     async def open(self, url: str, key: str, at_once: asyncio.Semaphore) -> ClientConnection | None:
         """Connected and greeted; a failure is noted."""
         try:
             async with at_once, asyncio.timeout(CONNECT_TIMEOUT_S):
                 socket = await connect(url, additional_headers={"x-api-key": key}, compression=None, ping_interval=None)
+                self.connected(time.time())
                 self.take(orjson.loads(await socket.recv()), time.time())
         except (WebSocketException, OSError, TimeoutError) as error:
             self._tally.failures.append(f"connect: {error!r}")
@@ -91,8 +93,24 @@ class Watcher:
         with contextlib.suppress(WebSocketException):  # the reader hears of it
             while True:
                 await asyncio.sleep(PING_EVERY_S)
-                self._pinged_s = time.time()
+                self.ping(time.time())
                 await socket.send('{"type":"ping"}')
+
+    def connected(self, now_s: float) -> None:
+        """From now on it is to be told."""
+        self._told_s = now_s
+
+    def ping(self, now_s: float) -> None:
+        """One is sent."""
+        self._pings_s.append(now_s)
+
+    def unanswered(self, now_s: float) -> int:
+        """Pings without a pong that have waited for too long."""
+        return sum(now_s - pinged_s > PONG_WITHIN_S for pinged_s in self._pings_s)
+
+    def quiet_s(self, now_s: float) -> float:
+        """The longest without an update, up to now."""
+        return self.silence_s if self._told_s is None else max(self.silence_s, now_s - self._told_s)
 
     def take(self, message: dict[str, Any], now_s: float) -> None:
         """Hold it against what is known, and time it."""
@@ -100,19 +118,20 @@ class Watcher:
         self._tally.messages[kind] += 1
         self._tally.broken += self._observing.take(message)
         match kind:
+            case "pong" if self._pings_s:
+                self._tally.pongs_us[rounded_us(now_s - self._pings_s.popleft())] += 1
             case "pong":
-                self._tally.pongs_us[rounded_us(now_s - self._pinged_s)] += 1
+                self._tally.failures.append("pong: no ping waits for one")
             case "account_update":
                 self._update(message, now_s)
             case "error":
                 self._tally.failures.append(f"error: {message['error_code']}")
 
     def _update(self, message: dict[str, Any], now_s: float) -> None:
-        self.updates += 1
-        if self._updated_s:
-            self.silence_s = max(self.silence_s, now_s - self._updated_s)
-        self._updated_s = now_s
+        self.silence_s = self.quiet_s(now_s)
+        self._told_s = now_s
         if not message.get("snapshot"):
+            self.updates += 1
             read_s = dt.datetime.fromisoformat(message["timestamp"]).timestamp()
             self._tally.updates_us[rounded_us(now_s - read_s)] += 1
 
@@ -138,32 +157,40 @@ async def trade(http: str, key: str, account: int, tally: Tally) -> None:
 
 
 async def run(http: str, key: str, account: int, conns: int, seconds: float) -> dict[str, Any]:
-    """All of them at once for so long, from when the last one is connected."""
+    """All of them at once for so long, from when the last one is connected; updates and trades are of that time."""
     tally = Tally()
     trading = asyncio.create_task(trade(http, key, account, tally))
     watchers = [Watcher(tally) for _ in range(conns)]
     at_once = asyncio.Semaphore(CONNECTING)
     url = f"{http.replace('http', 'ws', 1)}/ws/account/{account}"
     began = time.monotonic()
-    sockets = await asyncio.gather(*(watcher.open(url, key, at_once) for watcher in watchers))
-    connect_s, before = time.monotonic() - began, cpu.given()
-    pairs = zip(watchers, sockets, strict=True)
-    watching = [asyncio.create_task(watcher.watch(socket)) for watcher, socket in pairs if socket is not None]
+    watching: list[asyncio.Task[None]] = []
+
+    async def join(watcher: Watcher) -> None:
+        if (socket := await watcher.open(url, key, at_once)) is not None:
+            watching.append(asyncio.create_task(watcher.watch(socket)))
+
+    await asyncio.gather(*(join(watcher) for watcher in watchers))
+    all_there_s, before = time.monotonic(), cpu.given()
+    told, traded = [watcher.updates for watcher in watchers], tally.trades
     await asyncio.wait([trading, asyncio.create_task(asyncio.sleep(seconds))], return_when=asyncio.FIRST_COMPLETED)
-    shares = cpu.shares(before, cpu.given())
+    shares, ended_s, lasted_s = cpu.shares(before, cpu.given()), time.time(), time.monotonic() - all_there_s
+    updates = [watcher.updates - had for watcher, had in zip(watchers, told, strict=True)]
     if trading.done():
         trading.result()
     for task in (trading, *watching):
         task.cancel()
     await asyncio.gather(trading, *watching, return_exceptions=True)
     return {
-        "connect_s": connect_s,
+        "connect_s": all_there_s - began,
+        "lasted_s": lasted_s,
         "alive": sum(watcher.alive for watcher in watchers),
-        "updates_min": min(watcher.updates for watcher in watchers),
-        "updates_max": max(watcher.updates for watcher in watchers),
-        "silence_max_s": max(watcher.silence_s for watcher in watchers),
+        "updates_min": min(updates),
+        "updates_max": max(updates),
+        "silence_max_s": max(watcher.quiet_s(ended_s) for watcher in watchers),
+        "unanswered": sum(watcher.unanswered(ended_s) for watcher in watchers),
         "broken": tally.broken,
-        "trades": tally.trades,
+        "trades": tally.trades - traded,
         "messages": dict(tally.messages),
         "updates_us": buckets(tally.updates_us),
         "pongs_us": buckets(tally.pongs_us),

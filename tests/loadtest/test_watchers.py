@@ -49,9 +49,39 @@ def test_each_change_goes_on_from_the_one_before(messages: list[dict[str, Any]],
 
 def test_the_longest_silence_is_between_two_updates() -> None:
     watcher = Watcher(Tally())
-    for at_s in (100.0, 101.0, 103.5, 104.0):
-        watcher.take(update(None, 1.0, snapshot=True), at_s)
-    assert (watcher.updates, watcher.silence_s) == (4, 2.5)
+    watcher.take(update(None, 1.0, snapshot=True), 100.0)
+    for number, at_s in enumerate((101.0, 103.5, 104.0), start=1):
+        watcher.take(update(float(number), number + 1.0), at_s)
+    assert (watcher.updates, watcher.silence_s) == (3, 2.5)
+
+
+def test_who_is_told_nothing_any_more_is_in_silence_from_then_and_from_connecting_before_the_first() -> None:
+    watcher = Watcher(Tally())
+    assert watcher.quiet_s(100.0) == 0.0  # it never was there, and is counted as lost
+    watcher.connected(100.0)
+    assert watcher.quiet_s(107.0) == 7.0
+    watcher.take(update(None, 1.0, snapshot=True), 104.0)
+    assert (watcher.silence_s, watcher.quiet_s(105.0), watcher.quiet_s(400.0)) == (4.0, 4.0, 296.0)
+
+
+def test_each_pong_is_timed_from_its_own_ping_however_late_it_is() -> None:
+    tally = Tally()
+    watcher = Watcher(tally)
+    for pinged_s in (100.0, 105.0):
+        watcher.ping(pinged_s)
+    for answered_s in (105.002, 105.003):
+        watcher.take({"type": "pong"}, answered_s)
+    assert dict(tally.pongs_us) == pytest.approx({5_002_000.0: 1, 3_000.0: 1})
+    watcher.take({"type": "pong"}, 106.0)
+    assert tally.failures == ["pong: no ping waits for one"]
+
+
+def test_a_ping_without_an_answer_counts_once_it_is_old_enough() -> None:
+    watcher = Watcher(Tally())
+    for pinged_s in (100.0, 105.0, 110.0):
+        watcher.ping(pinged_s)
+    watcher.take({"type": "pong"}, 100.1)
+    assert [watcher.unanswered(now_s) for now_s in (105.5, 106.1, 110.5, 120.0)] == [0, 1, 1, 2]
 
 
 def test_an_update_is_timed_from_when_the_account_was_read() -> None:
@@ -65,8 +95,9 @@ def test_an_update_is_timed_from_when_the_account_was_read() -> None:
 class Gateway:
     """Tells an account to everybody, answers pings, and is fond of nobody who comes too late."""
 
-    def __init__(self, conns_max: int = 100) -> None:
-        self.conns_max = conns_max
+    def __init__(self, conns_max: int = 100, *, mute: bool = False) -> None:
+        self.conns_max, self.mute = conns_max, mute
+        self.pings = 0
         self.keys: list[str | None] = []
 
     async def talk(self, socket: ServerConnection) -> None:
@@ -79,6 +110,9 @@ class Gateway:
         await socket.send(json.dumps(update(None, 1.0, snapshot=True)))
         async for raw in socket:
             assert json.loads(raw) == {"type": "ping"}
+            self.pings += 1
+            if self.mute:
+                continue
             await socket.send('{"type":"pong"}')
 
 
@@ -107,8 +141,22 @@ async def test_all_are_told_and_answered(monkeypatch: pytest.MonkeyPatch) -> Non
         came = await watchers.run(url, "a key", 1, 5, PATIENT_S)
     assert gateway.keys == ["a key"] * 5
     assert (came["alive"], came["failures"], came["broken"]) == (5, 0, 0)
-    assert (came["updates_min"], came["updates_max"]) == (1, 1)
     assert came["messages"]["pong"] == sum(count for _us, count in came["pongs_us"]) >= 5
+
+
+async def test_what_falls_silent_after_the_first_word_is_seen_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchers, "PONG_WITHIN_S", -1.0)  # no wait
+
+    gateway = Gateway(mute=True)
+
+    def enough(tally: Tally) -> bool:
+        return tally.messages["account_update"] == 3 and gateway.pings >= 9
+
+    async with serving(gateway, monkeypatch, enough) as url:
+        came = await watchers.run(url, "a key", 1, 3, PATIENT_S)
+    assert came["unanswered"] >= 9
+    assert came["silence_max_s"] > 0
+    assert came["updates_max"] == 0  # what one is told on connecting is none
 
 
 async def test_who_is_refused_or_thrown_out_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
