@@ -145,14 +145,16 @@ async def trade(http: str, key: str, account: int, tally: Tally) -> None:
     async with aiohttp.ClientSession(headers={"x-api-key": key}) as session:
         for side in itertools.cycle(("buy", "sell")):
             body = {"account_id": account, "command": "send_order", "request_id": uuid4().hex}
-            async with session.post(
-                f"{http}/oms/commands", json={**body, "payload": {**TRADED, "side": side}}
-            ) as answer:
-                error = (await answer.json())["results"][0]["error"]
-            if error is None:
-                tally.trades += 1
-            elif error["code"] != "exchange_unavailable":
-                tally.failures.append(f"trade: {error['code']}: {error['message']}")
+            asked = session.post(f"{http}/oms/commands", json={**body, "payload": {**TRADED, "side": side}})
+            try:
+                async with asked as answer:
+                    error = (await answer.json())["results"][0]["error"]
+                if error is None:
+                    tally.trades += 1
+                elif error["code"] != "exchange_unavailable":
+                    tally.failures.append(f"trade: {error['code']}: {error['message']}")
+            except (aiohttp.ClientError, TimeoutError, LookupError, ValueError, TypeError) as fault:  # not an answer
+                tally.failures.append(f"trade: {type(fault).__name__}: {fault}")
             await asyncio.sleep(TRADE_EVERY_S)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from websockets.asyncio.server import ServerConnection, serve
 
 from loadtest import watchers
@@ -167,3 +171,45 @@ async def test_who_is_refused_or_thrown_out_is_lost(monkeypatch: pytest.MonkeyPa
         came = await watchers.run(url, "a key", 1, 5, PATIENT_S)
     assert (came["alive"], came["failures"]) == (3, 2)
     assert "1013" in came["first_failures"][0]
+
+
+async def test_a_trade_that_is_not_answered_as_one_is_a_failure_and_the_next_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a gateway that is overloaded, replaced or wrong says, and then what is right."""
+    refused = {"code": "risk_blocked", "message": "no"}
+    answers = iter([
+        web.json_response({"code": "rate_limited"}, status=429),
+        web.Response(text="not there", status=503),
+        web.Response(text="{", content_type="application/json"),
+        web.json_response([]),
+        web.json_response({"results": []}),
+        None,
+        web.json_response({"results": [{"error": refused}]}),
+        web.json_response({"results": [{"error": {**refused, "code": "exchange_unavailable"}}]}),
+    ])  # fmt: skip
+
+    async def command(request: web.Request) -> web.Response:
+        done = web.json_response({"results": [{"error": None}]})
+        answer = next(answers, done)
+        if answer is None:
+            assert request.transport is not None
+            request.transport.abort()
+        return answer or done
+
+    app = web.Application()
+    app.router.add_post("/oms/commands", command)
+    monkeypatch.setattr(watchers, "TRADE_EVERY_S", 0.0)
+    tally = Tally()
+    async with TestServer(app) as server:
+        trading = asyncio.create_task(watchers.trade(str(server.make_url("")).rstrip("/"), "a key", 1, tally))
+        await until(lambda: trading.done() or tally.trades > 0)
+        trading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await trading
+    assert tally.trades > 0
+    kinds = [failure.split(": ")[1] for failure in tally.failures]
+    assert kinds == [
+        "KeyError", "ContentTypeError", "JSONDecodeError", "TypeError", "IndexError", "ServerDisconnectedError",
+        "risk_blocked",
+    ]  # fmt: skip
