@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 CPU_BUSY: Final = 0.95  # of a core
 WAITED_MAX: Final = 0.05  # of the time: a twentieth of all frames may have waited for the client, far more than a p99
 LAG_MAX_MS: Final = 50.0  # p99: of a loop that is late by more no limit of latency says much of a server
+LATE_MAX_MS: Final = 5.0  # p99 of orders, which are timed from when they were due: half of what an answer is to take
 WITH_MISSED: Final = "its client was the bottleneck"  # what is said with a limit that was missed then
 
 
@@ -29,6 +30,7 @@ SIGNS: Final = (
     Sign(
         "client_lag_", "_ms", LAG_MAX_MS, "ms late a client did what it had to, so its latencies are as much too long"
     ),
+    Sign("orders_sent_late_", "_ms", LATE_MAX_MS, "ms late orders were sent, so their latencies are as much too long"),
 )
 
 

@@ -145,9 +145,12 @@ class Swarm:
         return printed_lines(self.command(), timeout_s=limit_s)
 
     @contextlib.contextmanager
-    def measuring(self) -> Iterator[Callable[[], tuple[dict[str, float], Buckets]]]:
+    def measuring(
+        self, meanwhile: Callable[[], object] = lambda: None
+    ) -> Iterator[Callable[[], tuple[dict[str, float], Buckets]]]:
         """The swarm measures from `warmup_s` after its last connection is up, which is when the block begins, until
-        what is given is called: the same as `run_to_buckets` tells."""
+        what is given is called: the same as `run_to_buckets` tells. `meanwhile` is done as it warms up; what takes
+        longer is measured, too."""
         raise_open_files()
         words = self.command()
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - our own tool
@@ -163,25 +166,12 @@ class Swarm:
             try:
                 if not running.stdout.readline():
                     raise ToolError("the swarm ended before its connections were up")
-                time.sleep(self.warmup_s)
+                measured_from_s = time.monotonic() + self.warmup_s
+                meanwhile()
+                time.sleep(max(0.0, measured_from_s - time.monotonic()))
                 yield ended
             finally:
                 running.kill()
-
-    @contextlib.contextmanager
-    def in_background(self) -> Iterator[None]:
-        """The swarm reads while the block runs, which begins when every connection is up."""
-        raise_open_files()
-        running = subprocess.Popen(self.command(), stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own tool
-        assert running.stdout is not None
-        try:
-            if not running.stdout.readline():
-                raise ToolError(f"the swarm ended with {running.wait()} before its connections were up")
-            yield
-        finally:
-            running.kill()
-            running.wait()
-            running.stdout.close()
 
 
 def read(lines: list[str]) -> tuple[dict[str, float], Buckets]:

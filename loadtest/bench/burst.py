@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from loadtest.bench import orders, servers
 from loadtest.bench.clients import Load, prober, swarm_of
@@ -27,11 +27,21 @@ ORDERERS = 2  # connections that send orders
 ORDER_EVERY_MS = 67  # each; it drifts against the bursts, too
 ORDERS_LONGER = 3  # than pings, of which there are many more a second
 CROWD_READS_S = 600.0  # the crowd is ended by us, long before
+PINGS_TAKE_S = 4.0  # at most, beside what they are timed for: their process, its connections and its warm-up
+MISSING: Final = ("announced", "unannounced", "repeated", "behind", "epochs")
+FIGURES: Final = (
+    *("reply_p50_ms", "reply_p99_ms", "replied_share", "order_reply_p50_ms", "order_reply_p99_ms"),
+    *("orders_replied_share", "orders_replied_count", "orders_failed_count", "orders_sent_late_p99_ms"),
+    *("p99_beside_orders_ms", "missing_beside_orders_count", "lost_beside_orders_count"),
+    *(f"client_{what}_of_{who}_share" for who in ("pings", "orders", "crowd") for what in ("cpu", "waited")),
+)
 
 
 def replies(load: Load, source: Mapping[str, Any], seconds: float, say: Callable[[str], None]) -> dict[str, float]:
     """The crowd of `load` reads a gateway that also has its order database and an exchange to trade on, in turn beside
-    pings and beside orders; raises ToolError when a client does not run to its end."""
+    pings and beside orders, and is itself measured beside these. All of FIGURES; raises ToolError when a client does
+    not run to its end."""
+    pings: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tickwire-bench-")))
         folder.chmod(0o755)  # as root the database runs under an account of its own
@@ -39,13 +49,18 @@ def replies(load: Load, source: Mapping[str, Any], seconds: float, say: Callable
         server = stack.enter_context(orders.gateway(exchange, folder, more=source_lines(source)))
         key = orders.made_key(folder)
         os.sched_setaffinity(server.pid, {server_cpu()})  # the database keeps both: it runs where there is room
-        crowd = replace(load, seconds=CROWD_READS_S, messages=(subscribe([f"{servers.SYNTHETIC}:S0/USDT"]),))
-        stack.enter_context(swarm_of(server, crowd).in_background())
-        say(f"D: gateway with orders, {PROBES} connections time pings during the bursts")
-        pings = prober(server, conns=PROBES, every_ms=PROBE_EVERY_MS, warmup_s=1.0, seconds=seconds).run()
+
+        def time_pings() -> None:
+            say(f"D: gateway with orders, {PROBES} connections time pings during the bursts")
+            pings.update(prober(server, conns=PROBES, every_ms=PROBE_EVERY_MS, warmup_s=1.0, seconds=seconds).run())
+
+        messages = (subscribe([f"{servers.SYNTHETIC}:S0/USDT"]),)
+        crowd = replace(load, warmup_s=seconds + PINGS_TAKE_S, seconds=CROWD_READS_S, messages=messages)
+        ended = stack.enter_context(swarm_of(server, crowd).measuring(time_pings))
         say(f"D: gateway with orders, {ORDERERS} connections time orders during the bursts")
         ordered = sent(server.port, key, ORDERS_LONGER * seconds)
-    return {name: pings[name] for name in ("reply_p50_ms", "reply_p99_ms", "replies")} | ordered
+        read, _buckets = ended()
+    return of_pings(pings, seconds) | ordered | of_crowd(read, load.conns)
 
 
 def source_lines(source: Mapping[str, Any]) -> list[str]:
@@ -68,12 +83,38 @@ def sent(port: int, key: str, seconds: float) -> dict[str, float]:
     return named(json.loads(done.stdout))
 
 
+def of_pings(seen: Mapping[str, float], seconds: float) -> dict[str, float]:
+    """What the compiled client printed. Of each connection one ping may be on its way as the time ends."""
+    due = PROBES * seconds * 1e3 / PROBE_EVERY_MS
+    return {
+        "reply_p50_ms": seen["reply_p50_ms"],
+        "reply_p99_ms": seen["reply_p99_ms"],
+        "replied_share": min(1.0, (seen["replies"] + PROBES) / due) if seen["replies"] else 0.0,
+        "client_cpu_of_pings_share": seen["client_cpu"],
+        "client_waited_of_pings_share": seen["client_waited"],
+    }
+
+
 def named(seen: Mapping[str, Any]) -> dict[str, float]:
-    """What the clients printed, beside the figures of pings."""
+    """What the clients that order printed."""
     return {
         "order_reply_p50_ms": seen["p50_ms"],
         "order_reply_p99_ms": seen["p99_ms"],
-        "orders_replied": seen["replied"],
-        "orders_failed": seen["failed"],
+        "orders_replied_share": seen["replied"] / seen["due"] if seen["due"] else 0.0,
+        "orders_replied_count": seen["replied"],
+        "orders_failed_count": seen["failed"],
         "orders_sent_late_p99_ms": seen["sent_late_p99_ms"],
+        "client_cpu_of_orders_share": seen["client_cpu"],
+        "client_waited_of_orders_share": seen["client_waited"],
+    }
+
+
+def of_crowd(seen: Mapping[str, float], conns: int) -> dict[str, float]:
+    """What everybody else had while orders were sent; a gap is a loss, announced or not."""
+    return {
+        "p99_beside_orders_ms": seen["p99_ms"],
+        "missing_beside_orders_count": sum(seen[name] for name in MISSING),
+        "lost_beside_orders_count": conns - seen["alive"],
+        "client_cpu_of_crowd_share": seen["client_cpu"],
+        "client_waited_of_crowd_share": seen["client_waited"],
     }

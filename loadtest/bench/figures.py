@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from loadtest.bench import storm
+from loadtest.bench import burst, storm
 from loadtest.bench.clients import Figures, by_stamp
 from loadtest.bench.orders import OrdersResult
 from loadtest.bench.workloads import TICK_CHANNELS, Result
@@ -36,12 +36,7 @@ def of_workload(result: Result) -> Named:
         "accept_s": ours.connect_s,
         "p99_of_floor_ratio": _ratio(ours, result.floor, lambda seen: seen.p99_ms),
         "cpu_of_floor_ratio": _ratio(ours, result.floor, lambda seen: seen.us_per_msg),
-        "reply_p99_ms": result.extra.get("reply_p99_ms"),
-        "replies_count": result.extra.get("replies"),
-        "order_reply_p50_ms": result.extra.get("order_reply_p50_ms"),
-        "order_reply_p99_ms": result.extra.get("order_reply_p99_ms"),
-        "orders_replied_count": result.extra.get("orders_replied"),
-        "orders_failed_count": result.extra.get("orders_failed"),
+        **{name: result.extra.get(name) for name in burst.FIGURES},
         "client_cpu_share": ours.client_cpu,
         "client_waited_share": ours.client_waited,
     }

@@ -20,6 +20,7 @@ import aiohttp
 import orjson
 import uvloop
 
+from loadtest import cpu
 from loadtest.bench.orders_client import Client, order_of, percentile
 
 ANSWER_WITHIN_S = 10.0  # of the last one: an order without an answer has failed
@@ -52,6 +53,11 @@ class Due:
             self.replied_ms.append((now_s - due_s) * 1e3)
 
     @property
+    def due(self) -> int:
+        """How many were due while it counted."""
+        return len(self.late_ms)
+
+    @property
     def waiting(self) -> int:
         """How many have no answer yet."""
         return len(self._out)
@@ -62,18 +68,21 @@ class Due:
         self._out.clear()
 
 
-def figures(seen: list[Due]) -> dict[str, object]:
-    """What came of the orders of all connections."""
+def figures(seen: list[Due], client: cpu.Shares) -> dict[str, object]:
+    """What came of the orders of all connections, and what their one process was given."""
     replied = sorted(itertools.chain.from_iterable(each.replied_ms for each in seen))
     late = sorted(itertools.chain.from_iterable(each.late_ms for each in seen))
     failed = [why for each in seen for why in each.failed]
     return {
+        "due": sum(each.due for each in seen),
         "replied": len(replied),
         "p50_ms": percentile(replied, 0.5),
         "p99_ms": percentile(replied, 0.99),
         "sent_late_p99_ms": percentile(late, 0.99),
         "failed": len(failed),
         "first_failure": failed[0] if failed else "",
+        "client_cpu": client.cpu,
+        "client_waited": client.waited,
     }
 
 
@@ -117,7 +126,7 @@ async def run(
     async with aiohttp.ClientSession(headers={"x-api-key": key}) as http:
         sockets = [await http.ws_connect(url) for _ in range(conns)]
         await Client(sockets[0], account_id, names).until_ready()
-        began_s = time.monotonic()
+        began_s, before = time.monotonic(), cpu.given()
         from_s = began_s + warmup_s
         seen = [Due(from_s) for _ in sockets]
         await asyncio.gather(
@@ -126,7 +135,7 @@ async def run(
                 for n, (socket, due) in enumerate(zip(sockets, seen, strict=True))
             )
         )
-        return figures(seen)
+        return figures(seen, cpu.shares(before, cpu.given()))
 
 
 def main() -> None:

@@ -193,7 +193,8 @@ on another, over loopback, no TLS. Machines differ and are shared: compare only 
 - D's replies are from connections of their own while 10,000 others get their bursts from a gateway that also has its
   order database and the simulated exchange: *reply* is to `ping` requests, then *order_reply* to orders that are taken
   and over at once, as H's, both sent at fixed times and timed from when each was due to its answer. Clients and
-  exchange go ahead of the crowd on its core, the gateway has the other, and the database both.
+  exchange go ahead of the crowd on its core, the gateway has the other, and the database both. What the crowd then had
+  of its own bursts, while orders were sent, is in the figures *beside_orders*.
 - {in_rounds()}, in turns with what they are held against (the floor, the
   same without stalled readers, ccxt alone): what is measured is their medians, what is counted the worst, and the notes
   have each round's. A crowd of 10,000 has one, since its ports are free again only after a minute.

@@ -74,7 +74,7 @@ def made_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "ccxt_alone", lambda *_: {"p50_us": 1.0})
     monkeypatch.setattr(workloads, "watched", read_twice)
     monkeypatch.setattr(workloads, "run", lambda *_: seen)
-    replies = dict.fromkeys(("reply_p50_ms", "reply_p99_ms", "replies"), 1.0)
+    replies = dict.fromkeys(burst.FIGURES, 1.0)
     monkeypatch.setattr(burst, "replies", lambda *_: replies)
     readers = replace(made.STORM_READERS, buckets=BUCKETS, samples=[SAMPLE])
     monkeypatch.setattr(storm, "measure", lambda *_: replace(made.STORM, readers=readers))

@@ -325,22 +325,21 @@ async def test_what_the_client_got_of_its_core_is_told_with_the_rest() -> None:
     assert figures["client_waited"] >= 0
 
 
-async def test_in_background_begins_when_all_are_up() -> None:
+async def test_what_is_done_meanwhile_begins_when_all_are_up() -> None:
     open_now: set[ServerConnection] = set()
-    gone = asyncio.Event()
+    seen_meanwhile: list[int] = []
 
     async def hold(connection: ServerConnection) -> None:
         open_now.add(connection)
         await connection.wait_closed()
-        open_now.discard(connection)
-        if not open_now:
-            gone.set()
 
     async with serving(hold) as server:
-        crowd = replace(ALONE, port=server.port, conns=7).in_background()
-        await asyncio.to_thread(crowd.__enter__)
+        asked = replace(ALONE, port=server.port, conns=7, warmup_s=0.5, seconds=60.0)
+        measuring = asked.measuring(lambda: seen_meanwhile.append(len(open_now)))
+        ended = await asyncio.to_thread(measuring.__enter__)
         try:
-            assert len(open_now) == 7
+            assert seen_meanwhile == [7]
+            figures, _buckets = await asyncio.to_thread(ended)
         finally:
-            await asyncio.to_thread(crowd.__exit__, None, None, None)
-        await asyncio.wait_for(gone.wait(), 5)
+            await asyncio.to_thread(measuring.__exit__, None, None, None)
+    assert figures["alive"] == 7

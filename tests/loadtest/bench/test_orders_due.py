@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from loadtest.bench.orders_due import Due, figures, times
+from loadtest.cpu import Shares
+
+SHARES = Shares(cpu=0.25, waited=0.125)
 
 
 def result(number: int, *, ok: bool = True) -> dict[str, Any]:
@@ -18,8 +21,9 @@ def test_a_reply_counts_from_when_its_order_was_due() -> None:
     due.sent(2, due_s=10.25, now_s=10.5)
     due.told(result(2), 10.75)
     due.told(result(1), 11.0)
-    seen = figures([due])
+    seen = figures([due], SHARES)
     assert (due.replied_ms, due.late_ms, due.waiting) == ([500.0, 1000.0], [500.0, 250.0], 0)
+    assert (seen["due"], seen["client_cpu"], seen["client_waited"]) == (2, 0.25, 0.125)
     assert (seen["replied"], seen["p50_ms"], seen["p99_ms"]) == (2, 1000.0, 1000.0)
     assert (seen["sent_late_p99_ms"], seen["failed"], seen["first_failure"]) == (500.0, 0, "")
 
@@ -39,8 +43,8 @@ def test_what_is_refused_or_never_answered_has_failed() -> None:
     due.told({"type": "error", "id": 2, "error": {"code": "rate_limited"}}, 2.0)
     assert due.waiting == 1
     due.over()
-    seen = figures([due])
-    assert (seen["replied"], seen["failed"], due.waiting) == (0, 3, 0)
+    seen = figures([due], SHARES)
+    assert (seen["due"], seen["replied"], seen["failed"], due.waiting) == (3, 0, 3, 0)
     assert "risk_blocked" in str(seen["first_failure"])
     assert "rate_limited" in due.failed[1]
     assert "order 3: no answer" in due.failed[2]
