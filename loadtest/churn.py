@@ -61,6 +61,7 @@ class Program:
         self, number: int, url: str, symbols: Sequence[str], tally: Tally, furthest: Furthest, key: str = ""
     ) -> None:
         self.streams = Streams()
+        self.orders_dealt: set[int] = set()  # of an account, those of which a deal was told
         self._hand = OF_ACCOUNT if key else HANDS[number % len(HANDS)]
         self._deeds = DEEDS_OF_ACCOUNT if key else DEEDS
         self._headers = {"x-api-key": key} if key else {}
@@ -156,7 +157,8 @@ class Program:
 
     async def _message(self, socket: ClientConnection) -> str:
         message = orjson.loads(await socket.recv())
-        self.streams.take(message)
+        if self.streams.take(message) and message["channel"] == "deals":
+            self.orders_dealt.add(message["data"]["order_id"])
         for asked in self._hand:
             if position := self.streams.positions.get((asked.channel, self._symbol)):
                 self._furthest.saw((asked, self._symbol), position)
@@ -202,13 +204,20 @@ async def run(
     names = [str(account.number)]
     owners = [Program(n, url, names, theirs, furthest, account.key) for n in range(account.programs)]
     trading = asyncio.create_task(watchers.trade(f"http://{urlsplit(url).netloc}", account.key, account.number, traded))
-    await asyncio.gather(*running, *(owner.run(until_s) for owner in owners))
+    owning = [asyncio.create_task(owner.run(until_s)) for owner in owners]
+    all_over = asyncio.gather(*running, *owning)
+    if owning:  # what is traded once the first has left cannot be told to all
+        await asyncio.wait(owning, return_when=asyncio.FIRST_COMPLETED)
+        trading.cancel()
+    await all_over
     trading.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await trading
     came = figures(tally, [client.streams.count for client in clients])
     had = figures(theirs, [owner.streams.count for owner in owners])
-    return {**came, "of_account": {**had, "trades": traded.trades, "trades_failed": traded.failures}}
+    dealt = min((len(owner.orders_dealt) for owner in owners), default=0)
+    told = {"trades": traded.trades, "trades_failed": traded.failures, "orders_dealt_min": dealt}
+    return {**came, "of_account": {**had, **told}}
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from loadtest import calm, hands, histogram, series, swarm, unrest, uptime, whole
 from loadtest.bench.machine import client_cpu, core_idle_s, on_cpu
 from loadtest.bench.servers import Server
+from loadtest.flow import Flowed
 from loadtest.outcome import Curve, Sample
 from loadtest.swarm import Buckets, Swarm, ToolError, last_json_line, raise_open_files
 from loadtest.unrest import Injected
@@ -189,8 +190,10 @@ def figures(mix: Mix, seen: Seen) -> dict[str, float | None]:
         "delivered_to_programs_share": _share(came["updates"], missed),
         "delivered_to_owners_share": _share(owned["updates"], sum(owned[name] for name in MISSED)),
         "private_updates_count": owned["updates"],
-        "private_resumed_count": owned["resumed"],
-        "trades_on_account_count": owned["trades"],
+        "private_resumed_per_s": owned["resumed"] / mix.seconds,
+        "trades_on_account_per_s": owned["trades"] / mix.seconds,
+        "trades_failed_count": len(owned["trades_failed"]),
+        "trades_told_share": owned["orders_dealt_min"] / owned["trades"] if owned["trades"] else 0.0,
         "delivered_with_resync_share": _share(came["updates"], missed + came["resynced"]),
         "reconnect_success_share": is_back / again if again else 0.0,
         "handshakes_given_up_count": read["given_up"],
@@ -250,7 +253,10 @@ def _of_service(seen: Seen) -> dict[str, float | None]:
     """Uptime and faults, as the probe saw them."""
     slots = [Slot(*slot) for slot in seen.probed["slots"]]
     gaps = [Announced(*gap) for gap in seen.probed["gaps"]]
+    flows = {channel: Flowed(*flowed) for channel, flowed in seen.probed["flow"].items()}
     return {
+        **{f"{channel}_per_s": flowed.per_s for channel, flowed in flows.items()},
+        **{f"{channel}_silence_max_s": flowed.silence_s for channel, flowed in flows.items()},
         "uptime_share": uptime.share_up(slots, seen.injected),
         "excused_share": uptime.share_excused(slots, seen.injected),
         "faults_count": len(seen.injected),

@@ -18,6 +18,7 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from loadtest.flow import Flow
 from loadtest.hands import CHANNELS
 from loadtest.streams import Count, RefusedError, Streams
 from loadtest.uptime import Announced, Slot
@@ -37,6 +38,8 @@ class Probe:
         self.symbols = symbols
         self._streams = Streams()
         self._updated_s: dict[str, float] = {}
+        self.flow = Flow([(channel, symbol) for channel in CHANNELS for symbol in symbols])
+        self.ended_s = 0.0
         self._sent_s: dict[str, float] = {}  # by slot number, what has no answer yet
         self._answered: set[str] = set()
         self._none_waits = asyncio.Event()  # for an answer
@@ -57,6 +60,7 @@ class Probe:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for((over or asyncio.Event()).wait(), seconds)
         asking.cancel()
+        self.ended_s = time.time()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._none_waits.wait(), ANSWER_WITHIN_S)
         reading.cancel()
@@ -94,14 +98,18 @@ class Probe:
         elif message["type"] == "gap":
             stream = f"{message['channel']} {message['symbol']}"
             self.gaps.append(Announced(now_s, stream, message["reason"]))
-        elif message.get("channel") == LIVE and "sequence" in message:
-            self._updated_s[message["data"]["symbol"]] = now_s
+        elif message.get("channel") in CHANNELS and "sequence" in message and now_s <= (self.ended_s or now_s):
+            channel, symbol = message["channel"], message["data"]["symbol"]
+            self.flow.took((channel, symbol), now_s)
+            if channel == LIVE:
+                self._updated_s[symbol] = now_s
             if len(self._updated_s) == len(self.symbols):
                 self._all_there.set()
         self._streams.take(message)
 
     async def _ask(self) -> None:
         await self._all_there.wait()
+        self.flow.begin(time.time())
         while True:
             number, now_s = str(len(self._slots)), time.time()
             self._slots.append((now_s, min(self._updated_s.values())))
@@ -126,6 +134,7 @@ def told(probe: Probe) -> dict[str, Any]:
     return {
         "slots": probe.seen(),
         "gaps": probe.gaps,
+        "flow": {channel: probe.flow.of(channel, probe.ended_s) for channel in CHANNELS},
         "updates": count.updates,
         "unannounced": count.unannounced,
         "repeated": count.repeated,

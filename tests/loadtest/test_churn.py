@@ -80,7 +80,9 @@ class Gateway:
                 await socket.wait_closed()
             await asyncio.sleep(max(0.0, number * TICK_S / (1 + self.skips) - (time.monotonic() - self.began_s)))
             told = {"type": "quote", "channel": channel, "kind": "update", "epoch": "e", "sequence": number}
-            await socket.send(json.dumps({**told, "data": {"symbol": symbols[0], "account_id": symbols[0]}}))
+            await socket.send(
+                json.dumps({**told, "data": {"symbol": symbols[0], "account_id": symbols[0], "order_id": number}})
+            )
             self.told += 1
             if self.closes and told_before == 3:  # by then both channels are subscribed
                 await socket.close(1011)
@@ -177,6 +179,7 @@ async def test_those_of_an_account_show_a_key_and_are_counted_apart(monkeypatch:
     had = came["of_account"]
     assert (had["trades"], had["first_failures"], had["lost"], had["behind"]) == (1, [], 0, 0)
     assert had["updates"] > 0
+    assert 0 < had["orders_dealt_min"] <= gateway.number
     assert had["connects"] == 2
     assert came["connects"] == 1
 

@@ -34,12 +34,13 @@ CAME: dict[str, Any] = {
     "too_late": 2, "behind": 0, "misfit": 0, "deeds": {"drop": 1}, "first_failures": [],
 }  # fmt: skip
 OWNED = CAME | dict.fromkeys((name for name, count in CAME.items() if isinstance(count, int)), 0)
-OWNED |= {"updates": 90, "connects": 1, "resumed": 8, "trades": 20, "trades_failed": []}
+OWNED |= {"updates": 90, "connects": 1, "resumed": 240, "trades": 30, "trades_failed": [], "orders_dealt_min": 30}
 CAME["of_account"] = OWNED
 PROBED: dict[str, Any] = {
     "slots": [[float(at_s), True, float(at_s)] for at_s in range(90, 110)],
     "gaps": [[100.5, "quotes SIM0011/USDT", "upstream"]],
     "streams": ["quotes SIM0011/USDT"],
+    "flow": {"quotes": [13.0, 3.0], "trades": [10.0, 9.0], "book": [9.5, 12.0]},
     "updates": 9, "unannounced": 0, "repeated": 0, "announced": 0, "misfit": 0, "failures": [],
 }  # fmt: skip
 DROP = Injected("drop", 100.0, 100.0, breaks=True)
@@ -85,7 +86,11 @@ def owned(**changes: Any) -> dict[str, float | None]:
 def test_what_those_lack_who_read_an_account_is_missing_whatever_was_said() -> None:
     named = owned()
     assert (named["delivered_to_owners_share"], named["private_updates_count"]) == (1.0, 90)
-    assert (named["private_resumed_count"], named["trades_on_account_count"]) == (8, 20)
+    assert (named["private_resumed_per_s"], named["trades_on_account_per_s"]) == (8.0, 1.0)
+    assert (named["trades_told_share"], named["trades_failed_count"]) == (1.0, 0)
+    assert owned(orders_dealt_min=24)["trades_told_share"] == 0.8  # lost before it had a number
+    assert owned(trades=0, orders_dealt_min=0)["trades_told_share"] == 0.0
+    assert owned(trades_failed=["trade: a", "trade: b"])["trades_failed_count"] == 2
     for kind in ("announced", "resynced", "unannounced", "behind"):
         assert owned(**{kind: 10})["delivered_to_owners_share"] == 0.9, kind
     assert owned(unannounced=3)["unannounced_count"] == 3
@@ -108,6 +113,12 @@ def test_latency_is_from_all_three_stamps() -> None:
     assert (named["from_exchange_p50_ms"], named["from_exchange_p99_ms"]) == (7.0, 8.0)
     without = [named[f"from_exchange_without_faults_{at}_ms"] for at in ("p50", "p99")]
     assert without == [10.0, 10.0]
+
+
+def test_what_flows_in_each_channel_is_the_probe_s() -> None:
+    named = of()
+    assert (named["trades_per_s"], named["book_per_s"], named["quotes_per_s"]) == (10.0, 9.5, 13.0)
+    assert (named["trades_silence_max_s"], named["book_silence_max_s"]) == (9.0, 12.0)
 
 
 def test_what_was_lost_by_resuming_too_late_has_a_share_of_its_own() -> None:
@@ -174,7 +185,10 @@ def test_a_mix_on_the_real_gateway_loses_nothing(monkeypatch: pytest.MonkeyPatch
     assert any(sample.messages_per_s > 0 for sample in came.samples)
     assert [share for share, _ms in came.curve] == sorted(share for share, _ms in came.curve)
     assert named["delivered_to_owners_share"] == 1.0
-    assert (named["trades_on_account_count"] or 0) > 0
+    assert (named["trades_on_account_per_s"] or 0) > 0
+    assert (named["trades_told_share"] or 0) > 0
+    assert (named["trades_per_s"] or 0) > 0
+    assert (named["book_per_s"] or 0) > 0
     assert said == [
         "25 connections, 10 of them readers, 10 programs and 2 of an account, a fault every 5 s, 0.15 minutes"
     ]
@@ -201,8 +215,14 @@ BAD: dict[str, dict[str, dict[str, Any]]] = {  # a limit -> what of a good run g
     "delivered_throttled_trades_share": {"read": {"announced_of_5": 1}},
     "delivered_to_programs_share": {"came": {"announced": 1}},
     "delivered_to_owners_share": {"came": {"of_account": OWNED | {"resynced": 1}}},
-    "private_resumed_count": {"came": {"of_account": OWNED | {"resumed": 0}}},
-    "trades_on_account_count": {"came": {"of_account": OWNED | {"trades": 0}}},
+    "private_resumed_per_s": {"came": {"of_account": OWNED | {"resumed": 60}}},
+    "trades_on_account_per_s": {"came": {"of_account": OWNED | {"trades": 20, "orders_dealt_min": 20}}},
+    "trades_told_share": {"came": {"of_account": OWNED | {"orders_dealt_min": 20}}},
+    "trades_failed_count": {"came": {"of_account": OWNED | {"trades_failed": ["trade: no"]}}},
+    "trades_per_s": {"probed": {"flow": PROBED["flow"] | {"trades": [4.0, 9.0]}}},
+    "book_per_s": {"probed": {"flow": PROBED["flow"] | {"book": [4.0, 12.0]}}},
+    "trades_silence_max_s": {"probed": {"flow": PROBED["flow"] | {"trades": [10.0, 30.0]}}},
+    "book_silence_max_s": {"probed": {"flow": PROBED["flow"] | {"book": [9.5, 30.0]}}},
     "delivered_with_resync_share": {"came": {"resynced": 1}},
     "reconnect_success_share": {"came": {"reconnected": 9}},
     "resumed_count": {"read": {"resumed": 0}, "came": {"resumed": 0}},

@@ -92,6 +92,9 @@ async def test_answers_updates_and_gaps_are_noted() -> None:
     ((_at_s, stream, reason),) = [Announced(*gap) for gap in seen["gaps"]]
     assert (stream, reason) == ("quotes A/B", "upstream")
     assert seen["streams"] == ["quotes A/B", "trades A/B", "book A/B"]
+    assert seen["flow"]["quotes"].per_s > 0
+    assert seen["flow"]["trades"].per_s == 0  # nothing came
+    assert seen["flow"]["trades"].silence_s > seen["flow"]["quotes"].silence_s
     assert (seen["unannounced"], seen["repeated"], seen["misfit"], seen["failures"]) == (0, 0, 0, [])
 
 
