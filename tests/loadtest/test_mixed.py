@@ -241,7 +241,7 @@ BAD: dict[str, dict[str, dict[str, Any]]] = {  # a limit -> what of a good run g
     "faults_unannounced_count": {"probed": {"gaps": GOOD.probed["gaps"][1:]}},
     "gaps_without_fault_count": {"probed": {"gaps": [*GOOD.probed["gaps"], [70.0, "quotes SIM0011/USDT", "upstream"]]}},
     "recovery_max_s": {"probed": {"slots": [[0.25 * n, True, min(0.25 * n, 59.9)] for n in range(320)]}},
-    "excused_share": {"probed": {"slots": [[0.25 * n, True, 0.25 * n] for n in (0, 120, 180, 240)]}},
+    "excused_share": {"probed": {"slots": [[0.25 * n, True, 0.25 * n] for n in (0, *range(80, 120), 120, 180, 240)]}},
     "p99_ms": {"read": {"p99_ms": 50.1}},
     "throttled_p99_ms": {"read": {"throttled_p99_ms": 300.1}},
     "from_exchange_without_faults_p99_ms": {},
