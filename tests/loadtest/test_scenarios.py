@@ -188,6 +188,7 @@ def test_scaling_has_points_of_its_own_length(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(scaling, "measure", measure)
     outcome = scenarios.run(Scenario("scaling", "a title", "scaling", False, {}, {}, {}), HOW)
     assert (plans[0].seconds, plans[0].conns_max) == (scaling.SECONDS, 50)
+    assert (outcome.curves, outcome.samples) == ({}, [])
     assert outcome.figures["above_linear_count"] == 0
     assert outcome.notes == ["a note"]
 
@@ -197,6 +198,7 @@ def test_two_processes_are_judged_by_what_the_bench_measures(monkeypatch: pytest
     monkeypatch.setattr(workers, "measure", lambda plan: several if plan.seconds == workers.SECONDS else None)
     outcome = scenarios.run(Scenario("workers", "a title", "workers", False, {}, {}, {}), HOW)
     assert outcome.figures == workers.figures_of(several)
+    assert (outcome.curves, outcome.samples) == ({}, [])
     assert outcome.notes == []
 
 

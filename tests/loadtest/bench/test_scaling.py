@@ -13,6 +13,7 @@ from loadtest.bench.linear import Measured
 from loadtest.bench.scaling import AXES, Axis, Grown, Point, Row, Scaling, Seen
 from loadtest.bench.tools import Tools
 from loadtest.bench.workloads import Plan
+from tests.docs_parts import text_of
 
 ALONE = Plan(tools=Tools(None, None, {}, None, ()), seconds=0.5)
 FIGURES: dict[str, float] = {
@@ -161,6 +162,13 @@ def test_points_beyond_the_connections_that_are_allowed_are_left_out(runs: Runs)
     assert [labels for labels, _times in runs.batches] == [["10", "100", "1,000", "3,000"]]
     assert result.notes == ["Subscribers of one key, 10 updates/s: nothing above 4,000 connections"]
     assert scaling.figures_of(result)["points_count"] == 4
+
+
+def test_how_often_a_point_is_measured_is_told(runs: Runs) -> None:
+    scaling.measure(ALONE, AXES[:1])
+    assert [times for _labels, times in runs.batches] == [4, 4, 4]
+    told = "`scaling` measures a point twelve times, four on each of three gateways"
+    assert told in " ".join(text_of("docs/load.md").split())
 
 
 @pytest.mark.timed
