@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.limits import Limits
 from loadtest import crowd, mixed, observed, targets
 from loadtest.bench import figures, storm
 from loadtest.bench.orders import NAME as ORDERS
@@ -104,6 +105,18 @@ def test_a_scenario_that_was_cut_down_misses_a_limit() -> None:
 def test_scaling_without_all_of_its_points_misses_a_limit() -> None:
     named = targets.parse(FILE.read_text(encoding="utf-8"))
     assert named["scaling"].at_least["points_count"] == sum(len(axis.points) for axis in AXES)
+
+
+def test_a_stalled_reader_may_take_little_more_than_may_wait_for_it() -> None:
+    stalled = targets.parse(FILE.read_text(encoding="utf-8"))["E"]
+    waiting_kib = Limits().queue_append_bytes / 1024
+    assert waiting_kib < stalled.at_most["memory_per_stalled_KiB"] < 1.2 * waiting_kib
+
+
+def test_of_a_storm_s_updates_only_those_may_lack_that_are_late_as_it_ends() -> None:
+    storm = targets.parse(FILE.read_text(encoding="utf-8"))["F"]
+    late_share = storm.at_most["p99_ms"] / 1e3 / 8
+    assert storm.at_least["delivered_share"] == pytest.approx(1 - late_share, abs=0.002)
 
 
 def test_each_shape_of_locust_s_users_is_run_by_a_scenario() -> None:
