@@ -84,8 +84,10 @@ static void on_update(Connection *c, const char *p, const char *end) {
   if (s->sequence >= 0 && s->epoch != e) never_came(s, 1); /* nobody said that the epoch ended */
   else if (s->sequence >= 0 && sequence > s->sequence + 1) never_came(s, sequence - s->sequence - 1);
   else if (sequence <= s->sequence && !snapshot) count.repeated++;
-  Text applies_to = is_book(channel) && !snapshot ? FIELD(&p, end, "prev_sequence") : (Text){NULL, 0};
-  count.misfit += applies_to.at && s->sequence >= 0 && number(applies_to) != s->sequence;
+  if (is_book(channel) && !snapshot) { /* one that names no number can be applied to nothing */
+    Text applies_to = FIELD(&p, end, "prev_sequence");
+    count.misfit += s->sequence >= 0 && (!applies_to.at || number(applies_to) != s->sequence);
+  }
   stand_at(s, epoch, sequence);
   s->heard |= measuring;
   if (!c->greeted) { c->greeted = 1; greeted++; }

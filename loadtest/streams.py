@@ -12,6 +12,7 @@ from typing import Any
 Position = tuple[str, int]  # epoch, the last number taken
 Stream = tuple[str, str]  # channel, symbol; of a private channel the account's number
 PRIVATE = ("orders", "deals", "positions")
+BOOK = "book"  # whose updates name the number that they are applied to
 
 
 class RefusedError(Exception):
@@ -124,7 +125,8 @@ class Streams:
             return False
         elif at is not None:
             self.count.unannounced += sequence - at[1] - 1
-            self.count.misfit += message["kind"] == "update" and message["data"].get("prev_sequence", at[1]) != at[1]
+            if stream[0] == BOOK and message["kind"] == "update":  # one that names no number can be applied to nothing
+                self.count.misfit += message["data"].get("prev_sequence") != at[1]
         self.count.updates += 1
         return True
 

@@ -59,11 +59,17 @@ def test_what_is_missing_is_told_apart(messages: list[dict[str, Any]], count: Co
     assert counted(subscribed(3), *messages) == count
 
 
-@pytest.mark.parametrize(("applies_to", "misfit"), [(3, 0), (2, 1), (4, 1)])
-def test_an_update_of_a_book_is_applied_to_the_number_it_names(applies_to: int, misfit: int) -> None:
-    book = update(4)
-    book["data"]["prev_sequence"] = applies_to
-    assert counted(subscribed(3), book) == Count(updates=1, misfit=misfit)
+@pytest.mark.parametrize(
+    ("applies_to", "misfit"),
+    [({"prev_sequence": 3}, 0), ({"prev_sequence": 2}, 1), ({"prev_sequence": 4}, 1), ({}, 1)],
+)
+def test_an_update_of_a_book_is_applied_to_the_number_it_names(applies_to: dict[str, int], misfit: int) -> None:
+    def of_book(message: dict[str, Any]) -> dict[str, Any]:
+        return {**message, "channel": "book"}
+
+    book = of_book(update(4))
+    book["data"].update(applies_to)
+    assert counted(of_book(subscribed(3)), book) == Count(updates=1, misfit=misfit)
 
 
 def test_a_resumed_stream_goes_on_from_the_position_that_was_given() -> None:

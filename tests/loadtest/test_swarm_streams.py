@@ -89,6 +89,7 @@ async def test_a_throttled_stream_s_wait_is_counted_apart() -> None:
         ([book(1, 0, kind="snapshot"), book(2, 1), book(3, 1)], 1),
         ([book(1, 0, kind="snapshot"), book(5, 7, kind="snapshot"), book(6, 5)], 0),
         ([book(3, 1)], 0),  # nothing is known of what was before
+        ([book(1, 0, kind="snapshot"), book(2, None), book(3, 2)], 1),
     ],
 )
 async def test_an_update_of_a_book_names_the_number_it_is_applied_to(frames: list[str], misfit: int) -> None:

@@ -27,10 +27,12 @@ def update(sequence: int, *, symbol: str = "BTC/USDT", epoch: str = "e1", kind: 
     return json.dumps({**frame, "data": {"symbol": symbol, "exchange": "x", "bid": 1}}, separators=(",", ":"))
 
 
-def book(sequence: int, prev_sequence: int, *, kind: str = "update") -> str:
-    """Of the same symbol: what it is to be applied to stands after its levels."""
+def book(sequence: int, prev_sequence: int | None, *, kind: str = "update") -> str:
+    """Of the same symbol: what it is to be applied to stands after its levels; None leaves that out."""
     told = json.loads(update(sequence, kind=kind)) | {"type": "book", "channel": "book"}
-    told["data"] = {"symbol": "BTC/USDT", "exchange": "x", "bids": [[1, 2]], "asks": [], "prev_sequence": prev_sequence}
+    told["data"] = {"symbol": "BTC/USDT", "exchange": "x", "bids": [[1, 2]], "asks": []}
+    if prev_sequence is not None:
+        told["data"]["prev_sequence"] = prev_sequence
     return json.dumps(told, separators=(",", ":"))
 
 
