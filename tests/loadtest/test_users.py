@@ -135,7 +135,7 @@ def test_who_trades_by_rest_changes_and_cancels_and_says_when_that_is_not_what_b
     words = [sys.executable, "-m", "locust", "--locustfile", str(users.LOCUSTFILE), "--headless", "--users", "1"]
     words += ["--run-time", "300s", "--csv", str(tmp_path / "load"), "--only-summary", "--key", "any", "RestTrader"]
     with ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as gateway:
-        threading.Thread(target=gateway.serve_forever).start()
+        threading.Thread(target=gateway.serve_forever, daemon=True).start()  # a test that fails shuts nothing down
         words += ["--host", f"http://127.0.0.1:{gateway.server_port}"]
         with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL) as running:
             while not (failures.exists() and failures.read_text().count("/oms/orders/ID") >= 2):
