@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -56,7 +57,7 @@ def take_short_turns(pid: int) -> bool:
 def _calls() -> tuple[Callable[..., int], Callable[..., int]] | None:
     """What sets attributes, and what gets them."""
     numbers = NUMBERS.get(platform.machine()) if platform.system() == "Linux" else None
-    if numbers is None:
+    if numbers is None or sys.maxsize < 2**32:  # a program of 32 bits has other numbers on the same machine
         return None
     call = ctypes.CDLL(None).syscall
 

@@ -42,7 +42,12 @@ def test_a_process_that_is_not_there_is_not_asked() -> None:
     assert not take_short_turns(process.pid)
 
 
-def test_another_system_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "sparc")
+@pytest.mark.parametrize(
+    ("of", "name", "said"),
+    [(platform, "machine", lambda: "sparc"), (sys, "maxsize", 2**31 - 1)],
+    ids=["sparc", "32 bits"],
+)
+def test_another_system_is_not_asked(monkeypatch: pytest.MonkeyPatch, of: object, name: str, said: object) -> None:
+    monkeypatch.setattr(of, name, said)
     assert attributes(0) is None
     assert not take_short_turns(0)
