@@ -143,5 +143,7 @@ def stream_id(key: Key, tier_ms: int = 0, *, batch: bool = False) -> StreamId:
 
 
 def tier_of(throttle_ms: int) -> int:
-    """The largest tier that is not above `throttle_ms` (docs/protocol.md, "subscribe")."""
+    """The largest tier that is not above `throttle_ms` (docs/protocol.md, "subscribe"). Raises ValueError below 0."""
+    if throttle_ms < 0:
+        raise ValueError(f"no interval is below 0: {throttle_ms}")
     return TIERS_MS[bisect_right(TIERS_MS, throttle_ms) - 1]

@@ -48,6 +48,11 @@ def test_throttle_is_rounded_down_to_a_tier(throttle_ms: int, tier: int) -> None
     assert tier_of(throttle_ms) == tier
 
 
+def test_no_tier_is_below_none() -> None:
+    with pytest.raises(ValueError, match="below 0"):
+        tier_of(-1)
+
+
 @given(st.integers(min_value=0, max_value=1_000_000))
 def test_tier_is_the_largest_that_is_not_above(throttle_ms: int) -> None:
     tier = tier_of(throttle_ms)
