@@ -322,9 +322,9 @@ def _default_exchange(config: Config, origin: Origin) -> Problem | None:
 
 
 def _link_window(data: Mapping[str, Any], origin: Origin, error: ValueError) -> Problem:
-    """At what is set of it; with no limit of one's own it holds."""
-    names = (name for name in ("link_window_bytes", "queue_append_bytes", "queue_bytes_max") if name in data["limits"])
-    path = ("limits", next(names))
+    """At what is set of it; at the window where nothing is."""
+    names = ("link_window_bytes", "queue_append_bytes", "queue_bytes_max")
+    path = ("limits", next((name for name in names if name in data.get("limits", {})), names[0]))
     return Problem(origin.of(path), ".".join(path), str(error))
 
 

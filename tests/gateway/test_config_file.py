@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import config_file
 from gateway.config import Config, DashboardConfig
 from gateway.config_file import ConfigError, key_lines, load, where
 
@@ -412,3 +413,8 @@ def test_key_lines_finds_tables_quoted_and_dotted_keys() -> None:
     assert lines["a", "b.c", "x", "y"] == 3
     assert lines["a", "b.c", "z z"] == 4
     assert lines["list", "k"] == 6
+
+
+def test_a_window_that_does_not_fit_with_no_limit_set_is_told_as_the_file_s() -> None:
+    problem = config_file._link_window({}, config_file.Origin("tickwire.toml", {}, {}), ValueError("does not fit"))
+    assert problem == config_file.Problem("tickwire.toml", "limits.link_window_bytes", "does not fit")
