@@ -1,4 +1,4 @@
-"""What the tests of the documents share: their text, fences and tables.
+"""What the tests of the documents share: their text, headings, fences and tables.
 
 Fences are marked by what they hold: `json client` and `json server` are lines of the wire, `toml` a configuration.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.conftest import ROOT
@@ -15,6 +16,12 @@ from tests.conftest import ROOT
 def text_of(name: str) -> str:
     """A document, by its path from the root."""
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def fences(name: str, info: str) -> list[str]:

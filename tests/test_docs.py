@@ -41,18 +41,12 @@ from oms.resources.doors import Service
 from oms.resources.router import router
 from oms.venues.mt5_link import Mt5Options
 from tests.conftest import ROOT
-from tests.docs_parts import fences, table, text_of
+from tests.docs_parts import anchors, fences, table, text_of
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/protocol.md", "docs/configuration.md",
              "docs/exchange.md", "docs/oms.md", "docs/accounts.md", "docs/driver.md", "docs/performance.md",
              "docs/dependencies.md", "docs/deployment.md", "docs/load.md", "docs/security.md",
              "docs/targets.md", "docs/benchmarks.md", "docs/scaling.md", "docs/workers.md", "docs/soak.md")  # fmt: skip
-
-
-def anchors(path: Path) -> set[str]:
-    """The anchors GitHub makes of the headings."""
-    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -16,6 +16,8 @@ from loadtest.bench.scaling import AXES
 from loadtest.bench.workloads import WORKLOADS
 from loadtest.shapes import SHAPES
 from loadtest.targets import TargetsError, Verdict
+from tests.conftest import ROOT
+from tests.docs_parts import anchors
 from tests.loadtest import test_observed
 from tests.loadtest.bench import made
 from tests.loadtest.test_mixed import MIX, SEEN
@@ -180,10 +182,12 @@ def test_a_goal_as_hard_as_its_limit_needs_no_page() -> None:
     ]  # fmt: skip
 
 
-def test_every_page_that_shows_what_bounds_a_goal_is_there() -> None:
-    root = FILE.parents[1]
-    pages = [each.goal.shown_in for each in targets.parse(FILE.read_text(encoding="utf-8")).values()]
-    assert [page for page in pages if page and not (root / page.partition("#")[0]).is_file()] == []
+def test_every_page_that_shows_what_bounds_a_goal_is_there_with_its_heading() -> None:
+    shown = [each.goal.shown_in for each in targets.parse(FILE.read_text(encoding="utf-8")).values()]
+    named = [page.partition("#") for page in shown if page]
+    assert named
+    assert all(anchor for _file, _sign, anchor in named)
+    assert [page for page in named if page[2] not in anchors(ROOT / page[0])] == []
 
 
 def test_a_limit_on_what_is_not_measured_is_an_error() -> None:

@@ -147,26 +147,34 @@ def test_a_thousand_leave(benchmark: BenchmarkFixture) -> None:
     assert streams[-1].subscribers == 0
 
 
-def tells_a_thousand(benchmark: BenchmarkFixture, act: Callable[[Stream], None]) -> None:
-    """Measure what everybody is told of, once it is seen that they are."""
+def tells_a_thousand(benchmark: BenchmarkFixture, act: Callable[[Stream], None]) -> Stream:
+    """Measure what everybody is told of; the last stream, once it is seen that they were."""
+    made: list[Joining] = []
+
+    def a_crowd_to_tell() -> Joining:
+        made[:] = [a_joined_crowd()]
+        assert not any(outbox.queued_bytes for outbox in made[0][1])
+        return made[0]
 
     def tell(crowd: Joining) -> None:
         act(crowd[0])
 
-    stream, outboxes = a_joined_crowd()
-    act(stream)
+    each_once(benchmark, tell, a_crowd_to_tell)
+    stream, outboxes = made[0]
     assert all(outbox.queued_bytes for outbox in outboxes)
-    each_once(benchmark, tell, a_joined_crowd)
+    return stream
 
 
 @measures("fanout.Stream.reset")
 def test_a_reset_that_a_thousand_are_told(benchmark: BenchmarkFixture) -> None:
-    tells_a_thousand(benchmark, lambda stream: stream.reset("m7d2", "source_restart"))
+    stream = tells_a_thousand(benchmark, lambda stream: stream.reset("m7d2", "source_restart"))
+    assert (stream.epoch, stream.sequence, stream.subscribers) == ("m7d2", 0, SOCKETS)
 
 
 @measures("fanout.Stream.skip")
 def test_a_number_skipped_that_a_thousand_are_told(benchmark: BenchmarkFixture) -> None:
-    tells_a_thousand(benchmark, lambda stream: stream.skip(stream.sequence + 1, "slow_client"))
+    stream = tells_a_thousand(benchmark, lambda stream: stream.skip(stream.sequence + 1, "slow_client"))
+    assert (stream.epoch, stream.sequence, stream.subscribers) == (EPOCH, 2, SOCKETS)
 
 
 @measures("fanout.Stream.resend")
