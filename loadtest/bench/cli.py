@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     asked = _arguments(words)
     if asked.from_kept:
-        return _from_kept(Path(asked.from_kept))
+        return _from_kept(Path(asked.from_kept), may=not asked.no_write)
     open_files = raise_open_files()
     have = tools.find()
     run = Run(
@@ -100,10 +100,10 @@ def _measured(name: str, plan: Plan, asked: argparse.Namespace, run: Run) -> str
     return report.section(run.workloads[-1])
 
 
-def _from_kept(path: Path) -> int:
+def _from_kept(path: Path, *, may: bool) -> int:
     """The pages of a run that was kept, anew."""
     try:
-        _write(kept.read(path))
+        _write(kept.read(path), may=may)
     except ToolError as error:
         _say(str(error))
         return 1

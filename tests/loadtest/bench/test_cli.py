@@ -93,6 +93,8 @@ def test_pages_are_written_anew_from_what_was_kept(runs: Runs, capsys: pytest.Ca
         " "
     )[2]
     measured = len(runs.names)
+    assert cli.main(["--from-kept", path, "--no-write"]) == 0
+    assert not pages.DOCUMENT.exists()
     assert cli.main(["--from-kept", path]) == 0
     assert len(runs.names) == measured
     written, shown = pages.DOCUMENT.read_text(), pages.README.read_text()
