@@ -46,7 +46,8 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"):
 class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True, omit_defaults=True):
     """`symbols` of a public channel, `account_ids` of a private one; `named` says which symbols are meant.
 
-    Written as what is kept of it, what nobody asked for is left out: read again it is the same.
+    Written as what is kept of it, what nobody asked for is left out: read again it is the same. `depth` and `timeframe`
+    are always written, since a release may have other defaults: what a made default is, msgspec never leaves out.
     """
 
     channel: Name
@@ -54,8 +55,8 @@ class Subscribe(_Request, tag="subscribe", frozen=True, kw_only=True, omit_defau
     account_ids: Annotated[list[AccountId], msgspec.Meta(min_length=1)] = []
     throttle_ms: Natural = 0
     snapshot: bool = True
-    depth: Annotated[int, msgspec.Meta(ge=1, le=2**31)] = DEFAULT_DEPTH
-    timeframe: Timeframe = DEFAULT_TIMEFRAME
+    depth: Annotated[int, msgspec.Meta(ge=1, le=2**31)] = msgspec.field(default_factory=lambda: DEFAULT_DEPTH)
+    timeframe: Timeframe = msgspec.field(default_factory=lambda: DEFAULT_TIMEFRAME)
     batch: bool = False
     encoding: Literal["json", "msgpack"] = "json"
     compression: Literal["none", "gzip"] = "none"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire.restoring import packed, unpacked
-from gateway.wire.stream import Position, Restore, Subscribe
+from gateway.wire.stream import DEFAULT_DEPTH, DEFAULT_TIMEFRAME, Position, Restore, Subscribe
 
 names = st.sampled_from(["A/B", "C/D", "E/F:F"])
 positions = st.builds(Position, st.sampled_from(["e1", "e2"]), st.integers(0, 99))
@@ -59,3 +59,10 @@ def test_where_the_client_says_that_it_is_counts() -> None:
 def test_what_cannot_be_read_is_told() -> None:
     with pytest.raises(msgspec.MsgspecError):
         unpacked(b'[{"action":"subscribe"}]', Restore(connection_id="c"))
+
+
+def test_what_another_release_may_have_another_default_for_is_kept() -> None:
+    one, two = (Subscribe(channel="book", symbols=[name]) for name in ("A/B", "C/D"))
+    for kept in (packed([one]), packed([one, two])):
+        (told,) = msgspec.json.decode(kept)
+        assert (told["depth"], told["timeframe"]) == (DEFAULT_DEPTH, DEFAULT_TIMEFRAME)
