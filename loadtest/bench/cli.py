@@ -76,7 +76,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if not run.is_empty:
         _say(f"raw figures in {kept.keep(run)}")
-        _write(run, may=not asked.no_write)
+        try:
+            _write(run, may=not asked.no_write)
+        except ToolError as error:
+            failed = True
+            _say(str(error))
     steep = run.scaling is not None and (run.scaling.above or run.scaling.undecided)
     return 1 if failed or steep else 0
 

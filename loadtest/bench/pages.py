@@ -57,11 +57,13 @@ def _benchmarks(run: Run, say: Say) -> None:
     if run.tls:
         of_tls = tls.part(run.command, run.machine, run.tls)
     text = orders_report.joined(others, of_tls, of_orders)
+    shown = README.read_text(encoding="utf-8") if README.exists() else ""
+    fresh = readme.written(shown, text)  # before anything is written: what cannot be shown there is written nowhere
     if text and text != former:
         DOCUMENT.write_text(text, encoding="utf-8")
         say(f"written to {DOCUMENT}")
-    shown = README.read_text(encoding="utf-8") if README.exists() else ""
-    fresh = readme.written(shown, text)
+    if not readme.has_marks(shown):
+        say(f"{README.name} stays as it is: it has not {readme.BEGIN} and {readme.END}")
     if fresh != shown:
         README.write_text(fresh, encoding="utf-8")
         say(f"written to {README}")

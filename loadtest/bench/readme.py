@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from loadtest.bench.report import table
+from loadtest.swarm import ToolError
 
 BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
@@ -36,11 +37,19 @@ Row = Mapping[str, str]
 
 
 def written(readme: str, document: str) -> str:
-    """The README with what the document says between its two marks; as it was where either has nothing for it."""
+    """The README with what the document says between its two marks; as it was where either has nothing for it.
+
+    Raises ToolError for a document that has not the tables that are shown.
+    """
     before, begin, rest = readme.partition(BEGIN)
     _former, end, after = rest.partition(END)
     text = block(document) if begin and end else ""
     return f"{before}{BEGIN}\n{text}\n{END}{after}" if text else readme
+
+
+def has_marks(readme: str) -> bool:
+    """Both, in their order."""
+    return END in readme.partition(BEGIN)[2]
 
 
 def block(document: str) -> str:
@@ -76,8 +85,11 @@ def _section(document: str, name: str) -> tuple[str, list[Row]] | None:
 
 
 def _rows(text: str, head: str) -> list[Row]:
-    """The first table whose head begins so, each row by the names of its columns."""
-    lines = text[text.index(f"\n{head}") + 1 :].split("\n\n", 1)[0].splitlines()
+    """The first table whose head begins so, each row by the names of its columns. Raises ToolError without one."""
+    at = text.find(f"\n{head}")
+    if at < 0:
+        raise ToolError(f"the page of benchmarks lacks a table that begins with `{head}`: nothing is written")
+    lines = text[at + 1 :].split("\n\n", 1)[0].splitlines()
     names, _rule, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(names, row, strict=True)) for row in rows]
 

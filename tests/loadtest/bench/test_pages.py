@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.bench import pages, readme, tools
+from loadtest.bench import pages, readme, report, tools
 from loadtest.bench.kept import Run
 from loadtest.bench.scaling import AXES, Scaling
+from loadtest.swarm import ToolError
 from tests.loadtest.bench import made
 from tests.loadtest.bench.test_scaling import grown
 
@@ -41,6 +42,22 @@ def test_orders_alone_leave_the_readme_what_the_page_had() -> None:
     assert written(orders=made.ORDERS) == [f"written to {pages.DOCUMENT}"]
     assert "## H:" in pages.DOCUMENT.read_text()
     assert pages.README.read_text() == before
+
+
+def test_a_readme_without_a_mark_is_said_to_stay() -> None:
+    pages.README.write_text(f"{readme.BEGIN}\n")
+    said = written(workloads=made.every_workload())
+    assert said[0] == f"written to {pages.DOCUMENT}"
+    assert said[1].startswith("README.md stays as it is: it has not <!-- bench:begin -->")
+    assert pages.README.read_text() == f"{readme.BEGIN}\n"
+
+
+def test_a_page_that_the_readme_cannot_show_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = "".join(f"## {name}: title\n\nno table\n\n" for name in readme.SHOWN)
+    monkeypatch.setattr(report, "document", lambda *_: page)
+    with pytest.raises(ToolError, match="lacks a table that begins with"):
+        written(workloads=made.every_workload())
+    assert not pages.DOCUMENT.exists()
 
 
 def test_a_page_without_figures_for_it_leaves_the_readme_alone() -> None:
