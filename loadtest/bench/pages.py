@@ -71,7 +71,7 @@ def _benchmarks(run: Run, say: Say) -> None:
 
 def _scaling(run: Run, grown: scaling.Scaling, say: Say) -> None:
     """All axes, each as it was measured last."""
-    kept = scaling_kept.merged([Kept(axis, run.machine, run.command) for axis in grown.axes])
+    kept = scaling_kept.merged([Kept(axis, run.machine, run.command) for axis in grown.axes], say)
     if len(kept) == len(scaling.AXES):
         SCALING_DOCUMENT.write_text(scaling_report.document(kept), encoding="utf-8")
         say(f"written to {SCALING_DOCUMENT}")

@@ -5,7 +5,7 @@ Holds one file. Must not know how an axis is measured or shown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,17 +28,18 @@ class Kept:
     command: str
 
 
-def merged(fresh: Sequence[Kept]) -> list[Kept]:
-    """Each axis as it was measured last, in their order; those measured now replace what was kept, and are kept.
+def merged(fresh: Sequence[Kept], say: Callable[[str], None] = lambda text: None) -> list[Kept]:
+    """Each axis as it was measured last, in their order; those measured now replace what was kept of this machine.
 
     What was kept by another version, of an axis that has other points now, or on another machine than the newest, is
-    left out.
+    left out, which is said, and stays where it is kept.
     """
     path = tools.results_folder() / NAME
     try:
         former = msgspec.json.decode(path.read_bytes(), type=list[Kept]) if path.exists() else []
     except msgspec.DecodeError:  # of another version: what it holds cannot be shown beside ours
         former = []
+        say(f"{path} is of another version: left out, and kept as {path.replace(path.with_suffix('.former'))}")
     newest = fresh[-1] if fresh else max(former, key=lambda kept: kept.machine.date, default=None)
     by_name = {
         kept.grown.name: kept for kept in (*former, *fresh) if newest and are_alike(kept.machine, newest.machine)
@@ -48,8 +49,18 @@ def merged(fresh: Sequence[Kept]) -> list[Kept]:
         for axis in AXES
         if axis.name in by_name and tuple(row.point for row in by_name[axis.name].grown.rows) == axis.points
     ]
-    path.write_bytes(msgspec.json.encode(every))
+    former = [kept for kept in former if not any(_replaces(each, kept) for each in fresh)]
+    for kept in (*former, *fresh):
+        if not any(kept is each for each in every):
+            say(
+                f"left out of what was kept: {kept.grown.name}, of {kept.machine.date}: other points or another machine"
+            )
+    path.write_bytes(msgspec.json.encode([*former, *fresh]))
     return every
+
+
+def _replaces(one: Kept, other: Kept) -> bool:
+    return one.grown.name == other.grown.name and are_alike(one.machine, other.machine)
 
 
 def are_alike(one: Machine, other: Machine) -> bool:

@@ -35,8 +35,12 @@ def kept(at: int, command: str = "first") -> Kept:
     ids=["processor", "kernel", "versions"],
 )
 def test_an_axis_of_another_machine_is_left_out(elsewhere: Machine) -> None:
+    said: list[str] = []
     scaling_kept.merged([replace(kept(0), machine=elsewhere)])
-    assert names(scaling_kept.merged([kept(1)])) == [AXES[1].name]
+    assert names(scaling_kept.merged([kept(1)], said.append)) == [AXES[1].name]
+    assert [text.split(": ")[1].split(",")[0] for text in said] == [AXES[0].name]
+    again = scaling_kept.merged([replace(kept(2), machine=elsewhere)])
+    assert names(again) == [AXES[0].name, AXES[2].name], "it is kept all the same"
 
 
 def test_an_axis_of_another_revision_or_day_stays_and_is_told_apart() -> None:
@@ -75,5 +79,8 @@ def test_an_axis_that_has_other_points_now_is_left_out() -> None:
 
 @pytest.mark.parametrize("text", ["[{}]", "no JSON", '[{"grown": 1}]'])
 def test_what_another_version_kept_is_left_out(folder: Path, text: str) -> None:
+    said: list[str] = []
     (folder / scaling_kept.NAME).write_text(text)
-    assert names(scaling_kept.merged([kept(1)])) == [AXES[1].name]
+    assert names(scaling_kept.merged([kept(1)], said.append)) == [AXES[1].name]
+    assert "is of another version" in said[0]
+    assert (folder / scaling_kept.NAME).with_suffix(".former").read_text() == text
