@@ -106,8 +106,9 @@ class Follower(ABC):
     def end(self) -> None:
         """Nothing more is sent."""
         self.view.unlisten(self._on_more)
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
+        task, self._task = self._task, None  # it keeps where it was cancelled, and so us: freed without the collector
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
 
     def wake(self) -> None:
         """There may be more, or room for it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -162,3 +164,20 @@ async def test_forms_are_as_of_market_data() -> None:
     answer, state = client.conn.take_frames()
     assert (answer[0], state[0]) == (1, 2)
     assert Limits().private_behind_events_max > SLICE_EVENTS
+
+
+async def test_a_stream_whose_connection_has_gone_is_freed_without_the_collector() -> None:
+    """What is cancelled keeps where it stood. Collected objects are frozen, so what only the collector frees stays."""
+    scene = Scene()
+    client = scene.connect()
+    gc.disable()
+    try:
+        await scene.subscribe(client)
+        [stream] = client.session._private._streams.values()  # type: ignore[union-attr]  # it has one
+        gone = weakref.ref(stream)
+        del stream
+        client.leave()
+        await scene.settle()
+        assert gone() is None
+    finally:
+        gc.enable()
